@@ -1,6 +1,6 @@
-"""Holds the fixtures of all tests, and the mark ``unit``.
+"""Defines the fixtures of all tests, and applies the mark ``unit``.
 
-Tests with the mark ``unit`` need no torch.
+Tests with the mark ``unit`` do not need torch.
 """
 
 import itertools
@@ -13,7 +13,8 @@ import hypothesis
 import pytest
 from tests import forked, no_torch
 
-# One thread, as in a worker: on small worlds further threads only wait for each other. torch reads it when imported.
+# Like workers, tests use one thread, because more threads only wait for each other on small data.
+# The import of torch reads the variable.
 os.environ["OMP_NUM_THREADS"] = "1"
 # Tests have no deadline, because drawing an example may take long on a busy machine.
 hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
@@ -21,7 +22,7 @@ hypothesis.settings.load_profile("untimed")
 
 HERE = Path(__file__).parent
 UNIT = ("host", "plan", "report", "suite", "tables")  # folders
-# The slowest modules come first, so that none of them is left for one process at the end.
+# The slowest modules come first, so that no process is left with one of them at the end.
 FIRST = (
     "tables/test_alarms.py",
     "run/test_runner.py",
@@ -39,9 +40,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Ignores the folders outside ``UNIT`` if only tests of ``UNIT`` are requested.
+    """Ignores all folders but ``UNIT`` if only tests marked ``unit`` are selected.
 
-    The ignored folders import torch.
+    The tests in the other folders import torch.
     """
     inside = collection_path.is_relative_to(HERE) and collection_path != HERE
     if config.option.markexpr == "unit" and inside:
@@ -50,9 +51,9 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks the tests of the ``UNIT`` folders, and sorts ``FIRST`` first.
+    """Marks the tests in ``UNIT`` folders, and moves ``FIRST`` modules to the front.
 
-    A test that runs the command line gets no mark.
+    Tests that run the command line get no mark.
     """
     names = [item.path.relative_to(HERE).as_posix() if item.path.is_relative_to(HERE) else "" for item in items]
     for item, name in zip(items, names, strict=True):
@@ -65,18 +66,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def robench() -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Returns a function that runs the command line.
+    """Returns a function that runs a ``robench`` command.
 
-    The function is called as ``robench(folder, *arguments, **environment)``.
+    Tests call ``robench(folder, *arguments, **environment)``.
     """
     return forked.robench
 
 
 @pytest.fixture
 def real_data() -> Callable[[str], Path]:
-    """Returns a function from a path below the folder of real data to that path.
+    """Returns a function that finds a file or folder of real data.
 
-    The function skips the test on a machine without the data, because the data may not be redistributed.
+    The function takes a path relative to the folder of real data. The function skips the test if the path does not
+    exist. Some machines lack the data, because the data may not be redistributed.
     """
     root = Path(os.environ.get("ROBENCH_TEST_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 
@@ -90,18 +92,18 @@ def real_data() -> Callable[[str], Path]:
 
 @pytest.fixture
 def ml100k(real_data: Callable[[str], Path]) -> Path:
-    """Returns the folder of MovieLens 100K, or skips the test."""
+    """Returns the folder of MovieLens 100K, or skips the test if data are missing."""
     return real_data("ml-100k/ml-100k.inter").parent
 
 
 @pytest.fixture(scope="session")
 def caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Returns an iterator over paths of new caches."""
+    """Returns an endless iterator over paths for new caches."""
     root = tmp_path_factory.mktemp("caches")
     return (root / str(number) for number in itertools.count())
 
 
 @pytest.fixture(autouse=True)
 def own_cache(caches: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Gives each test an empty cache, so that no test uses the cache of the user."""
+    """Sets a new, empty cache for each test, so that no test uses the user's cache."""
     monkeypatch.setenv("ROBENCH_CACHE", str(next(caches)))

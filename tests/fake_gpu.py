@@ -1,10 +1,10 @@
 """Provides a fake GPU with tensors that live on the CPU.
 
-The tensors report the device ``meta``. Without a GPU, torch has no device ``cuda``, not even by name.
+The tensors report the device ``meta``, because torch creates no tensors on ``cuda`` on a machine without a GPU.
 
-The operations of torch are dispatched here. An operation that mixes a tensor of the GPU with one of the CPU fails, as
+The fake GPU handles every operation of torch. An operation that mixes a tensor of the GPU with one of the CPU fails, as
 on a real GPU. Operations that make the host wait for the GPU are counted. The counts show where tensors are, and how
-often the host waits. They do not show that kernels exist, what kernels return, or how fast kernels are.
+often the host waits. The counts do not show that kernels exist, what kernels return, or how fast kernels are.
 """
 
 from __future__ import annotations
@@ -31,7 +31,10 @@ MOVES = {aten._to_copy.default, aten.copy_.default}
 
 
 class GpuTensor(torch.Tensor):
-    """A tensor of the GPU. ``inner`` holds the values."""
+    """A tensor on the fake GPU.
+
+    ``inner`` is the CPU tensor that holds the values.
+    """
 
     inner: torch.Tensor
 
@@ -59,7 +62,8 @@ class GpuTensor(torch.Tensor):
 class Gpu(TorchDispatchMode):
     """A fake GPU that counts waits and moved numbers.
 
-    ``waits`` counts how often the host waits for the GPU. ``moved`` counts the numbers that come back to the host.
+    ``waits`` counts how often the host waits for the GPU. ``moved`` counts the numbers that are copied back to the
+    host.
     """
 
     def __init__(self):
@@ -69,7 +73,7 @@ class Gpu(TorchDispatchMode):
     def __enter__(self):
         made = torch.tensor
         self._tensor = patch.object(torch, "tensor", lambda data, device="cpu", **o: made(data, **o).to(device))
-        self._tensor.start()  # on ``meta`` torch would forget the values
+        self._tensor.start()  # on ``meta``, torch.tensor would discard the values
         return super().__enter__()
 
     def __exit__(self, *error):
@@ -108,7 +112,7 @@ class Gpu(TorchDispatchMode):
             raise AssertionError(f"{func} mixes the GPU with a tensor {tuple(on_host[0].shape)} of the CPU")
 
     def put(self, module):
-        """Moves a model to the GPU."""
+        """Moves a model to the fake GPU, and returns the model."""
         for part in module.modules():
             for name, value in list(part._parameters.items()):
                 if value is not None:

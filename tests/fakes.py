@@ -1,6 +1,6 @@
-"""Builds a folder of results with made-up cells.
+"""Builds folders of results with made-up cells.
 
-The tests of tables and reports use the folder.
+The tests of tables and reports use these folders.
 """
 
 import json
@@ -60,16 +60,18 @@ class World:
         self.metrics = ["ndcg@10", "rbo@10", "t-hr@10", "t-percentile"]
 
     def cell(self, ranks, *, model="mf", seed=0, weight=1.0, attack="none", epsilon=0.0, threat=None, **more):
-        """Adds a cell and returns its columns.
+        """Adds a cell to the plan and returns the columns of the cell.
+
+        The function also stores the record and the arrays, unless ``status`` is ``missing``.
 
         Args:
             ranks: The rank of each user's held-out item.
             model: The model's name.
             seed: The victim's seed.
             weight: λ of the defence ``at``; 1 is the undefended model.
-            attack: The attack's name.
+            attack: The attack's name, or ``none`` for a clean cell.
             epsilon: The budget.
-            threat: The columns of the threat model; the default is the threat model of ``attack``.
+            threat: The columns of the threat model; the default is an untargeted attack on embeddings in L2.
             **more: Columns, record entries and arrays that differ from the defaults.
         """
         threat = threat or (NOTHING if attack == "none" else L2)
@@ -169,9 +171,9 @@ class World:
         return columns
 
     def build(self, shuffle=False):
-        """Writes the plan and returns the tables.
+        """Writes the plan, builds the tables, and returns the tables.
 
-        If ``shuffle`` is true, the cells are written in another order.
+        If ``shuffle`` is true, the plan lists the cells in another order.
         """
         cells = random.Random(0).sample(self.cells, len(self.cells)) if shuffle else self.cells
         plan = {
@@ -190,7 +192,10 @@ class World:
 
 
 def paths(folder):
-    """Returns the paths of a folder's records, in the order of the plan."""
+    """Returns the paths of a folder's records, in the order of the plan.
+
+    Cells without a record are left out.
+    """
     files = (
         folder / "cells" / f"{cell['cell']}.json" for cell in json.loads((folder / "plan.json").read_text())["cells"]
     )
@@ -198,7 +203,10 @@ def paths(folder):
 
 
 def spec_of(*, dataset, model, defense, attack, epsilon, seed, target_set, poisoned):
-    """Returns the spec of a cell. Its digest is the cell's id."""
+    """Returns the spec of a cell.
+
+    The digest of the spec is the id of the cell.
+    """
     targets = {"count": 1, "pick": "unpopular", "sets": 1}
     poison = {"attack": attack, "epsilon": epsilon, "target_set": target_set, "targets": targets}
     return {
@@ -220,17 +228,17 @@ def spec_of(*, dataset, model, defense, attack, epsilon, seed, target_set, poiso
 
 
 def ranks(good, bad, n=USERS):
-    """Returns ranks: 1 for the first ``good`` users, ``bad`` for the others."""
+    """Returns one rank per user: 1 for the first ``good`` users, else ``bad``."""
     return [1] * good + [bad] * (n - good)
 
 
 def row(tables, **values):
-    """Returns the first leaderboard row with the given values."""
+    """Returns the first leaderboard row that has the given values."""
     return next(r for r in tables.rows() if values.items() <= flat(r).items())
 
 
 def flat(row):
-    """Returns the columns of a row as leaderboard.csv names them."""
+    """Returns a row as a dict, with the column names of leaderboard.csv."""
     plain = encode(row)
     return {name: plain[name] for name in columns(type(row))}
 
@@ -239,14 +247,14 @@ HEAD = {"dataset": "d", "split": "s", "model": "m", "defense": "at", "train_epsi
 
 
 def curve(values, **more):
-    """Returns the curve of an undefended mf under pgd."""
+    """Returns the curve of the undefended model ``mf`` under ``pgd``."""
     head = {**HEAD, "model_label": "mf", "defense_label": "none", "lambda": 1.0, "attack_label": "pgd"}
     rest = {"metric": "ndcg@10", "epsilon": [0.0, 0.1, 0.2], "value": values, "area": 0.5}
     return decode(CurveRow, head | rest | more)
 
 
 def twin(defence, metric, *means):
-    """Returns a row about the twins of an lstm under fgsm.
+    """Returns a row that compares a defended ``lstm`` with its twin under ``fgsm``.
 
     Args:
         defence: The label of the defence.

@@ -1,9 +1,9 @@
-"""Runs a command in a process that is forked from one with torch imported.
+"""Runs commands in processes that are forked after torch has been imported.
 
 Forking saves seconds per call. ``robench`` calls the same ``robench.cli.main`` as a user does, with three differences.
 The fork server of the workers is forked too, instead of being started afresh. On the report page, a digest of the
 content replaces each picture, because drawing dominates the time of a small run. Settings that Python reads at its
-start, such as PYTHONUTF8, have no effect. ``real`` has no such difference.
+start, such as PYTHONUTF8, have no effect. ``real`` has none of these differences.
 
 Tests call ``robench`` through the fixture of that name in ``conftest.py``.
 """
@@ -63,7 +63,7 @@ def robench(folder: Path, *arguments: str, **environment: str) -> subprocess.Com
 def conformance(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Runs ``pytest ARGUMENTS`` in a forked process.
 
-    The author of a plugin runs the same command in ``folder``.
+    The author of a plugin would run the same command in ``folder``.
     """
     return _forked("pytest", folder, (*arguments, "-p", "no:cacheprovider"), {"PYTHONPATH": "."})
 
@@ -88,7 +88,7 @@ def _forked(
         for path in outputs:
             path.touch()
         env = {**os.environ, "COLUMNS": "200", **environment}
-        # The path of this file names the function, as the other process may know another package called tests.
+        # The path of this file identifies the function, because the fork may import another package named tests.
         call = {"call": (command, folder, arguments, env, *outputs)}
         process = CONTEXT.Process(target=runpy.run_path, args=(__file__, call, "forked"))
         process.start()
@@ -105,7 +105,7 @@ def _main(command: str, folder: Path, arguments: tuple[str, ...], env: dict[str,
         handle = os.open(path, os.O_WRONLY | os.O_CREAT)
         os.dup2(handle, number)
         os.close(handle)
-    sys.stdout = open(1, "w", encoding=encoding, closefd=False)  # noqa: SIM115  # as long as the process
+    sys.stdout = open(1, "w", encoding=encoding, closefd=False)  # noqa: SIM115  # open as long as the process runs
     sys.stderr = open(2, "w", encoding=encoding, errors="backslashreplace", closefd=False)  # noqa: SIM115
     os.environ.clear()
     os.environ.update(env)
@@ -118,7 +118,7 @@ def _main(command: str, folder: Path, arguments: tuple[str, ...], env: dict[str,
 
 
 def _robench() -> None:
-    from robench.cli import main  # noqa: PLC0415  # in the fork
+    from robench.cli import main  # noqa: PLC0415  # imported in the fork
     from robench.report import page  # noqa: PLC0415
     from robench_plugins.executors.isolation.launch import Launcher  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""A web server on this machine that may break connections, lie or refuse."""
+"""Provides a local web server that can break connections, and lie or refuse."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 @dataclass
 class Site:
-    """The files of a server, and how it behaves.
+    """The files of a local server, and the way in which the server answers.
 
     Args:
-        files: the content of each path.
-        breaks: the number of answers that end in the middle, from now on.
-        ranges: whether the server continues downloads.
-        version: the ETag of all files.
-        status: a status that every answer has, or 0.
-        target: an address to which ``/moved`` redirects.
-        asked: the range of every request so far, or None.
+        files: The content of each path.
+        breaks: The number of coming answers that end halfway.
+        ranges: Whether the server honours ranges, so that downloads can continue.
+        version: The ETag of all files; if empty, answers have no ETag.
+        status: The status of every answer, or 0 for the usual answers.
+        target: The address to which ``/moved`` redirects.
+        asked: The ``Range`` header of every request so far, or None for a request without this header.
+        address: The address of the server, which ``serving`` sets.
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
@@ -33,7 +34,7 @@ class Site:
     address: str = ""
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
-        """Answers a request."""
+        """Answers a GET request."""
         asked = request.headers.get("Range")
         self.asked.append(asked)
         content = self.files.get(request.path)
@@ -71,7 +72,7 @@ class Site:
 
 @contextmanager
 def serving(site: Site) -> Iterator[Site]:
-    """Serves a site on a free port during the block."""
+    """Serves a site on a free port while the block runs."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

@@ -1,7 +1,7 @@
 """Replaces torch for the tests of suites, plans, tables and reports.
 
-With the replacement these tests run in seconds. Plugin classes can be defined on the replacement. None of their code
-may run, because every call of torch fails. ``conftest.py`` installs the replacement for ``pytest -m unit``.
+With the replacement, these tests run in seconds. Plugins can define their classes on the replacement, but their code
+must not run, because every call to torch fails. ``conftest.py`` installs the replacement for ``pytest -m unit``.
 """
 
 import sys
@@ -11,9 +11,9 @@ from typing import Any
 
 
 class _Class(type):
-    """The class of the objects that replace the names of torch.
+    """The metaclass of the objects that stand in for the names of torch.
 
-    Each name can be subclassed and has further names, but cannot be called.
+    Such an object can be subclassed and has further names as attributes, but cannot be called.
     """
 
     def __getattr__(cls, name: str) -> Any:
@@ -42,7 +42,7 @@ class _Module(ModuleType):
 
 
 class Finder:
-    """A finder and loader of ``torch`` and its modules."""
+    """An import finder and loader for ``torch`` and its submodules."""
 
     def find_spec(self, name: str, *_: object) -> ModuleSpec | None:
         return ModuleSpec(name, self, is_package=True) if name.partition(".")[0] == "torch" else None
@@ -51,7 +51,7 @@ class Finder:
         return _Module(spec.name)
 
     def exec_module(self, module: ModuleType) -> None:
-        """Does nothing, because names are created on request."""
+        """Does nothing, because a module creates its names when they are first requested."""
 
 
 def install() -> None:

@@ -1,4 +1,4 @@
-"""Plants false defences for the tests of the alarms.
+"""Offers false defences for the tests of the alarms.
 
 A false defence changes the scores and gradients that an attack sees. The true strength of the attack stays the same.
 """
@@ -9,9 +9,9 @@ from robench.api import BaseConfig, Defense, Wrapped, hookimpl
 
 
 class _Steps(Wrapped):
-    """A model with scores in coarse steps.
+    """A model that rounds its scores to multiples of a step.
 
-    The gradient is zero or does not exist.
+    The gradient is zero wherever it exists.
     """
 
     def score_from(self, batch, e):
@@ -21,14 +21,14 @@ class _Steps(Wrapped):
 
 
 class _Cut(Wrapped):
-    """A model with scores that are detached from the inputs."""
+    """A model that detaches its scores from the inputs, so that no gradient exists."""
 
     def score_from(self, batch, e):
         return self.inner.score_from(batch, e).detach()
 
 
 class _Faint(Wrapped):
-    """A model with the right scores, and with gradients that are scaled by 1e-12."""
+    """A model with the right scores, but with gradients multiplied by 1e-12."""
 
     def score_from(self, batch, e):
         scores = self.inner.score_from(batch, e)
@@ -36,10 +36,10 @@ class _Faint(Wrapped):
 
 
 class _Noisy(Wrapped):
-    """A model that adds a little noise to its scores, drawn anew at every look.
+    """A model that adds a little new noise to its scores in every call.
 
-    The noise is a steep function of the inputs. The scores therefore hardly change, but the gradient of one draw is
-    noise.
+    The noise is a steep function of the inputs. Therefore the scores hardly change, but the gradient of a single call
+    is mostly noise.
     """
 
     def score_from(self, batch, e):

@@ -1,6 +1,6 @@
-"""Offers robench's own names from a second package.
+"""Offers components from a second package under robench's own names.
 
-Tests of the effects of other packages use this plugin.
+The tests use this plugin to check how other packages affect robench.
 """
 
 from robench.api import hookimpl

@@ -1,6 +1,6 @@
-"""Tests common mistakes, which end the command with one line and without files.
+"""Tests that common mistakes end the command with one line and write no files.
 
-A plan imports only the plugins that it names.
+The tests also check that a plan imports only the plugins that it names.
 """
 
 import subprocess

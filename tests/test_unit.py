@@ -13,7 +13,7 @@ import pytest
 from tests import no_torch
 
 ROOT = Path(__file__).parents[1]
-# A pytest plugin that notes the imports of the session and the tests that ran.
+# A pytest plugin that records the modules that the session imports and the tests that it runs.
 PLUGIN = """
 import json, pathlib, sys
 

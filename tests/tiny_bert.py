@@ -12,9 +12,9 @@ WORDS = ["title", "genre", "the", "space", "wizard", "robot", "galaxy", "love", 
 
 
 def tiny_bert(folder: Path, seed: int = 0) -> Path:
-    """Writes config, tokenizer and safetensors into ``folder``.
+    """Writes config, tokenizer and weights of an encoder, and returns ``folder``.
 
-    Words outside the vocabulary are read letter by letter. The function returns ``folder``.
+    Words outside the vocabulary are read letter by letter.
     """
     from transformers import BertConfig, BertModel, BertTokenizerFast  # noqa: PLC0415  # it takes seconds to import
 
@@ -29,11 +29,11 @@ def tiny_bert(folder: Path, seed: int = 0) -> Path:
         num_attention_heads=2,
         intermediate_size=64,
         max_position_embeddings=64,
-        initializer_range=0.3,  # large, so that texts with other words have other vectors
+        initializer_range=0.3,  # large, so that texts with different words have different vectors
     )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = BertModel(config, add_pooling_layer=False)
-        model.embeddings.word_embeddings.weight.data *= 3  # words matter more than their positions
+        model.embeddings.word_embeddings.weight.data *= 3  # makes words matter more than their positions
         model.save_pretrained(folder)
     return folder

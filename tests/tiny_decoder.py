@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 MARK = "<|mark|>"
-MERGED = "qx"  # a GGUF must hold a merge
+MERGED = "qx"  # a GGUF file must hold a merge
 TOKENS = 258  # bytes, the pair and one special token
 
 
@@ -22,7 +22,7 @@ def _bytes() -> dict[str, int]:
 
 
 def _merges(words: Sequence[str]) -> list[tuple[str, str]]:
-    """Returns the merges that make one token of each word after a blank.
+    """Returns the BPE merges that turn a blank and a word into one token.
 
     The merges add one letter at a time.
     """
@@ -33,7 +33,7 @@ def _merges(words: Sequence[str]) -> list[tuple[str, str]]:
 def _network(kind: str, tokens: int) -> Any:
     from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM  # noqa: PLC0415  # it takes seconds to import
 
-    if kind == "gpt2":  # keeps double precision throughout; Llama's norms do not
+    if kind == "gpt2":  # GPT-2 computes in double precision throughout, but Llama's norms do not
         config = GPT2Config(
             vocab_size=tokens, n_embd=64, n_layer=2, n_head=4, n_positions=512, initializer_range=0.1, bos_token_id=0,
             eos_token_id=0,
@@ -56,9 +56,9 @@ def _network(kind: str, tokens: int) -> Any:
 
 
 def tiny_decoder(folder: Path, kind: str = "llama", seed: int = 0, words: Sequence[str] = ()) -> Path:
-    """Writes config, tokenizer and safetensors into ``folder``.
+    """Writes config, tokenizer and weights of a decoder, and returns ``folder``.
 
-    Each of ``words`` is one token. The function returns ``folder``.
+    After a blank, each of ``words`` is one token.
     """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers  # noqa: PLC0415
     from transformers import PreTrainedTokenizerFast  # noqa: PLC0415
@@ -77,7 +77,7 @@ def tiny_decoder(folder: Path, kind: str = "llama", seed: int = 0, words: Sequen
 
 
 def tiny_gguf(file: Path, folder: Path) -> Path:
-    """Writes a GGUF file with the weights of the Llama in ``folder``.
+    """Writes the weights of the Llama in ``folder`` to a GGUF file.
 
     The function returns the path of the file.
     """

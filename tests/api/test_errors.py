@@ -1,4 +1,4 @@
-"""Tests hints for unknown names, and messages that occur several times."""
+"""Tests the hints for unknown names, and the merging of equal messages."""
 
 import pytest
 

@@ -1,6 +1,6 @@
-"""Tests that texts of plugins, data and suites are inert in every medium.
+"""Tests that text from plugins, data and suites is inert in every output.
 
-A reader gets the genuine text back.
+The tests also check that the original labels can be read back from a CSV file.
 """
 
 import io

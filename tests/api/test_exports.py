@@ -1,6 +1,6 @@
-"""Tests that public names are listed once, in the stubs.
+"""Tests that each public name is listed once, in a stub file.
 
-A name is imported on first use.
+A module is imported only when one of its public names is first used.
 """
 
 import importlib
@@ -58,7 +58,7 @@ def test_an_unknown_name_is_an_attribute_error():
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_no_public_name_is_that_of_a_module(package):
-    """Importing a module with the name of a public object would replace the object."""
+    """Importing a module would replace a public object with the same name."""
     module = importlib.import_module(package)
     assert not {path.stem for path in stub_of(package).parent.iterdir()} & set(module.__all__)
 

@@ -1,6 +1,6 @@
-"""Tests that measures are metrics at a cutoff.
+"""Tests how measures are parsed, and which cells have which measures.
 
-One rule decides which cells have a measure.
+A measure is a metric at a cutoff k, such as ``ndcg@10``.
 """
 
 from dataclasses import replace
@@ -72,7 +72,7 @@ def test_what_the_outcome_lacks_is_not_measured(metric):
 
 def test_a_record_holds_the_mean_and_the_version_of_what_its_cell_measures():
     metrics = {Measure("ndcg", 10): Ndcg(), Measure("t-percentile"): TargetPercentile(), Measure("rbo", 10): Rbo()}
-    nowhere = np.zeros((1, 2), dtype=np.int64)  # the target is in the data of both users
+    nowhere = np.zeros((1, 2), dtype=np.int64)  # both users already have the target
     values = compute_metric_values(metrics, outcome(target_ranks=nowhere), None, "")
     assert values == {
         "ndcg@10": {"value": 0.5, "version": 1},

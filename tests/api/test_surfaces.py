@@ -1,6 +1,6 @@
 """Tests the table of surfaces.
 
-Every surface has a row with rules for the tables and the engine.
+Each surface has one row. The row holds the rules that the engine and the leaderboard apply to the surface.
 """
 
 import importlib

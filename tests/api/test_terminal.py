@@ -1,4 +1,4 @@
-"""Tests that text on a terminal is inert, in lines, cells and titles."""
+"""Tests that text printed on a terminal is inert, in lines, cells and titles."""
 
 import io
 

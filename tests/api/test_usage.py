@@ -1,6 +1,6 @@
-"""Tests the count of the texts that a measurement reads.
+"""Tests how the texts and tokens that a measurement encodes are counted.
 
-Each text is counted once, for the measurement that reads it. An attacked title costs one text.
+An encoded text is counted once, for the measurement that encodes it. A cached text is not counted.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""Writes the plugins of the documentation to files, as a reader would."""
+"""Extracts the plugins that the documentation shows."""
 
 import re
 
@@ -8,9 +8,10 @@ PAGES = ["README.md", *sorted(path.relative_to(ROOT).as_posix() for path in (ROO
 
 
 def files(page: str) -> dict[str, str]:
-    """Returns the Python files of a page by name.
+    """Maps the names of the Python files on a page to their contents.
 
-    The name of a block is the last file name that the page mentions before the block.
+    A code block belongs to the last file name that the page mentions before the block. The two blocks of the README get
+    fixed names.
     """
     text = read(page)
     if page == "README.md":

@@ -1,4 +1,4 @@
-"""Reads the pages of the documentation for the tests in this folder."""
+"""Reads the pages of the documentation, for the tests in this folder."""
 
 import re
 from pathlib import Path
@@ -9,19 +9,19 @@ PAGES = [README, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md")
 
 
 def read(path: str | Path) -> str:
-    """Returns the text of a page, given its path from the root of the repository."""
+    """Returns the text of a page, given its path relative to the repository."""
     return (ROOT / path).read_text("utf-8")
 
 
 def blocks(text: str, language: str) -> list[str]:
-    """Returns the code blocks of a language, in order."""
+    """Returns the contents of a page's code blocks in a language, in order."""
     return [code for name, code in re.findall(r"^```(\w*)\n(.*?)^```", text, re.M | re.S) if name == language]
 
 
 def prose(text: str) -> list[tuple[int, str]]:
-    """Returns the numbered lines of prose in a page.
+    """Returns the lines of prose in a page, each with its line number.
 
-    Code, tables, headings and pictures are left out.
+    Code, tables, headings, pictures and HTML are left out.
     """
     lines, code = [], False
     for number, line in enumerate(text.splitlines(), start=1):
@@ -33,15 +33,15 @@ def prose(text: str) -> list[tuple[int, str]]:
 
 
 def section(text: str, heading: str) -> str:
-    """Returns the section under ``## heading``, up to the next section."""
+    """Returns the text under ``## heading``, up to the next heading of that level."""
     assert f"## {heading}\n" in text, heading
     return text.partition(f"## {heading}\n")[2].partition("\n## ")[0]
 
 
 def tables(text: str) -> list[list[dict[str, str]]]:
-    """Returns the rows of every Markdown table as {column: cell}.
+    """Returns each Markdown table as a list of rows, which map columns to cells.
 
-    Bold marks are removed.
+    The asterisks of bold cells are removed.
     """
     found = []
     for block in re.findall(r"(?:^\|.*\n)+", text + "\n", re.M):

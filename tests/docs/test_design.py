@@ -1,4 +1,4 @@
-"""Tests the packages in docs/design.md against the import contract."""
+"""Tests docs/design.md against the import contract and the code."""
 
 import pkgutil
 import re

@@ -1,6 +1,6 @@
 """Tests the links and paths in the documentation.
 
-Each link and each path leads to an existing file and heading.
+Each link leads to an existing file and heading, and each path to an existing file.
 """
 
 import re
@@ -18,7 +18,7 @@ def anchors(text: str) -> set[str]:
 
 
 def links(text: str) -> list[str]:
-    """Returns the targets of all links and pictures inside the repository."""
+    """Returns the targets of the links and pictures in a page, except web addresses."""
     text = re.sub(r"^```.*?^```", "", text, flags=re.M | re.S)
     return [link for link in re.findall(r"\]\(([^)\s]+)\)", text) if not link.startswith(("http:", "https:"))]
 

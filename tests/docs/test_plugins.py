@@ -1,6 +1,6 @@
 """Tests the plugins that the documentation shows.
 
-Each plugin passes its conformance test, and one suite runs all of them.
+Each plugin passes its conformance tests, and one suite runs all of the plugins.
 """
 
 import re
@@ -23,7 +23,10 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def tested(folder):
-    """Runs all conformance tests in one process, because tests share small worlds."""
+    """Returns the result of running the conformance tests of all plugins.
+
+    The tests run in one process, so that they share the small models that they fit.
+    """
     return conformance(folder, "-v", *(f"test_{name}.py" for name in MODULES))
 
 

@@ -1,6 +1,6 @@
-"""Tests that pages and docstrings have short lines.
+"""Tests that pages have short lines, and docstrings have short first lines.
 
-A page also has one sentence per line.
+No line of a page has two sentences.
 """
 
 import ast
@@ -29,7 +29,7 @@ def test_the_first_line_of_a_docstring_has_fewer_than_80_characters(folder):
 
 
 def first_lines(path):
-    """Yields the place and the first line of every docstring of a module."""
+    """Yields the place and the first line of each docstring in a module."""
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, DOCUMENTED) and (text := ast.get_docstring(node)):
             yield f"{path.relative_to(ROOT).as_posix()}:{node.body[0].lineno}", text.partition("\n")[0]

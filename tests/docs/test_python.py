@@ -13,9 +13,9 @@ STEPS = re.findall(r"^```python\n(.*?)^```\n\n```\n(.*?)^```", PAGE, re.M | re.S
 
 
 class Here(Local):
-    """An executor that runs tasks in the test's own process.
+    """An executor that runs tasks in the test's process.
 
-    This saves the start of a worker.
+    The test therefore starts no worker, which would take time.
     """
 
     def run(self, tasks, work, emit):
@@ -27,7 +27,7 @@ class Here(Local):
 def notebook(tmp_path_factory):
     """Returns the folder in which the code of the page is executed.
 
-    The folder holds the committed results that the page reads.
+    The folder holds the committed results that the page reads, and the suites that the page shows.
     """
     folder = tmp_path_factory.mktemp("notebook")
     (folder / "results").mkdir()

@@ -1,4 +1,4 @@
-"""Tests that everything named in the README exists."""
+"""Tests that the commands and attacks named in the README exist."""
 
 import re
 

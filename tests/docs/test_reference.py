@@ -157,7 +157,7 @@ def test_the_members_of_auto_are_listed_in_order(registry):
         assert [name for name, _ in told] == [m.name for m in members]
         for place, (member, (_, words)) in enumerate(zip(members, told, strict=True)):
             assert surface == "parameters" or ("**everyone**" in words) == member.everyone, member.name
-            # Neighbours that share their numbers have them once, after the last of them.
+            # If neighbouring members share numbers, the page states the numbers once, after the last of these members.
             numbers = next((n for _, w in told[place:] if (n := re.findall(r"(\d+) (\w+)", w))), [])
             for number, unit in numbers if not member.name.startswith(("pgd-", "greedy-")) else ():
                 setting = {"searches": "search"}.get(unit, unit)

@@ -1,6 +1,6 @@
 """Tests every number in the README and in docs/results.md.
 
-Each number is one of the committed results.
+Each number must occur in the committed results.
 """
 
 import json
@@ -25,7 +25,7 @@ def committed(suite: str) -> list[list[dict[str, str]]]:
 
 @cache
 def numbers(suite: str) -> set[str]:
-    """Returns every number of a folder, as reports write it.
+    """Returns the numbers of a suite's committed leaderboard, as reports write them.
 
     Each number is also returned as a whole percentage.
     """
@@ -40,9 +40,9 @@ def numbers(suite: str) -> set[str]:
 
 
 def is_committed(table: list[dict[str, str]], suite: str) -> bool:
-    """Returns whether one committed table has every shown row.
+    """Returns whether one committed table of a suite contains all rows of ``table``.
 
-    Only the columns that are shown are compared.
+    Only the columns of ``table`` are compared.
     """
     columns = list(table[0])
     shown = {tuple(row.values()) for row in table}
@@ -51,7 +51,10 @@ def is_committed(table: list[dict[str, str]], suite: str) -> bool:
 
 
 def claims(text: str) -> list[str]:
-    """Returns the numbers that a section attributes to a folder."""
+    """Returns the numbers that the prose of a section takes from a results folder.
+
+    Paragraphs that say that their numbers are in no results folder are left out.
+    """
     told = [p for p in text.split("\n\n") if OPEN not in p and not p.startswith(("|", "```"))]
     return re.findall(r"(?<![\w.])(?:\d?\.\d{4}|\d+%(?! interval))", "\n".join(told))
 
@@ -91,9 +94,9 @@ def test_the_readme_shows_all_victims_of_one_model():
 
 
 def test_the_picture_is_of_the_committed_results():
-    """The test compares the labels of the picture's marks.
+    """The test compares the texts of the picture and the labels of its marks.
 
-    Coordinates depend on the fonts of a machine, but the labels do not.
+    Coordinates are not compared, because they depend on the fonts of the machine.
     """
     spoken = r"aria-label=\"[^\"]*\"|(?<=>)[^<>]+(?=</text>)"
     drawn = LEADERBOARD.read_text("utf-8")

@@ -1,4 +1,4 @@
-"""Tests that every suite of the repository and of the pages can be planned."""
+"""Tests that all suites in the repository and on its pages can be planned."""
 
 import gzip
 import re
@@ -29,19 +29,19 @@ def registry():
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
-    """Returns one prepared cache for all suites.
+    """Returns the folder of a cache that all suites share.
 
-    Most of the suites use the same data.
+    Most of the suites use the same data, which are therefore prepared only once.
     """
     return tmp_path_factory.mktemp("prepared")
 
 
 @pytest.fixture
 def planned(prepared, registry, tmp_path, monkeypatch):
-    """Returns a function that plans a file as ``robench plan`` does.
+    """Returns a function that plans a suite file as ``robench plan`` does.
 
-    A packaged GGUF file is found but not converted, because the conversion takes half a minute. The tests in
-    tests/pretrained convert a small file.
+    Converting a packaged GGUF file takes half a minute, so a tiny decoder replaces the converted model. The tests in
+    tests/pretrained cover the conversion.
     """
     monkeypatch.setenv("ROBENCH_CACHE", str(prepared))
     monkeypatch.setattr(gguf, "_convert", lambda library, file, folder: tiny_decoder(folder))
@@ -60,7 +60,7 @@ def test_there_are_suites():
 def test_every_suite_of_the_repository_can_be_planned(planned, path):
     plan = planned(path)
     assert sum(row.cells for row in plan.rows) > 0
-    for refusal in map(str, plan.refusals):  # data that may not be shipped
+    for refusal in map(str, plan.refusals):  # only data that may not be redistributed are refused
         assert "ml-100k" in refusal
         assert "no such" in refusal
 
@@ -96,7 +96,7 @@ def test_a_mistake_is_told_as_in_the_guide(planned, tmp_path):
 
 
 def write_named_formats(folder):
-    """Writes the files of the section on formats by name."""
+    """Writes the MovieLens, Amazon and sequence files that the guide's suite names."""
     (folder / "ml-1m").mkdir()
     (folder / "ml-1m" / "ratings.dat").write_text(rows("\n{user}::{item}::4::{time}\n"))
     (folder / "Beauty.txt").write_text(rows("\n{user} {item}\n"))
@@ -121,9 +121,9 @@ def test_data_of_ones_own_are_read_as_the_guide_says(planned, tmp_path, number):
 
 
 def rows(pattern):
-    """Returns rows of 20 users with 10 items each.
+    """Returns the text of a data file with 20 users and 10 items for each user.
 
-    The result includes the rows in the guide.
+    ``pattern`` is the format of a line. The text includes the rows that the guide shows.
     """
     names = ["heat", "fargo", *(f"item{n}" for n in range(8))]
     return "".join(pattern[1:].format(user=u, item=i, time=t) for u in range(20) for t, i in enumerate(names))

@@ -63,7 +63,7 @@ def test_negatives_are_uniform_over_the_items_that_a_user_lacks():
 
 
 class Memory(Model):
-    """A model that scores by a table and records the items of each user."""
+    """A model that reads scores from a table and records the history of each call."""
 
     def fit(self, data, rng):
         pass
@@ -101,7 +101,7 @@ def test_the_calibration_sees_training_items_only_and_by_hand_the_right_pairs():
 def test_no_test_item_has_a_say_in_the_calibration():
     """The calibration never reads test items.
 
-    Only the negatives of test items depend on the test items.
+    Only the negatives depend on the test items.
     """
     data, test = crowd(n_users=24)
     other = Interactions.from_rows([[int((row + 1) % data.n_items)] for row in test.items], data.n_items)
@@ -128,7 +128,7 @@ def test_fake_users_have_no_say_in_the_calibration():
 def test_platt_is_the_maximum_of_the_likelihood(seed, shift, scale):
     """The expected values come from a logistic regression of scikit-learn.
 
-    Every pair appears as a like and as a dislike. Platt's targets are the weights.
+    Every score appears once as a like and once as a dislike. Platt's targets are the weights.
     """
     generator = np.random.default_rng(seed)
     liked = np.arange(80) < 40
@@ -144,7 +144,7 @@ def test_platt_is_the_maximum_of_the_likelihood(seed, shift, scale):
 def test_platt_stays_finite_where_the_scores_separate_the_classes_or_say_nothing():
     liked = np.arange(20) < 10
     a, b = fit_platt(np.where(liked, 1.0, -1.0), liked)
-    # With two scores the fit meets Platt's targets exactly: σ(a + b) = 11/12, σ(b − a) = 1/12.
+    # If there are only two different scores, the fit meets Platt's targets exactly: σ(a + b) = 11/12, σ(b − a) = 1/12.
     assert probability(np.array([a + b, b - a])) == pytest.approx([11 / 12, 1 / 12], abs=1e-9)
     for score in (3.0, 0.1):
         assert fit_platt(np.full(20, score), liked) == (0.0, 0.0)
@@ -174,7 +174,7 @@ def test_without_validation_items_or_with_scores_that_are_not_finite_it_is_refus
 
 
 def likely(kind):
-    """Returns the reference victim of a kind, with negatives."""
+    """Returns the reference victim of a kind, with negatives for its test items."""
     bench = reference_victim(kind)
     negatives = draw_test_negatives(bench.history, bench.held)
     return MeasuredVictim(bench.model, bench.history, bench.held, bench.users, 0, negatives=negatives)
@@ -230,9 +230,9 @@ def test_an_attack_moves_the_pairs_it_is_measured_by(surface):
 
 @pytest.mark.parametrize("surface", ["embedding", "history"])
 def test_scores_fit_their_ranks(surface):
-    """An item that ranks first scores at least as high as its negative.
+    """A held-out item that ranks first has a higher score than its negative.
 
-    This holds within one look, under any attack.
+    The ranks and the scores come from the same scoring, also under attack.
     """
     bench = likely("sequence")
     arrays = bench.attacked(ATTACKS[surface](), 1.0, surface).arrays
@@ -260,7 +260,7 @@ def test_a_fitted_model_is_calibrated_upright(model):
 
 
 class Noisy(ReferencePairwise):
-    """A model that adds new noise to its scores in every call."""
+    """A model that adds new noise to its scores in every call at test time."""
 
     def score_from(self, batch, e):
         scores = super().score_from(batch, e)
@@ -276,4 +276,4 @@ def test_a_victim_that_draws_is_calibrated_on_its_mean_looks_and_always_the_same
     assert one == two
     with Rng(9).stream():
         assert calibrate(model, data, bench.draws()) == one, "it depends on draws that the host does not seed"
-    assert calibrate(model, data, draws()) != one  # a single look
+    assert calibrate(model, data, draws()) != one  # a single scoring

@@ -1,4 +1,4 @@
-"""Tests diagnostics of two-stage models against plain loops."""
+"""Tests the diagnostics of models that rerank candidates, against plain loops."""
 
 import copy
 
@@ -13,7 +13,7 @@ from robench.testing.worlds import reference_victim
 
 
 class Retrieved:
-    """A model with given candidates."""
+    """A stub model that returns given candidates."""
 
     def __init__(self, chosen):
         self.chosen = chosen
@@ -69,7 +69,7 @@ def test_recall_among_candidates_is_a_share_of_held_out_items_not_of_users(world
 
 
 class Named(TextAttack):
-    """An attack that gives every item the title of the most used item."""
+    """An attack that gives every attacked item the title of the most used item."""
 
     def rewrite(self, oracle, rng):
         best = oracle.catalogue.items[int(oracle.counts.argmax())].title

@@ -1,7 +1,7 @@
 """Tests that measurements on a fake GPU equal those on the CPU.
 
-The fake GPU is in ``tests/fake_gpu.py``. No operation mixes two devices, and scores stay on the GPU. The host does not
-wait for the GPU once per user.
+The fake GPU is in ``tests/fake_gpu.py``. No operation mixes two devices, and scores stay on the GPU. The number of
+times that the host waits for the GPU does not grow with the number of users.
 """
 
 from copy import deepcopy
@@ -66,7 +66,7 @@ def victim(kind, gpu=None, users=None):
 
 
 def measure(some, name):
-    """Returns the arrays of a measurement."""
+    """Measures a victim as ``name`` says, and returns the arrays of the measurement."""
     if name == "clean":
         return some.clean(TARGETS).arrays
     attack, settings, epsilon = ATTACKS[name]
@@ -98,7 +98,7 @@ def test_the_host_waits_as_often_for_many_users_as_for_few(name):
             waits.append(gpu.waits)
             moved.append(gpu.moved / users)
     assert waits[0] == waits[1]
-    # Ranks, lists and distances come back, and never the scores of the catalogue.
+    # Ranks, lists and distances come back to the host, but the scores of the catalogue do not.
     assert max(moved) < 1.5 * some.history.n_items
 
 

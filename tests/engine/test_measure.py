@@ -1,6 +1,6 @@
-"""Tests the two looks at clean scores.
+"""Tests measurements: random or invalid scores, radii, and budgets.
 
-Budgets and radii are compared with values that were computed by hand.
+Budgets are compared with values that are computed by hand.
 """
 
 import numpy as np
@@ -17,7 +17,7 @@ from robench_plugins.models.popularity import Popularity
 
 
 class Noisy(ReferencePairwise):
-    """A model that adds new noise to its scores in every call."""
+    """A model that adds new noise to its scores in every call at test time."""
 
     def score_from(self, batch, e):
         scores = super().score_from(batch, e)
@@ -32,7 +32,7 @@ def test_a_victim_that_draws_at_test_time_is_diagnosed():
 
 
 class Narrow(Popularity):
-    """A model that leaves out the first item of the catalogue."""
+    """A model that returns no score for the first item of the catalogue."""
 
     def scores(self, users, history):
         return super().scores(users, history)[:, 1:]
@@ -71,7 +71,7 @@ def test_who_is_not_hit_has_radius_zero(kind):
 
 
 def inputs_by_hand(bench):
-    """Returns the embedded inputs of every user: float64 [n_valid, d] each.
+    """Returns the embedded inputs of every user: a list of float64 [n_valid, d].
 
     The inputs are read from the tables of the model.
     """
@@ -91,7 +91,7 @@ def test_the_budget_is_of_the_valid_entries_of_all_users_by_hand(kind, norm):
     rms = np.sqrt((np.concatenate(rows) ** 2).mean())
     arrays = bench.attacked(Fgsm.make(norm=norm), 0.05, f"hand-{norm}").arrays
     expected = 0.05 * rms * np.array([1.0 if norm == "linf" else np.sqrt(row.size) for row in rows])
-    # δ stays 0 for users that the step did not help; the others spent the whole budget.
+    # The host keeps δ = 0 for users that the step does not help. For all other users, the step spends the whole budget.
     moved = arrays[norm] > 0
     assert moved.mean() > 0.8
     np.testing.assert_allclose(arrays[norm][moved], expected[moved], rtol=1e-5)

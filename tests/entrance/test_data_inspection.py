@@ -1,4 +1,4 @@
-"""What is shown of a file, a folder or the data sets of a suite."""
+"""Tests what ``robench data inspect`` reports on a file, a folder or a suite."""
 
 import gzip
 

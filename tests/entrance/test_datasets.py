@@ -1,4 +1,7 @@
-"""Data sets on the web, from a server on this machine to a suite."""
+"""Tests data sets on the web: their list, their download and their use in suites.
+
+A server on this machine replaces the web.
+"""
 
 import hashlib
 import io

@@ -1,6 +1,6 @@
-"""Tests ``import robench`` with a run from a script.
+"""Tests ``import robench``, with a run that a script starts.
 
-The tests cover the frames of the run, its plugins, and mistakes.
+The tests cover the frames of the run, plugins, and mistakes.
 """
 
 import csv
@@ -18,7 +18,7 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 import robench
-import robench.run.worker  # the package of the same name must not replace the function
+import robench.run.worker  # importing the package robench.run must not replace the function
 from robench.entrance.results import frame_of
 from robench.entrance.suite import conditions_of, overrides_of
 
@@ -42,9 +42,9 @@ print(folder)
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Returns the folder of a script that has called ``robench.run``.
+    """Returns the results folder of a script that has called ``robench.run``.
 
-    The call is at the top level of the script.
+    The script calls the function at its top level.
     """
     place = tmp_path_factory.mktemp("script")
     (place / "s.yaml").write_text(SUITE)
@@ -97,7 +97,7 @@ def test_a_run_of_what_is_stored_measures_nothing_and_says_as_little_as_the_comm
     said = capsys.readouterr()
     assert said.out == ""
     assert "0 cells of 0 victims to measure, 8 stored already" in said.err
-    assert not caplog.records  # popularity, which fgsm cannot attack, was not requested
+    assert not caplog.records  # popularity was not requested, so no line says that fgsm cannot attack popularity
 
 
 def test_cells_are_those_of_the_csv_file_with_typed_columns(folder, results):
@@ -176,7 +176,7 @@ def test_users_of_a_clean_cell_have_metrics_of_targets_and_no_loss(results):
     users = results.users(clean["cell"].iloc[0])
     assert "loss" not in users
     both = clean[clean["cell"] == clean["cell"].iloc[0]]["value"]
-    assert len(both) == 2  # target sets
+    assert len(both) == 2  # one cell per target set
     assert users["t-hr@10"].mean() == pytest.approx(both.mean())
 
 

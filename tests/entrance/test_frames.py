@@ -35,7 +35,7 @@ def test_a_frame_is_a_data_set_in_the_processes_of_victims(tmp_path, monkeypatch
     assert results.cells["status"].tolist() == ["ok"]
     assert results.data[["dataset", "interactions", "test"]].to_numpy().tolist() == [["mine", 240, 30]]
     (cell,) = json.loads((folder / "plan.json").read_text())["cells"]
-    # The command finds the same cells, and says in one line what it lacks.
+    # A plan from the stored suite finds the same cell, and says in one line that the frame is missing.
     registry = Registry.of(Host.discover())
     preview = make_preview(folder / "suite.yaml", registry, folder, (), ())
     assert preview.refusals == [
@@ -44,7 +44,7 @@ def test_a_frame_is_a_data_set_in_the_processes_of_victims(tmp_path, monkeypatch
     ]
     with pytest.raises(robench.UserError, match=r"unknown dataset 'mine' \(a frame from Python is given by robench"):
         robench.run("s.yaml")
-    # Other content is other data, and the cell keeps its id.
+    # A changed frame counts as other data, but the cell keeps its id.
     again = make_preview(tmp_path / "s.yaml", with_frames(registry, {"mine": log}), None, (), ())
     assert (again.rows[0].stored, again.refusals) == (1, [])
     changed = make_preview(tmp_path / "s.yaml", with_frames(registry, {"mine": log.iloc[:-1]}), None, (), ())

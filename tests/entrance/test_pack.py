@@ -1,6 +1,6 @@
-"""Tests ``robench pack`` and the folders that it packs.
+"""Tests ``robench pack`` and the folders that the command packs.
 
-A packed folder gives the same tables, lists and frames as before. A run can continue from the packed folder.
+A packed folder gives the same tables, lists and frames as the original folder. A run can continue from a packed folder.
 """
 
 import json
@@ -142,9 +142,9 @@ def test_a_damaged_record_is_not_published(robench, place):
 
 
 def test_sound_arrays_of_another_measurement_are_not_those_of_the_record(packed):
-    """The file is a whole npz, and every array has its shape and its range.
+    """The edited file is a valid npz, and each array has a valid shape and range.
 
-    Only the hash of the cell tells the difference.
+    Only the hash of the cell reveals the edit.
     """
     folder = packed / "results/s"
     with np.load(folder / "arrays.npz") as file:
@@ -209,7 +209,7 @@ def test_a_packing_that_fails_replaces_nothing(packed, monkeypatch):
 
 
 def test_a_forged_manifest_does_not_make_an_edited_record_true(packed):
-    """The record has its own seal, which the manifest does not replace."""
+    """The record has a seal of its own, which a forged manifest does not replace."""
     folder = packed / "results/s"
     lines = (folder / "records.jsonl").read_text().splitlines()
     number = next(number for number, line in enumerate(lines) if '"ndcg@10"' in line)

@@ -1,6 +1,6 @@
 """Tests that signals end a run as Ctrl-C does.
 
-The tests also check that a run imports no module of the current folder.
+The tests also check that a run imports no module from the current folder.
 """
 
 import os
@@ -53,7 +53,7 @@ def test_the_line_about_an_interruption_has_the_notes_of_its_error():
 def test_an_interruption_before_any_work_is_one_line(name, code, moment, tmp_path):
     """The signal arrives during the first imports, or during the import of torch.
 
-    A fake torch makes the second import last.
+    A fake torch makes the import of torch last long enough.
     """
     (tmp_path / "t.yaml").write_text(SUITE)
     (tmp_path / "path" / "torch").mkdir(parents=True)
@@ -106,7 +106,7 @@ def _catches(pid, number):
 
 
 def _below(pid):
-    """Returns the processes below a process."""
+    """Returns the ids of all descendants of a process."""
     try:
         with open(f"/proc/{pid}/task/{pid}/children") as file:
             return [one for child in map(int, file.read().split()) for one in (child, *_below(child))]

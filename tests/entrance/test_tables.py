@@ -1,4 +1,4 @@
-"""Tests that the tables of a folder are written by one process at a time."""
+"""Tests that only one process at a time writes the tables of a folder."""
 
 import os
 import shutil
@@ -18,13 +18,13 @@ SUITE = f"name: t\nseeds: [0]\nmodels: [popularity]\n{SMALL}"
 
 @pytest.fixture
 def folder(tmp_path):
-    """Returns a folder of results."""
+    """Returns the results folder of a finished run."""
     (tmp_path / "t.yaml").write_text(SUITE)
     return run(tmp_path / "t.yaml").store.folder
 
 
 def is_locked(folder):
-    """Returns whether somebody writes the tables of a folder."""
+    """Returns whether the lock for writing the tables of a folder is held."""
     fcntl = pytest.importorskip("fcntl")
     handle = open_lock(folder / TABLES_LOCK)
     try:
@@ -37,7 +37,7 @@ def is_locked(folder):
 
 
 def test_a_leaderboard_waits_for_the_tables_of_a_run_and_reads_its_cells_then(folder):
-    """Otherwise the tables of the older cells could replace those of the newer ones."""
+    """Without the wait, tables of older cells could replace tables of newer cells."""
     registry, written = Registry.of(Host.discover()), []
     with writing_tables(folder):
         other = threading.Thread(target=lambda: written.append(tables.rebuild_tables(folder, registry)))

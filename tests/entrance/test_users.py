@@ -1,4 +1,4 @@
-"""Tests the frame of a cell's users, with records made by hand."""
+"""Tests the frame that describes the users of a cell, with made-up records."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def world(tmp_path):
 
 
 def users(world, cell):
-    """Returns the frame of a cell from the folder of the world."""
+    """Writes the folder of the world, and returns the frame with the users of a cell."""
     world.build()
     folder = world.store.folder
     return ResultFrames(folder, read_results(folder, METRICS)).users(cell["cell"])

@@ -1,4 +1,4 @@
-"""Tests writing to a path that already belongs to a folder.
+"""Tests writing a file to a path at which a folder exists.
 
 An empty folder is replaced. For any other folder, the error is reported in one line.
 """

@@ -58,9 +58,9 @@ def test_nobody_waits_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_an_error_reaches_the_caller_and_other_files_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Groups that were written before the faulty group are kept.
+    """Groups that were written before the error are kept.
 
-    The writer does not hang.
+    The next calls of the writer raise the error, and the writer does not hang.
     """
     full = threading.Event()
     fsync = os.fsync
@@ -87,7 +87,7 @@ def test_an_error_reaches_the_caller_and_other_files_stay(tmp_path: Path, monkey
 
 
 def test_of_a_batch_only_the_bad_group_is_lost(tmp_path: Path) -> None:
-    """If one group of a batch fails, the previous groups are written alone."""
+    """If one group of a batch cannot be written, earlier groups are still written."""
     (tmp_path / "bad.json").mkdir()
     (tmp_path / "bad.json" / "somebody's").touch()
     writer = BackgroundWriter()

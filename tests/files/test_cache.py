@@ -1,6 +1,6 @@
 """Tests cache entries that are damaged, foreign or edited.
 
-Such an entry is dropped with one line of output and made again.
+Such an entry is deleted and made again, and one line of output says so.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Downloads from a server on this machine."""
+"""Tests downloads from a server on this machine."""
 
 import socket
 

@@ -1,6 +1,6 @@
-"""Tests the removal of temporary files of killed runs.
+"""Tests the removal of temporary files that killed runs have left.
 
-A file is removed once no process can be writing to the file.
+A temporary file is removed once no process can still be writing the file.
 """
 
 import os
@@ -19,7 +19,7 @@ CELL, KEY = "0123456789abcdef", "ab" + 15 * "01"
 
 
 def put(folder, *names, age=3600.0):
-    """Writes files that were last written some seconds ago."""
+    """Creates empty files that were last modified ``age`` seconds ago."""
     for name in names:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,6 @@
-"""Tests the locks of the operating system.
+"""Tests the file locks that processes use.
 
-The tests cover who holds a lock, and which files a lock must not follow, write or truncate.
+The tests cover which process holds a lock. A lock follows no link, and writes or truncates no file.
 """
 
 import errno
@@ -79,9 +79,9 @@ def test_a_lock_file_is_never_truncated(tmp_path):
 
 
 def test_a_lock_file_that_was_removed_meanwhile_is_not_held(tmp_path, monkeypatch):
-    """The first owner removes its file at its end.
+    """The first owner removes the lock file after the second owner has opened it.
 
-    At this moment the second owner has already opened the file.
+    The second owner must then open the lock file again.
     """
     opened = []
 

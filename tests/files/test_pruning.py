@@ -1,7 +1,4 @@
-"""Tests which files count as an entry of the cache.
-
-The tests also check which entries are removed first, and which are kept.
-"""
+"""Tests which files form a cache entry, and which entries are pruned first."""
 
 import os
 from pathlib import Path
@@ -21,9 +18,9 @@ KEYS = ("aa1", "aa2", "bb3")
 
 @pytest.fixture
 def cache(tmp_path: Path) -> Cache:
-    """Returns a cache with entries that were used one day apart.
+    """Returns a cache with entries that were last used one day apart.
 
-    The order is that of ``KEYS``.
+    In the order of their keys, each entry was used a day later than the one before.
     """
     cache = Cache(tmp_path / "cache")
     for key in KEYS:

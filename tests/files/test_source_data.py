@@ -1,4 +1,4 @@
-"""Files of data sets, downloaded and kept by content."""
+"""Tests the source data that are downloaded and stored by content."""
 
 import errno
 import hashlib
@@ -45,7 +45,7 @@ def files(folder):
 
 
 def left(cache):
-    """Returns what is in the folder of downloads, apart from locks."""
+    """Returns the paths of the files in the folder of source data, except lock files."""
     return {name for name in files(cache.folder / "source-data") if not name.endswith(".lock")}
 
 

@@ -1,4 +1,4 @@
-"""Tests which edits of the source change the digest of which class."""
+"""Tests which edits of source files change the code digest of a class."""
 
 import importlib
 import json
@@ -77,9 +77,9 @@ def test_an_edit_changes_what_it_can_change_and_nothing_else(tmp_path):
 
 @pytest.fixture
 def package(tmp_path, monkeypatch):
-    """Writes the files of a package named ``sample``.
+    """Returns a function that writes the files of a package named ``sample``.
 
-    The function returns the class ``sample.part:Part``.
+    The function imports the package, and returns the class ``Part`` of the module ``sample.part``.
     """
     monkeypatch.syspath_prepend(tmp_path)
 
@@ -128,7 +128,7 @@ def test_modules_that_are_imported_count(package, tmp_path, above, inside, count
         "part.py": PART.format("" if counts is None else above, inside),
     }
     part = package(files, init="from .other import x\n")
-    if counts is None:  # with more dots than packages, Python would not import the name
+    if counts is None:  # Python cannot import a name with more dots than packages
         (tmp_path / "sample" / "part.py").write_text(PART.format(above, inside))
     before = Sources().digest(part)
     assert Sources().digest(part) == before

@@ -1,4 +1,4 @@
-"""Archives, most of them hostile."""
+"""Tests the unpacking of archives, most of which are hostile."""
 
 import io
 import stat

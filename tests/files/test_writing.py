@@ -1,6 +1,6 @@
 """Tests full, read-only and failing disks.
 
-One line names the folder, and a run goes on without the cache.
+One line names the folder. A run continues without the cache.
 """
 
 import errno
@@ -25,9 +25,9 @@ FAULTS = {
 
 @pytest.fixture(params=FAULTS)
 def fault(request, monkeypatch):
-    """Returns a function that makes every write fail.
+    """Returns a function that makes all later writes fail.
 
-    That function returns the ``errno`` of the failure.
+    The function returns the ``errno`` of the failure.
     """
 
     def fail(handle):

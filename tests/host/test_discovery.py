@@ -24,7 +24,7 @@ def plugin(**hooks: Any) -> types.ModuleType:
 
 
 class Mine(Defense):
-    """A defence."""
+    """A defence with default behaviour."""
 
 
 def test_built_ins_come_through_the_entry_point():

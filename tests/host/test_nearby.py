@@ -1,4 +1,4 @@
-"""Tests the hints about plugins that lie in the current folder."""
+"""Tests the hints about plugins that are in the current folder."""
 
 import pytest
 
@@ -16,7 +16,10 @@ def robench_models():
 
 @pytest.fixture
 def find(tmp_path, monkeypatch):
-    """Asks for a model in a folder with one plugin, and returns the error."""
+    """Returns a function that looks up a component and returns the error message.
+
+    The current folder holds one plugin and two files that are no plugins.
+    """
     monkeypatch.chdir(tmp_path)
     (tmp_path / "nearby_plugin.py").write_text(PLUGIN)
     (tmp_path / "bad.py").write_bytes(b"\xff'forget'")

@@ -23,7 +23,7 @@ def registry_of(**plugins: Any) -> Registry:
 
 
 class Mine(Defense):
-    """A defence."""
+    """A defence with two settings."""
 
     class Config(BaseConfig):
         lambda_: float = Field(default=0.5, alias="lambda")
@@ -37,13 +37,13 @@ class Half(Model):
 
 
 class Poison(PoisoningAttack):
-    """A complete attack."""
+    """A poisoning attack with all required methods."""
 
     def profiles(self, train: Any, **given: Any) -> Any: ...
 
 
 class OldConfig(Defense):
-    """A component with settings that are not a ``BaseConfig``."""
+    """A component with a ``Config`` that is no ``BaseConfig``."""
 
     Config: Any = dict
 

@@ -1,6 +1,6 @@
-"""Tests that other packages do not change the names of built-in components.
+"""Tests that installing other packages does not affect built-in components.
 
-The ids, names and labels of built-in components stay the same if other packages are installed.
+The ids of cells, and the names and labels of built-in components, stay the same.
 """
 
 import json
@@ -144,7 +144,10 @@ def test_a_foreign_component_has_no_role_whatever_it_claims(plan_of):
 
 
 def test_the_id_of_a_cell_is_the_digest_of_its_whole_content(plan_of):
-    """The victim is written once for both ids, in its place among the other keys."""
+    """The victim is serialised only once, and both ids use the result.
+
+    Within the cell's content, the victim must keep its place among the sorted keys.
+    """
     for cell in plan_of(SUITE, ALONE).cells:
         content = cell.content()
         assert (cell.id, cell.victim.id) == (digest(content), digest(content["victim"]))

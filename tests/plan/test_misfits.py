@@ -81,7 +81,7 @@ def test_a_defence_says_what_a_model_lacks_for_it(load, registry):
 
 
 class Late(Defense):
-    """A defence with an endless warm-up."""
+    """A defence with a warm-up that never ends."""
 
     def loss(self, step): ...
 

@@ -222,7 +222,7 @@ def test_only_takes_labels_that_look_like_numbers(load):
 
 
 class Shuffle(Corruption):
-    """An untargeted corruption of the interactions of real users."""
+    """A corruption of the interactions of real users, without targets."""
 
     def corrupt(self, train: Any, **given: Any) -> Any: ...
 

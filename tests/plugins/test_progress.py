@@ -6,7 +6,7 @@ from robench_plugins.progress import ProgressBar, duration
 
 
 def output(terminal):
-    """Returns what a short run prints, on a terminal or into a file."""
+    """Returns what the progress bar prints in a short run, to a terminal or a file."""
     out = io.StringIO()
     bar = ProgressBar(Console(file=out, force_terminal=terminal, width=120, markup=False))
     bar.robench_suite_started(suite="s", victims=2, cells=3, stored=4)

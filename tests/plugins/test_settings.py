@@ -14,7 +14,7 @@ TARGETS = sorted({target for hook in HOOKS for target in getattr(robench_plugins
 
 
 def described(config, name):
-    """Returns True if the class or one of its bases describes the field."""
+    """Returns whether a settings class, or one of its bases, describes the field."""
     bases = [base for base in config.__mro__ if name in getattr(base, "model_fields", {})]
     return any(base.model_fields[name].description for base in bases)
 

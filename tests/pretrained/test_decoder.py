@@ -230,7 +230,7 @@ def test_lora_changes_nothing_at_first_and_trains_little(folder, tmp_path):
         titles = [decoder.ids(title) for title in TITLES]
         before = decoder.log_likelihoods(prompt, titles)
         parts = decoder.adapt(4)
-        assert len(parts) == 2 * 2 * at  # two factors and two layers; queries and values have one matrix or two
+        assert len(parts) == 2 * 2 * at  # two factors in two layers, for one matrix or two
         result = decoder.log_likelihoods(prompt, titles)
         torch.testing.assert_close(result, before)
         result.sum().backward()
@@ -261,7 +261,7 @@ def test_the_package_is_found_without_being_imported():
 
 @pytest.fixture(scope="module", params=["llama", "gpt2"])
 def reader(tmp_path_factory, request):
-    """Returns a decoder with tokens for a few whole words."""
+    """Returns a decoder with a single token for each of a few words."""
     folder = tmp_path_factory.mktemp(request.param)
     return Decoder.load(str(tiny_decoder(folder, request.param, words=["Heat", "Heater", "a", "Wizard"])))
 
@@ -289,7 +289,7 @@ def _soft(decoder, title):
 
 
 def _read(decoder, title=TITLES[2]):
-    """Returns a prompt that the decoder has read, and the tokens of a title."""
+    """Returns the decoder's state after a prompt, and the token ids of a title."""
     return decoder.prefix(decoder.embed(torch.tensor(decoder.ids(PROMPT)))), decoder.ids(title)
 
 

@@ -1,6 +1,6 @@
 """Tests the sources of encoders, and which weights are refused.
 
-This file also tests which inputs affect the vectors.
+The module also tests which inputs affect the vectors.
 """
 
 import importlib.util
@@ -85,7 +85,7 @@ def test_a_missing_package_says_what_to_install(monkeypatch):
 
 @pytest.mark.parametrize("load", [lambda folder: Encoder.load(str(folder)), lambda folder: folder_of("owner/name")])
 def test_a_missing_extra_says_what_to_install(folder, monkeypatch, load):
-    monkeypatch.setitem(sys.modules, "transformers", None)  # an entry of None makes the import fail
+    monkeypatch.setitem(sys.modules, "transformers", None)  # with the entry None, the import fails
     refused(lambda: load(folder), "need the package transformers", "pip install 'robench[text]'")
 
 

@@ -18,7 +18,10 @@ COLUMNS = ["data", "victim", "user", "rank", "item", "title", "score"]
 
 @pytest.fixture
 def written(done, registry, monkeypatch, tmp_path):
-    """Returns a function that writes lists, and returns the path of the file."""
+    """Returns a function that writes lists to a file.
+
+    The function returns the path of the file and the number of rows.
+    """
     monkeypatch.setenv("ROBENCH_CACHE", str(done / "cache"))
 
     def write(name="lists.jsonl", source=None, **request):
@@ -40,7 +43,7 @@ def rows_of(path) -> list[dict]:
 
 
 def test_every_user_gets_the_list_that_the_user_alone_gets(done, written, registry, monkeypatch):
-    monkeypatch.setattr(everyone, "chunk_size", lambda n_items, device: 32)  # several chunks
+    monkeypatch.setattr(everyone, "chunk_size", lambda n_items, device: 32)  # the users take several chunks
     path, count = written(k=4, defense="none")
     found = rows_of(path)
     assert [*found[0]] == COLUMNS

@@ -188,7 +188,10 @@ def test_records_do_not_hold_the_notes_of_the_checkpoint(done):
 
 
 def changed(source: Path, target: Path, change) -> Path:
-    """Writes a copy of a checkpoint with other arrays or notes."""
+    """Writes a changed copy of a checkpoint, and returns the path of the copy.
+
+    The function ``change`` edits the arrays and the notes.
+    """
     arrays, notes = read_entry(source)
     change(arrays, notes)
     save_file(arrays, target, {"notes": json.dumps(notes)})
@@ -285,7 +288,7 @@ def test_data_that_is_gone_damaged_or_another(done, asked, monkeypatch, tmp_path
 
 
 def test_a_cache_that_cannot_be_written_costs_only_time(asked, monkeypatch, tmp_path):
-    """The victim is fitted anew, and gives the same list."""
+    """The victim is fitted again, and gives the same list."""
     (kept,) = asked(user="5", model="popularity", defense="none")
     (tmp_path / "file").touch()
     monkeypatch.setenv("ROBENCH_CACHE", str(tmp_path / "file" / "cache"))

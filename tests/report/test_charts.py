@@ -1,4 +1,4 @@
-"""Tests the place and the label of every mark in the pictures of the page.
+"""Tests the position and the label of every mark in the pictures of the page.
 
 The tests read the marks from the SVG.
 """
@@ -14,7 +14,7 @@ from robench.report.blocks import CurvesChart, LeaderboardChart, Section, TwinsC
 from robench.report.charts import AFTER, BEFORE, draw_charts
 from robench.report.sections import build_sections
 
-CIRCLE, DIAMOND = "A", "L0,"  # text in the SVG path of each mark
+CIRCLE, DIAMOND = "A", "L0,"  # each mark has this text in its SVG path
 
 
 def numbers(text):
@@ -49,7 +49,7 @@ class Picture:
             self._walk(part, group, (x, y))
 
     def across(self):
-        """Returns a linear function from a value to x, fitted to the points."""
+        """Returns a linear function from values to x coordinates, fitted to the points."""
         values = [float(label.rpartition(": ")[2].split()[0]) for label in self.points]
         slope, start = np.polyfit(values, [point[0] for point in self.points.values()], 1)
         assert slope > 0

@@ -1,4 +1,4 @@
-"""Provides functions that run a suite in the process of the test."""
+"""Runs suites in the process of the test."""
 
 import json
 from pathlib import Path
@@ -27,7 +27,7 @@ class InlineRunner(Runner):
 
 
 def run(path: Path, **options) -> Runner:
-    """Runs a suite file and returns the runner, which holds the run's ``summary``."""
+    """Runs a suite file, and returns the runner, which holds the run's ``summary``."""
     host = Host.discover()
     registry = Registry.of(host)
     job = make_runner(path, host, registry, Options(path.parent / "results", **options))
@@ -38,7 +38,7 @@ def run(path: Path, **options) -> Runner:
 
 
 def records(job: Runner) -> dict[str, dict]:
-    """Returns the records of all cells, by attack label or ``clean``."""
+    """Maps the attack label of each cell, or ``clean``, to the record of the cell."""
     return {
         cell.attack.label if cell.attack else "clean": json.loads((job.store.cells / f"{cell.id}.json").read_text())
         for cell in job.cells

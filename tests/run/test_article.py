@@ -86,7 +86,7 @@ def test_the_total_loss_is_lambda_original_plus_the_rest_robust(kind, weight):
 
 
 def test_the_hinge_over_a_distance_to_the_label_rewards_wrong_predictions_and_the_margin_does_not():
-    """The literal hinge max(0, 1 − |y − p|) rewards wrong predictions.
+    """The hinge as the article writes it, max(0, 1 − |y − p|), rewards errors.
 
     Here y is the label and p is the predicted probability. The hinge is 0 for the worst prediction and 1 for the best
     one.

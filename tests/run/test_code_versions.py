@@ -46,7 +46,7 @@ def job(tmp_path, monkeypatch):
 
 
 def stale(job, **changed):
-    """Returns the labels of the cells that are stale if code digests differ.
+    """Returns the labels of the cells that become stale if code digests change.
 
     ``changed`` replaces digests in the records of the cells.
     """

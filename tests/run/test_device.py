@@ -57,7 +57,7 @@ ONE_PATH = {
 
 @pytest.fixture
 def gpus(monkeypatch):
-    """Returns a function that sets the number of GPUs that torch sees.
+    """Returns a function that sets the number of GPUs that torch reports.
 
     The test fails if torch creates a CUDA context.
     """
@@ -102,7 +102,7 @@ def test_a_gpu_has_one_path_of_kernels_and_the_cpu_keeps_its_own(gpus, monkeypat
 
 
 def test_looks_and_gradients_are_of_the_same_kernels(gpus):
-    """Looks with and without gradients run under the same settings of torch."""
+    """Scores with and without gradients are computed under the same torch settings."""
     with gpu_settings():
         with torch.no_grad():
             look = gpu()
@@ -153,7 +153,7 @@ device: DEVICE
 
 @pytest.fixture
 def mistake(tmp_path):
-    """Returns a function that gives the error lines for a suite on a device."""
+    """Returns a function that returns the error lines for a suite on a device."""
     registry = Registry.of(Host.discover())
 
     def lines(device):

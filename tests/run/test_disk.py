@@ -16,7 +16,7 @@ SUITE = "name: t\nmodels: [popularity, item-knn, {name: mf, factors: 4, epochs: 
 
 
 def failing(part):
-    """Returns an ``os.replace`` that fails for every path that contains ``part``."""
+    """Returns a substitute for ``os.replace`` that fails on paths with ``part``."""
     genuine = os.replace
 
     def replace(source, target):

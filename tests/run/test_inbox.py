@@ -102,7 +102,7 @@ def test_a_cell_that_no_reader_accepts_fails_its_victim_alone(run, name, caplog)
     change, reason = CHANGES[name]
     job = run(change)
     records = [Store(job.store.folder).read(cell.id) for cell in job.cells]
-    if not reason:  # half a surrogate pair is accepted, and is stored as an escape
+    if not reason:  # half a surrogate pair is accepted and stored as an escape
         assert [record["status"] for record in records] == ["ok", "ok"]
         return
     assert [record["status"] for record in records] == ["failed", "ok"]

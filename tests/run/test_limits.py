@@ -19,7 +19,7 @@ attacks:
 
 
 class Noting(Inline):
-    """An executor that notes the tasks and does nothing."""
+    """An executor that records the tasks but does not run them."""
 
     def __init__(self):
         self.tasks = []

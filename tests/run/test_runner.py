@@ -111,9 +111,10 @@ def test_a_new_epsilon_costs_only_its_evaluation(robench, done, tmp_path):
 
 
 def test_workers_and_order_change_no_byte_of_the_tables(robench, done, tmp_path):
-    """Compares ``done`` with a run that has one worker and three parts.
+    """The test compares ``done`` with a run of one worker in three parts.
 
-    The last victims of the plan run first. Then the later ε of every attack run, also of the random attack.
+    The last victims of the plan run first. The second part runs the larger ε of every attack. The third part runs all
+    other cells.
     """
     (tmp_path / "tiny.yaml").write_text(SUITE)
     parts = (["--only", "model=lstm", "--only", "seed=1"], ["--only", "epsilon=0.1", "--only", "epsilon=0.3"], [])
@@ -124,7 +125,7 @@ def test_workers_and_order_change_no_byte_of_the_tables(robench, done, tmp_path)
 
 
 def test_kill_and_run_again(robench, done, tmp_path):
-    """Finished cells are kept after kill -9.
+    """Cells that were finished before kill -9 are kept.
 
     The final tables equal those of an undisturbed run.
     """

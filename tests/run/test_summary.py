@@ -1,6 +1,6 @@
 """Tests the lines about failed cells.
 
-The first failure of a victim is shown at once, and the end of a run has counts.
+The first failure of a victim is shown at once. At the end of a run, failures are counted.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Tests that damaged arrays and inconsistent arrays are refused.
+"""Tests that damaged or inconsistent arrays are refused.
 
 Inconsistent arrays contradict each other, the record or users.npz.
 """

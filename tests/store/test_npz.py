@@ -1,6 +1,6 @@
 """Tests the direct reader of array archives.
 
-The reader accepts the archives that robench writes, and refuses damaged ones.
+The reader accepts the archives that robench writes, and leaves all others to zipfile.
 """
 
 import io
@@ -28,7 +28,7 @@ ARRAYS: dict[str, NDArray[np.generic]] = {
 def test_arrays_come_back_without_zipfile(monkeypatch: pytest.MonkeyPatch) -> None:
     """The arrays that a folder stores can be read without zipfile.
 
-    Each array keeps its type, shape and order.
+    Each array keeps its type, shape and values.
     """
     content = arrays_to_bytes(ARRAYS)
     monkeypatch.setattr(zipfile, "ZipFile", None)
@@ -58,7 +58,7 @@ def test_other_layouts_are_read_too() -> None:
 def test_no_changed_byte_is_read_directly() -> None:
     """The direct reader leaves damaged archives to zipfile.
 
-    The only exception is damage that changes no array, such as damage to a date.
+    The only exception is damage that changes no array, such as a changed date.
     """
     content = arrays_to_bytes({"ranks": np.arange(3), "hit": np.array([True])})
     plain = npz._plain_members(content)

@@ -1,6 +1,6 @@
-"""Tests that a suite file takes nothing away from the plan of another file.
+"""Tests that a suite file removes nothing from the plan of another suite file.
 
-Both suites have the same name, and so the same folder of results.
+Both suites have the same name, and therefore the same folder of results.
 """
 
 import json
@@ -71,7 +71,7 @@ def test_an_equal_plan_and_the_written_suite_leave_the_note_as_it_is(files):
 def test_moving_both_together_changes_nothing(files, tmp_path):
     tmp_path.joinpath("results").rename(tmp_path / "one" / "results")
     one, folder = tmp_path / "one" / "s.yaml", tmp_path / "one" / "results" / "s"
-    write(folder, one, plan("a", "b", "c"))  # the place of the file has changed, and nothing is lost
+    write(folder, one, plan("a", "b", "c"))  # another path to the file, but the plan loses no cell
     tmp_path.joinpath("one").rename(tmp_path / "two")
     write(tmp_path / "two" / "results" / "s", tmp_path / "two" / "s.yaml", plan("c"))
 

@@ -1,6 +1,6 @@
 """Tests how plan.json is read.
 
-The tests include plans of other versions, and files that are no plans.
+The tests include plans of other versions, and files that hold no plan.
 """
 
 import json

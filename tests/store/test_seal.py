@@ -26,7 +26,10 @@ def test_reads_the_content_in_any_layout(options, ascii_only):
 @pytest.mark.parametrize("name", ["id", "sha256"])
 @pytest.mark.parametrize("hidden", [False, True])
 def test_refuses_a_key_that_stands_twice(name, hidden):
-    """The last value is sealed, and an escaped colon may hide the extra colon."""
+    """A duplicate key is refused, although the seal fits the last value.
+
+    Another colon may be written as an escape, so that counting colons does not reveal the duplicate.
+    """
     text = json.dumps(seal(CONTENT)).replace("{", f'{{"{name}": "b",', 1)
     if hidden:
         text = text.replace("module:Class", r"module\u003aClass")

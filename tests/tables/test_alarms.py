@@ -68,7 +68,7 @@ def leaderboard(folder, suite):
 
 
 def attacked(board, defense, attack):
-    """Returns NDCG@10 without and with an attack on the model with a defence."""
+    """Returns NDCG@10 of a defended model, first without and then with an attack."""
     (found,) = (c for c in board["curves"] if (c["defense_label"], c["attack_label"]) == (defense, attack))
     return found["value"]
 

@@ -59,7 +59,7 @@ def test_a_loss_is_up_from_a_tenth_of_its_clean_value_on(tmp_path, loss, found):
 
 
 def left(*kept):
-    """Returns the ranks under an attack.
+    """Returns the ranks of all users under an attack.
 
     The rank is 1 for users in the given ranges, and 99 for all others.
     """
@@ -91,7 +91,7 @@ def test_a_gap_counts_where_its_interval_excludes_zero(tmp_path, gaps, found):
 def test_a_gap_below_two_percent_is_none_however_certain(tmp_path, rank, found):
     """NDCG@10 is .289, .301 or .315 if all users have the rank 10, 9 or 8.
 
-    The clean value is 1.
+    The clean value is 1, so the gaps to rank 10 are .012 and .026.
     """
     pgd, noise = np.full(USERS, rank), np.full(USERS, 10)
     assert flags(tmp_path / "w", [(ranks(USERS, 99), pgd, noise, {})] * 2) == found
@@ -115,7 +115,7 @@ MEMBERS = [{**member, "gradients": 0, "first_breaks": 0} for member in MEMBERS]
 def test_between_members_of_an_ensemble_it_is_the_same(tmp_path, noise, pgd, found):
     """A gap between members is a difference in the share of broken users.
 
-    A row keeps its rank if the interval of the gap contains 0.
+    The gap raises no flag if its interval contains 0, or if it is at most 2%.
     """
     broke = np.stack([noise == 1, pgd == 1], 1).astype(np.int8)
     world = World(tmp_path / "w", [EMBEDDING])

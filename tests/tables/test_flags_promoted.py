@@ -94,7 +94,7 @@ def test_the_numbers_of_a_gap_are_shares_of_users(tmp_path):
 
 
 def test_one_lucky_title_is_no_gap_and_one_lucky_user_is_none_either(tmp_path):
-    """One of five items rises for 60 users.
+    """One of five items reaches 60 more users under ``typo`` than under ``auto``.
 
     For attacks on titles, this is an effect on one item. For attacks on single users, this is an effect on 60 users.
     """

@@ -119,7 +119,7 @@ def test_a_single_attack_that_saw_no_gradient_is_told_and_ranked_by_the_others(w
 
 
 def test_who_was_broken_before_a_gradient_attack_came_is_not_held_against_it(world):
-    """Every gradient attack ran only on users that random points had not broken."""
+    """The gradient attack ran only on users that random points had not broken."""
     more = pool((60, None, None, None, 100), everyone=(True, False, False, False, True))
     table = more["arrays"]["member_broke"]
     table[60:, 1] = np.arange(60, USERS) < 100
@@ -234,7 +234,7 @@ def test_a_loss_that_rises_and_leaves_the_ranks_is_told_of_an_ensemble(world, le
     assert ("loss up, ranks unchanged" in row(world.build()).flags) == (left == USERS)
 
 
-# One shift of a model's tables affects all users. The damage of a member is the NDCG@10 that remains, negated.
+# One shift of a model's tables affects all users. The damage of a member is the negated NDCG@10 that remains.
 SHIFTS = [("random-noise", "floor", 20), ("pgd-20", "gradient", 23), ("apgd-bpr", "gradient", 31)]
 SHIFTS += [("random-search", "black-box", 50)]
 

@@ -1,6 +1,6 @@
 """Tests which attacks decide the rank of a row.
 
-The table names these attacks, and all ranked seeds of the row have results for them.
+The table names these attacks. Every ranked seed of the row has results for all of them.
 """
 
 import pytest
@@ -208,9 +208,9 @@ def test_other_threats_are_not_missing(world):
 
 
 def skipped(world, **cell):
-    """Adds one cell per seed that the plan skips.
+    """Adds one cell for each seed, which the plan skips.
 
-    The attack of the skipped cell does not fit the model.
+    The attack of the skipped cells does not fit the model.
     """
     for seed in SEEDS:
         world.cell([], seed=seed, epsilon=0.05, status="missing", **cell).update(status="skipped", reason="no")

@@ -4,7 +4,7 @@ import pytest
 from tests.fakes import EMBEDDING, FAKES, USERS, World, ranks, row
 
 
-@pytest.mark.parametrize("whole", [1.0, 0.5])  # the weight of the row that has two seeds
+@pytest.mark.parametrize("whole", [1.0, 0.5])  # λ of the row that has two seeds
 def test_a_defended_row_is_compared_with_its_twin_s_fit_of_the_same_seed(tmp_path, whole):
     world = World(tmp_path / "w", [EMBEDDING])
     for weight, seed, left in ((whole, 0, 40), (whole, 1, 92), (1.5 - whole, 1, 100)):

@@ -1,6 +1,6 @@
 """Tests how the roles of components affect the tables.
 
-Plans without roles are tested too.
+The tests include plans that note no roles.
 """
 
 import numpy as np
@@ -38,7 +38,7 @@ def filled(world, *, line="popularity", attack="auto"):
 
 
 def note(world, **roles):
-    """Marks cells of the plan with the roles of their components.
+    """Notes the roles of components in the cells of the plan.
 
     For example, ``baseline="line"`` marks the cells of the model ``line`` as cells of a baseline.
     """

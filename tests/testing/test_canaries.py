@@ -1,6 +1,6 @@
 """Tests that the conformance classes detect planted faults.
 
-Models, attacks and defences have such faults. Similar faults have gone unnoticed in other projects.
+The models, attacks and defences below have such faults. Similar faults have gone unnoticed in other projects.
 """
 
 import subprocess
@@ -21,16 +21,16 @@ from robench_plugins.models.ease import Ease
 
 
 class Detached(ReferencePairwise):
-    """A planted fault: no gradient reaches the inputs."""
+    """A model with a planted fault: no gradient reaches the inputs."""
 
     def score_from(self, batch: Batch, e: Embedded):
         return super().score_from(batch, Embedded({n: x.detach() for n, x in e.inputs.items()}, e.valid, e.context))
 
 
 class Bypass(ReferencePairwise):
-    """A planted fault: the user's vector is looked up again.
+    """A model with a planted fault: the scores hardly use the perturbed input.
 
-    The perturbed input is not used.
+    The model looks up the user's vector again.
     """
 
     def score_from(self, batch: Batch, e: Embedded):
@@ -39,7 +39,7 @@ class Bypass(ReferencePairwise):
 
 
 class Leaky(ReferenceSequence):
-    """A planted fault: padding affects the scores and may be perturbed."""
+    """A model with a planted fault: padding affects the scores and may be perturbed."""
 
     def embed(self, batch: Batch):
         e = super().embed(batch)
@@ -50,21 +50,30 @@ class Leaky(ReferenceSequence):
 
 
 class Blurred(Leaky):
-    """A planted fault: padding affects the scores but may not be perturbed."""
+    """A model with a planted fault: padding affects the scores.
+
+    The model rightly declares that padding may not be perturbed.
+    """
 
     def embed(self, batch: Batch):
         return ReferenceSequence.embed(self, batch)
 
 
 class Idling(Leaky):
-    """A planted fault: padding may be perturbed but does not affect the scores."""
+    """A model with a planted fault: padding may be perturbed.
+
+    Padding rightly does not affect the scores.
+    """
 
     def states_at(self, batch, e, row, position):
         return ReferenceSequence.states_at(self, batch, e, row, position)
 
 
 class Deaf(ReferencePairwise):
-    """A planted fault: training ignores fake users, so poison never reaches the loss."""
+    """A model with a planted fault: training ignores fake users.
+
+    The poison therefore never reaches the loss.
+    """
 
     def batches(self, data, rng):
         for b in super().batches(data, rng):
@@ -76,7 +85,7 @@ class Deaf(ReferencePairwise):
 
 
 class Neighbourly(Ease):
-    """A planted fault: the scores of a user depend on the previous user."""
+    """A model with a planted fault: scores depend on the previous user of the call."""
 
     def scores(self, users, history):
         own = super().scores(users, history)
@@ -84,7 +93,7 @@ class Neighbourly(Ease):
 
 
 class Egalitarian(Ease):
-    """A planted fault: the scores of one call are centred over the users."""
+    """A model with a planted fault: the scores of a call are centred over its users."""
 
     def scores(self, users, history):
         own = super().scores(users, history)
@@ -92,7 +101,7 @@ class Egalitarian(Ease):
 
 
 class Favourite(Ease):
-    """A planted fault: all users get the scores of the first user."""
+    """A model with a planted fault: all users get the scores of the first user."""
 
     def scores(self, users, history):
         return super().scores(np.zeros_like(users), history)
@@ -108,21 +117,21 @@ def test_a_model_whose_users_are_mixed_fails_its_conformance_test(kind):
 
 
 class Narrow(Ease):
-    """A planted fault: two items of the catalogue are left out."""
+    """A model with a planted fault: the last two items have no scores."""
 
     def newcomers(self, history):
         return super().newcomers(history)[:, :-2]
 
 
 class Everybody(Ease):
-    """A planted fault: all users are scored, not only the requested users."""
+    """A model with a planted fault: all users are scored, whichever are requested."""
 
     def scores(self, users, history):
         return super().scores(np.arange(history.n_users), history)
 
 
 class Double(Ease):
-    """A planted fault: the scores have double precision."""
+    """A model with a planted fault: the scores have double precision."""
 
     def scores(self, users, history):
         return super().scores(users, history).astype(np.float64)
@@ -237,21 +246,21 @@ def test_honest_models_pass_the_same_tests():
 
 
 class Idle(EmbeddingAttack):
-    """A planted fault: the attack returns its input."""
+    """An attack with a planted fault: the proposal changes nothing."""
 
     def perturb(self, oracle, ball, rng):
         yield oracle.zero()
 
 
 class Greedy(Fgsm):
-    """A planted fault: the attack proposes ten times the budget."""
+    """An attack with a planted fault: the proposal has ten times the budget."""
 
     def perturb(self, oracle, ball, rng):
         yield from super().perturb(oracle, ball.shrunk(10), rng)
 
 
 class Backwards(Fgsm):
-    """A planted fault: the attack descends the loss."""
+    """An attack with a planted fault: the step descends the loss."""
 
     def perturb(self, oracle, ball, rng):
         for delta in super().perturb(oracle, ball, rng):
@@ -276,7 +285,7 @@ def test_false_attacks_fail_their_conformance_tests(victim):
 
 
 class Clean(AdversarialTraining):
-    """A planted fault: the "adversarial" loss is computed on clean inputs."""
+    """A defence with a planted fault: the robust loss is computed on clean inputs."""
 
     def loss(self, step):
         return step.losses(step.embed()).value.mean()

@@ -5,7 +5,7 @@ from tools.perf.claims import against_noise, say
 
 
 def measured(noise, attack):
-    """Returns the values by (attack, ε), each float [3 seeds, 200 users]."""
+    """Returns made-up values by (attack, ε), each float [3 seeds, 200 users]."""
     spread = np.random.default_rng(0).normal(0, 0.01, (3, 200))
     return {
         ("none", 0.0): 0.9 + spread,

@@ -15,7 +15,7 @@ SECTIONS = {
 
 @pytest.mark.parametrize("section", SECTIONS)
 def test_every_built_in_plugin_is_used(tmp_path, section):
-    # Known data sets are on the web, and frames come from Python.
+    # The suite names no data sets that are on the web or come from Python.
     elsewhere = ".datasets.known_", ".datasets.frame:"
     names = {name for name, target in SECTIONS[section]().items() if not any(one in target for one in elsewhere)}
     assert {entry["name"] for entry in suite(tmp_path)[section]} == names

@@ -1,4 +1,4 @@
-"""Tests the verdicts on the published effects with made-up folders.
+"""Tests the verdicts on published effects, on made-up results.
 
 The made-up folders contain the cells of the real suites.
 """
@@ -74,7 +74,10 @@ AS_DOCUMENTED = {
 
 
 def turned(good):
-    """Returns a function from a cell to hit users, with every gap reversed."""
+    """Returns a variant of ``good`` that reverses every gap.
+
+    Both functions map a cell to its number of hit users.
+    """
     if good is not apr:
         return lambda c: USERS - good(c)
     other = {"none": "apr", "apr": "none"}
@@ -113,10 +116,10 @@ def write(folder, suite, good, *, lost=lambda c: False, left_out=lambda c: False
 
 @pytest.fixture
 def judged(tmp_path, capsys, monkeypatch):
-    """Returns a function that judges the results of a suite.
+    """Returns a function that judges made-up results of a suite.
 
-    The function returns the number of surprises, the lines by verdict, and all lines. Suites have only two seeds here,
-    to save time. Lines of the suite that contain ``drop`` are removed.
+    The function returns the number of surprises, the lines by verdict, and all lines. To save time, the suite has only
+    two seeds. Lines of the suite that contain ``drop`` are removed.
     """
     monkeypatch.setattr(reproduce, "SUITES", tmp_path / "suites")
 

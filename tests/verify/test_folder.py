@@ -51,7 +51,7 @@ def finished(robench, tmp_path_factory):
 
 @pytest.fixture
 def folder(finished, tmp_path):
-    """Returns a copy of the folder of the run."""
+    """Returns a copy of the folder that the run has written."""
     return shutil.copytree(finished / "results/s", tmp_path / "s")
 
 
@@ -76,7 +76,10 @@ def test_nothing_differs_in_a_folder_that_nobody_touched(robench, finished, form
 
 
 def change_digit(text, after):
-    """Returns the text with the first digit from 1 to 8 after ``after`` raised by 1."""
+    """Returns ``text`` with one digit raised by 1.
+
+    The digit is the first one from 1 to 8 that follows the string ``after``.
+    """
     place = text.index(after) + len(after)
     while text[place] not in "12345678":
         place += 1
@@ -314,9 +317,9 @@ def test_a_cell_that_is_stored_as_failed_and_can_be_measured_is_a_problem(robenc
 
 
 def test_a_cell_beside_the_packed_ones_is_found(robench, finished, packed):
-    """A cell file next to the packed cells takes precedence over a packed cell.
+    """The file of a cell takes precedence over the packed copy of the cell.
 
-    The manifest does not list the added cell.
+    The manifest does not list the added file.
     """
     cell = next(cell for cell in Store(packed).ids() if Store(packed).read(cell)["status"] == "ok")
     (packed / "cells").mkdir()

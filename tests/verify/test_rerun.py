@@ -15,7 +15,7 @@ USERS = 100
 
 
 def results(values):
-    """Returns results with one measure, whose value of each user is given."""
+    """Returns stub results with one measure, and with ``values`` as its user values."""
     return SimpleNamespace(plan=SimpleNamespace(metrics=["ndcg@10"]), per_user=lambda row, measure: values)
 
 

@@ -1,4 +1,4 @@
-"""Tests steepest ascent and projection of the balls at all gradient magnitudes."""
+"""Tests steepest ascent and projection in the balls, for gradients of any size."""
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ from robench.api.attacks.ball import Ball, added, l2, sizes
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 10_000), st.integers(-44, 37))
 def test_the_step_has_the_length_of_the_ball_however_small_or_large_the_gradient(seed, exponent):
-    """Subnormal numbers (below 1e-38) have an infinite reciprocal and a square of 0."""
+    """Float32 numbers below 1e-39 have an infinite reciprocal and a square of 0."""
     draw = torch.randn(4, 3, 5, generator=torch.Generator().manual_seed(seed)).double()
     gradient = {"x": (draw * 10.0**exponent).float()}
     moved = gradient["x"].flatten(1).abs().amax(1) > 0

@@ -1,4 +1,4 @@
-"""Tests edits of histories and first-order slopes.
+"""Tests edits of histories and their first-order slopes.
 
 The expected values come from plain lists and dense arithmetic.
 """
@@ -41,7 +41,7 @@ def by_hand(row, kind, place, item):
 
 
 class Asked:
-    """A stub of an oracle with the methods that random edits need."""
+    """A stub oracle with the methods that random edits call."""
 
     n_items = N_ITEMS
 
@@ -95,7 +95,7 @@ def test_random_edits_are_among_the_edits_that_are_allowed(rows, forbidden, edit
 def test_every_edit_is_every_edit():
     rows = [[0, 1], [2]]
     result = list(every_edit(Asked(table(rows), 8), table(rows), ("substitute", "insert", "delete")))
-    # Each free item may replace any of the n items or enter at n + 1 places; any item may be deleted.
+    # Each free item may replace any of the n items, or be inserted at n + 1 places. Each of the n items may be deleted.
     assert sum(int((kind >= 0).sum()) for kind, _, _ in result) == (2 + 3) * 6 + 2 + (1 + 2) * 7 + 1
 
 

@@ -1,4 +1,4 @@
-"""Tests one training step on a model with dropout.
+"""Tests one training step of a model with dropout.
 
 Both passes of the step draw the same dropout, and δ stays within its ball.
 """

@@ -1,4 +1,4 @@
-"""Tests that the host scores a victim sixteen times if scores are random."""
+"""Tests that the host takes sixteen scorings of a victim with random scores."""
 
 import copy
 
@@ -15,9 +15,9 @@ from robench_plugins.attacks.embedding.pgd import Pgd
 
 
 class Noisy(ReferencePairwise):
-    """A model with noisy scores that counts its calls.
+    """A model that adds noise to its scores at test time and counts its calls.
 
-    The noise is as large as the spread of the scores.
+    The standard deviation of the noise is 0.3 times that of the scores.
     """
 
     looks = 0
@@ -29,9 +29,10 @@ class Noisy(ReferencePairwise):
 
 
 def ranks_by_hand(bench, scores):
-    """Returns the rank of each user's held-out item.
+    """Returns the rank of each held-out item, counted item by item.
 
-    The rank counts the unknown items with a score that is not lower.
+    The rank is the number of items that are new to the user and have at least the score of the held-out item. The
+    held-out item itself counts.
     """
     return np.array([
         sum(score >= row[item] for i, score in enumerate(row) if i not in set(bench.history.row(user)))

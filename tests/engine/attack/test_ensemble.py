@@ -1,6 +1,6 @@
-"""Tests how ensembles stop early and count first breaks and costs.
+"""Tests how ensembles stop early, and how they count first breaks and costs.
 
-The host keeps the worst outcome of each user.
+For each user, the host keeps the worst outcome.
 """
 
 import numpy as np
@@ -21,14 +21,14 @@ KINDS = ["pairwise", "sequence"]
 
 
 class Idle(EmbeddingAttack):
-    """An attack that asks nothing and changes nothing."""
+    """An attack that evaluates nothing and proposes no change."""
 
     def perturb(self, oracle, ball, rng):
         yield oracle.zero()
 
 
 class Pair(Ensemble):
-    """An ensemble with the members that a test gives it."""
+    """An ensemble with members that a test sets."""
 
     Config = EmbeddingConfig
     surface = "embedding"
@@ -169,9 +169,9 @@ def test_nothing_of_auto_can_be_tuned(given, problem):
 
 
 def test_the_version_is_in_the_settings_that_every_record_holds():
-    """Each surface has its own version.
+    """The ensemble ``auto`` has one version per surface.
 
-    A new list on one surface therefore does not affect the other surfaces.
+    A new list of members on one surface therefore does not affect the other surfaces.
     """
     for surface, version in {"embedding": 2, "parameters": 2, "history": 1}.items():
         assert Auto.make(surface=surface).config.resolved()["version"] == version
@@ -195,9 +195,9 @@ def test_an_ensemble_of_no_members_of_its_threat_model_is_told_by_its_name(liste
 
 
 class Shrunk(EmbeddingAttack):
-    """A model with scaled user vectors.
+    """An attack that multiplies the user vectors by ``factor``.
 
-    The ranking stays the same, but the scores are closer together.
+    The ranking stays the same. With a factor below 1, the scores are closer together.
     """
 
     factor = 1.0
@@ -224,7 +224,7 @@ def test_of_two_members_that_leave_the_same_ranks_the_one_of_the_higher_loss_is_
 
 
 class Noted(EmbeddingAttack):
-    """An attack that records the noise that it proposes."""
+    """An attack that records the random noise that it proposes."""
 
     notes = ()
 
@@ -245,7 +245,7 @@ def test_two_members_of_one_class_draw_from_streams_of_their_own(surface, monkey
 
 
 class Steps(EmbeddingAttack):
-    """An attack that moves by a given number of radii."""
+    """An attack that takes a random step with a length of ``radii`` times the radius."""
 
     radii = 1
 

@@ -1,4 +1,4 @@
-"""Tests losses, damage and breaks of both goals against plain loops."""
+"""Tests the losses, damage and breaks of both goals against plain loops."""
 
 import math
 
@@ -21,9 +21,10 @@ TARGETS = np.array([3, 17, 30])
 
 
 def worlds(seed, held, masked, n=12, values=5):
-    """Returns scores with many ties: float64 [4, n].
+    """Returns random scores of 4 users with many ties, and held-out items.
 
-    The last ``masked`` items have the score −inf.
+    The scores are float64 [4, n], and −inf for the last ``masked`` items. The held-out items are int64 [4, held]. Each
+    user has at least one of them, and −1 fills the rest of the row.
     """
     generator = np.random.default_rng(seed)
     scores = generator.integers(0, values, (4, n)).astype(float)
@@ -36,7 +37,7 @@ def worlds(seed, held, masked, n=12, values=5):
 
 
 def ndcg(ranks, k):
-    """Returns the NDCG at k of items with the given ranks."""
+    """Returns the NDCG@k of one user's held-out items, given their ranks."""
     best = sum(1 / math.log2(1 + r) for r in range(1, min(k, len(ranks)) + 1))
     return sum(1 / math.log2(1 + r) for r in ranks if r <= k) / best
 
@@ -44,7 +45,8 @@ def ndcg(ranks, k):
 def rank(row, item, others):
     """Returns the rank of a held-out item, computed item by item.
 
-    The rule is that of ``rank/ranking.py``.
+    Ties count as in ``rank/ranking.py``. Of two held-out items with the same score, the one with the smaller id comes
+    first. All other items with the same score come before ``item``.
     """
     same = [j for j in range(len(row)) if j != item and row[j] == row[item]]
     ahead = sum(row[j] > row[item] for j in range(len(row)))

@@ -18,7 +18,7 @@ def raw_events(draw):
     return Events(columns[0], columns[1], columns[2], parts)
 
 
-@pytest.mark.parametrize("bits", [63, 16, 0])  # packed, packed with ranks of long times, and not packed
+@pytest.mark.parametrize("bits", [63, 16, 0])  # packed, packed with ranks instead of long times, not packed
 @given(events=raw_events())
 @settings(max_examples=60)
 def test_events_are_sorted_by_user_time_item_and_part(bits, events):

@@ -14,13 +14,19 @@ FILES = Part("files", {}, "files")
 
 
 def log(rows, times=True):
-    """Returns a log of (user, item, time, part)."""
+    """Returns ratings, given rows of (user, item, time, part).
+
+    Without ``times``, the ratings have no times.
+    """
     users, items, when, parts = (np.array(column, dtype=np.int64) for column in zip(*rows, strict=True))
     return Ratings(users, items, when if times else None, parts=parts.astype(np.int8))
 
 
 def pairs(data):
-    """Returns the (user, item, part) of every interaction, as ids of the source."""
+    """Returns (user id, item id, part) for every interaction, sorted.
+
+    The ids are those of the source. The part is 0 for training, 1 for validation and 2 for test.
+    """
     return sorted(
         (int(data.user_ids[user]), int(data.catalogue.ids[item]), number)
         for number, part in enumerate((data.train, data.validation, data.test))

@@ -33,7 +33,7 @@ def test_a_split_is_a_partition_in_time_order(split, log):
     data = prepare(log, DatasetConfig(), split)
     events = {}
     for u, i, t in zip(log.users.tolist(), log.items.tolist(), log.times.tolist(), strict=True):
-        events[str(u), str(i)] = min(t, events.get((str(u), str(i)), t))  # of repeated pairs, the earliest is kept
+        events[str(u), str(i)] = min(t, events.get((str(u), str(i)), t))  # of repeated events, the earliest is kept
     times = {}
     for part in (data.train, data.validation, data.test):
         for user in range(part.n_users):
@@ -66,7 +66,7 @@ def test_the_core_is_the_largest_in_which_everybody_has_enough(log, per_user, pe
     if len(core):
         assert np.bincount(log.users[core])[log.users[core]].min() >= per_user
         assert np.bincount(log.items[core])[log.items[core]].min() >= per_item
-    # No other row could have stayed: peeling one row at a time ends at the same rows.
+    # Removing one row at a time leaves the same rows, so the core is the largest possible one.
     left = set(range(len(log.users)))
     while True:
         users = np.bincount(log.users[sorted(left)], minlength=7) if left else np.zeros(7)

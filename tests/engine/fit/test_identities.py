@@ -1,6 +1,6 @@
-"""Tests exact identities of the fit and of attacks.
+"""Tests properties of fits and attacks that must hold exactly.
 
-The cases are λ = 1, ε = 0, a poisoning without fake users, FGSM by hand, and PGD in its ball.
+The cases include λ = 1, ε = 0, poisoning without fake users, FGSM computed by hand, and PGD that stays in its ball.
 """
 
 from dataclasses import replace
@@ -88,7 +88,7 @@ def test_fgsm_is_epsilon_rms_sign_of_the_gradient(kind):
     (delta,) = Fgsm.make(norm="linf").perturb(oracle, ball, Rng(0))
     expected = 0.05 * bench.surface("embedding").rms() * gradient.sign() * valid
     torch.testing.assert_close(delta[name], expected, rtol=1e-6, atol=0)
-    # In L2 the step is the normalised gradient at the full radius of each row.
+    # In L2, the step is the normalised gradient of each row, scaled to the radius of the row.
     ball = Ball("l2", 0.05 * bench.surface("embedding").rms() * oracle.lengths().sqrt())
     (delta,) = Fgsm.make(norm="l2").perturb(oracle, ball, Rng(0))
     torch.testing.assert_close(l2(delta), ball.radius, rtol=1e-5, atol=0)
@@ -97,7 +97,7 @@ def test_fgsm_is_epsilon_rms_sign_of_the_gradient(kind):
 
 
 class _Witness:
-    """An oracle that records the points at which gradients are computed."""
+    """An oracle that records the points at which an attack computes gradients."""
 
     def __init__(self, oracle, candidates):
         self.oracle, self.candidates = oracle, candidates
@@ -111,7 +111,7 @@ class _Witness:
 
 
 class _Watched(Pgd):
-    """A PGD attack that shows every iterate and every candidate to a test."""
+    """A PGD attack that records its iterates and its candidates for a test."""
 
     candidates: list
 

@@ -1,7 +1,7 @@
 """Tests the training loop with scripted validation values.
 
-The loss is linear in the only weight w, so the gradient is constant. Each step of Adam therefore has the length of the
-learning rate. After n steps w = −n · rate, so w shows the epoch.
+By default, the loss is linear in the only weight w, so the gradient is constant. Each step of Adam therefore has the
+length of the learning rate. After n steps w = −n · rate, so w shows how many epochs the weights have been trained.
 """
 
 import math
@@ -18,9 +18,9 @@ RATE = 0.01
 
 
 class Ramp(TorchModel):
-    """A model with one parameter and one step per epoch.
+    """A model with one weight and one training step per epoch.
 
-    ``slopes`` are the gradients of the epochs. The last gradient repeats.
+    ``slopes`` holds the gradient of each epoch. The last gradient also applies to all later epochs.
     """
 
     slopes = (1.0,)
@@ -49,7 +49,7 @@ class Ramp(TorchModel):
 
 
 class Script:
-    """A replacement of ``validation_ndcg`` that records its calls.
+    """A replacement for ``validation_ndcg`` that records its calls.
 
     Each call returns the next of ``values``.
     """
@@ -129,7 +129,7 @@ def test_patience_counts_validations_and_not_epochs(monkeypatch):
 
 
 class WarmUp(Defense):
-    """A defence that warms up for two epochs."""
+    """A defence with a warm-up of two epochs."""
 
     def settled(self, epoch):
         return epoch >= 2
@@ -147,9 +147,9 @@ def test_validation_users_are_passed_on(monkeypatch):
 
 
 def test_clip_bounds_the_gradient_of_a_step(monkeypatch):
-    """Clipped to 1, gradients of 1 and 1000 give two full steps.
+    """Gradients of 1 and 1000 that are clipped to 1 give two full steps of Adam.
 
-    Without clipping, the second step is a quarter shorter.
+    Without clipping, the second step is about a quarter shorter.
     """
 
     class Cliff(Ramp):

@@ -1,4 +1,4 @@
-"""Tests that poisoning beyond ε is refused."""
+"""Tests that poisoning that breaks its budget or its contract is refused."""
 
 import numpy as np
 import pytest
@@ -45,7 +45,11 @@ def test_a_poisoning_that_breaks_its_contract_is_refused(rule):
 
 
 class Dropping(Corruption):
-    """A poisoning attack that drops a share of the interactions, from the end."""
+    """A corruption that removes a share of the interactions.
+
+    The interactions at the ends of the users' rows are removed first. ``extra`` is the number of interactions that are
+    removed beyond the budget.
+    """
 
     extra = 0
 

@@ -54,9 +54,9 @@ class Silent(Wrapping):
 
 
 def fit_of(cache, defense):
-    """Returns the fit of a victim with a defence.
+    """Returns the ``VictimFit`` of a victim with a defence.
 
-    Without a defence, the victim is the undefended one.
+    A plain ``Defense()`` gives the undefended victim.
     """
     plain = victim_fit(cache, defense=defense)
     part = NO_DEFENSE if type(defense) is Defense else Part(type(defense).__name__, {}, "d")
@@ -77,17 +77,17 @@ def fit_of(cache, defense):
     ids=lambda value: type(value).__name__ if isinstance(value, Defense) else "",
 )
 def test_only_a_defence_that_leaves_the_fit_alone_shares_it(tmp_path, defense, shared):
-    """A sharing defence must declare that the fit stays unchanged.
+    """A defence that shares a checkpoint must declare that the fit stays unchanged.
 
-    Such a defence overrides no hook that training calls, and changes no title.
+    The defence must also override no hook that training calls, and change no title.
     """
     assert (fit_of(tmp_path, defense).key == fit_of(tmp_path, Defense()).key) == shared
 
 
 def test_a_shared_victim_is_not_fitted_again_and_equal(tmp_path, monkeypatch):
-    """The checkpoint belongs to the undefended victim.
+    """The shared checkpoint is that of the undefended victim.
 
-    The weights equal those of a separate fit.
+    The weights in the checkpoint equal those of a separate fit with the defence.
     """
     undefended = fit_of(tmp_path / "one", Defense()).fit()
     own = victim_fit(tmp_path / "other", defense=Wrapping()).fit()

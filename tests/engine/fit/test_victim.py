@@ -45,7 +45,7 @@ def victim_fit(cache, *, model=ReferencePairwise, defense=None, attack=None, eps
 
 
 class Forgetful(Popularity):
-    """A model that stores only half of its state."""
+    """A model that stores only half of each of its counts."""
 
     class Config(BaseConfig):
         epochs: int = 2
@@ -170,7 +170,7 @@ def test_profiles_from_the_cache_are_held_to_the_budget_too(tmp_path):
     (path,) = (tmp_path / "profiles").rglob("*.safetensors")
     arrays, notes = read_entry(path)
     row = arrays["items"][: arrays["lengths"][0]]
-    many = 99  # fake users; the budget of 40 real users at ε = 0.1 is 4
+    many = 99  # fake users, although 40 real users and ε = 0.1 allow only 4
     write = Cache(tmp_path).write
     write("profiles", path.stem, {"items": np.tile(row, many), "lengths": np.full(many, len(row))}, notes)
     with pytest.raises(PluginError, match="its budget is 4"):
@@ -206,7 +206,7 @@ def test_a_wrapping_defence_is_what_is_measured(tmp_path):
 
 
 class Pretrained(ReferencePairwise):
-    """A model that also reads weights from a file."""
+    """A model that declares that it also reads weights from a file."""
 
     files = "one"
 
@@ -224,7 +224,7 @@ def test_other_files_of_weights_are_another_checkpoint(tmp_path, monkeypatch):
 
 
 class Blanks(Defense):
-    """A defence that returns titles without words."""
+    """A defence that removes the word ``Title`` from titles."""
 
     def clean_text(self, title):
         return title.replace("Title ", "")

@@ -1,7 +1,4 @@
-"""Tests masks of scores.
-
-Masks are added to the scores, and no gradient of masked items reaches a model.
-"""
+"""Tests that no gradient reaches the scores of masked items."""
 
 import torch
 
@@ -11,9 +8,9 @@ from robench.engine.rank.mask import Mask
 
 
 def questions_of(free, n_items=30):
-    """Returns one user per number in ``free``, with that many unmasked items.
+    """Returns a chunk with one user per number in ``free``, and its mask of items.
 
-    The first unmasked item of each user is held out.
+    Each number says how many items of the user are unmasked. The first item of each user is held out.
     """
     masked = torch.ones(len(free), n_items, dtype=torch.bool)
     for row, count in enumerate(free):

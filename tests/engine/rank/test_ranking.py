@@ -97,7 +97,7 @@ def test_many_held_out_items_and_rows_in_several_groups(monkeypatch):
     generator = np.random.default_rng(0)
     raw = generator.integers(0, 30, (7, 200)).astype(np.float32)
     orders = [generator.permutation(200) for _ in range(7)]
-    history = Interactions.from_rows([[*row[:20], *row[:5], row[20]] for row in orders], 200)  # repeats, one held out
+    history = Interactions.from_rows([[*row[:20], *row[:5], row[20]] for row in orders], 200)  # with repeated items
     held = Interactions.from_rows(
         [row[20 : 20 + count] for row, count in zip(orders, (1, 2, 32, 33, 90, 150, 180), strict=True)], 200
     )

@@ -1,4 +1,4 @@
-"""Tests attacks that overwrite the arrays of the host.
+"""Tests attacks that overwrite arrays that the host hands out.
 
 Such writes do not change the host's budgets, masks or outcomes.
 """
@@ -12,7 +12,10 @@ from robench.testing.worlds import reference_victim
 
 
 class Widened(EmbeddingAttack):
-    """An attack that writes ten times the radius into its ball."""
+    """An attack that multiplies the radius of its ball by ten.
+
+    The attack also zeroes two other arrays of the host.
+    """
 
     def perturb(self, oracle, ball, rng):
         ball.radius.mul_(10)
@@ -22,7 +25,7 @@ class Widened(EmbeddingAttack):
 
 
 class Straight(Widened):
-    """An attack that takes the same step within the budget."""
+    """An attack that takes the step of ``Widened``, but overwrites nothing."""
 
     def perturb(self, oracle, ball, rng):
         yield ball.ascent(oracle.gradient(oracle.zero()).gradient)
@@ -41,12 +44,15 @@ def test_a_radius_that_the_attack_widens_is_not_the_host_s(kind, surface, norm):
     assert cheat.achieved["overshoot"] == pytest.approx(10, rel=1e-3)
     if surface == "embedding":
         np.testing.assert_array_equal(cheat.arrays["hit"], fair.arrays["hit"])
-    if norm == "l2":  # the projection along the ray is the same point
+    if norm == "l2":  # projecting the longer L2 step gives the same point
         np.testing.assert_array_equal(cheat.arrays["ranks"], fair.arrays["ranks"])
 
 
 class More(HistoryAttack):
-    """An attack that writes a budget of five edits and makes five per user."""
+    """An attack that raises its budget to five edits and deletes five items per user.
+
+    The attack also overwrites the arrays of users and rows.
+    """
 
     def rewrite(self, oracle, rng):
         oracle.budget().fill_(5)
@@ -67,7 +73,7 @@ def test_a_number_of_edits_that_the_attack_raises_is_not_the_host_s():
 
 
 class Longer(TextAttack):
-    """An attack that overwrites its inputs and proposes titles of other items."""
+    """An attack that overwrites its inputs and proposes titles beyond the budget."""
 
     def rewrite(self, oracle, rng):
         titles, limit = oracle.titles(), oracle.budget()
@@ -89,7 +95,7 @@ def test_titles_and_their_budgets_that_the_attack_overwrites_are_not_the_host_s(
 
 
 class Far(MinimumNormAttack):
-    """An attack that breaks users with one long δ."""
+    """An attack that proposes one long δ per user, along the gradient."""
 
     def minimise(self, oracle, rng):
         slope = oracle.gradient(oracle.zero()).gradient

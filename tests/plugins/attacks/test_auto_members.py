@@ -1,6 +1,6 @@
-"""Tests that a version of auto determines all members of auto.
+"""Tests that the version of ``auto`` determines its members and their settings.
 
-Only then can leaderboards of the same version be compared.
+Otherwise, leaderboards of the same version could not be compared.
 """
 
 import numpy as np
@@ -17,12 +17,12 @@ ANY, ONE = ["substitute", "insert", "delete"], ["substitute"]
 
 
 def pgd(steps, *, everyone):
-    """Returns the entry of the member PGD with the given number of steps."""
+    """Returns the entry of a PGD member with the given number of steps."""
     return (f"pgd-{steps}", "Pgd", {**ASCENT, "loss": "ce", "steps": steps}, everyone)
 
 
 def apgd(loss, steps):
-    """Returns the entry of the member APGD with the given loss and number of steps."""
+    """Returns the entry of an APGD member with the given loss and number of steps."""
     return (f"apgd-{loss}", "Apgd", {**ASCENT, "loss": loss, "steps": steps}, False)
 
 
@@ -63,7 +63,7 @@ THREAT = {"surface", "norm", "scale", "goal", "k", "unit", "positives"}
 
 
 def listed(auto, *, gradients=True, stochastic=False):
-    """Returns an entry of four values for every member of auto.
+    """Returns a tuple of four values for each member of ``auto``.
 
     The values are the name, the class, the settings beyond the threat model, and whether the member runs on every user.
     """
@@ -75,10 +75,7 @@ def listed(auto, *, gradients=True, stochastic=False):
 @pytest.mark.parametrize(("surface", "norm"), PINNED)
 @pytest.mark.parametrize("goal", ["untargeted", "promote"])
 def test_the_members_and_all_their_settings_are_those_of_the_version(surface, norm, goal):
-    """The settings include the defaults of the members.
-
-    If a default of a member changes, auto changes too.
-    """
+    """The settings include defaults, because a changed default changes ``auto`` too."""
     auto = Auto.make(surface=surface, norm=norm, goal=goal)
     assert auto.config.version == VERSION[surface]
     assert listed(auto) == PINNED[surface, norm]
@@ -86,9 +83,9 @@ def test_the_members_and_all_their_settings_are_those_of_the_version(surface, no
 
 @pytest.mark.parametrize(("surface", "norm"), PINNED)
 def test_members_average_eight_draws_of_a_stochastic_victim(surface, norm):
-    """Random points and random edits are not averaged over draws.
+    """All members average over eight draws, except random points and random edits.
 
-    The random members draw many points or edits anyway.
+    The random members try many points or edits anyway.
     """
     expected = [
         (name, kind, {**settings, "expectation": 8}, everyone)

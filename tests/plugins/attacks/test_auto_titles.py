@@ -1,4 +1,4 @@
-"""Tests the members of auto on titles.
+"""Tests the members of ``auto`` on titles.
 
 Each member finds one set of new titles for all users.
 """
@@ -32,7 +32,7 @@ THREAT = {"unit", "goal", "k"}
 
 
 def listed(auto, *, gradients=True):
-    """Returns an entry of three values for every member of auto.
+    """Returns a tuple of three values for each member of ``auto``.
 
     The values are the name, the class, and the settings beyond the threat model.
     """

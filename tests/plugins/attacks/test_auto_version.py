@@ -1,7 +1,4 @@
-"""Tests the version of the members of auto.
-
-Each surface has one version, and all other versions are refused.
-"""
+"""Tests that each surface has one version of ``auto``, and refuses all others."""
 
 import pytest
 from pydantic import ValidationError

@@ -1,4 +1,4 @@
-"""Amazon's ratings and reviews of 2014, 2018 and 2023."""
+"""Tests the reading of Amazon's ratings and reviews of 2014, 2018 and 2023."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""Tests small files that other libraries or an earlier version read wrong.
+"""Tests small files that other libraries or an earlier robench read wrongly.
 
 The number in a file's name is the number of its case.
 """
@@ -29,7 +29,10 @@ def load(name, **settings):
 
 
 def rows(name):
-    """Returns the cells of a file without quotes, read by a split alone."""
+    """Returns the cells of each line of a file, split at every separator.
+
+    Quotes have no meaning.
+    """
     separator = {".tsv": "\t", ".dat": "::"}.get(Path(name).suffix, ",")
     return [line.split(separator) for line in (CASES / name).read_text("latin-1").splitlines()]
 

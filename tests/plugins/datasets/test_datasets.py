@@ -62,7 +62,7 @@ def test_synthetic_data_is_skewed_and_has_tastes():
 
 
 def csv(tmp_path, text, name="r.csv", **settings):
-    """Returns the data set of a CSV file with the given text."""
+    """Writes a CSV file with the given text, and returns the data set of the file."""
     path = tmp_path / name
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     return CsvFile.make(path=path, **settings)

@@ -24,7 +24,7 @@ def test_the_parts_are_read_with_the_settings_of_the_data_set(tmp_path):
     assert ratings.items.tolist() == ["x", "y", "x", "z", "y", "z"]
     assert ratings.parts.tolist() == [0, 0, 0, 1, 2, 2]
     assert ratings.ratings.tolist() == [1, 2, 3, 1, 4, 5]
-    # One file has a fraction. The times of all files are read together, so they keep their order.
+    # One file has a time with a fraction. The times of all files are read together, so the times keep their order.
     assert ratings.times.argsort(kind="stable").tolist() == [0, 1, 2, 3, 4, 5]
     assert ratings.times[2] == ratings.times[3]
 

@@ -1,4 +1,4 @@
-"""Sequences without times, one user per line or one item per line."""
+"""Tests sequences without times, with one user per line or one item per line."""
 
 import pytest
 

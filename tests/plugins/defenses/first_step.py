@@ -23,7 +23,7 @@ def first_step(model_class, step_class=Step, *, ragged=False, stream=3, **settin
         step_class: The class of the step.
         ragged: Whether histories differ in length.
         stream: The seed of the step's own random stream.
-        settings: The settings of the model.
+        **settings: The settings of the model.
     """
     data, _ = crowd(ragged=ragged)
     model = model_class.make(**settings)

@@ -28,18 +28,19 @@ class TestAprRelative(DefenseTests):
 
 
 def perturbed(defense, step):
-    """Returns the gradients for the tables, and the perturbation by the defence.
+    """Returns the gradients of the tables, and the defence's shifts of the tables.
 
-    The defence computes the perturbation from the gradients.
+    The defence computes the shifts from the gradients.
     """
     gradients = step.table_gradients(step.losses(step.embed()).value.mean())
     return gradients, defense.perturbation(step, gradients)
 
 
 def test_one_triple_by_hand():
-    """The clean margin of u = (3, 4) and i − j = (1, 0) is ⟨u, i − j⟩ = 3.
+    """The triple has the user vector u, the positive item i and the negative item j.
 
-    With ε = .5, u becomes (2.5, 4) and i − j becomes (1, 0) − (.6, .8) = (.4, −.8). The margin is then −2.2.
+    The clean margin of u = (3, 4) and i − j = (1, 0) is ⟨u, i − j⟩ = 3. With ε = .5, u becomes (2.5, 4) and i − j
+    becomes (1, 0) − (.6, .8) = (.4, −.8). The margin is then −2.2.
     """
     step = first_step(ReferencePairwise)
     model = step.model

@@ -73,7 +73,7 @@ def test_a_margin_is_the_difference_of_the_scores_of_positive_and_negative():
 def test_the_corrected_examples_of_the_article():
     """Three targets with the probabilities .8, .7 and .8 have a loss of .803.
 
-    The loss is −(ln .8 + ln .7 + ln .8). The ascent in L∞ is the sign of the gradient: 1, −1 or 0.
+    The loss is −(ln .8 + ln .7 + ln .8). The step of steepest ascent in L∞ is the sign of the gradient: 1, −1 or 0.
     """
     shares = torch.tensor([0.8, 0.7, 0.8])
     logits = torch.stack([shares, 1 - shares], 1).log()
@@ -113,9 +113,10 @@ def by_hand(step, k, epsilon):
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_n_fgsm_steps_from_a_noisy_point_and_clips_nothing(norm):
-    """The perturbation δ of a matrix factorisation has a closed form.
+    """For a matrix factorisation, the perturbation δ has a closed form.
 
-    The gradient of −ln σ(⟨u, i − j⟩) with respect to the user vector u always points along j − i.
+    For a user vector u, a positive item i and a negative item j, the gradient of −ln σ(⟨u, i − j⟩) with respect to u
+    always points along j − i.
     """
     step = first_step(ReferencePairwise)
     e = step.embed()
@@ -134,7 +135,8 @@ def test_n_fgsm_steps_from_a_noisy_point_and_clips_nothing(norm):
 def test_the_gradient_of_n_fgsm_is_taken_at_the_noisy_point():
     """The gradient of ‖x‖² at the noisy point x + η is 2 (x + η).
 
-    If the noise η is larger than x, the signs of this gradient differ from those of x.
+    Here x holds the vectors of the users, and η is the noise. If η is larger than x, the signs of this gradient differ
+    from those of x.
     """
     step = first_step(ReferencePairwise)
     e = step.embed()

@@ -1,6 +1,6 @@
 """Tests that the filter removes instructions from titles.
 
-The titles of films do not change.
+The filter changes few genuine titles of films.
 """
 
 import pytest

@@ -15,9 +15,9 @@ from robench_plugins.defenses.adversarial_training import AdversarialTraining
 
 
 class CurvedStep(RecordingStep):
-    """A step with the loss −Σ w (x − c)² per user.
+    """A step with the loss −Σ w (x − c)² per user, for the inputs x and a centre c.
 
-    The weights w run from 1 to 4. The direction of the gradient therefore changes on the way to the centre c.
+    The weights w run from 1 to 4. Therefore the direction of the gradient changes on the way to the centre.
     """
 
     def losses(self, e):
@@ -27,7 +27,7 @@ class CurvedStep(RecordingStep):
 
 
 def curvature(dim):
-    """Returns the weights w, float [dim]."""
+    """Returns the weights w of the loss of ``CurvedStep``, float [dim]."""
     return torch.linspace(1, 4, dim)
 
 
@@ -41,7 +41,7 @@ def recorded_step(step_class, model_class=ReferencePairwise):
 def pgd_by_hand(x, centre, norm, epsilon, steps):
     """Returns δ after PGD (Madry et al. 2018), computed in float64.
 
-    PGD starts at 0 and takes steps of 2.5 ε / steps.
+    PGD starts at 0. The length of a step is 2.5 / ``steps`` times the radius.
     """
     dim = x.shape[1]
     radius = epsilon * np.sqrt((x**2).mean()) * (np.sqrt(dim) if norm == "l2" else 1)
@@ -92,7 +92,8 @@ def test_inner_pgd_reaches_a_higher_loss_than_one_step_on_a_model(norm):
 def test_with_the_hinge_the_inner_attack_climbs_the_hinge(weight):
     """If the margin is not met, max(0, 1 − ⟨u, i − j⟩) has the gradient j − i.
 
-    The gradient is taken with respect to u. If the margin is met, the gradient is 0. The gradient of BPR is never 0.
+    The gradient is taken with respect to the user vector u. The vectors i and j are those of the positive and the
+    negative item. If the margin is met, the gradient is 0. The gradient of BPR is never 0.
     """
     step, users = recorded_step(RecordingStep)
     with torch.no_grad():  # the margins are now near 1, and only some of them are met

@@ -1,6 +1,6 @@
-"""Tests that normalised titles hold no hidden characters.
+"""Tests that normalising a title removes invisible characters and look-alikes.
 
-All other characters of a title stay.
+A title without Latin letters keeps its look-alikes.
 """
 
 import pytest

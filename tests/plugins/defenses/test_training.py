@@ -21,7 +21,7 @@ class TestWarmUp(DefenseTests):
 
 
 def states(kind, defense, epochs):
-    """Returns the states of the model after each epoch, and the training report."""
+    """Returns the state of the model after each epoch, and the training report."""
     data, _ = crowd()
     model, states_by_epoch = kind.make(epochs=epochs), []
     rng = Rng(0).child("fit")
@@ -33,7 +33,7 @@ def states(kind, defense, epochs):
 
 
 def same(one, two):
-    """Returns True if two states are equal bit for bit."""
+    """Returns whether two states are equal bit for bit."""
     return all(np.array_equal(one[name], two[name]) for name in one)
 
 

@@ -27,7 +27,7 @@ def sigmoid(x):
 
 
 def vulnerabilities(users, values, rows):
-    """Returns the vulnerabilities of the rows of a batch."""
+    """Returns the vulnerability of each row of a batch."""
     batch = Batch(torch.tensor(users), torch.empty(len(users), 0, dtype=torch.int64))
     return vulnerability(Losses(torch.tensor(values), torch.tensor(rows)), batch).tolist()
 

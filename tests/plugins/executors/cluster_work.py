@@ -11,7 +11,7 @@ from pathlib import Path
 def work(task, emit):
     """Emits one event per cell of a task.
 
-    A cell may name a file that the work reads, or a file that the work waits for.
+    A cell may name a file that the work reads, and a file that the work waits for.
     """
     for cell in task.payload["cells"]:
         event = {"name": cell["name"], "pid": os.getpid(), "device": os.environ.get("CUDA_VISIBLE_DEVICES")}

@@ -50,7 +50,7 @@ HERE = str(Path(__file__).parent)
 
 @pytest.fixture(scope="module")
 def work():
-    """Yields the work of the tests, from a module that other processes can import."""
+    """Yields the function ``work`` from a module that other processes can import."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(HERE)
         yield importlib.import_module("cluster_work").work
@@ -69,9 +69,9 @@ def ended(pid):
 
 @pytest.fixture(scope="module")
 def cluster():
-    """Yields a cluster with two workers in the process of the test.
+    """Yields a cluster with two dask workers, which run in the process of the test.
 
-    Each worker starts a separate process per victim.
+    Each dask worker starts a separate process per victim.
     """
     with LocalCluster(
         n_workers=2, threads_per_worker=1, processes=False, protocol="tcp", dashboard_address=":0", silence_logs=60
@@ -211,7 +211,7 @@ def test_local_workers_are_processes_with_a_device_each_and_end_with_the_run(mon
     cells = [{"name": "first"}]
     with Dask.make() as executor:
         executor.run([Task(str(n), {"cells": cells, "device": "auto"}) for n in range(6)], work, events.append)
-        assert dict(os.environ) != before  # dask adds variables of its own
+        assert dict(os.environ) != before  # dask sets variables of its own
         workers = list(executor._client.run(os.getpid).values())
     assert dict(os.environ) == before
     assert {event["device"] for event in events} == {"3", "5"}

@@ -19,7 +19,7 @@ GIB = 1 << 30
 
 @pytest.fixture
 def gpus(monkeypatch):
-    """Returns a function that makes GPUs from their amounts of free memory in GiB.
+    """Returns a function that fakes GPUs with the given free memory, in GiB.
 
     The test fails if this process creates a CUDA context.
     """
@@ -44,7 +44,7 @@ def gpus(monkeypatch):
 
 
 def gpus_of(found):
-    """Returns the GPU of every place for a worker."""
+    """Returns the name of the GPU of each place for a worker."""
     assert all(place["device"] == "cuda" for place in found)
     return [place["environment"][devices.VISIBLE] for place in found]
 

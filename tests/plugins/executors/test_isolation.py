@@ -1,4 +1,4 @@
-"""Tests tasks in processes of their own.
+"""Tests tasks that run in processes of their own.
 
 The tests cover traces that a task leaves, limits, silence, the end of a task, and events.
 """
@@ -47,7 +47,7 @@ def fills():
 
 
 def leave_child(do):
-    """Runs a function in a process that has left the session and the parent."""
+    """Runs a function in a detached process, in a session of its own."""
     if os.fork() == 0:
         os.setsid()
         if os.fork() == 0:
@@ -81,7 +81,7 @@ def stops_server():
 
 
 def running(argument):
-    """Returns whether a process has an argument in its command line."""
+    """Returns whether any process has the given argument in its command line."""
     for name in filter(str.isdecimal, os.listdir("/proc")):
         try:
             with open(f"/proc/{name}/cmdline") as file:
@@ -108,7 +108,7 @@ def computes():
 
 
 def waits():
-    threading.Thread(target=computes, daemon=True).start()  # says nothing about the main thread
+    threading.Thread(target=computes, daemon=True).start()  # this thread proves nothing about the main thread
     threading.Event().wait(1)
 
 
@@ -121,7 +121,7 @@ DEEDS = {
     "exits with 0": lambda: os._exit(0),
     "is killed": lambda: os.kill(os.getpid(), signal.SIGKILL),
     "crashes": lambda: ctypes.string_at(0),
-    "sleeps": lambda: ctypes.PyDLL(None).sleep(600),  # the call keeps the interpreter's lock
+    "sleeps": lambda: ctypes.PyDLL(None).sleep(600),  # the call holds the interpreter's lock
     "fills memory": fills,
     "stops": lambda: os.kill(os.getpid(), signal.SIGSTOP),
     "stops keeper": lambda: os.kill(os.getppid(), signal.SIGSTOP),
@@ -141,7 +141,7 @@ DEEDS = {
 def work(task, emit):
     """Emits the traces of earlier tasks, and then performs the deed of the task.
 
-    A last event marks the end of the task.
+    Another event follows if the task is still alive after the deed.
     """
     emit(
         {"kind": "before", "state": [STATE["changed"], "CHANGED" in os.environ, os.getcwd() == "/"], "pid": os.getpid()}
@@ -156,14 +156,14 @@ def work(task, emit):
 def launcher():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Launcher, "context", multiprocessing.get_context("fork"))
-        patch.setattr(heartbeat, "INTERVAL", 0.05)  # before the fork server starts
+        patch.setattr(heartbeat, "INTERVAL", 0.05)  # takes effect only before the fork server starts
         with Launcher(work, 1) as launcher:
             yield launcher
 
 
 @pytest.fixture
 def run(launcher):
-    """Returns a function that runs tasks and returns the events by deed."""
+    """Returns a function that runs tasks, and maps each deed to a list of its events."""
 
     def run(*deeds, workers=1, **payload):
         events = []
@@ -185,7 +185,7 @@ def error(events):
 
 
 def test_the_fork_server_keeps_no_socket_of_its_first_task(monkeypatch):
-    """No process other than the task may hold a copy of the task's sockets.
+    """No other process may hold a copy of the sockets of a task.
 
     The sockets show when the task ends.
     """
@@ -240,7 +240,7 @@ def test_a_stopped_worker_is_reported_and_goes_on(run, monkeypatch):
     [("computes", False), ("waits", True), ("sleeps", True)],
 )
 def test_only_a_task_that_executes_nothing_is_silent(run, monkeypatch, deed, silent):
-    run("nothing")  # the start of the fork server takes time
+    run("nothing")  # starts the fork server, which takes time
     monkeypatch.setattr(process, "SILENCE", 0.4)
     monkeypatch.setattr(process, "LONG", 0.6)
     found = run(deed, limits={"seconds": 1.2})[deed]
@@ -324,7 +324,7 @@ def test_what_is_no_event_of_its_own_task_is_refused(run, deed, reason):
 
 @pytest.fixture
 def in_time():
-    """Ends a test that would wait for ever."""
+    """Fails a test that takes longer than 30 seconds."""
 
     def fail(number, frame):
         raise TimeoutError("the tasks do not end")

@@ -33,7 +33,7 @@ def seen(task, emit):
 
 @pytest.fixture
 def environment(tmp_path, monkeypatch):
-    """Returns a function that runs a task and returns the environment of the worker.
+    """Returns a function that runs a task and returns the worker's environment.
 
     The task may use three threads.
     """
@@ -63,7 +63,7 @@ def test_what_the_user_says_of_memory_counts(environment, monkeypatch):
 
 
 def test_a_script_of_its_own_work_still_runs_it(tmp_path):
-    """Workers import the script that starts them only if the work is defined there."""
+    """Workers import the script that starts them only if the script defines the work."""
     (tmp_path / "script.py").write_text(
         "from robench.api import Task\n"
         "from robench_plugins.executors.local import Local\n"

@@ -43,7 +43,7 @@ def outcome(likes, dislikes):
 
 
 def means(outcome):
-    """Returns the means of all metrics over the users."""
+    """Returns the mean over the users of each metric."""
     return [float(metric().per_user(outcome, 0).mean()) for metric in METRICS]
 
 
@@ -66,7 +66,7 @@ PAIRS = st.lists(st.lists(st.tuples(PROBABILITIES, PROBABILITIES), min_size=1, m
 
 
 def predictions(rows):
-    """Returns the true and the predicted label of every probability."""
+    """Returns the true labels and the predicted labels of all probabilities."""
     truth = [label for row in rows for _ in row for label in (1, 0)]
     return truth, [int(p > 0.5) for row in rows for pair in row for p in pair]
 
@@ -104,7 +104,7 @@ def test_they_equal_scikit_learn(rows):
 def test_the_interval_of_a_ratio_is_that_of_resampled_ratios(metric):
     """The interval from linearised values agrees with a bootstrap interval.
 
-    The bootstrap resamples the ratio itself.
+    The bootstrap resamples users, and computes the ratio itself.
     """
     generator = np.random.default_rng(0)
     counts = generator.integers(1, 4, 400)

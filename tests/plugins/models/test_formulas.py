@@ -33,14 +33,14 @@ def _data(rows, n_items, items=None):
 
 
 def _learnt(kind, data, **settings):
-    """Returns a model after fitting it on the data."""
+    """Returns a model that has been fitted on the data."""
     model = kind.make(**settings)
     model.fit(data, Rng(0))
     return model
 
 
 def _built(kind, data, **settings):
-    """Returns a model with large random parameters, in eval mode.
+    """Returns a model with large random parameters, in evaluation mode.
 
     Large parameters ensure that no term of a formula is negligible.
     """
@@ -54,7 +54,7 @@ def _built(kind, data, **settings):
 
 
 def _values(model):
-    """Returns the parameters of a model as float64 arrays by name."""
+    """Returns a dict from the names of a model's parameters to float64 arrays."""
     return {name: part.detach().double().numpy() for name, part in model.named_parameters()}
 
 
@@ -66,7 +66,7 @@ def _dense(rows, n_items):
 def test_item_knn_by_hand():
     data = _data(ROWS, 4)
     model = _learnt(ItemKnn, data, k=1, shrinkage=1.0)
-    # With h = 1: sim(01) = 2/(3 + 1), sim(02) = 1/(√6 + 1), sim(12) = 2/(√6 + 1), sim(13) = 1/(√3 + 1), sim(23) =
+    # With shrinkage 1: sim(01) = 2/(3 + 1), sim(02) = 1/(√6 + 1), sim(12) = 2/(√6 + 1), sim(13) = 1/(√3 + 1), sim(23) =
     # 1/(√2 + 1). With k = 1, the only neighbour of items 0 and 2 is item 1, and that of items 1 and 3 is item 2.
     by_1, by_2, by_3 = 0.5, 2 / (R6 + 1), 1 / (R2 + 1)
     expected = [[by_1, by_2, by_2, by_3], [by_1, 0, by_2, 0], [by_1, by_2, by_2, by_3], [0, 0, 0, 0]]
@@ -76,7 +76,7 @@ def test_item_knn_by_hand():
 def test_user_knn_by_hand():
     data = _data(ROWS, 4)
     model = _learnt(UserKnn, data, k=2, shrinkage=1.0)
-    # The norms are √3, √2, √3 and 1. With h = 1, the two nearest users of user 0 are 1 and 2. Those of user 1 are
+    # The norms are √3, √2, √3 and 1. With shrinkage 1, the two nearest users of user 0 are 1 and 2. Those of user 1 are
     # 0 and 3, those of user 2 are 0 and 1, and those of user 3 are 1 and 0.
     s01, s02, s03, s12, s13 = 2 / (R6 + 1), 2 / 4, 1 / (R3 + 1), 1 / (R6 + 1), 1 / (R2 + 1)
     expected = [
@@ -94,9 +94,9 @@ def test_user_knn_by_hand():
 
 
 def test_ease_is_a_ridge_regression_of_each_item_on_the_others():
-    """The test solves equation 3 of the paper column by column.
+    """The test solves EASE's optimisation problem column by column.
 
-    The solution has a zero diagonal and equals the weights of the model.
+    Each solution has a zero diagonal entry and equals a column of the model's weights.
     """
     generator = np.random.default_rng(0)
     n_items, penalty = 7, 3.0
@@ -175,7 +175,7 @@ def test_multi_vae_loss_of_a_user_is_the_papers_bound():
     x_hat = x / np.linalg.norm(x, axis=1, keepdims=True)
     inner = np.tanh(x_hat @ v["first.weight"][:n_items] + v["first_bias"])
     mean, log_variance = np.split(inner @ v["encode.weight"].T + v["encode.bias"], 2, axis=1)
-    # In eval mode z is the mean.
+    # In evaluation mode, the latent vector z is the mean.
     outer = np.tanh(mean @ v["decode.weight"].T + v["decode.bias"])
     logits = outer @ v["last.weight"].T + v["last.bias"]
     sigma = np.exp(log_variance / 2)

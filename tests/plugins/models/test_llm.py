@@ -44,7 +44,7 @@ def victim(world, weights):
 
 
 def _likelihoods_by_hand(model, user, history):
-    """Returns the mean log-likelihood of the title of each candidate.
+    """Maps each candidate to the mean log-likelihood of the tokens of its title.
 
     The whole text of each candidate passes through the network separately.
     """
@@ -179,7 +179,7 @@ def test_what_is_remembered_changes_no_number_and_saves_looks(world, weights, mo
     np.testing.assert_array_equal(other.scores(USERS, history), alone)
     count = len(calls)
     np.testing.assert_array_equal(second.scores(USERS, history), scores)
-    assert 0 < len(calls) - count < len(USERS)  # only users with the other title are scored again
+    assert 0 < len(calls) - count < len(USERS)  # only users with the changed title in their prompts are scored again
     count = len(calls)
     np.testing.assert_array_equal(second.scores(USERS, history), scores)
     assert len(calls) == count

@@ -1,6 +1,6 @@
-"""Tests that llm passes the conformance tests.
+"""Tests that ``llm`` passes the conformance tests.
 
-This file also tests that chat marks in titles do not become special tokens.
+The module also tests that chat marks in titles do not become special tokens.
 """
 
 import pytest
@@ -45,7 +45,7 @@ class TestLlm(TorchModelTests):
 
 class TestLlmWithoutLora(TestLlm):
     settings = {"history_items": 3, "candidates": 6, "validation_users": 20}
-    # Only the retriever is trained, so these three tests do not apply to llm.
+    # Without LoRA, only the retriever is trained, so these three tests do not apply.
     test_a_poisoned_row_reaches_the_training_loss = None
     test_the_same_dropout_in_every_pass = None
     test_validation_selects_and_training_moves_the_weights = None

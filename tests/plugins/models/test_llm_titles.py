@@ -47,7 +47,7 @@ def victim(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def targets(victim):
-    """Returns two frequent candidates and one item that is not a candidate."""
+    """Returns the two most frequent candidates, and one item that is no candidate."""
     counts = np.bincount(
         victim.model.candidates(victim.users, victim.history).ravel(), minlength=victim.history.n_items
     )
@@ -219,7 +219,7 @@ def test_a_flip_of_the_last_word_changes_scores_as_estimated(victim, targets, no
 def memoryless(tmp_path_factory):
     """Returns a victim with a decoder that reads only the previous token.
 
-    Every other word has several tokens.
+    Only every second word of the titles is a single token.
     """
     data, test = readers(16)
     words = sorted({word for item in data.catalogue.items for word in item.title.split()})[::2]
@@ -237,7 +237,7 @@ def memoryless(tmp_path_factory):
 
 
 def _change(victim, oracle, at, title):
-    """Returns the change in the loss of an item that gets another title.
+    """Returns how much the loss of an item changes if the item gets another title.
 
     The change is computed to first order in the scores of the item.
     """
@@ -299,7 +299,7 @@ def test_words_of_several_tokens_change_the_scores_of_a_memoryless_decoder_as_es
         replaced_sizes.add(int((flips.slopes.word[at] == len(words) - 1).sum()))
         for number in range(0, len(flips.words), 5):
             change = _change(victim, oracle, at, " ".join([*words[:-1], flips.words[number]]))
-            # Tokens of the old word affect only their own positions, and only through their vectors.
+            # A token of the old word affects only its own position, and only through its vector.
             estimate = float(estimates[number] - _vectors(flips, at, len(words) - 1, number))
             assert estimate == pytest.approx(change, rel=1e-3, abs=1e-7)
             changes.append(abs(change))
@@ -308,7 +308,7 @@ def test_words_of_several_tokens_change_the_scores_of_a_memoryless_decoder_as_es
 
 
 def _vectors(flips, at, place, number):
-    """Returns the part of an estimate that stems from the vectors of a word's tokens."""
+    """Returns the part of an estimate that comes from the vectors of a word's tokens."""
     s = flips.slopes
     tokens = s.word[at] == place
     return float(((flips.vectors[number] - s.table[s.ids[at, tokens]]) * s.gradient[at, tokens]).sum())

@@ -41,7 +41,7 @@ ONE_STEP = {"epochs": 1, "batch_size": 100_000, "learning_rate": 1e-3}
 
 @cache
 def victim(name):
-    """Returns the measured victim of a model, and fits each model only once."""
+    """Returns the measured victim of a model, which is fitted only once."""
     kind, settings = MODELS[name]
     data, test = crowd(ragged=True)
     return measured_victim(fitted(kind.make(**settings), data)[0], data, test)
@@ -50,7 +50,7 @@ def victim(name):
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("inner", ["fgsm", "pgd"])
 def test_lambda_below_one_without_budget_takes_the_step_of_lambda_one(name, inner):
-    """The steps are equal up to rounding, because two losses are summed.
+    """The two steps differ only by rounding, because one of them sums two losses.
 
     Both passes use the same dropout.
     """
@@ -73,7 +73,7 @@ def test_lambda_below_one_without_budget_takes_the_step_of_lambda_one(name, inne
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("weight", [0.75, 0.25, 0.0])
 def test_without_budget_the_gradient_is_that_of_the_clean_loss(name, weight):
-    """Only a comparison of gradients shows a wrong weight of the two losses.
+    """Only a comparison of gradients reveals wrong weights of the two losses.
 
     The first step of Adam ignores the size of a gradient.
     """

@@ -64,7 +64,7 @@ def test_scores_are_the_same_with_and_without_a_gradient(kind):
     assert tracked.requires_grad
     with torch.no_grad():
         plain = model.score_from(batch, model.embed(batch))
-    # The scores are not equal bit for bit, because torch uses another LSTM kernel without gradients.
+    # The scores are not equal bit for bit, because torch uses a different LSTM kernel if no gradient is needed.
     torch.testing.assert_close(plain, tracked.detach(), rtol=1e-5, atol=1e-6)
 
 

@@ -1,4 +1,4 @@
-"""Tests texts about users: in a CSV file, after the split, and in a prompt."""
+"""Tests the profiles of users: in a CSV file, after the split, and in a prompt."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Tests models on histories in which a user has an item several times."""
+"""Tests models on histories in which an item occurs several times."""
 
 from dataclasses import replace
 
@@ -22,7 +22,7 @@ OTHERS = [Popularity, MatrixFactorization, LightGcn, MultiVae, Gru4Rec, SasRec]
 
 
 def repeated(data):
-    """Returns the data with each user's first two items once more at the end."""
+    """Returns the data, with the first two items of each row repeated at its end."""
     rows = [np.append(data.train.row(user), data.train.row(user)[:2]) for user in range(data.train.n_users)]
     return replace(data, train=Interactions.from_rows(rows, data.train.n_items))
 
@@ -44,4 +44,4 @@ def test_every_kind_of_model_is_measured_with_repeats(model):
     arrays = victim.clean(None).arrays
     ranks = np.asarray(arrays["ranks"])
     known = len(set(data.train.row(0)))
-    assert ranks.max() <= 16 - known  # a known item is ranked nowhere, however often the user has it
+    assert ranks.max() <= 16 - known  # known items are not ranked, however often they occur

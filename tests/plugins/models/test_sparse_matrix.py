@@ -9,7 +9,10 @@ pytestmark = pytest.mark.unit
 
 
 def _naive(values, k):
-    """Sorts each row by value and column, and keeps the first k positive entries."""
+    """Returns the rows with only their k largest positive entries, found by sorting.
+
+    Of equal entries, the one in the first column comes first.
+    """
     kept = np.zeros_like(values)
     for row, entries in enumerate(values):
         for column in sorted(range(len(entries)), key=lambda c: (-entries[c], c))[:k]:
@@ -39,7 +42,7 @@ def _dots(density):
 def test_neighbours_are_equal_bit_for_bit_whether_a_block_is_dense_or_sparse(density, own, shrinkage, monkeypatch):
     dots, norms = _dots(density)
     items, results = np.arange(40) if own else None, []
-    for limit in (0, 1 << 40):  # no block is made dense, and then every block
+    for limit in (0, 1 << 40):  # with 0, no block is made dense; with the large number, every block
         monkeypatch.setattr(sparse_matrix, "SPARSE", limit)
         results.append(nearest_neighbours(dots.copy(), (norms, norms), shrinkage, items, 5))
     divisor = np.outer(norms, norms) + shrinkage

@@ -1,4 +1,4 @@
-"""Tests text-bert with a tiny encoder.
+"""Tests ``text-bert`` with a tiny encoder.
 
 The tests cover conformance, the layers that training changes, and rewritten texts.
 """
@@ -51,7 +51,7 @@ class _TextBertTests(TorchModelTests):
         assert "parameters" not in world.model.surfaces
 
 
-# Few epochs, because a small network soon memorises forty titles. An unused title then resembles none of them.
+# Training is gentle, because a small network soon memorises forty titles. An unused title then resembles none.
 GENTLE = {**SMALL, "learning_rate": 3e-3}
 
 
@@ -81,7 +81,7 @@ def new(weights, kind="transformer", **settings):
 
 @pytest.fixture(scope="session")
 def victims(weights):
-    """Returns a function from a kind of model to the fitted model and the data.
+    """Returns a function that returns a fitted model of a kind, and the data.
 
     Each kind is fitted once.
     """
@@ -140,7 +140,7 @@ def test_only_the_last_layers_move(weights, layers, inputs):
     moved = changed(weights_of(new(weights)), weights_of(model))
     assert {int(name.split(".")[2]) for name in moved} == set(range(2 - layers, 2))
     layer = {name for name in weights_of(model) if f"layer.{2 - layers}." in name}
-    assert len(moved & layer) >= len(layer) - 1  # the bias of the keys has no gradient except for rounding
+    assert len(moved & layer) >= len(layer) - 1  # the gradient of the bias of the keys is zero, apart from rounding
     inside = [name for name in weights_of(model) if name.split(".")[2] in map(str, range(2 - layers, 2))]
     assert sum(name.startswith("tuned") for name in model.state()) == len(inside)
 
@@ -245,7 +245,7 @@ def test_a_rewritten_item_is_encoded_alone_and_the_original_stays(victims, kind,
     others = np.delete(np.abs(after - before) > 1e-4, 5, axis=1).any(1)
     assert others.tolist() == reads, "a user's other scores follow the text of item 5 if it is in the history"
     np.testing.assert_array_equal(scores(model, data), before)
-    # The scores equal those of a model that was restored with a catalogue that has this text.
+    # The scores equal those of a model that is restored with the rewritten catalogue.
     items = [*data.catalogue.items[:5], other, *data.catalogue.items[6:]]
     expected = TextBert(model.config)
     expected.restore(replace(data, catalogue=Catalogue(data.catalogue.ids, tuple(items))), model.state(), Rng(0))
@@ -286,9 +286,9 @@ def test_lambda_one_is_bit_equal_even_when_the_inner_attack_runs(weights, kind):
 
 
 def two_tastes(n_users=40):
-    """Returns data in which each user likes titles about space or about love.
+    """Returns data with two tastes: titles about space, and titles about love.
 
-    Each title has three words of one taste. No history holds items 0 and 1.
+    Each user likes one taste. Each title has three words of one taste. No history holds items 0 and 1.
     """
     words = [["space", "robot", "galaxy", "wizard", "genre"], ["love", "kiss", "wedding", "heat", "night"]]
     generator = np.random.default_rng(0)
@@ -304,7 +304,7 @@ def test_an_item_without_interactions_is_ranked_by_its_text(weights, kind):
     data = two_tastes()
     model, _ = fitted(new(weights, kind, epochs=8, learning_rate=3e-3), data)
     ranking, users = scores(model, data, 40), np.arange(40)
-    # The unused item is compared with the other unused item, and with items of the other taste.
+    # The unused item of a user's taste is compared with the other unused item, and with items of the other taste.
     fits, other = ranking[users, users % 2], ranking[users, 1 - users % 2]
     wrong = np.array([np.median(ranking[user, 3 - user % 2 :: 2]) for user in users])
     assert (fits > other).mean() >= 0.9

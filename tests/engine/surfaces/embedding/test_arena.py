@@ -1,4 +1,4 @@
-"""Tests how the host treats a δ before the judgement.
+"""Tests how the host checks a δ before the judgement.
 
 Entries at the padding become zero, and invalid shifts are refused.
 """
@@ -17,7 +17,7 @@ from robench.testing.worlds import reference_victim
 
 
 class Straight(EmbeddingAttack):
-    """An attack that takes a step of the gradient's length."""
+    """An attack that takes one step along the gradient, to the edge of its ball."""
 
     def perturb(self, oracle, ball, rng):
         yield self.changed(ball.ascent(oracle.gradient(oracle.zero()).gradient))
@@ -27,9 +27,9 @@ class Straight(EmbeddingAttack):
 
 
 class Padded(Straight):
-    """An attack that takes the same step and adds large entries at the padding.
+    """An attack that adds large entries at the padding to the step of ``Straight``.
 
-    The gradient at the padding is zero.
+    The padding is recognised by its gradient, which is zero.
     """
 
     def changed(self, delta):
@@ -37,7 +37,7 @@ class Padded(Straight):
 
 
 class Longer(MinimumNormAttack, Straight):
-    """An attack that takes steps of growing length."""
+    """An attack that proposes steps of growing length along the gradient."""
 
     def minimise(self, oracle, rng):
         gradient = oracle.gradient(oracle.zero()).gradient
@@ -47,7 +47,7 @@ class Longer(MinimumNormAttack, Straight):
 
 
 class PaddedLonger(Longer, Padded):
-    """An attack that takes the growing steps and adds large entries at the padding."""
+    """An attack that adds large entries at the padding to the steps of ``Longer``."""
 
 
 class Named(Straight):
@@ -58,14 +58,14 @@ class Named(Straight):
 
 
 class Cut(Straight):
-    """An attack that returns half of the entries of its step."""
+    """An attack that proposes every second entry of its step."""
 
     def changed(self, delta):
         return {name: part[..., ::2] for name, part in delta.items()}
 
 
 class Infinite(Straight):
-    """An attack with an infinitely long step."""
+    """An attack that proposes an infinitely long step."""
 
     def changed(self, delta):
         return {name: torch.full_like(part, math.inf) for name, part in delta.items()}

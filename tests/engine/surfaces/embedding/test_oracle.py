@@ -1,7 +1,7 @@
-"""Tests attacks against exact radii on factor models.
+"""Tests attacks against the exact radii of factor models.
 
-If scores are linear in the user vector, k = 1 has a closed form. For k = 10 the tenth smallest margin ratio is a lower
-bound of the radius, because ten rivals must pass at once.
+If the scores are linear in the user vector, the radius for k = 1 has a closed form. For k = 10, the tenth smallest
+margin ratio is a lower bound of the radius, because ten rivals must pass at once.
 """
 
 import numpy as np
@@ -23,7 +23,7 @@ ROUNDING = 1e-6  # the error in the distance that comes from float32 scores
 def linear_bench(seed, n_users=30, n_items=12, dim=16):
     """Returns a victim with random factors, its scores and its held-out items.
 
-    The held-out item of every user is the best unmasked item.
+    The held-out item of each user is the best unmasked item. Known items have the score −inf.
     """
     data, _ = crowd(n_users=n_users, n_items=n_items, length=4, seed=seed)
     model = ReferencePairwise()
@@ -43,10 +43,11 @@ def linear_bench(seed, n_users=30, n_items=12, dim=16):
 
 
 def margin_ratios(bench, scores, best, norm):
-    """Returns the sorted margin ratios of the unmasked rivals: float64 [U][rivals].
+    """Returns the sorted margin ratios of each user's rivals.
 
-    The ratio of a rival j is (s_y − s_j) / ‖v_j − v_y‖*. Here y is the held-out item, s are scores, v are item vectors,
-    and ‖·‖* is the dual norm.
+    The result is a list of one float64 array per user. The rivals are the unmasked items other than the held-out item
+    y. The ratio of a rival j is (s_y − s_j) / ‖v_j − v_y‖*. Here s are the user's scores, v are the item vectors, and
+    ‖·‖* is the dual norm.
     """
     items = bench.model.item_vectors.weight.detach().double().numpy()
     ratios = []
@@ -59,7 +60,7 @@ def margin_ratios(bench, scores, best, norm):
 
 
 def in_units(bench, norm):
-    return bench.surface("embedding").rms() * (4.0 if norm == "l2" else 1.0)  # √16 entries
+    return bench.surface("embedding").rms() * (4.0 if norm == "l2" else 1.0)  # √16, because a vector has 16 entries
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
@@ -73,7 +74,7 @@ def test_carlini_wagner_finds_the_exact_radius(seed):
 
 
 def broken(bench, attack, radius):
-    """Returns which users are broken by a candidate within their radius: bool [U]."""
+    """Returns whether a candidate within the radius breaks each user: bool [U]."""
     (oracle,) = bench.surface("embedding").oracles(attack.config.k)
     ball = Ball(attack.config.norm, torch.from_numpy(radius).float())
     users = torch.zeros(len(radius), dtype=torch.bool)
@@ -102,7 +103,7 @@ def test_apgd_breaks_every_user_at_the_exact_radius_with_restarts_and_most_with_
     many = Apgd.make(norm=norm, k=1, steps=20, restarts=25, loss="margin")
     assert not broken(bench, many, below).any(), "broken below the exact radius"
     assert broken(bench, many, above).all(), "a user stands at 1.01 of the exact radius"
-    # One restart climbs towards the rival that is best at the start, which is not always the nearest one.
+    # A single restart climbs towards the rival that is best at the start, but another rival may be nearer.
     alone = broken(bench, Apgd.make(norm=norm, k=1, steps=50, loss="margin"), above).mean()
     assert 0.85 < alone < 1
 
@@ -112,8 +113,8 @@ def certified(bench, scores, best, norm, k=10):
     return np.array([ratios[k - 1] for ratios in margin_ratios(bench, scores, best, norm)])
 
 
-# The median gaps as measured are 1.17 and 1.30 (PGD, L2 and L∞), 1.13 and 1.23 (APGD), 1.22 and 1.24 (random search),
-# 1.16 (C&W). Ten rivals must pass at once, and one direction rarely moves all of them at their least lengths.
+# The measured medians of radius / bound are 1.17 and 1.30 (PGD in L2 and L∞), 1.13 and 1.23 (APGD), 1.22 and 1.24
+# (random search) and 1.16 (C&W). One direction rarely lets all ten rivals pass at their least distances.
 @pytest.mark.parametrize("norm", ["l2", "linf"])
 @pytest.mark.parametrize(
     ("attack", "settings"),

@@ -34,9 +34,9 @@ class Fixed(HistoryAttack):
 
 
 def cheat(change):
-    """Returns an attack that changes the first user's row by ``change``.
+    """Returns an attack that applies ``change`` to the first user's row.
 
-    The attack makes an allowed edit for the second user.
+    The attack also makes an allowed edit for the second user.
     """
 
     def proposal(oracle):
@@ -103,7 +103,7 @@ def test_what_are_no_histories_is_the_plugins_error(proposal):
 
 
 def test_the_distance_is_levenshteins():
-    attack = cheat(lambda row, oracle: [*row[1:], row[0]])  # one item moved: a deletion and an insertion
+    attack = cheat(lambda row, oracle: [*row[1:], row[0]])  # moving an item takes a deletion and an insertion
     bench = reference_victim("sequence")
     for epsilon, applied in ((1, False), (2, True)):
         arena = arena_of(bench, attack, epsilon)
@@ -126,7 +126,7 @@ def test_some_rows_of_an_arena_are_seen_as_in_the_whole():
 
 
 class Noisy(ReferenceSequence):
-    """A model that adds new noise to its scores in every call."""
+    """A model that adds new noise to its scores in every call at test time."""
 
     def score_from(self, batch, e):
         scores = super().score_from(batch, e)
@@ -158,14 +158,14 @@ def test_edited_rows_stand_in_a_history_of_all_users():
 
 
 class Nosy(ItemKnn):
-    """A model that also reads the histories of other users."""
+    """A model with scores that also depend on the histories of other users."""
 
     def scores(self, users, history):
         return super().scores(users, history) + np.float32(len(history))
 
 
 class Silent(ItemKnn):
-    """A model that does not declare its inputs."""
+    """A model that reads the history but does not declare the history as an input."""
 
     surfaces = frozenset()
 

@@ -1,4 +1,4 @@
-"""Tests edits against brute force, and slopes against finite differences."""
+"""Tests edits against brute force, and slopes against torch's own gradients."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,10 @@ def linear_bench(cls, **settings):
 
 
 def neighbours(row, free):
-    """Returns every history that is one edit away from the given one."""
+    """Yields every history that is one edit away from ``row``.
+
+    Only items in ``free`` are inserted.
+    """
     for place in range(len(row)):
         yield row[:place] + row[place + 1 :]
         yield from ([*row[:place], item, *row[place + 1 :]] for item in free)
@@ -58,7 +61,7 @@ def test_one_greedy_edit_is_the_best_of_all(cls, weights):
 
 
 class Linear(TorchModel):
-    """A model with scores that are sums of table rows."""
+    """A model that scores by the sum of one table row per item of the history."""
 
     def build(self, data, rng):
         self.table = nn.Embedding(data.n_items + 1, data.n_items, padding_idx=data.n_items)

@@ -1,6 +1,6 @@
 """Tests the surface ``parameters``.
 
-One δ on the tables has a budget per row and affects all users.
+One δ on the embedding tables has a budget per row and affects all users.
 """
 
 import math
@@ -48,7 +48,7 @@ def test_a_relative_budget_is_a_share_of_each_table_s_mean_row_norm_by_hand(kind
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_fgsm_moves_every_row_with_a_gradient_by_epsilon_and_no_other(kind):
-    # APR's ε is absolute: row L2 ε · g / ‖g‖ (He et al. 2018, eq. 8)
+    # APR's ε is absolute: a row with the gradient g moves by ε · g / ‖g‖ (He et al. 2018, eq. 8).
     attack = Fgsm.make(surface="parameters", norm="l2", scale="absolute")
     arena = arena_of(kind, attack, 0.3)
     (proposed,) = arena.proposals(attack, reference_victim(kind).rng)
@@ -72,7 +72,7 @@ def test_the_gradient_is_that_of_the_mean_loss_by_finite_differences(kind, posit
     there, back = ({ROWS: start[ROWS] + sign * step[ROWS]} for sign in (1, -1))
     evaluations = []
     for point in (start, there, back):
-        oracle._evaluations = 0  # the same draw of pairs for all three
+        oracle._evaluations = 0  # all three evaluations draw the same pairs
         evaluations.append(oracle.gradient(point, loss) if point is start else oracle.evaluate(point, loss))
     slope = float((evaluations[0].gradient[ROWS] * step[ROWS]).sum())
     assert slope == pytest.approx(float(evaluations[1].loss[0] - evaluations[2].loss[0]) / 2, rel=0.05, abs=2e-5)
@@ -85,7 +85,7 @@ def test_known_items_are_compared_with_unused_ones_that_are_drawn_anew_at_every_
     looks = [oracle.gradient if number % 2 else oracle.evaluate for number in range(40)]
     losses = [float(look(oracle.zero(), "bpr").loss[0]) for look in looks]
     assert len(set(losses)) == len(losses)
-    # Over many looks, the value is the mean over all unused items.
+    # The average over many evaluations approaches the mean over all unused items.
     scores, known = bench.model.scores(bench.users, bench.history).astype(np.float64), bench.history
     expected = [
         np.logaddexp(0, np.delete(row, known.row(user)) - row[item]).mean()
@@ -144,7 +144,7 @@ def test_the_tables_that_are_scored_are_the_tables_plus_delta():
 
 
 class Wide(EmbeddingAttack):
-    """An attack that proposes ten times the budget, or a wrong shape."""
+    """An attack that proposes ten times the budget, or a shift of the wrong shape."""
 
     shape = None
 
@@ -164,7 +164,7 @@ def test_a_cheat_is_projected_and_told():
 
 
 class Proposed(EmbeddingAttack):
-    """An attack that proposes random tables of full length."""
+    """An attack that proposes random shifts of the tables, which use the full budget."""
 
     numbers = range(12)
 
@@ -174,7 +174,7 @@ class Proposed(EmbeddingAttack):
 
 
 def ndcg(bench, numbers, k):
-    """Returns the mean NDCG@k under the candidate that the host keeps."""
+    """Returns the mean NDCG@k under the proposal that the host keeps."""
     attack = Proposed.make(surface="parameters", norm="l2", k=k)
     attack.numbers = numbers
     ranks = bench.attacked(attack, 0.4, "").arrays["ranks"]
@@ -184,9 +184,9 @@ def ndcg(bench, numbers, k):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("k", [1, 3, 10])
 def test_of_several_tables_the_host_keeps_the_one_that_leaves_the_least_at_k(kind, k):
-    """The host keeps the tables with the lowest value at k.
+    """The host keeps the proposal that leaves the lowest NDCG@k.
 
-    Without a cut at k, moving items from rank 30 to 60 could count more than emptying the top k.
+    Without the cutoff k, moving items from rank 30 to 60 could count more than emptying the top k.
     """
     bench = reference_victim(kind)
     single = [ndcg(bench, [number], k) for number in Proposed.numbers]
@@ -195,9 +195,9 @@ def test_of_several_tables_the_host_keeps_the_one_that_leaves_the_least_at_k(kin
 
 
 class _Masked(torch.autograd.Function):
-    """A function that returns the scores unchanged and damages some gradients.
+    """A torch function that returns the scores unchanged and spoils some gradients.
 
-    For some users the gradient becomes 0 or not finite.
+    The gradient of each user that is not ``sighted`` becomes ``instead``, which is 0 or not finite.
     """
 
     @staticmethod
@@ -213,7 +213,7 @@ class _Masked(torch.autograd.Function):
 
 
 def hidden(bench, monkeypatch, users, instead):
-    """Hides the gradients of the given users, and returns the victim."""
+    """Replaces the gradients of some users by ``instead``, and returns the victim."""
     inner, blind = type(bench.model).score_from, torch.tensor(sorted(users), dtype=torch.int64)
 
     def score_from(self, batch, e):
@@ -227,7 +227,7 @@ def hidden(bench, monkeypatch, users, instead):
 @pytest.mark.parametrize(("instead", "name"), [(0.0, "zero_gradient_share"), (math.nan, "non_finite_share")])
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.45, 1.0])
 def test_the_share_of_hidden_gradients_is_that_of_the_users_to_be_broken(monkeypatch, surface, instead, name, share):
-    """Each user counts once, even if other members follow the first one."""
+    """Each user counts once, although several members compute gradients."""
     bench = reference_victim("pairwise")
     arrays = bench.attacked(Pgd.make(steps=1), 0.1, "").arrays
     hit = arrays["users"][arrays["hit"]].tolist()
@@ -239,7 +239,7 @@ def test_the_share_of_hidden_gradients_is_that_of_the_users_to_be_broken(monkeyp
 
 
 class Given(EmbeddingAttack):
-    """An attack that proposes given tables."""
+    """An attack that proposes given shifts of the tables."""
 
     proposals = ()
 
@@ -253,7 +253,7 @@ def test_what_is_said_to_be_spent_by_two_rows_that_moved_is_so_by_hand():
     delta = torch.zeros(len(users) + len(items), users.shape[1])
     delta[4, :2], delta[len(users) + 7, 3:5] = torch.tensor([0.3, 0.4]), torch.tensor([-1.2, 0.5])
     attack = Given.make(surface="parameters", norm="l2")
-    attack.proposals = (delta, -delta)  # equally far, and one of the two raises the loss
+    attack.proposals = (delta, -delta)  # Both shifts have the same length, and one of them raises the loss.
     share = 0.5 / np.linalg.norm(users, axis=1).mean(), 1.3 / np.linalg.norm(items, axis=1).mean()
     assert bench.attacked(attack, 2.0, "").achieved == pytest.approx({
         "epsilon": max(share), "epsilon_mean": sum(share) / len(delta), "rows_moved": 2,

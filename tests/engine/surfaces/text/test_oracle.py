@@ -114,9 +114,9 @@ def test_what_cannot_be_printed(title):
 
 
 def plain_scores(titles):
-    """Returns the victim's scores for the given titles.
+    """Returns the victim's scores for the given titles: float64 [users, n_items].
 
-    Known items of a user have the score −inf.
+    Items that a user knows have the score −inf.
     """
     bench, oracle = text_victim(), oracle_of()
     model = oracle.reader.victim(oracle.by_row(titles))

@@ -1,6 +1,6 @@
-"""Tests the similarity of titles with a tiny encoder.
+"""Tests the similarity of old and new titles that the host reports.
 
-The tiny encoder replaces the host's own encoder.
+A tiny encoder replaces the host's own encoder.
 """
 
 import pytest

@@ -1,4 +1,4 @@
-"""Tests the reported budget of attacks on titles.
+"""Tests the spent budget that the host reports for attacks on titles.
 
 The tests also cover the random streams of members, and the slopes of many titles.
 """
@@ -15,7 +15,7 @@ from robench.testing.text_world import promoted, text_victim
 
 
 class Told(TextAttack):
-    """An attack that proposes given titles and records a draw."""
+    """An attack that proposes given titles and records one random number."""
 
     proposals = ()
     notes = ()

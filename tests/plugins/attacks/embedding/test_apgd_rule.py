@@ -19,7 +19,7 @@ SLOPES = [math.cos(2.3 * n) for n in range(STEPS + 1)]  # slopes of both signs, 
 
 
 class _Scripted:
-    """An oracle with one entry per user and scripted answers.
+    """An oracle with scripted losses and gradients, and one input entry per user.
 
     The oracle records the points that it evaluates.
     """
@@ -45,10 +45,10 @@ def evaluated_points(losses):
 
 
 def by_hand(back):
-    """Returns the points of algorithm 1 in L∞ with radius 1.
+    """Returns the points of APGD (algorithm 1 of the paper) in L∞ with radius 1.
 
     Args:
-        back: The checkpoints at which the step is halved. Each maps to the number of the best evaluation so far.
+        back: Maps each checkpoint at which the step is halved to the number of the best evaluation so far.
     """
 
     def clip(x):

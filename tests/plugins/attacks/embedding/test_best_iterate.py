@@ -36,7 +36,7 @@ scripts = st.integers(1, 4).flatmap(
 def test_every_row_keeps_the_first_iterate_of_its_highest_loss(script, buffer):
     """The result equals an argmax over all iterates, for any size of the buffer.
 
-    The iterates have two inputs.
+    Each iterate has two inputs.
     """
     losses, users = torch.tensor(script), len(script[0])
     path = [
@@ -46,7 +46,7 @@ def test_every_row_keeps_the_first_iterate_of_its_highest_loss(script, buffer):
         iterates = BestIterate(path[0], losses[0])
     for delta, loss in zip(path[1:], losses[1:], strict=True):
         iterates.add(delta, loss)
-    # NaN is never the highest loss. A row that has only NaN keeps the start.
+    # NaN never counts as the highest loss. A row with only NaN keeps its start.
     numbers = losses.nan_to_num(-torch.inf, torch.inf, -torch.inf)
     expected = torch.tensor([row.index(max(row)) for row in numbers.T.tolist()]).float()
     best = iterates.best()
@@ -56,7 +56,7 @@ def test_every_row_keeps_the_first_iterate_of_its_highest_loss(script, buffer):
 
 
 class _Scripted:
-    """An oracle with one entry per user and scripted answers.
+    """An oracle with scripted losses and gradients, and one input entry per user.
 
     The oracle records the points that it evaluates.
     """
@@ -81,7 +81,7 @@ class _Scripted:
 
 @pytest.mark.parametrize("norm", ["l2", "linf"])
 def test_each_restart_gives_its_last_iterate_and_its_best_one(norm):
-    # Evaluations 0 to 3 belong to restart 0, the others to restart 1. A restart ignores the best of the other one.
+    # Evaluations 0 to 3 belong to restart 0, the others to restart 1. Each restart has a best iterate of its own.
     losses = [[0.0, 5.0, 1.0, 2.0, 4.0, 1.0, 0.0, 0.0], [0.0, 1.0, 2.0, 3.0, -9.0, -7.0, -3.0, -8.0]]
     oracle = _Scripted(losses)
     candidates = list(

@@ -53,7 +53,7 @@ def test_each_value_of_c_gives_every_user_the_shortest_breaking_iterate(kind):
 
 
 class _Linear:
-    """An oracle with a linear margin.
+    """An oracle with a linear margin, under which no user ever breaks.
 
     The oracle records the points at which it computes gradients.
     """
@@ -78,14 +78,14 @@ class _Linear:
 def test_every_further_restart_starts_elsewhere():
     oracle = _Linear()
     list(CarliniWagner.make(k=10, restarts=3, steps=1, search=1, refine=0).minimise(oracle, Rng(0)))
-    first, second, third = oracle.points[1::2]  # each start follows a gradient at 0
+    first, second, third = oracle.points[1::2]  # before each start, the attack computes a gradient at 0
     assert (first == 0).all()
     assert (second != 0).all()
     assert (third != second).all()
 
 
 class _Thresholds(CarliniWagner):
-    """An attack in which each user breaks at a given c and at every larger c.
+    """An attack that breaks each user at a given c and at every larger c.
 
     The attack skips the descent with Adam, and records every c.
     """
@@ -101,7 +101,7 @@ def test_c_grows_tenfold_until_a_user_breaks_and_is_then_halved_from_both_sides(
     attack = _Thresholds.make(search=7, refine=0)
     attack.weights = []
     list(attack.minimise(_Linear(), Rng(0)))
-    # The slope has length 2, so the distance is 1/2. The first c is twice the ratio of distance and slope.
+    # The slope has length 2, so the distance is 1/2. The first c is twice the distance divided by the slope.
     grown = [0.5, 5, 50, 27.5, 16.25, (16.25 + 27.5) / 2, (16.25 + 21.875) / 2]
     halved = [0.5, 0.25, 0.375, 0.3125, 0.28125, (0.28125 + 0.3125) / 2, (0.296875 + 0.3125) / 2]
     assert attack.weights == [list(both) for both in zip(grown, halved, strict=True)]

@@ -17,7 +17,7 @@ class TestMsap(EmbeddingAttackTests):
 
 
 class _Slope:
-    """An oracle with a linear loss. The gradient is the same at every point."""
+    """An oracle with a linear loss, so that the gradient is the same at every point."""
 
     def __init__(self, gradient):
         self.slope = torch.tensor(gradient)
@@ -34,7 +34,7 @@ class _Slope:
 
 
 def last_iterate(slope, epsilon=0.5, **settings):
-    """Returns the only candidate of MSAP under a linear loss, shaped like ``slope``."""
+    """Returns the only candidate of MSAP, with the gradient ``slope`` at every point."""
     ball = Ball("linf", torch.full((len(slope),), epsilon))
     (candidate,) = Msap.make(**settings).perturb(_Slope(slope), ball, Rng(0))
     return candidate["x"]

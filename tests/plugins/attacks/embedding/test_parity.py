@@ -28,7 +28,7 @@ MASKED = -1e4  # exp(−1e4) is 0 in float32; −inf would give NaN in a product
 
 
 def theirs(name, hint):
-    """Imports another library, or skips the test if the library is missing."""
+    """Imports and returns a library, or skips the test if the library is missing."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the libraries import deprecated parts of scipy
@@ -55,7 +55,7 @@ class Classifier(nn.Module):
 
     def __init__(self, measured):
         super().__init__()
-        # A bound method keeps mode switches of other libraries away from the shared victim.
+        # Only a bound method is stored, so that the other libraries cannot switch the mode of the shared victim.
         self.score_from, self.batch = (
             measured.model.score_from,
             measured.model.queries(measured.users, measured.history),
@@ -85,9 +85,9 @@ class Classifier(nn.Module):
 
 
 class Pictures(nn.Module):
-    """A classifier of pictures in [0, 1] with one grey channel.
+    """A classifier of pictures with one grey channel and values in [0, 1].
 
-    The class serves attacks that need pictures. A pixel encodes an input between −``span`` / 2 and ``span`` / 2.
+    Attacks that need pictures use this class. A pixel encodes an input between −``span`` / 2 and ``span`` / 2.
     """
 
     def __init__(self, inner, span):
@@ -139,7 +139,7 @@ def victim(request):
 
 
 def assert_same(ours, others, clean):
-    """Asserts that both losses rose and that they agree."""
+    """Asserts that both losses are above the clean loss, and that the losses agree."""
     assert float(ours.mean()) > float(clean.mean()) + 0.3, "the attack did not move the loss"
     assert float(((ours - others).abs() / others).max()) <= 1e-4
 
@@ -187,7 +187,7 @@ def test_pgd_reaches_the_loss_of_torchattacks_for_every_user(torchattacks, victi
 class StartedAt:
     """An oracle that replaces δ = 0 with another start.
 
-    Deterministic attacks then begin at this start.
+    Attacks without a random start then begin at this start.
     """
 
     def __init__(self, oracle, start):
@@ -218,7 +218,7 @@ def test_apgd_reaches_at_least_the_loss_of_torchattacks_from_the_same_start(torc
     others = float(w.classifier.loss(pictures.back(found)).mean())
     apgd = Apgd.make(norm=norm, steps=50)
     ours = float(w.ours(apgd, 0, StartedAt(w.oracle, {w.classifier.name: start})).mean())
-    # torchattacks rounds checkpoints down, and the paper rounds them up. Measured mean losses differ by up to 1e-4.
+    # torchattacks rounds checkpoints down, but the paper rounds them up. Measured mean losses differ by up to 1e-4.
     assert ours >= others * (1 - 5e-4)
     assert others > float(w.clean.mean()) + 0.3
     assert float(w.ours(apgd, 0).mean()) >= others * (1 - 3e-3), "from δ = 0"
@@ -256,7 +256,7 @@ def test_carlini_wagner_finds_a_median_radius_no_larger_than_foolbox_with_as_man
     ours = shortest(x + found[classifier.name] for found in attack.minimise(oracle, Rng(0)))
     bound = 2 * float(x.abs().max())
     model = foolbox.PyTorchModel(classifier, bounds=(-bound, bound))
-    # These are foolbox's defaults for step and c, and the two best of sixteen pairs on these victims.
+    # The first pair has foolbox's defaults for step and c. The others are the best two of sixteen pairs here.
     for step, weight in [(0.01, 1e-3), (0.1, 1.0), (0.03, 1.0)]:
         other = foolbox.attacks.L2CarliniWagnerAttack(
             binary_search_steps=5, steps=60, stepsize=step, initial_const=weight, abort_early=False

@@ -17,9 +17,9 @@ STEPS, USERS, RADIUS = 4, 3, 0.5
 
 
 class _Valley:
-    """An oracle with the loss ‖δ‖². The gradient at δ = 0 is 0.
+    """An oracle with the loss ‖δ‖².
 
-    The oracle records the points that it evaluates.
+    The gradient at δ = 0 is 0. The oracle records the points that it evaluates.
     """
 
     def __init__(self):
@@ -41,9 +41,9 @@ class _Valley:
 
 
 def starts_and_ends(norm, restarts, seed=0):
-    """Returns the first and last points of restarts, float [restarts, USERS, 5] each.
+    """Returns the first and the last point of each restart of PGD on ``_Valley``.
 
-    The loss is the loss of ``_Valley``.
+    Both results are float [restarts, USERS, 5].
     """
     oracle, ball = _Valley(), Ball(norm, torch.full((USERS,), RADIUS))
     attack = Pgd.make(norm=norm, steps=STEPS, restarts=restarts)

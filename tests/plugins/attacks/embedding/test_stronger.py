@@ -119,7 +119,7 @@ def test_random_search_changes_ever_fewer_entries_but_about_two_at_least(norm):
     list(RandomSearch.make(norm=norm, queries=200, share=0.8).perturb(oracle, Ball(norm, torch.ones(users)), Rng(0)))
     first, *proposals = oracle.points
     ratio = torch.stack(proposals) / first
-    # In L2, a common factor is the only change of more than half of the entries.
+    # In L2, untouched entries change by a common factor. This factor is the median, as most entries are untouched.
     changed = (ratio / ratio.median(2, keepdim=True).values - 1).abs() > 1e-4
     # Square Attack halves the share after 10, 50, 200, ... of 10,000 queries.
     # For 200 queries, this is after .2, 1, 4, 10, 20, 40, 80, 120 and 160.

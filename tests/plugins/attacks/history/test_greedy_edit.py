@@ -1,6 +1,6 @@
-"""Tests the second half of the proposals for an edit.
+"""Tests how a greedy attack spends the second half of its proposals for an edit.
 
-The second half refines the best proposal of the first half.
+The second half varies the place or the item of the best proposal of the first half.
 """
 
 from types import SimpleNamespace

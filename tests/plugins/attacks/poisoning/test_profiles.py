@@ -1,4 +1,4 @@
-"""Tests which items fake users have, and in which order the items come."""
+"""Tests which items the profiles of fake users hold, and in which order."""
 
 import numpy as np
 

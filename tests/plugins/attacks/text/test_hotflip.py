@@ -1,4 +1,4 @@
-"""Tests how many flips HotFlip scores in one step."""
+"""Tests how many flips of words HotFlip scores in one step."""
 
 from types import SimpleNamespace
 

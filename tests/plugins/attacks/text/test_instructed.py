@@ -1,7 +1,6 @@
-"""Tests two kinds of attacks that use a language model.
+"""Tests prompt injection, and attacks that let a language model write titles.
 
-Attacks of the first kind write instructions to the victim into titles. Attacks of the second kind let another model
-write the titles.
+Prompt injection puts instructions to the victim into titles.
 """
 
 import re
@@ -69,7 +68,7 @@ class TestRewrite(TextAttackTests):
 class PersuasiveWriter:
     """A decoder that answers with words that half of the users like.
 
-    The answers have only these words, or these words before the title.
+    The answers consist of these words alone, or of these words before the title.
     """
 
     def answers(self, request, count, tokens, temperature):
@@ -79,14 +78,14 @@ class PersuasiveWriter:
 
 
 def most_used_title():
-    """Returns the title of the most used item of the reference world."""
+    """Returns the title of the item that most users of the text victim have."""
     victim = text_victim()
     best = int(np.argmax(victim.history.counts()))
     return victim.catalogue.items[best].title
 
 
 def exposures(attack, epsilon=2.0):
-    """Returns the exposure before and after an attack, and the measured attack."""
+    """Returns the exposure before and after an attack, and the measurement."""
     victim = text_victim()
     before = victim.clean(promoted()).arrays["target_ranks"]
     attacked = victim.attacked(attack, epsilon, "", promoted())
@@ -111,7 +110,7 @@ def test_each_item_takes_the_instruction_within_budget_that_reaches_most_users()
 
 def test_instructions_over_budget_are_skipped():
     attack = PromptInjection.make()
-    oracle = title_oracle(attack, 0.01)  # one word
+    oracle = title_oracle(attack, 0.01)  # the budget is rounded up to one word
     short = [payload for payload in PAYLOADS if len(payload.split()) == 1]
     assert not short
     assert list(attack.rewrite(oracle, Rng(0))) == []
@@ -125,7 +124,10 @@ def test_without_a_budget_nothing_is_evaluated(weights):
 
 
 def misfit(attack, model, name, goal="promote"):
-    """Returns the plan's reason why an attack on titles does not fit a model."""
+    """Returns the plan's reason why an attack on titles does not fit a model.
+
+    The result is an empty string if the attack fits.
+    """
     label = "prompt-injection" if attack is PromptInjection else "hotflip"
     threat = Threat("text", "test", "words", goal=goal)
     planned = PlannedAttack(Part(label, {}, label), attack.make(), own=True, threat=threat, epsilons=(0.1,))
@@ -212,9 +214,9 @@ def test_list_marks_are_not_part_of_a_title(answer, title):
 
 def test_examples_are_the_most_used_titles_and_later_the_best_titles_of_other_items(monkeypatch):
     class Better(Writer):
-        """A decoder that gives an empty answer for the first of three items.
+        """A decoder that gives the first of three items an empty answer.
 
-        The answers for the second and third item are one and two words that users like.
+        The answers for the second and the third item are one and two words that users like.
         """
 
         def answers(self, request, count, tokens, temperature):

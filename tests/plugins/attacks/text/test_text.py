@@ -82,7 +82,7 @@ class TestHotFlipInFront(TextAttackTests):
 
 
 def proposals_of(attack, epsilon=1.0):
-    """Returns the genuine titles and every candidate of an attack."""
+    """Returns the genuine titles, and all candidates that an attack proposes."""
     oracle = title_oracle(attack, epsilon)
     return oracle.titles(), list(attack.rewrite(oracle, Rng(0)))
 
@@ -142,7 +142,7 @@ def test_the_model_reads_no_two_words_as_the_same_tokens():
 
 
 def _tokens_of(model, word):
-    """Returns the tokens that a word has if it follows another word."""
+    """Returns the ids of the tokens of a word that follows another word."""
     tokens = model.tokens([f"a {word}"])
     return tuple(tokens.ids[0][tokens.start[0] > 1].tolist())
 
