@@ -50,7 +50,7 @@ class Checkpoint:
 
     @property
     def cache(self) -> Cache:
-        """The cache that contains the file, or the default cache if there is none."""
+        """The cache that contains the checkpoint file, or else the default cache."""
         parents = self.path.resolve().parents
         inside = len(parents) > 2 and parents[1].name == "checkpoints"
         return Cache(parents[2] if inside else default_folder())
@@ -83,7 +83,7 @@ def read_checkpoint(path: Path, registry: Registry) -> Checkpoint:
         registry: the plugins, which must offer the components of the victim.
 
     Raises:
-        UserError: if the file is missing or damaged, is not a checkpoint, or belongs to a plugin that is not installed.
+        UserError: if the file is missing or damaged, is not a checkpoint, or needs a plugin that is not installed.
     """
     state, origin = _read(path)
     try:
@@ -100,7 +100,10 @@ def read_checkpoint(path: Path, registry: Registry) -> Checkpoint:
 
 
 def _read(path: Path) -> tuple[Mapping[str, NDArray[Any]], Mapping[str, Any]]:
-    """Returns the arrays of a checkpoint, and the description of its victim."""
+    """Returns the arrays of a checkpoint, and the mapping that describes its origin.
+
+    The mapping holds the victim, the device, and the digests of the data and the code.
+    """
     if path.is_dir():
         raise _unusable(path, "it is a folder")
     try:
@@ -122,9 +125,10 @@ def _read(path: Path) -> tuple[Mapping[str, NDArray[Any]], Mapping[str, Any]]:
 
 
 def _check_plugins(path: Path, victim: Victim, registry: Registry) -> None:
-    """Refuses a victim that needs a plugin that is not installed.
+    """Checks that the installed plugins offer every component of a victim.
 
-    The error names the plugin.
+    Raises:
+        UserError: if a component is missing or its description is damaged.
     """
     parts: list[tuple[Kind, Part]] = [("model", victim.model), ("defense", victim.defense)]
     parts += [("attack", victim.poison.attack)] if victim.poison else []

@@ -48,7 +48,7 @@ def check_out(path: Path) -> None:
     """Checks that lists can be written to a file, before anything is fitted.
 
     Raises:
-        UserError: if the suffix is not one of a known format, or if the folder is missing.
+        UserError: if the suffix is unknown, the path is a folder, or the parent folder is missing.
     """
     if path.suffix not in WRITERS:
         hint = did_you_mean(path.suffix, WRITERS)
@@ -61,7 +61,7 @@ def check_out(path: Path) -> None:
 
 @dataclass(frozen=True, eq=False)
 class EveryUser:
-    """The users of one data set and split, and what is known of them.
+    """One data set and split, from which lists for every user are made.
 
     Args:
         data: the prepared data.
@@ -77,10 +77,10 @@ class EveryUser:
 
     @classmethod
     def of(cls, data: Prepared, k: int, name: str) -> EveryUser:
-        """Checks the length of the lists, and returns the users.
+        """Creates an instance after checking the length of the lists.
 
         Raises:
-            UserError: if a list is longer than the catalogue.
+            UserError: if k is larger than the catalogue.
         """
         n_items = len(data.catalogue.ids)
         if k > n_items:
@@ -88,9 +88,10 @@ class EveryUser:
         return cls(data, Titles(data.catalogue), k, name)
 
     def rows(self, model: Model, victim: str) -> Iterator[Rows]:
-        """Yields the lists of some users at a time, in the order of the users.
+        """Yields the rows of the users' lists, one chunk of users at a time.
 
-        The known items are masked as in ``Query.answer``. A list is shorter than k if fewer items are left.
+        The users keep their order in the data. Known items are masked as in ``Query.answer``. If fewer than k items are
+        left, the list is shorter.
         """
         history = joined(self.data.train, self.data.validation)
         n_users, size = history.n_users, chunk_size(history.n_items, device_of(model))
@@ -116,9 +117,9 @@ class EveryUser:
 
 
 def _scores(model: Model, users: IntArray, history: Interactions) -> Scores:
-    """Returns the scores of some users, [B, n_items].
+    """Returns the scores of all items for some users, float32 [B, n_items].
 
-    A neural model has learned nothing about users without known items, so it scores them as newcomers.
+    A neural model has learned nothing about users without known items. Such users are scored as newcomers.
     """
     scores = check_scores(model.scores(users, history), len(users), history.n_items)
     unknown = np.flatnonzero(history.lengths()[users] == 0)
@@ -133,7 +134,7 @@ def _scores(model: Model, users: IntArray, history: Interactions) -> Scores:
 def writing_lists(path: Path) -> Iterator[Write]:
     """Yields a function that appends rows to a file of lists.
 
-    The file appears at the end of the block. If the block fails, nothing changes.
+    The file appears at the end of the block. If the block fails, an earlier file at this path is kept.
 
     Raises:
         UserError: if the file cannot be written.

@@ -1,6 +1,6 @@
 """Makes the lists that victims recommend to one user or to every user.
 
-One user is either a user of the data set or a new one.
+A single user may be a user of the data set or a new user.
 """
 
 from __future__ import annotations
@@ -34,18 +34,19 @@ T = TypeVar("T")
 
 
 def recommend(source: Path, request: Request, registry: Registry, say: Say) -> list[Recommendation]:
-    """Returns the lists of a suite's victims, or the list of a checkpoint's victim.
+    """Returns the list that each matching victim recommends to one user.
 
-    Poisoned victims of a suite are left out.
+    A suite has one or more victims, and a checkpoint has one. Poisoned victims of a suite are left out.
 
     Args:
         source: a suite, or a checkpoint (``.safetensors``).
-        request: the user, the length of the list, and the victims.
+        request: the user, the length of the list, and the choice of victims.
         registry: the plugins.
         say: a function that receives a line about each slow step or doubtful result.
 
     Raises:
-        UserError: if the source or the request has a mistake. In this case, nothing has been fitted.
+        UserError: if the source or the request has a mistake, or if a victim cannot be fitted or cannot score. Mistakes
+            in a suite or a request are reported before anything is fitted.
     """
     if (request.user is None) == (request.items is None):
         problem = "neither is given" if request.user is None else "both are given"
@@ -71,12 +72,12 @@ def _check_length(request: Request) -> None:
 
 
 def write_lists(source: Path, out: Path, request: Request, registry: Registry, say: Say) -> int:
-    """Writes the lists that victims recommend to every user to a file.
+    """Writes a file with the lists that victims recommend to every user.
 
     Args:
         source: a suite, or a checkpoint (``.safetensors``).
-        out: the file, whose suffix is its format: ``.parquet``, ``.csv`` or ``.jsonl``.
-        request: the length of the lists, and the victims.
+        out: the file. The suffix gives the format: ``.parquet``, ``.csv`` or ``.jsonl``.
+        request: the length of the lists, and the choice of victims.
         registry: the plugins.
         say: a function that receives a line about each slow step or doubtful result.
 
@@ -106,11 +107,11 @@ def write_lists(source: Path, out: Path, request: Request, registry: Registry, s
 
 @dataclass(frozen=True, eq=False)
 class _Ready(Generic[T]):
-    """A victim with its data in the form that the request needs.
+    """A victim that is ready to be fitted, with the data that its lists need.
 
     Args:
         victim: the victim.
-        data: the result of the function that reads the request against the data.
+        data: the prepared data, combined with the request.
         fit: a function that fits the victim or loads its checkpoint.
         checkpoint: the path of the checkpoint.
         device: the type of the device.
@@ -123,14 +124,14 @@ class _Ready(Generic[T]):
     device: str
 
     def settings(self) -> AbstractContextManager[None]:
-        """Returns the context in which the victim is fitted and scores."""
+        """Returns a context with the torch settings for the victim's fit and scores."""
         return torch_settings(self.victim.threads, self.device)
 
 
 def _victims_of(
     source: Path, request: Request, registry: Registry, read: Callable[[Prepared, str], T], say: Say
 ) -> Iterator[_Ready[T]]:
-    """Returns the victims of a suite or of a checkpoint that match the request."""
+    """Returns an iterator over the victims of the source that match the request."""
     if source.suffix == ".safetensors":
         return iter([_victim_of_checkpoint(source, request, registry, read, say)])
     return _victims_of_suite(source, request, registry, read, say)
@@ -139,9 +140,9 @@ def _victims_of(
 def _victims_of_suite(
     path: Path, request: Request, registry: Registry, read: Callable[[Prepared, str], T], say: Say
 ) -> Iterator[_Ready[T]]:
-    """Returns the victims of a suite that match the request.
+    """Returns an iterator over the victims of a suite that match the request.
 
-    The request is read against all their data first.
+    Before the function returns, it prepares the data of these victims and checks the request against the data.
     """
     suite = load_suite(path, registry, request.overrides)
     cells = _choose(make_plan(suite, registry).cells, suite.seeds, request)
@@ -174,7 +175,7 @@ def _victim_of_checkpoint(
 ) -> _Ready[T]:
     """Returns the victim of a checkpoint.
 
-    The data comes from the cache that contains the checkpoint.
+    The data comes from the cache that contains the checkpoint, or else from the default cache.
     """
     given = [f"--{name}" for name in ("model", "defense", "seed") if getattr(request, name) is not None]
     given += [*(["--only"] if request.only else []), *(["--set"] if request.overrides else [])]

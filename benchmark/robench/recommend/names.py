@@ -19,18 +19,18 @@ _ASIDE = re.compile(r"(?P<rest>.+?) \((?:a\.?k\.?a\.? )?(?P<other>[^()]+)\)\Z")
 
 
 def normal(text: str) -> str:
-    """Returns a name in lower case, with regular blanks.
+    """Returns a name in lower case, with uniform spaces.
 
-    Words are separated by one blank. Commas are followed by one blank, and opening brackets are preceded by one.
+    One space separates words, follows each comma, and precedes each opening bracket.
     """
     return re.sub(r" ?\(", " (", re.sub(r" ?, ?", ", ", " ".join(text.casefold().split()))).strip()
 
 
 class Titles:
-    """The names of a catalogue's items.
+    """An index of the names of a catalogue's items.
 
-    An item can be named by its id, its title or ``title (year)``. "The Matrix" is also "Matrix, The". "Seven" also
-    names "Seven (a.k.a. Se7en)", unless the full title of another item is "Seven". ``id:7`` is always an id.
+    An item can be named by its id, its title or ``title (year)``. "The Matrix" also finds "Matrix, The". "Seven" also
+    finds "Seven (a.k.a. Se7en)", unless the full title of another item is "Seven". ``id:7`` is always an id.
 
     Args:
         catalogue: the items.
@@ -66,7 +66,7 @@ class Titles:
         return shown if self.exact.get(normal(shown)) == {item} else f"id:{self.catalogue.ids[item]}"
 
     def called(self, name: str) -> list[int]:
-        """Returns the items with this name.
+        """Returns the items with this name, in ascending order.
 
         If no item has the full name, the function searches the names that come before or inside the brackets of titles.
         """
@@ -76,12 +76,11 @@ class Titles:
     def read(self, text: str, path: str) -> list[int]:
         """Returns the items of a comma-separated list, in order and without repeats.
 
-        Titles may contain commas too. So the longest sequence of comma-separated pieces that is the name of an item is
-        taken.
+        Titles may contain commas too. Therefore, each item gets the longest sequence of pieces that is a known name.
 
         Args:
             text: the list that the user typed.
-            path: the option, for messages.
+            path: the name of the command-line option, for error messages.
 
         Raises:
             UserError: if the list is empty, a name is unknown, or several items have the same name.
@@ -131,9 +130,9 @@ def _either(names: Iterable[str]) -> str:
 
 
 def _orders(title: str) -> list[str]:
-    """Returns a title with its article at the front and at the end.
+    """Returns a title and, if it ends with its article, a form with the article first.
 
-    An example is ``the matrix`` and ``matrix, the``. A title without an article at the end is returned alone.
+    For example, ``matrix, the`` gives ``matrix, the`` and ``the matrix``. Other titles are returned alone.
     """
     moved = _MOVED.match(title)
     if moved is None:

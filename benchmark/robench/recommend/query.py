@@ -1,6 +1,6 @@
 """Requests for recommendations, and the answers of models.
 
-A query looks up the user and the items of a request in a data set, and asks a model for the best items.
+A query looks up the user or the items of a request in a data set, and asks a model for the best items.
 """
 
 from __future__ import annotations
@@ -26,16 +26,18 @@ from robench.recommend.names import Titles
 
 @dataclass(frozen=True)
 class Request:
-    """A request for the lists that some victims recommend to one user.
+    """A request for the lists that victims recommend.
+
+    If both ``user`` and ``items`` are None, the request is for every user of the data set.
 
     Args:
-        user: the id of a user of the data set, or None for a new user.
-        items: the items of a new user as typed, or None for a user of the data set.
+        user: the id of a user of the data set, or None.
+        items: the items of a new user as typed, or None.
         k: the length of the list.
         model: the name or label of the only model to use.
         defense: the name or label of the only defence to use.
         seed: the seed of the victims, or None for the suite's first seed.
-        only: conditions that a victim must meet.
+        only: the conditions that a victim must meet.
         overrides: settings of the suite to change.
     """
 
@@ -53,7 +55,7 @@ class Request:
 class Line:
     """One recommended item.
 
-    If ``held_out`` is true, the user has used the item, but the model was not trained on this interaction.
+    If ``held_out`` is true, the item is one of the user's held-out items.
     """
 
     item: str
@@ -106,7 +108,7 @@ class Query:
         Args:
             request: the request.
             data: the prepared data.
-            where: the name of the data in messages.
+            where: the name of the data, for error messages.
 
         Raises:
             UserError: if a user or an item is unknown, or if k is larger than the catalogue.
