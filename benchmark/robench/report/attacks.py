@@ -1,4 +1,4 @@
-"""Builds the sections on values along ε, on radii and on members of ensembles."""
+"""Builds the sections on values at each ε, on radii and on members of ensembles."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MEMBERS = (
 
 
 def build_curves_section(tables: Tables) -> Section | None:
-    """Returns the section on values along ε, or None if no attack has such values."""
+    """Returns the section on values at each ε, or None if the tables have no curves."""
     if not tables.curves:
         return None
     head = ["model", "defence", "attack", "clean", "along ε", "area"]
@@ -42,7 +42,7 @@ def build_curves_section(tables: Tables) -> Section | None:
 
 
 def build_radii_section(tables: Tables) -> Section | None:
-    """Returns the section on radii, or None if no attack searches for radii."""
+    """Returns the section on radii, or None if the tables have no radii."""
     if not tables.radii:
         return None
     head = ["model", "defence", "attack", "users hit", "q25", "median", "q75", "never broken"]
@@ -63,7 +63,7 @@ def build_radii_section(tables: Tables) -> Section | None:
 
 
 def build_ensembles_section(tables: Tables) -> Section | None:
-    """Returns the section on members, or None if the suite has no ensemble."""
+    """Returns the section on members of ensembles, or None if there are no ensembles."""
     if not tables.ensembles:
         return None
     head = ["model", "defence", "attack", "ε", "to break", "broken", "members", "queries", "gradients"]

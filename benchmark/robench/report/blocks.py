@@ -15,7 +15,7 @@ from robench.tables.twins import TwinRow
 
 @dataclass(frozen=True)
 class Grid:
-    """A table of formatted cells with a header."""
+    """A table of strings with a header row."""
 
     head: Sequence[str]
     body: Sequence[Sequence[str]]
@@ -33,14 +33,14 @@ Block = str | Grid | Bullets  # A string is a paragraph. Its only markup is ``**
 
 @dataclass(frozen=True)
 class LeaderboardChart:
-    """A chart of the clean and attacked values in one table."""
+    """A chart of the clean and attacked values of one leaderboard table."""
 
     table: LeaderboardTable
 
 
 @dataclass(frozen=True)
 class CurvesChart:
-    """Charts of values along ε."""
+    """Charts that plot values against ε."""
 
     rows: Sequence[CurveRow]
 

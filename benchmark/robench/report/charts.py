@@ -26,17 +26,17 @@ from robench.tables.leaderboard import LeaderboardRow, LeaderboardTable
 from robench.tables.results import grouped
 from robench.tables.twins import TwinRow
 
-WIDTH, STEP, PANEL = 420, 15, 210  # in pixels: the width of a chart, half a row of it, the width of a small chart
-BEFORE, AFTER = "#8a8f98", "#c8442e"  # the colours of clean and attacked values
+WIDTH, STEP, PANEL = 420, 15, 210  # in pixels: the width of a chart, half the height of its rows, the width of a panel
+BEFORE, AFTER = "#8a8f98", "#c8442e"  # the colours of clean and of attacked values
 Point = Mapping[str, str | float]  # a row of a chart's data
 VegaLite = dict[str, Any]  # a chart as JSON types
 
 
 def draw_charts(section: Section) -> list[tuple[str, str]]:
-    """Returns the caption and the SVG of every picture of a section.
+    """Returns the caption and the SVG of each chart of a section.
 
     Raises:
-        DrawingError: if the process that draws fails.
+        DrawingError: if the drawing process fails.
     """
     charts = list(build_charts(section))
     pictures = draw_pictures([chart for _, chart in charts])
@@ -44,7 +44,7 @@ def draw_charts(section: Section) -> list[tuple[str, str]]:
 
 
 def build_charts(section: Section) -> Iterator[tuple[str, VegaLite]]:
-    """Yields the caption and the chart of every picture of a section."""
+    """Yields each chart of a section as a caption and a Vega-Lite object."""
     chart = section.chart
     if isinstance(chart, LeaderboardChart):
         yield _leaderboard_chart(chart.table)
@@ -74,9 +74,10 @@ def _chart(values: Sequence[Point]) -> alt.Chart:
 
 
 def _leaderboard_chart(table: LeaderboardTable) -> tuple[str, VegaLite]:
-    """Builds a chart of the clean and attacked values of every victim.
+    """Returns the caption and the chart of a leaderboard table.
 
-    The values have intervals. A line shows the baseline's clean value.
+    The chart shows the clean and attacked values of every victim, with intervals. A dashed line marks the baseline's
+    clean value.
     """
     points = [point for row in table.rows for point in _points(row)]
     order = _distinct(points, "victim")
@@ -119,9 +120,9 @@ def _shape() -> alt.Shape:
 
 
 def _curves_charts(rows: Sequence[CurveRow]) -> Iterator[tuple[str, VegaLite]]:
-    """Yields charts of values along ε.
+    """Yields a caption and a chart for each data set, split and threat model.
 
-    Each threat model has a chart with one panel per model.
+    A chart plots values against ε, with one panel per model.
     """
     for title, lines in grouped(rows, _curves_title).items():
         values: list[Point] = [
@@ -159,14 +160,14 @@ def _curves_title(row: CurveRow) -> str:
 
 
 def _many(count: int) -> alt.Scale:
-    """Returns a colour scale of ten colours, or of twenty for more than ten values."""
+    """Returns a scale of 10 colours, or of 20 colours for more than 10 values."""
     return alt.Scale(scheme="tableau10" if count <= 10 else "tableau20")
 
 
 def _twins_charts(rows: Sequence[TwinRow]) -> Iterator[tuple[str, VegaLite]]:
-    """Yields charts with one panel per metric.
+    """Yields a caption and a chart for each data set, split, attack and ε.
 
-    In a panel, each victim has a line from the clean to the attacked value.
+    A chart has one panel per metric. In a panel, each victim has a line from the clean to the attacked value.
     """
     for title, group in grouped(rows, format_twins_title).items():
         values, victims = _pairs(group)
@@ -183,7 +184,7 @@ def _twins_charts(rows: Sequence[TwinRow]) -> Iterator[tuple[str, VegaLite]]:
 
 
 def _pairs(rows: Sequence[TwinRow]) -> tuple[list[Point], list[str]]:
-    """Returns the clean and attacked points of victims, and the victims in order.
+    """Returns the clean and attacked points of victims, and the names of the victims.
 
     Each point also holds the victim's other value in the same metric.
     """

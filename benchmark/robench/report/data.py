@@ -1,4 +1,4 @@
-"""Builds the section that shows what was read of each data set."""
+"""Builds the section that summarises each data set."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def build_data_section(tables: Tables) -> Section | None:
 
 
 def _cells(summary: DataSummary) -> dict[str, str]:
-    """Returns the cells of a data set by the heading of the row."""
+    """Maps each row heading to the entry of one data set."""
     train, validation, test = summary.parts
     dropped = (summary.low_ratings, summary.repeats, summary.outside_core)
     described = [f"{count} {name}" for name, count in summary.described.items() if count]

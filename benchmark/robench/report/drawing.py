@@ -22,7 +22,7 @@ PATIENCE_EACH = 10.0  # the seconds allowed for each picture, which takes about 
 
 
 class DrawingError(Exception):
-    """An error of the drawing process, with the reason in one line."""
+    """Raised with a one-line reason if the pictures cannot be drawn."""
 
 
 def draw_pictures(charts: Sequence[dict[str, Any]]) -> list[str]:
@@ -61,7 +61,9 @@ def draw_pictures(charts: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _describe_end(code: int, stderr: bytes) -> str:
-    """Describes how the process ended, by the signal or the last line of its output."""
+    """Describes how the process ended: by a signal, or by an exit code.
+
+    If there was an exit code, the last line of the error output is added."""
     if code < 0:
         names = {one.value: one.name for one in signal.Signals}
         limited = "; memory is limited here (ulimit -v)" if _is_limited() else ""

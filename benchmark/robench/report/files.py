@@ -37,7 +37,7 @@ def published_files(plan: PlanFile) -> list[str]:
 
 
 def write_tables(tables: Tables, folder: Path) -> None:
-    """Writes every file of the leaderboard. Each file is written atomically.
+    """Writes every file of the leaderboard, each of them atomically.
 
     Raises:
         UserError: if the folder cannot be written.
@@ -84,7 +84,7 @@ def to_json(tables: Tables) -> str:
 
 
 def to_csv(row: type, rows: Iterable[object]) -> str:
-    """Returns rows as CSV text, with numbers rounded to 10 digits.
+    """Returns rows as CSV text, with numbers rounded to 10 significant digits.
 
     A missing value is an empty field. Strings are escaped by ``csv_text``, so no spreadsheet executes them.
 
@@ -121,7 +121,7 @@ def _field(value: object) -> str:
 
 
 def round_numbers(value: Any) -> Any:
-    """Returns JSON types with numbers rounded to 10 digits.
+    """Returns a JSON value with its numbers rounded to 10 significant digits.
 
     NaN and infinity become null.
     """

@@ -64,7 +64,7 @@ def read_cell(path: Path) -> StoredCell:
             The first digits of an id are enough.
 
     Raises:
-        UserError: if no record matches, or if several records match.
+        UserError: if no record matches, if several records match, or if the record contradicts the plan.
     """
     folder, name = find_cell(path)
     store = Store(folder)
@@ -105,7 +105,7 @@ def find_cell(path: Path) -> tuple[Path, str]:
 
 
 def _searched(folders: Sequence[Path]) -> str:
-    """Describes in which folders an id was searched, and what to do."""
+    """Returns a hint that names the searched folders and the next step."""
     if not folders:
         return f"there is no folder of results in {Path('results').resolve()}: give results/<suite>/<id>"
     more = f" and {counted(len(folders) - MOST_MATCHES, 'more folder')}" if len(folders) > MOST_MATCHES else ""
@@ -114,7 +114,7 @@ def _searched(folders: Sequence[Path]) -> str:
 
 
 def summarise(folder: Path) -> str:
-    """Describes how many cells a folder of results has, and how to show one of them."""
+    """Returns a line with the numbers of cells by status, and how to show a cell."""
     plan, store = read_plan(folder), Store(folder)
     counts: Counter[str] = Counter()
     store.check_cells()

@@ -1,4 +1,4 @@
-"""Writes a report as Markdown, for leaderboard.md."""
+"""Formats a report as Markdown, for leaderboard.md."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def format_rank(row: LeaderboardRow) -> str:
 def format_defense(key: RowKey, own_weights: Mapping[str, float] | None = None) -> str:
     """Returns a defence with its λ, such as ``adversarial-training λ=0.5``.
 
-    If ``own_weights`` is given, the defence's own weights are added.
+    If λ = 1, only the defence is named. Otherwise, the defence's own weights are added if ``own_weights`` is given.
     """
     if key.lambda_ == 1:
         return key.defense_label
@@ -81,13 +81,13 @@ def build_grid(keys: Sequence[RowKey], head: list[str], body: list[list[str]]) -
 
 
 def format_unit(threat: Threat) -> str:
-    """Returns a blank and the unit of ε, or an empty string if ε is relative."""
+    """Returns the unit of ε after a space, or an empty string if ε has no unit."""
     if threat.norm == "edits":
         return " of the history" if threat.scale == "relative" else " edits"
     return "" if threat.scale == "relative" else f" ({threat.scale})"
 
 
 def format_twins_title(row: TwinRow) -> str:
-    """Returns the title of a row about twins: data, threat model, attack and ε."""
+    """Returns the title of a row about twins: data, surface, norm, attack and ε."""
     place = ", ".join((*row.key.place, row.threat.surface, row.threat.norm))
     return f"{place}: {row.attack_label} at ε = {row.epsilon:g}{format_unit(row.threat)}"

@@ -27,10 +27,10 @@ _NUMBER = re.compile(r"(–|[-+]?\d*\.?\d+(e[-+]\d+)?%?( \(\d+–\d+\)| of \d+| 
 
 
 def to_page(tables: Tables, *, drawn: bool = True) -> str:
-    """Returns the text of index.html. Equal tables give equal text.
+    """Returns the text of index.html, which depends only on the arguments.
 
-    Labels, titles and errors come from users, so they are escaped. If the pictures cannot be drawn, the page and a line
-    of the log say so.
+    Labels, titles and errors come from users, so the page shows them escaped. If the pictures cannot be drawn, the page
+    and the log say so.
 
     Args:
         tables: the tables of a folder.
@@ -82,7 +82,7 @@ def _inline(text: str) -> Markup:
 
 
 def _finalize(value: object) -> object:
-    """Removes control characters from a string before the template shows it.
+    """Marks the invisible characters of a string before the template shows it.
 
     Markup and other values are returned unchanged.
     """

@@ -18,14 +18,14 @@ _HEAD = ("dataset", "split", "model_label", "defense_label", "lambda", "attack_l
 
 
 def show_cell(path: Path, user: str | None, console: Console) -> None:
-    """Prints a record or, with ``user``, that user's list in the cell.
+    """Prints a record, or the list of one user in the cell if ``user`` is given.
 
-    If ``path`` is a folder of results, the function prints the number of its cells.
+    If ``path`` is a folder of results, the function prints how many of its cells have each status.
 
     Args:
         path: ``results/<suite>/<id>``, the path of a record, the id of a cell below ``results/``, the first digits of
             the id, or a folder of results.
-        user: the id of a user. The ranks and the top list of this user are shown for this cell and its clean cell.
+        user: the id of a user, or None. The user's ranks and top list are shown for this cell and its clean cell.
         console: the console to print on.
 
     Raises:

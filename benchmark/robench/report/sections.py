@@ -48,9 +48,9 @@ def build_sections(tables: Tables) -> Iterator[Section]:
 
 
 def _defences_section(tables: Tables) -> Section | None:
-    """Builds the section on the labels of defences.
+    """Returns the section on the labels of defences, or None if there are none.
 
-    A label may refer to different settings for different models.
+    A label may have different settings for different models.
     """
     labels = [row.defense_label for row in tables.defences]
     lines = []
@@ -67,7 +67,7 @@ def _setting(value: object) -> str:
 
 
 def _flags_section(tables: Tables) -> Section | None:
-    """Builds the section that explains every flag with its numbers."""
+    """Returns the section that explains every flag, or None if there are no flags."""
     ranked = [(row.key, format_victim(row.key, row.own_weights), row.notes) for row in tables.rows()]
     rows = [*ranked, *((row.key, format_victim(row.key), row.notes) for row in tables.clean)]
     lines: dict[str, None] = {}

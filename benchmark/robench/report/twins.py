@@ -17,7 +17,7 @@ TEXT = (
 def build_twins_section(tables: Tables) -> Section | None:
     """Returns the section on twins, or None if there are no twins.
 
-    The section has one table for each data set, split and attack.
+    The section has one table for each data set, split, attack and ε.
     """
     if not tables.twins:
         return None

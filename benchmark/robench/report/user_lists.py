@@ -23,10 +23,10 @@ Titles = NDArray[np.str_]
 
 @dataclass(frozen=True, eq=False)
 class UserList:
-    """The top items of a user in one cell, and the ranks of the items of interest.
+    """The top items of a user in one cell, with the ranks of important items.
 
     Args:
-        top: the best items, padded with −1.
+        top: the best items, best first, padded with −1.
         ranks: the ranks of the held-out items.
         target_ranks: the rank of each promoted item. The rank is 0 if the item is in the user's data.
     """
@@ -64,7 +64,7 @@ def show_user(stored: StoredCell, user: str, console: Console) -> None:
 
 
 def _lists(stored: StoredCell, cell: CellRow, user: int) -> dict[str, UserList]:
-    """Returns the user's lists in this cell and in the clean cell of the same seed.
+    """Returns the user's lists in this cell and in the matching clean cell.
 
     The keys are the headers of the columns.
     """
