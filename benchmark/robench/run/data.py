@@ -30,8 +30,8 @@ from robench.spec import Cell, Part, Victim, digest
 from robench.suite.load import Suite
 from robench.suite.paths import anchor_path, anchor_paths, find_path_fields
 
-FILES = "files"  # the split of a source that is split already
-PREPARED_FORMAT = 2  # raised when prepared data of an earlier version cannot be read, or was prepared by other rules
+FILES = "files"  # the name of the split that takes its parts from separate files
+PREPARED_FORMAT = 2  # increased if earlier prepared data can no longer be read, or if the rules of preparation change
 _PLURAL = {"title": "titles", "year": "years", "genres": "genres", "description": "descriptions"}
 
 
@@ -79,12 +79,12 @@ def group_by_data(cells: Iterable[Cell]) -> dict[str, list[Cell]]:
 
 
 def data_path(cache: Cache, key: str) -> Path:
-    """Returns the path of prepared data in the cache."""
+    """Returns the path in the cache for the prepared data with a key."""
     return cache.path("data", key).with_suffix(".npz")
 
 
 def hash_files(cache: Cache, key: str) -> dict[str, str]:
-    """Returns the sha256 of each file of prepared data, by path below the cache."""
+    """Maps each file of prepared data, as a path below the cache, to its sha256."""
     path = data_path(cache, key)
     files = {}
     for one in (path, path.with_suffix(".json")):
@@ -96,17 +96,17 @@ def hash_files(cache: Cache, key: str) -> dict[str, str]:
 def prepare_data(
     part: Part, split: Part, registry: Registry, folder: Path, cache: Cache, *, required: bool = False
 ) -> tuple[DataKey, Prepared]:
-    """Returns the prepared data of a data set, and the key of this data.
+    """Returns the key of a data set's prepared data, and the data.
 
-    If the cache does not contain the data, the data is prepared first.
+    If the cache does not contain the data, the function prepares and stores it.
 
     Args:
         part: the data set.
         split: the split of the data set.
         registry: the plugins.
-        folder: the folder of the suite, at which relative paths start.
+        folder: the folder of the suite, to which relative paths refer.
         cache: the cache for prepared data.
-        required: whether the data must be in the cache, because workers read it there.
+        required: whether to fail if the data cannot be written to the cache, from which workers read.
 
     Raises:
         DataError: if the source cannot be read, or if no interactions are left.
@@ -135,7 +135,7 @@ def prepare_data(
 
 
 def _split_files(split: Part, folder: Path) -> dict[str, Path]:
-    """Returns the files of a split by the name of the part."""
+    """Maps the name of each part of a split, such as ``test``, to its file."""
     return {name: anchor_path(split.config[name], folder) for name in PARTS if name in split.config}
 
 
@@ -166,11 +166,11 @@ class SealedData:
 
     @classmethod
     def of(cls, data: Prepared) -> SealedData:
-        """Computes the digest of the data, and returns both."""
+        """Seals prepared data with its digest."""
         return cls(data, data.sha256())
 
     def save(self, cache: Cache, key: str) -> None:
-        """Writes the file with the data, and then the file with its digests."""
+        """Writes the file with the data, and then the file with the key and the digests."""
         path = data_path(cache, key)
         path.parent.mkdir(parents=True, exist_ok=True)
         content = self.data.to_bytes()
@@ -221,17 +221,18 @@ def _load(cache: Cache, key: str) -> tuple[SealedData | None, str]:
 def load_suite_data(
     cells: Sequence[Cell], suite: Suite, registry: Registry, cache: Cache, *, required: bool = False
 ) -> SuiteData:
-    """Prepares the data of some cells, and checks that the data suffices for them.
+    """Prepares the data of some cells, and checks that the cells can use the data.
 
     Args:
         cells: the cells of one data set and split.
         suite: the suite of these cells.
         registry: the plugins.
         cache: the cache for prepared data.
-        required: whether the data must be in the cache, because workers read it there.
+        required: whether to fail if the data cannot be written to the cache, from which workers read.
 
     Raises:
-        UserError: if the data cannot be read, or if too little data is left. The error names the place in the suite.
+        UserError: if the data cannot be read, if too little data is left, or if the data lacks what a model or a
+            metric needs. The error names the place in the suite.
     """
     victim, label = cells[0].victim, cells[0].victim.dataset.label
     home = suite.homes["dataset"][label]
@@ -259,7 +260,7 @@ def load_suite_data(
 
 
 def _texts_problem(cells: Iterable[Cell], data: Prepared, registry: Registry) -> DataError | None:
-    """Returns an error if a model reads texts that the items lack, or None."""
+    """Returns an error if a model reads texts that the items lack, else None."""
     for name in dict.fromkeys(cell.victim.model.name for cell in cells if not cell.skip):
         cls: type[Model] = registry.class_of("model", name)
         if cls.reads_text and not any(getattr(item, field) for item in data.catalogue.items for field in cls.reads_of):
@@ -271,7 +272,7 @@ def _texts_problem(cells: Iterable[Cell], data: Prepared, registry: Registry) ->
 
 
 def _profiles_problem(cells: Iterable[Cell], data: Prepared, registry: Registry) -> DataError | None:
-    """Returns an error if a model reads profiles that the data lacks, or None."""
+    """Returns an error if a model reads profiles that the data lacks, else None."""
     for part in {cell.victim.model.label: cell.victim.model for cell in cells if not cell.skip}.values():
         if not data.profiles and registry.class_of("model", part.name).make(**part.config).reads_profiles():
             problem = f"{part.label} reads what is known of users, and this data set knows nothing of them"

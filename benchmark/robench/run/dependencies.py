@@ -43,7 +43,7 @@ def attack_of(cell: Cell) -> Part | None:
 
 
 def readers_of(cell: Cell) -> Iterator[tuple[Reader, Part]]:
-    """Yields the parts of a cell that may read other files, such as weights."""
+    """Yields the kind and the part of each component that may read additional files."""
     yield "model", cell.victim.model
     if (attack := attack_of(cell)) is not None:
         yield "attack", attack
@@ -62,7 +62,7 @@ def check_files(cells: Iterable[Cell], suite: Suite, registry: Registry) -> None
 
 
 def find_file_errors(cells: Iterable[Cell], suite: Suite, registry: Registry) -> Iterator[UserError]:
-    """Yields the errors of ``check_files``, at most one per model or attack."""
+    """Yields an error for each model or attack with missing or broken files."""
     parts = {(kind, part.label): part for cell in cells for kind, part in readers_of(cell)}
     for (kind, label), part in parts.items():
         try:
@@ -103,11 +103,13 @@ def _setting_of(file: str, suite: Suite, path: KeyPath) -> KeyPath:
 
 
 class Dependencies:
-    """Finds what the cells of one run depend on. Each part is examined only once.
+    """A finder of the code and the files that the cells of one run depend on.
+
+    Each component is examined only once.
 
     Args:
         registry: the plugins.
-        sources: the digests of code.
+        sources: an object that computes the digests of code.
     """
 
     def __init__(self, registry: Registry, sources: Sources) -> None:
@@ -128,7 +130,10 @@ class Dependencies:
         return self._code[names]
 
     def is_neural(self, cell: Cell) -> bool:
-        """Returns whether the model of a cell is neural. Other models never use a GPU.
+        """Returns whether the model of a cell is neural.
+
+        Other models never use a GPU.
+
 
         Raises:
             UserError: if a plugin cannot be imported.
@@ -137,9 +142,9 @@ class Dependencies:
         return neural
 
     def outside(self, cell: Cell) -> dict[str, str]:
-        """Returns the digests of the files that a cell's plugins read, by kind of plugin.
+        """Returns the digests of the files that a cell's components read, by kind.
 
-        Files that cannot be read are left out.
+        A component is left out if it reads no files, or if its files cannot be read.
         """
         digests = {kind: self._outside(kind, part) for kind, part in readers_of(cell)}
         return {kind: value for kind, value in digests.items() if value}

@@ -16,14 +16,14 @@ WORKSPACE = "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
 
 
 def pick_device(name: str, where: str = "") -> torch.device:
-    """Returns the device of a suite.
+    """Returns the torch device for the device setting of a suite.
 
     ``auto`` means a GPU if there is one. The function asks the driver for the number of GPUs, but creates no context on
     a GPU.
 
     Args:
         name: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-        where: the place of the setting, for an error.
+        where: the place of the setting, for error messages.
 
     Raises:
         UserError: if the suite names a GPU that torch cannot use.

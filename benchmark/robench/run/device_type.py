@@ -29,7 +29,10 @@ def device_type(name: str) -> str:
 
 
 def may_have_gpu() -> bool:
-    """Returns False if this machine has no driver for a GPU that torch can use."""
+    """Returns whether this machine may have a GPU that torch can use.
+
+    On Linux, the function looks for a driver. On macOS, it returns False. On other systems, it returns True.
+    """
     if sys.platform != "linux":
         return sys.platform != "darwin"
     for name in DRIVERS:

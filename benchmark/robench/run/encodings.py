@@ -30,8 +30,8 @@ class _Users:
 def encoding_notes(cells: Iterable[Cell], catalogues: Mapping[str, Catalogue], registry: Registry) -> list[str]:
     """Returns one line for each file of encodings that the cells use.
 
-    The file depends on the encoder and the catalogue. A defence that cleans titles changes the catalogue. Some weights
-    cannot be read, and some defences return no title. Both are ignored here, because the run reports them.
+    The file depends on the encoder and the catalogue. A defence that cleans titles changes the catalogue. If weights
+    cannot be read or a defence returns no title, this function ignores the error, because the run reports it.
 
     Args:
         cells: the cells that are not skipped.

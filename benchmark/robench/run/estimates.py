@@ -61,7 +61,7 @@ class Estimates:
     def memory(self, cell: Cell) -> float | None:
         """Returns the largest peak memory of earlier workers, in MiB, or None.
 
-        Only workers that measured the model of the cell count. The result is None if there are none.
+        Only workers that measured the cell's model count. The result is None if their memory is not recorded.
         """
         return self._memory.get(cell.victim.model.id)
 
@@ -81,7 +81,7 @@ def _fit_keys(cell: Cell) -> tuple[Key, ...]:
 
 
 def longest_first(victims: Mapping[str, Mapping[str, Cell]], estimates: Estimates) -> dict[str, Mapping[str, Cell]]:
-    """Orders the open cells of victims, with the longest victim first.
+    """Orders victims by the estimated time of their open cells, longest first.
 
     With this order, no worker ends long after the others. Victims without similar measurements come first. Victims with
     equal estimates stay in the order of the plan.
@@ -98,9 +98,9 @@ def group_by_victim(cells: Iterable[Cell]) -> dict[str, list[Cell]]:
 
 
 def describe_open(cells: Iterable[Cell], estimates: Estimates) -> list[str]:
-    """Returns a line about the cost of the open cells of a plan.
+    """Returns a list with one line about the estimated cost of the open cells.
 
-    The result is empty if earlier records give no estimate.
+    The list is empty if earlier records give no estimate.
     """
     victims = group_by_victim(cells)
     seconds = [estimates.seconds(some) for some in victims.values()]

@@ -54,7 +54,8 @@ class Inbox:
     def receive(self, event: Event) -> None:
         """Handles an event of a known task.
 
-        Other kinds of events, and events of unknown tasks, are ignored.
+        Events of unknown kinds or tasks are ignored. If an event is invalid, its task fails, and later events of this
+        task are ignored.
         """
         task = event.get("task")
         if not isinstance(task, str) or task not in self.open or task in self._refused:
@@ -101,7 +102,7 @@ class Inbox:
             log.warning("%s", event["text"])
 
     def _own_cell(self, task: str, record: Record) -> Cell:
-        """Returns the open cell of a record.
+        """Returns the open cell to which a record belongs.
 
         The store checks that the id is the digest of the spec, so the spec needs no check here.
 

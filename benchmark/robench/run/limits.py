@@ -10,11 +10,11 @@ from collections.abc import Iterable, Mapping
 from robench.spec import Cell
 
 COLUMNS = 1024  # more numbers than any attack stores per user and per held-out item
-TEXTS = 64 << 20  # bytes for the record, whose texts are cut, and for the titles of an attack
+TEXTS = 64 << 20  # bytes for the record, in which long texts are shortened, and for the titles of an attack
 
 
 def largest_event(users: int, held_out: int, targets: int) -> int:
-    """Returns the most bytes that an event of a victim may have.
+    """Returns the largest size in bytes that an event of a victim may have.
 
     The arrays of a cell have a row per user or per held-out item, so the bound grows with the data.
 
@@ -36,7 +36,7 @@ def limited_last(cells: Iterable[Cell]) -> list[Cell]:
 
 
 def strictest(suite: Mapping[str, float], cells: Iterable[Cell]) -> dict[str, float]:
-    """Returns the strictest limits of a victim.
+    """Returns the strictest value of each limit that applies to a victim.
 
     Args:
         suite: the limits of the suite.

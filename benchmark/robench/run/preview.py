@@ -32,9 +32,10 @@ from robench.suite.load import Suite, load_suite
 
 @dataclass
 class VictimRow:
-    """The numbers of one victim's cells by state.
+    """The numbers of one victim's cells by state, and an estimate of the cost.
 
-    A stale cell also counts as stored.
+    A stale cell also counts as stored. The fields ``seconds`` and ``memory`` (in MiB) estimate the cost of the open
+    cells. They are None if no estimate is possible.
     """
 
     label: str
@@ -54,7 +55,7 @@ class Preview:
         name: the name of the suite.
         folder: the folder of its results.
         rows: one row per victim.
-        data: what was read of each data set, each followed by lines about its peculiarities.
+        data: a summary of each data set, followed by lines about its peculiarities.
         skips: the reasons why cells are skipped, one line per reason.
         notes: other lines for the user.
         refusals: the error lines with which a run would refuse to start.
@@ -74,7 +75,7 @@ class Preview:
 def make_preview(
     path: Path, registry: Registry, results: Path | None, overrides: tuple[str, ...], only: tuple[str, ...]
 ) -> Preview:
-    """Returns the victims of a suite and the states of their cells.
+    """Returns a preview of the victims of a suite and the states of their cells.
 
     The data is prepared as in a run, because a stored cell counts only if it was measured on the same data.
 
@@ -149,9 +150,9 @@ def _add_estimates(rows: Sequence[VictimRow], cells: Iterable[Cell], to_do: Iter
 def _prepare(
     suite: Suite, cells: Sequence[Cell], registry: Registry, cache: Cache, shown: Preview
 ) -> tuple[dict[str, str], dict[str, Catalogue], dict[str, DataSummary]]:
-    """Returns the digest, the items and the summary of every data set and split.
+    """Returns the digests, catalogues and summaries, by data set and split.
 
-    Errors are added to the refusals of the preview.
+    Errors are added to the refusals of the preview, but a mistake in ``targets`` is raised.
     """
     digests, catalogues, summaries = {}, {}, {}
     for name, some in group_by_data(cells).items():

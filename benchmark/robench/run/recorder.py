@@ -51,7 +51,7 @@ class Recorder:
             start: the value of ``time.perf_counter()`` when the measurement began.
             measurement: the arrays, the achieved budget and the diagnostics of the cell.
             metrics: the value and the version of each measure.
-            usage: the texts and tokens that language models read and wrote during the measurement.
+            usage: the numbers of texts and tokens that language models read and wrote during the measurement.
         """
         record = self._record(cell, "ok", start)
         if outside := self.dependencies.outside(cell):

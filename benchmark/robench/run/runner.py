@@ -70,9 +70,9 @@ class _DataRead:
     """What a run knows about its data once the data is in the cache.
 
     Args:
-        keys: the key of the data, by data set and split. This holds for all fields.
-        users: the arrays of users.npz.
-        summaries: what was read.
+        keys: the keys of the data, by data set and split.
+        users: the arrays of users.npz, by name.
+        summaries: the summaries of the data, by data set and split.
     """
 
     keys: dict[str, DataKey]
@@ -122,8 +122,8 @@ class Runner:
         """Measures the open cells, and stores each cell as soon as it is finished.
 
         Raises:
-            UserError: if the data, the targets or the weights of a model do not match the suite, or if
-                the folder belongs to another suite. The stored results are then unchanged.
+            UserError: if data cannot be prepared, if files of a model or an attack are missing or broken, or if
+                the folder belongs to another suite. In these cases, the stored results do not change.
         """
         start = time.perf_counter()
         self._check_folder()
@@ -182,10 +182,10 @@ class Runner:
         return make_executor(self.registry, self.options.executor, self.options.workers, self.options.scheduler)
 
     def _read_data(self) -> _DataRead:
-        """Prepares all data of the plan, and shows what was read.
+        """Prepares all data of the plan, and reports its summaries.
 
         Raises:
-            UserErrors: if some data cannot be prepared, or does not fit.
+            UserErrors: if some data cannot be prepared, or if its cells cannot use it.
         """
         read = _DataRead({}, {}, {})
         prepared: list[SuiteData] = []
@@ -235,7 +235,7 @@ class Runner:
     def _measure(self, executor: Executor, cells: Sequence[Cell], keys: Mapping[str, DataKey]) -> None:
         """Measures cells in at most two rounds.
 
-        If a worker dies, the rest of its victim is measured once more in the second round.
+        If a worker dies, the cells that it did not finish are tried again in the second round.
         """
         inbox = Inbox(cells, self.store, self.summary, self.host, lambda cell: self._label(cell.victim))
         with self.store.in_background():

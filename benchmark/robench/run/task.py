@@ -41,7 +41,10 @@ class Payload(TypedDict):
 
 
 class CellEvent(TypedDict):
-    """The event that a cell has finished. ``arrays`` is None if the cell failed."""
+    """An event that reports a finished cell.
+
+    ``arrays`` is None if the cell failed.
+    """
 
     kind: Literal["cell"]
     task: str
@@ -50,7 +53,7 @@ class CellEvent(TypedDict):
 
 
 class ProgressEvent(TypedDict):
-    """The event that a victim has made progress.
+    """An event that reports the progress of a victim.
 
     The phase is ``fit`` if epochs are counted, and ``measure`` if cells are counted.
     """
@@ -63,7 +66,7 @@ class ProgressEvent(TypedDict):
 
 
 class NoteEvent(TypedDict):
-    """The event that an executor or a worker has a message for the user.
+    """An event with a message for the user, from an executor or a worker.
 
     The message is about the task. If ``once`` is set, the message is about all tasks and is shown once per run.
     """
@@ -75,7 +78,7 @@ class NoteEvent(TypedDict):
 
 
 class LostEvent(TypedDict):
-    """The event that the process of a task has died.
+    """An event that reports the death of a task's process.
 
     ``again`` is False if a second attempt would end in the same way.
     """
@@ -92,7 +95,7 @@ WorkerEvent = CellEvent | ProgressEvent | NoteEvent | LostEvent
 def record_of(cell: Cell, status: Status, **content: Any) -> Record:
     """Returns the record of a cell.
 
-    The record holds the spec of the cell, the settings that the suite gives, and ``content``.
+    The record holds the spec of the cell, the settings as the suite gives them, and ``content``.
     """
     return new_record(cell.id, cell.victim.id, status, spec=cell.content(), passed=_typed_settings(cell), **content)
 

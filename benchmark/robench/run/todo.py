@@ -37,7 +37,8 @@ class Todo:
     Args:
         states: the state of each cell, by the id of the cell.
         damaged: the error for each cell with damaged files, by the id of the cell. These cells count as missing.
-        elsewhere: the type of device for each cell that is stale because of another device, by the id of the cell.
+        elsewhere: the type of device on which a cell was measured, by the id of the cell. Only the cells that are stale
+            because of the device are included.
         device: the type of device of this run, or an empty string if no cell depends on the device.
     """
 

@@ -34,7 +34,7 @@ def make_victim_fit(
     device: torch.device,
     targets: IntArray,
 ) -> VictimFit:
-    """Returns the fit of a victim, which has not been carried out yet.
+    """Returns the fit of a victim without carrying it out.
 
     Fits of the same victim, data, code and device share a checkpoint.
 
@@ -78,7 +78,7 @@ def targets_of(victim: Victim, train: Interactions) -> IntArray:
 class CellMeasurement:
     """The measurement of one cell.
 
-    The fields ``metrics`` and ``usage`` hold the values of the measures and the usage of language models.
+    ``metrics`` holds the values of the measures, and ``usage`` holds the usage of language models.
     """
 
     measurement: Measurement
@@ -88,7 +88,7 @@ class CellMeasurement:
 
 @dataclass(frozen=True, eq=False)
 class _CleanVictim:
-    """A victim on one choice of users, with its clean measurement.
+    """A victim that is measured on one sample of users, with its clean measurement.
 
     ``usage`` is the usage of language models during the clean measurement.
     """
@@ -113,7 +113,7 @@ class _Failure:
 class FittedVictim:
     """A fitted victim that measures its cells one by one.
 
-    The clean measurement is made only once per choice of users.
+    The clean measurement is made only once per sample of users.
 
     Args:
         fitted: the model, and the report of its fit.
@@ -149,7 +149,7 @@ class FittedVictim:
         return CellMeasurement(measurement, compute_metric_values(self.metrics, outcome, cell.threat, cell.kind), usage)
 
     def _clean_cell(self, clean: _CleanVictim) -> Measurement:
-        """Returns the measurement of a clean cell, with the arrays that only it has."""
+        """Returns the measurement of a clean cell, with the arrays of clean cells only."""
         arrays, diagnostics = dict(clean.measurement.arrays), dict(clean.measurement.diagnostics)
         if len(self.targets):
             arrays["targets"] = self.targets

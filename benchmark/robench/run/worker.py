@@ -1,7 +1,7 @@
 """Fits one victim or loads its checkpoint, and measures its cells.
 
-The functions run in a worker process and catch the exceptions of plugins. An exception before the first cell fails the
-victim. A later exception fails only its own cell.
+The functions run in a worker process and catch the exceptions of plugins. If the fit raises an exception,
+all cells fail. If the measurement of a cell raises an exception, only this cell fails.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def work(task: Task, emit: Emit) -> None:
 
     Args:
         task: a victim with its open cells (``Payload``).
-        emit: the function that receives the events (``CellEvent`` and ``ProgressEvent``).
+        emit: the function that receives the events (``CellEvent``, ``ProgressEvent`` and ``NoteEvent``).
     """
     payload = cast("Payload", task.payload)
     before = report_trouble.set(lambda text: emit(NoteEvent(kind="note", task=task.id, text=text, once=True)))
