@@ -1,7 +1,7 @@
 """Compares the plan with the specs in the records.
 
-The id of a cell is the digest of its spec. If a row of the plan contradicts the record of its cell, the plan has been
-edited.
+The id of a cell is the digest of its spec. If a row of the plan contradicts the record of its cell, somebody has edited
+the plan.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from robench.spec import CellRow, strength_of
 from robench.store.plan_file import PlanFile
 from robench.store.record import Record
 
-_SAME = ("surface", "norm", "scale", "goal", "k")  # settings of an attack that are also fields of its threat model
+_SAME = ("surface", "norm", "scale", "goal", "k")  # the settings of an attack that are also fields of its threat model
 
 
 def find_contradiction(plan: PlanFile, records: Mapping[str, Record]) -> str:
-    """Returns how a plan contradicts the records of its cells, or an empty string.
+    """Describes the first contradiction between a plan and the records of its cells.
 
-    Every column that follows from the spec in a record must agree with that spec. A label must have one meaning in the
-    whole plan.
+    The result is empty if there is none. Every column that follows from the spec in a record must agree with that spec.
+    A label must have one meaning in the whole plan.
 
     Args:
         plan: the plan.
@@ -37,7 +37,7 @@ def find_contradiction(plan: PlanFile, records: Mapping[str, Record]) -> str:
 
 
 def contradiction(plan: PlanFile, row: CellRow, record: Record) -> str:
-    """Returns how a row contradicts the record of its cell, or an empty string."""
+    """Describes how a row contradicts its cell's record, or returns an empty string."""
     targets = record["spec"]["targets"] or {}
     if targets.get("count") and {**targets, "set": 0} != {**plan.targets.content(), "set": 0}:
         return f"the targets are not those of cell {row.cell}"
@@ -74,9 +74,9 @@ def _compared(row: CellRow, record: Record) -> dict[str, tuple[object, object]]:
 
 
 def _find_shared_label(row: CellRow, spec: Mapping[str, Any], labels: dict[tuple[object, ...], object]) -> str:
-    """Returns which label of a row has two meanings, or an empty string.
+    """Describes a label of a row that has two meanings, or returns an empty string.
 
-    ``labels`` holds the meanings in earlier rows, and the function adds those of this row.
+    ``labels`` holds the meanings of the labels in earlier rows. The function adds the meanings in this row.
     """
     for label, content in _labelled(row, spec):
         if label not in labels:

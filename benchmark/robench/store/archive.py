@@ -1,7 +1,7 @@
 """Reads and writes the published form of a folder of results.
 
 In this form, the files records.jsonl, arrays.npz and MANIFEST.json replace the files of single cells. ``robench pack``
-writes the form, and ``Store`` reads it. No bit of the loose form is lost, so a run can continue from a packed folder.
+writes this form, and ``Store`` reads it. Packing loses no information, so a run can continue from a packed folder.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Manifest(Content):
         format_version: the version of the published form.
         versions: the versions of the packages that wrote the tables and the page.
         files: the sha256 of every other file, by name.
-        cells: ``hash_cell`` of every cell, by the id of the cell, in the order of the lines of records.jsonl.
+        cells: the ``hash_cell`` of every cell, by the id of the cell, in the order of the lines of records.jsonl.
         root: the sha256 of all other fields.
     """
 
@@ -58,7 +58,7 @@ def to_line(record: Record) -> str:
 
 
 def hash_cell(record: Record, arrays: Arrays) -> str:
-    """Returns the sha256 of a cell: of its record and the content of its arrays.
+    """Returns one sha256 of a cell's record and the content of its arrays.
 
     The hash does not depend on the file that holds the record or the arrays.
     """
@@ -72,7 +72,7 @@ def hash_file(path: Path) -> str:
 
 
 def hash_manifest(manifest: Mapping[str, Any]) -> str:
-    """Returns the root of a manifest, which is the sha256 of all its other fields."""
+    """Returns the root of a manifest, which is the sha256 of all other fields."""
     rest = {name: part for name, part in manifest.items() if name != "root"}
     return digest(rest, length=64)
 
@@ -122,7 +122,7 @@ class Archive:
     """The packed results of a folder.
 
     Args:
-        folder: the folder, which contains packed results.
+        folder: the folder that contains the packed results.
     """
 
     FILES = (RECORDS, ARRAYS, MANIFEST)
@@ -133,7 +133,7 @@ class Archive:
     @staticmethod
     def is_in(folder: Path) -> bool:
         """Returns whether a folder has packed results."""
-        return any(os.path.isfile(folder / name) for name in Archive.FILES)  # false if the name is too long
+        return any(os.path.isfile(folder / name) for name in Archive.FILES)  # False if the name is too long
 
     @cached_property
     def manifest(self) -> dict[str, Any]:
@@ -160,7 +160,7 @@ class Archive:
 
     @cached_property
     def _lines(self) -> dict[str, tuple[int, bytes]]:
-        """The number and the bytes of every record's line, by the id of the cell."""
+        """The index and the bytes of every record's line, by the id of the cell."""
         path = self.folder / RECORDS
         try:
             lines = read_file(path).splitlines()
@@ -195,14 +195,14 @@ class Archive:
         return f"{self.folder / RECORDS}:{self._lines[cell][0] + 1}"
 
     def holds(self, record: Record) -> bool:
-        """Returns whether this exact version of a record is packed."""
+        """Returns whether the archive holds exactly this record."""
         cell = record["id"]
         return cell in self.manifest["cells"] and self._lines[cell][1] == to_line(record).encode()
 
     def arrays(self, record: Record) -> dict[str, NDArray[Any]]:
         """Returns the arrays of a record, or no arrays if its cell was not measured.
 
-        The arrays have the types in which they were measured.
+        The arrays have the types that they had when they were measured.
 
         Raises:
             UserError: if the arrays are damaged.
@@ -220,7 +220,7 @@ class Archive:
 
 
 def check_archive(archive: Archive) -> None:
-    """Compares every record and array of an archive with its hash in the manifest.
+    """Checks the record and the arrays of every packed cell against its hash.
 
     Raises:
         UserError: if a hash differs, or a file is damaged.

@@ -15,8 +15,8 @@ from robench.store.npz import Arrays
 from robench.store.record import Record
 
 NEEDED = ("users", "indptr", "ranks", "top", "candidates")
-# The dtype kinds and the axes of each array. Axes are U users, n held-out items, T targets and M members.
-# A number is a fixed length, and None is any length.
+# The allowed dtype kinds and the axes of each array. The axes are U users, n held-out items, T targets and M members.
+# A number stands for a fixed length, and None stands for any length.
 SHAPES: Mapping[str, tuple[str, tuple[str | int | None, ...]]] = {
     "users": ("i", ("U",)),
     "indptr": ("i", ("U+1",)),
@@ -41,11 +41,11 @@ SHAPES: Mapping[str, tuple[str, tuple[str | int | None, ...]]] = {
     "dislikes": ("f", ("n",)),
     "calibration": ("f", (2,)),
 }
-UNBOUNDED = ("radius", "dislikes")  # inf for unbroken users, NaN for users without negatives
+UNBOUNDED = ("radius", "dislikes")  # radius: inf for unbroken users; dislikes: NaN for users without negatives
 
 
 def find_array_problem(record: Record, arrays: Arrays) -> str:
-    """Returns what is wrong with the arrays of a record, or an empty string.
+    """Describes a fault of a record's arrays, or returns an empty string.
 
     Arrays with unknown names are ignored.
     """
@@ -63,9 +63,9 @@ def find_array_problem(record: Record, arrays: Arrays) -> str:
 
 
 def _shape_problem(name: str, array: NDArray[Any], sizes: dict[str | int | None, int]) -> str:
-    """Returns what is wrong with one array by itself, or an empty string.
+    """Describes a fault of one array by itself, or returns an empty string.
 
-    ``sizes`` holds the sizes of the axes of earlier arrays. The function adds the size of each new axis.
+    ``sizes`` holds the known size of each axis. The function adds the size of each new axis.
     """
     kinds, axes = SHAPES[name]
     if array.dtype.kind not in kinds:
@@ -82,9 +82,9 @@ def _shape_problem(name: str, array: NDArray[Any], sizes: dict[str | int | None,
 
 
 def _range_problem(arrays: Arrays, count: int) -> str:
-    """Returns which array has values out of range, or an empty string."""
+    """Describes an array with values out of range, or returns an empty string."""
     indptr, ranks, top = arrays["indptr"], arrays["ranks"], arrays["top"]
-    sizes = indptr[1:] - indptr[:-1]  # numpy.diff is slow for so few numbers
+    sizes = indptr[1:] - indptr[:-1]  # numpy.diff is slower for so few numbers
     if indptr[0] != 0 or indptr[-1] != count or (sizes < 0).any():
         return "the array 'indptr' does not cut the ranks by user"
     lowest = {"users": 0, "ranks": 1, "candidates": 1, "top": -1, "targets": 0, "target_ranks": 0, "spent": 0}
@@ -101,10 +101,10 @@ def _range_problem(arrays: Arrays, count: int) -> str:
 
 
 def find_user_problem(arrays: Arrays, known: Arrays) -> str:
-    """Returns how a cell's arrays contradict users.npz, or an empty string.
+    """Describes how a cell's arrays contradict users.npz, or returns an empty string.
 
     Args:
-        arrays: the arrays of the cell, which agree with each other.
+        arrays: the arrays of the cell, which have passed ``find_array_problem``.
         known: the arrays of users.npz for the cell's data set and split, by their short names.
     """
     users, bounds, items = arrays["users"], known["held_out_indptr"], len(known["title"])
@@ -120,7 +120,7 @@ def find_user_problem(arrays: Arrays, known: Arrays) -> str:
 
 
 def find_users_problem(arrays: Arrays) -> str:
-    """Returns what is wrong with the arrays of users.npz, or an empty string."""
+    """Describes a fault in the arrays of users.npz, or returns an empty string."""
     parts: dict[str, dict[str, NDArray[Any]]] = {}
     for name, array in arrays.items():
         place, _, short = name.rpartition("/")

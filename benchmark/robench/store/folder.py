@@ -1,7 +1,7 @@
 """Reads and writes the folder of one suite's results.
 
 The folder contains suite.yaml, plan.json, users.npz, and a record with arrays for each cell. The cells may be packed. A
-cell that was measured after the packing has separate files, which replace the packed record and arrays.
+cell that was measured after the packing has separate files, which take precedence over the packed record and arrays.
 """
 
 from __future__ import annotations
@@ -37,12 +37,14 @@ COMMON_ARRAYS = ("users", "indptr", "candidates")
 
 
 class Store:
-    """A folder of results. Every file is written completely or not at all.
+    """A folder of results.
+
+    Every file is written completely or not at all.
 
     Args:
         folder: the folder, which is created by the first write.
-        keep: whether tables will be made later. Then ``measured`` keeps the checked arrays in memory, and records share
-            equal parts.
+        keep: whether tables will be made later. If so, ``measured`` keeps the checked arrays in memory, and records
+            share equal parts.
     """
 
     def __init__(self, folder: Path, *, keep: bool = True) -> None:
@@ -116,7 +118,7 @@ class Store:
         """Writes users.npz.
 
         Args:
-            arrays: the results of ``users_arrays`` for all data sets and splits.
+            arrays: the combined results of ``users_arrays`` for all data sets and splits.
         """
         write_bytes(self.folder / "users.npz", arrays_to_bytes(arrays))
 
@@ -136,7 +138,7 @@ class Store:
         return arrays
 
     def users_by_place(self) -> dict[str, dict[str, NDArray[Any]]]:
-        """Returns the arrays of users.npz by data set and split, under their short names.
+        """Returns the arrays of users.npz, by data set and split and then by short name.
 
         Raises:
             UserError: if the file is damaged.
@@ -148,7 +150,7 @@ class Store:
         return places
 
     def loose(self, start: str = "") -> list[str]:
-        """Returns the sorted ids of the cells that have their own files.
+        """Returns the sorted ids of the cells that have files of their own.
 
         Args:
             start: the first characters of the ids.
@@ -168,7 +170,7 @@ class Store:
     def write(self, record: Record, arrays: Mapping[str, NDArray[Any]] | None, *, foreign: bool = False) -> Record:
         """Stores the arrays of a cell, and then its record with their digest.
 
-        In a block of ``in_background``, a thread writes the files.
+        Inside a block of ``in_background``, a thread writes the files.
 
         Args:
             record: the record of the cell.
@@ -180,7 +182,7 @@ class Store:
             The stored record, with its checksums.
 
         Raises:
-            InvalidCellError: if ``foreign`` is true, and reading would refuse the files.
+            InvalidCellError: if ``foreign`` is true, and the files would be refused when they are read.
             UserError: if the folder cannot be written.
         """
         self.cells.mkdir(parents=True, exist_ok=True)
@@ -203,7 +205,7 @@ class Store:
     def _complete(self, record: Record, arrays: Mapping[str, NDArray[Any]] | None) -> tuple[Record, list[File]]:
         """Returns a record with its checksums, and the files of its cell.
 
-        The record is the last file.
+        The last file is that of the record.
         """
         files, sha256 = [], None
         if arrays is not None:
@@ -218,8 +220,7 @@ class Store:
     def in_background(self) -> Iterator[None]:
         """Lets a thread write the cells that are stored in a block of code.
 
-        The block waits for the disk only if many cells are waiting to be written. All cells are on the disk at the end
-        of the block.
+        The block waits for the thread only if many cells are queued. All cells are on the disk at the end of the block.
 
         Raises:
             UserError: if the folder cannot be written. Cells that were stored earlier remain.
@@ -233,9 +234,9 @@ class Store:
                 writer.close()
 
     def check_cells(self) -> None:
-        """Checks what all cells depend on.
+        """Checks the folder of the cells and the manifest of packed cells.
 
-        A fault that affects all cells is then reported only once.
+        Faults in these affect all cells. This check reports them once, before any cell is read.
 
         Raises:
             UserError: if the folder of the cells is a file or a link, or if the manifest of the packed cells is
@@ -268,9 +269,9 @@ class Store:
         return self._records[cell]
 
     def _share(self, record: Record) -> Record:
-        """Returns a record in which repeated values are shared to save memory.
+        """Returns a record that shares equal parts with earlier records.
 
-        A part of the record is shared if it equals a part of an earlier record.
+        Sharing saves memory.
         """
         if not self._keep:
             return record
@@ -282,7 +283,7 @@ class Store:
         return record
 
     def arrays(self, record: Record) -> dict[str, NDArray[Any]]:
-        """Returns the arrays of a record.
+        """Returns the arrays of a measured cell's record.
 
         A file is read and hashed only once, and its arrays stay in memory.
 
@@ -306,7 +307,7 @@ class Store:
         return dict(self._arrays[expected])
 
     def where(self, record: Record) -> str:
-        """Returns the place of a record, for messages."""
+        """Returns the file of a record, and the line if it is packed, for messages."""
         path = self._path(record["id"], ".json")
         return path if self.archive is None or os.path.exists(path) else self.archive.where(record["id"])
 
@@ -334,6 +335,8 @@ class Store:
 
     def measured(self, cell: str) -> Record | None:
         """Returns the record of a measured cell, or None if the cell was not measured.
+
+        The arrays of the cell are checked too.
 
         Raises:
             UserError: if the record or its arrays are damaged.
@@ -372,7 +375,7 @@ def _check_cell(files: Sequence[File]) -> None:
     """Checks the new files of a cell in the same way as stored files.
 
     Args:
-        files: the file of the arrays, if any, and the file of the record as the last one.
+        files: the file of the arrays, if there is one, and then the file of the record.
 
     Raises:
         UserError: if the record or the arrays would be refused when they are read.
@@ -388,7 +391,7 @@ def users_arrays(name: str, data: Any, users: NDArray[np.int64]) -> dict[str, ND
     """Returns the arrays of users.npz for one data set and split.
 
     Args:
-        name: the name of the data set and split. The name of every array begins with this name.
+        name: the name of the data set and split, which is the prefix of all array names.
         data: the prepared data.
         users: the rows of the evaluated users, int64 [U].
 

@@ -1,7 +1,7 @@
-"""Pydantic models of the content of files.
+"""Pydantic models that check the content of files.
 
-The module has their base class, a function that builds a model from a dataclass, and a function that describes a
-mistake in one line.
+The module has the base class of the models, a function that builds a model from a dataclass, and a function that
+describes a mistake in one line.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from robench.api.metric import Measure
 
-MOST_TEXT = 120  # the largest length of a string in a message
+MOST_TEXT = 120  # the most characters of a string in a message
 Sha256 = Annotated[str, pydantic.Field(pattern="^[0-9a-f]{64}$")]
 
 
@@ -31,7 +31,7 @@ class Content(BaseModel):
 
 
 def first_problem(error: ValidationError) -> str:
-    """Describes the first mistake in one line.
+    """Returns a line that describes the first mistake of a validation.
 
     An example is ``'cells[1].epsilon': Input should be a valid number``.
     """
@@ -48,8 +48,8 @@ def model_of(cls: Any, more: Mapping[str, Any] | None = None) -> type[BaseModel]
     ``robench.api.codec`` writes this JSON.
 
     Args:
-        cls: the dataclass. Its annotations limit the values.
-        more: further fields, in the form that ``pydantic.create_model`` takes.
+        cls: the dataclass. The annotations of the fields limit the values.
+        more: further fields, in the form that ``pydantic.create_model`` accepts.
     """
     content: dict[str, Any] = {**dict(_fields(cls)), **(more or {})}
     return create_model(cls.__name__, __base__=Content, __doc__=(cls.__doc__ or "").partition("\n")[0], **content)
@@ -66,14 +66,14 @@ def _fields(cls: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _plain(hint: Any) -> Any:
-    """Returns the type of the JSON that stores a value of type ``hint``."""
+    """Returns the type of the JSON value that stores a value of type ``hint``."""
     kind, arguments = get_origin(hint), get_args(hint)
     if hint is Measure:
         return str
     if is_dataclass(hint):
         return model_of(hint)
     if kind is tuple:
-        return list[_plain(arguments[0])]  # type: ignore[misc]  # a type that is made here
+        return list[_plain(arguments[0])]  # type: ignore[misc]  # a type that is made at run time
     if kind is UnionType and is_dataclass(arguments[0]):  # a dataclass or None
         return model_of(arguments[0]) | None
     if kind is Mapping:

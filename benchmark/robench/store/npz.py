@@ -24,7 +24,7 @@ from robench.api.errors import UserError
 Arrays = Mapping[str, NDArray[Any]]
 
 _MAGIC, _LENGTH = b"\x93NUMPY\x01\x00", struct.Struct("<H")
-_END = struct.Struct("<4s4H2LH")  # of a zip file: its end, a directory entry, a member's header
+_END = struct.Struct("<4s4H2LH")  # the layouts of the end of a zip file, of a directory entry, and of a member's header
 _ENTRY = struct.Struct("<4s4x2H4x3L3H8xL")
 _LOCAL = struct.Struct("<4s2x2H16x2H")
 _HEADER = re.compile(
@@ -34,7 +34,7 @@ _HEADER = re.compile(
 
 
 def arrays_to_bytes(arrays: Arrays) -> bytes:
-    """Returns arrays as an uncompressed npz. Equal arrays give equal bytes."""
+    """Returns the bytes of an uncompressed npz, which depend only on the arrays."""
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **{name: arrays[name] for name in sorted(arrays)})
     return buffer.getvalue()
@@ -63,7 +63,7 @@ def arrays_from_bytes(content: bytes, where: str) -> dict[str, NDArray[Any]]:
         where: the name of the file in error messages.
 
     Raises:
-        UserError: if the file is not a complete npz of this kind.
+        UserError: if the file is not a complete npz with uncompressed arrays of numbers or strings.
     """
     if (members := _plain_members(content)) is not None:
         return {name: parse_array(part, name, where) for name, part in members.items()}
@@ -88,8 +88,8 @@ def arrays_from_bytes(content: bytes, where: str) -> dict[str, NDArray[Any]]:
 def _plain_members(content: bytes) -> dict[str, bytes] | None:
     """Returns the members of an npz with the layout of ``arrays_to_bytes``.
 
-    The result is None if the layout differs. This function takes less than half the time of ``zipfile``. Files with
-    other layouts and damaged files are left to ``zipfile``, which reports what is wrong.
+    The result is None if the layout differs. This function takes less than half the time of ``zipfile``. The caller
+    reads other layouts and damaged files with ``zipfile``, which reports what is wrong.
     """
     try:
         return _read_members(content)
@@ -98,9 +98,13 @@ def _plain_members(content: bytes) -> dict[str, bytes] | None:
 
 
 def _read_members(content: bytes) -> dict[str, bytes]:
-    """Returns uncompressed members that follow each other without gaps.
+    """Returns the members of a zip file, if they are uncompressed and without gaps.
 
-    The checksum of each member is compared with its content.
+    The content of each member is compared with its checksum.
+
+    Raises:
+        _OtherLayoutError: if the file has another layout, or if a checksum differs.
+        struct.error: if the file ends too early.
     """
     end = len(content) - _END.size
     magic, disk, other, here, count, size, directory, comment = _END.unpack_from(content, max(end, 0))
@@ -134,9 +138,9 @@ def _expect(holds: bool) -> None:
 
 
 def parse_array(content: bytes, name: str, where: str) -> NDArray[Any]:
-    """Returns the array of a member.
+    """Returns the array in the npy file of a member.
 
-    The size in the header must be exactly the number of bytes that follow.
+    The number of bytes after the header must be exactly the size that the header states.
     """
     begin, header = len(_MAGIC) + _LENGTH.size, None
     if content.startswith(_MAGIC) and len(content) >= begin:
@@ -153,7 +157,7 @@ def parse_array(content: bytes, name: str, where: str) -> NDArray[Any]:
 
 @lru_cache(maxsize=1024)
 def _parse_header(header: bytes) -> tuple[np.dtype[Any], tuple[int, ...], Literal["C", "F"]] | None:
-    """Returns the type, the shape and the order that an npy header states.
+    """Returns the type, the shape and the memory order that an npy header states.
 
     The result is None if the header is not valid.
     """

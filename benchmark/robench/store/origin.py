@@ -1,7 +1,8 @@
 """Notes which suite file a folder of results belongs to.
 
-Two suite files may have the same name, and by default the same folder of results. The note protects the plan of the one
-from a run of the other. It holds no path, only the name of the file and a hash of its place, and is not published.
+Two suites may have the same name, and therefore the same default folder of results. The note protects the plan of one
+suite from a run of the other. The note holds the name of the suite file and a hash of its path, but not the path. The
+note is not published.
 """
 
 from __future__ import annotations
@@ -18,21 +19,21 @@ from robench.files.atomic import write_text
 from robench.files.reading import parse_json, read_file
 from robench.files.writing import naming
 
-ORIGIN = ".suite-file"  # in a folder of results
+ORIGIN = ".suite-file"  # the name of the note in a folder of results
 
 
 def check_origin(folder: Path, suite: Path, make_plan: Callable[[], Mapping[str, Any]]) -> None:
-    """Checks that a run loses nothing of the plan of another suite file.
+    """Checks that a run would not remove entries from another suite file's plan.
 
-    The same file may change in any way. Another file may only add cells, metrics and tables to the plan.
+    The file that made the plan may change in any way. Another file may only add cells, metrics and tables to the plan.
 
     Args:
         folder: the folder of results.
         suite: the suite file.
-        make_plan: returns the content of the new plan.json.
+        make_plan: a function that returns the content of the new plan.json.
 
     Raises:
-        UserError: if the stored plan comes from another file, and the new plan lacks some of it.
+        UserError: if the stored plan comes from another file, and the new plan lacks some of its entries.
     """
     note = _read(folder / ORIGIN)
     if note.get("place") in (None, _place(suite, folder)) or _is_inside(suite, folder):
@@ -52,9 +53,9 @@ def check_origin(folder: Path, suite: Path, make_plan: Callable[[], Mapping[str,
 
 
 def note_origin(folder: Path, suite: Path, plan: Mapping[str, Any]) -> None:
-    """Writes the note, before the plan is written.
+    """Writes the note. The caller writes the plan afterwards.
 
-    A file that does not change the plan leaves the note of an earlier file as it is.
+    If the new plan has the same entries as the stored plan, an earlier note is kept.
 
     Args:
         folder: the folder of results.
@@ -74,7 +75,7 @@ def note_origin(folder: Path, suite: Path, plan: Mapping[str, Any]) -> None:
 
 
 def _is_inside(suite: Path, folder: Path) -> bool:
-    """Returns whether a file is the validated suite that a run has written."""
+    """Returns whether a suite file is the ``suite.yaml`` in the folder of results."""
     return suite.resolve() == (folder / "suite.yaml").resolve()
 
 
@@ -91,7 +92,10 @@ def _place(suite: Path, folder: Path) -> str:
 
 
 def _entries(plan: Mapping[str, Any], name: str) -> set[str]:
-    """Returns the entries of a list of a plan as texts. A cell is its id."""
+    """Returns the entries of one list in a plan as JSON strings.
+
+    A cell is represented by its id.
+    """
     entries = plan.get(name)
     if not isinstance(entries, list | tuple):
         return set()
@@ -99,7 +103,7 @@ def _entries(plan: Mapping[str, Any], name: str) -> set[str]:
 
 
 def _read(path: Path) -> Mapping[str, Any]:
-    """Returns a JSON object, or an empty one if the file is missing or damaged."""
+    """Returns the JSON object in a file, or an empty object if there is none."""
     try:
         content = parse_json(read_file(path), str(path))
     except (OSError, UserError):

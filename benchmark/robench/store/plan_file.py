@@ -1,6 +1,6 @@
 """Reads plan.json, which holds the plan of a run.
 
-Tables and ``robench show`` use the plan.
+The tables and ``robench show`` use the plan.
 """
 
 from __future__ import annotations
@@ -72,9 +72,9 @@ class PlanFile:
         targets: the choice of the promoted items.
         seeds: the seeds of the victims.
         cells: every cell of the suite, including skipped ones.
-        data_sha256: the digest of the data by data set and split, such as ``movielens-small/leave-last-out``.
-        users_sha256: ``hash_arrays`` of users.npz. The string is empty in plans from earlier versions of robench.
-        data: what was read, by data set and split. The mapping is empty in plans from earlier versions of robench.
+        data_sha256: the digest of the data, by a data set and split such as ``movielens-small/leave-last-out``.
+        users_sha256: the ``hash_arrays`` of users.npz. The string is empty in plans from earlier versions of robench.
+        data: the summaries of the data, by data set and split. Plans from earlier versions of robench have none.
         tuned: the search of the settings, or None if the suite names no file of trials.
     """
 
@@ -136,7 +136,7 @@ def parse_plan(content: bytes, where: str) -> PlanFile:
 
 
 def _problem(plan: PlanFile) -> str:
-    """Returns a fault of a plan that the types do not exclude, or an empty string."""
+    """Describes a fault that the types do not exclude, or returns an empty string."""
     ids = Counter(cell.cell for cell in plan.cells)
     for cell in plan.cells:
         if ids[cell.cell] > 1:

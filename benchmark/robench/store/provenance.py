@@ -12,7 +12,7 @@ from typing import Any
 
 
 def version_of(distribution: str) -> str:
-    """Returns the version of a distribution, or "" if it is not installed."""
+    """Returns the version of a distribution, or an empty string if it is missing."""
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
@@ -20,7 +20,7 @@ def version_of(distribution: str) -> str:
 
 
 def provenance(owners: Iterable[str], code: Mapping[str, str], *, device: str, threads: int) -> dict[str, Any]:
-    """Returns the provenance of a record.
+    """Returns the content of a record's ``provenance``.
 
     The provenance contains the versions of robench, Python, torch, numpy and the plugins. It also contains the
     platform, the processor, the device, the number of threads and the digests of the code.
@@ -47,9 +47,9 @@ def provenance(owners: Iterable[str], code: Mapping[str, str], *, device: str, t
 
 @cache
 def processor() -> str:
-    """Returns the model name of the processor, or "" if it is unknown.
+    """Returns the model name of the processor, or an empty string if it is unknown.
 
-    Processors of different models may round sums differently.
+    Different models of processors may round sums differently.
     """
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()

@@ -27,7 +27,7 @@ Record = dict[str, Any]
 
 
 def new_record(cell: str, victim: str, status: Status, **content: Any) -> Record:
-    """Returns a record that still lacks the checksums of its arrays and of itself."""
+    """Returns a record without its own checksum and without that of its arrays."""
     return {
         "format_version": FORMAT_VERSION,
         "protocol_version": PROTOCOL_VERSION,
@@ -41,7 +41,9 @@ def new_record(cell: str, victim: str, status: Status, **content: Any) -> Record
 def compute_metric_values(
     metrics: Mapping[Measure, Metric], outcome: Outcome, threat: Threat | None, kind: str
 ) -> dict[str, dict[str, Any]]:
-    """Returns the ``metrics`` of a record: a mean and a version for each measure.
+    """Returns the ``metrics`` of a record: the mean and the version of each measure.
+
+    Measures that do not apply to the cell are left out.
 
     Args:
         metrics: the metric of each measure of the suite.
@@ -73,11 +75,12 @@ def compute_mean(values: FloatArray) -> float | None:
 def build_outcome(arrays: Arrays, clean: Outcome | None = None) -> Outcome:
     """Builds the outcome of a cell from its arrays.
 
-    The probability of a like is p = σ(a·s + b). The score s is stored, and (a, b) is in the array ``calibration``.
+    A score s becomes the probability of a like, σ(a·s + b), where σ is the logistic function. The arrays ``likes`` and
+    ``dislikes`` hold the scores, and the array ``calibration`` holds (a, b).
 
     Args:
         arrays: the arrays of the cell.
-        clean: the outcome of the clean cell, for metrics that compare the two.
+        clean: the outcome of the clean cell, for metrics that compare both outcomes.
     """
     targets = arrays.get("target_ranks")
     outcome = Outcome(arrays["indptr"], arrays["ranks"], arrays["top"], arrays["candidates"], targets, clean)
@@ -89,16 +92,16 @@ def build_outcome(arrays: Arrays, clean: Outcome | None = None) -> Outcome:
 
 
 def lacks_likes(record: Record, metrics: Iterable[Metric]) -> bool:
-    """Returns whether a suite needs likes that the record lacks.
+    """Returns whether the metrics need likes that the record lacks.
 
-    Such a record was made for a suite without metrics of likes.
+    A record lacks likes if its suite had no metric of likes.
     """
     needed = any(metric.needs == "likes" for metric in metrics)
     return needed and "calibration_a" not in record.get("diagnostics", {})
 
 
 def to_text(record: Record) -> str:
-    """Returns the record as indented JSON."""
+    """Returns a record as indented JSON."""
     return json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
@@ -107,7 +110,7 @@ def parse_record(content: bytes, cell: str, where: str) -> Record:
 
     Args:
         content: the bytes of the file.
-        cell: the id of the cell, which is the file's name.
+        cell: the id of the cell to which the record must belong.
         where: the name of the file in error messages.
 
     Raises:

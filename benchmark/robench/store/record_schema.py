@@ -1,6 +1,6 @@
-"""The fields of a record as types.
+"""The fields of a record as Pydantic models.
 
-Records are checked against these types, and the JSON schema is generated from them.
+Records are checked against these models, and the JSON schema is generated from the models.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Seals JSON objects with a sha256 of their other content.
+"""Seals JSON objects: a field holds the sha256 of all other fields.
 
 Files of results are sealed when they are written, and checked when they are read.
 """
@@ -20,7 +20,7 @@ _encode = json.JSONEncoder(sort_keys=True, ensure_ascii=False, allow_nan=False).
 
 
 def seal(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the content with a sha256 of everything else in it."""
+    """Returns an object with a field for the sha256 of all other fields."""
     rest = {name: value for name, value in content.items() if name != SEAL}
     return {**rest, SEAL: sha256_of(rest)}
 
@@ -35,16 +35,16 @@ def sha256_of(content: object) -> str:
 
 
 def parse_sealed(content: bytes, noun: str, version: int, where: str) -> dict[str, Any]:
-    """Returns the object of a JSON text, after checking its format and its seal.
+    """Returns the object in a JSON file, after checking its format and its seal.
 
     Args:
         content: the bytes of the file.
-        noun: the kind of file, for the error message.
+        noun: the kind of the file with an article, such as ``a plan``, for error messages.
         version: the ``format_version`` that the object must have.
         where: the name of the file in error messages.
 
     Raises:
-        UserError: if the text is not an object of this format, or was changed after it was sealed.
+        UserError: if the content is not a sealed object of this format, or was changed after it was sealed.
     """
     intact = _parse_intact(content)
     value = parse_json(content, where) if intact is None else intact
@@ -58,9 +58,9 @@ def parse_sealed(content: bytes, noun: str, version: int, where: str) -> dict[st
 
 
 def _parse_intact(content: bytes) -> dict[str, Any] | None:
-    """Returns the object of a sealed JSON text, or None if anything is wrong with it.
+    """Returns the object in a sealed JSON file, or None if the file has any fault.
 
-    This function takes half the time of ``parse_json`` and ``_check_seal``, which say what is wrong.
+    This function takes half the time of ``parse_json`` and ``_check_seal``, which describe the fault.
     """
     try:
         value = from_json(content, allow_inf_nan=False)
@@ -68,7 +68,7 @@ def _parse_intact(content: bytes) -> dict[str, Any] | None:
         intact = hashlib.sha256(text).hexdigest() == value[SEAL]
     except Exception:  # The parser reports damage with many exceptions, and less precisely.
         return None
-    # The parser keeps the last of two values of one key. Each value has a colon, so the text has one colon more.
+    # If a key occurs twice, the parser drops the first value. The content then has more colons than text and seal.
     unique = content.count(b":") == text.count(b":") + 1 and b"\\u003" not in content
     return value if intact and unique else None
 
@@ -78,7 +78,7 @@ def _check_seal(content: Mapping[str, Any], noun: str, where: str) -> None:
 
     Args:
         content: the object.
-        noun: the kind of file, for the error message.
+        noun: the kind of the file with an article, such as ``a plan``, for error messages.
         where: the name of the file in error messages.
 
     Raises:

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from robench.api.errors import UserError
 from robench.store.npz import Arrays, parse_array
 
-_TIME = (1980, 1, 1, 0, 0, 0)  # the fixed time of every ZIP member, so that equal content gives equal bytes
-_PART = 4096  # the smallest part that zipfile reads, which inflates to at most 30 MB
+_TIME = (1980, 1, 1, 0, 0, 0)  # the time of every ZIP member, which is fixed so that equal content gives equal bytes
+_PART = 4096  # the bytes per read, the fewest that zipfile reads at once, so that a part inflates to at most 30 MB
 _HEADER = 1 << 12  # the largest size of an array's header, in bytes
-_RATIO = 1000  # the largest accepted compression ratio of strings and users
+_RATIO = 1000  # the largest accepted compression ratio of strings and of the arrays of users.npz
 _MOST = 1 << 32  # the largest size of a stack in bytes
 
 
@@ -51,9 +51,9 @@ class StackKey:
 
     @property
     def lines(self) -> str:
-        """The path of a second array, which gives the record of each row of the stack.
+        """The path of the array that maps each row of the stack to a record.
 
-        A record is given by its line in records.jsonl, counted from 0.
+        The array holds line numbers in records.jsonl, counted from 0.
         """
         return f"{self}/lines"
 
@@ -85,9 +85,9 @@ def narrow_type(dtype: np.dtype[Any], low: int, high: int) -> np.dtype[Any]:
 
 @dataclass
 class _Stack:
-    """The facts about a stack that are collected before it is written.
+    """The properties of a stack, which are collected before the stack is written.
 
-    ``lines`` are the numbers of the records that have the array. ``low`` and ``high`` bound its integers.
+    ``lines`` holds the line numbers of the records with this array. ``low`` and ``high`` bound the stack's integers.
     """
 
     lines: list[int]
@@ -102,7 +102,7 @@ def write_arrays(
 
     Args:
         file: a file that is open for writing.
-        cells: the ids of the cells, in the order of the records.
+        cells: the ids of the cells, in the order of the lines in records.jsonl.
         read: a function that returns the arrays of a cell, or no arrays if the cell was not measured.
         others: further arrays, by their path.
     """
@@ -139,10 +139,10 @@ def _write_member(
 
 
 class Stacks:
-    """The stacks of an npz. Each stack is read when it is first used.
+    """The stacks of an npz, each of which is read at its first use.
 
     Args:
-        path: the npz.
+        path: the npz file.
         lines: the number of records. A stack has at most this many rows.
     """
 
@@ -165,7 +165,7 @@ class Stacks:
         """Returns the arrays of a cell, in the types in which they were measured.
 
         Args:
-            line: the number of the cell's record, from 0.
+            line: the line number of the cell's record, counted from 0.
 
         Raises:
             UserError: if a stack is damaged.
@@ -178,7 +178,7 @@ class Stacks:
         return arrays
 
     def other(self, name: str) -> NDArray[Any]:
-        """Returns an array that belongs to no cell.
+        """Returns the array with this name, which belongs to no cell.
 
         Raises:
             UserError: if the array is damaged.
@@ -186,9 +186,9 @@ class Stacks:
         return self._read(name, most=_RATIO * self._members[name].compress_size)
 
     def _stack(self, key: StackKey) -> tuple[dict[int, int], NDArray[Any]]:
-        """Returns the rows of a stack by record, and the stack.
+        """Returns a mapping from records to rows of a stack, and the stack itself.
 
-        A record is given by its line in records.jsonl, counted from 0.
+        The keys are line numbers in records.jsonl, counted from 0.
         """
         if key not in self._rows:
             lines = self._read(key.lines, most=8 * self.lines + _HEADER)
@@ -204,7 +204,7 @@ class Stacks:
         return self._rows[key]
 
     def _read(self, name: str, most: int) -> NDArray[Any]:
-        """Reads one array of the npz, which may have at most ``most`` bytes.
+        """Reads one array of the npz. A file of more than ``most`` bytes is refused.
 
         The array is inflated in small parts, because its stated size may be forged.
         """
