@@ -24,11 +24,11 @@ from robench.suite.mistakes import Mistakes
 from robench.suite.schema import MOST_NAME, LimitsEntry
 from robench.suite.yaml import KeyPath
 
-MOST_COMBINATIONS = 1_000  # the most per entry, because a larger grid is a mistake and would fill the memory
+MOST_COMBINATIONS = 1_000  # the most combinations of one entry; a larger grid is a mistake and would fill the memory
 
 
 def expand(kind: Kind, entries: Sequence[Any], key: str, registry: Registry, mistakes: Mistakes) -> list[Expanded]:
-    """Returns all parts of one list of the suite.
+    """Returns the parts of all entries in one list of the suite.
 
     Args:
         kind: the kind of the components.
@@ -94,7 +94,7 @@ def _read_label(entry: Mapping[str, Any], short: str, path: KeyPath, mistakes: M
 
 
 def _read_limits(entry: Mapping[str, Any], path: KeyPath, mistakes: Mistakes) -> Mapping[str, float]:
-    """Returns the limits of an entry, or no limits if one of them is not valid."""
+    """Returns the limits of an entry, or no limits if any limit is not valid."""
     try:
         return LimitsEntry.model_validate(entry.get("limits", {})).content()
     except ValidationError as error:
@@ -111,9 +111,9 @@ def _validate(
     homes: Mapping[str, KeyPath],
     mistakes: Mistakes,
 ) -> BaseConfig | None:
-    """Validates the settings of a component.
+    """Returns the validated settings of a component.
 
-    If a setting is wrong, the result is None and mistakes are added.
+    If a setting is wrong, the function adds mistakes and returns None.
 
     Args:
         kind: the kind of the component.
@@ -151,7 +151,7 @@ def _check_threat(
 ) -> bool:
     """Returns whether an attack has a valid threat model.
 
-    If the threat model does not allow a budget, a mistake is added.
+    If not, or if the threat model does not allow a budget, the function adds a mistake.
 
     Args:
         cls: the class of the attack.
@@ -179,7 +179,7 @@ def _check_threat(
 def _explain_unknown(
     cls: type[Attack], short: str, known: Sequence[str], passed: Mapping[str, Any]
 ) -> dict[str, tuple[str, str]]:
-    """Returns a problem and a hint for each setting that only other attacks have."""
+    """Maps each setting that only other attacks have to a problem and a hint."""
     explained = {}
     for key in passed:
         if key in known:

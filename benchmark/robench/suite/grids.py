@@ -13,7 +13,7 @@ from robench.spec import OWN_STRENGTHS
 from robench.suite.mistakes import Mistakes
 from robench.suite.yaml import KeyPath
 
-# These settings may be lists outside ``grid``.
+# the settings that may be lists outside ``grid``, by kind of component
 OWN_COLUMNS: Mapping[Kind, Sequence[str]] = {"defense": OWN_STRENGTHS}
 
 
@@ -25,7 +25,7 @@ class Grid:
         settings: the settings that all combinations share.
         axes: the distinct values of each varying setting.
         homes: the path of each varying setting in the suite.
-        epsilons: the budgets of an attack. The host enforces ε, which is not a setting of the plugin.
+        epsilons: the budgets of an attack, which are enforced by the host and are not settings of the plugin.
     """
 
     settings: Mapping[str, Any]
@@ -47,7 +47,7 @@ class Grid:
 def read_grid(kind: Kind, entry: Mapping[str, Any], path: KeyPath, mistakes: Mistakes) -> Grid:
     """Returns the grid of an entry.
 
-    Invalid values are left out, and added as mistakes.
+    Invalid values are left out, and a mistake is added for each of them.
     """
     settings = {name: value for name, value in entry.items() if name not in ("name", "label", "grid", "limits")}
     axes = entry.get("grid", {})
@@ -70,9 +70,9 @@ def read_grid(kind: Kind, entry: Mapping[str, Any], path: KeyPath, mistakes: Mis
 
 
 def _read_budgets(raw: Any, path: KeyPath, mistakes: Mistakes) -> tuple[float, ...]:
-    """Returns the budgets of an attack, from a single number or a list of numbers.
+    """Returns the budgets of an attack, given as one number or a list of numbers.
 
-    A repeated number is a mistake.
+    The function adds a mistake for an invalid or repeated number.
     """
     if raw is None:
         mistakes.add("an attack needs its budget", path[:2], "add epsilon: a number or a list of numbers", absent=path)

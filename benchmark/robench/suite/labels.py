@@ -38,7 +38,7 @@ class Expanded:
 def drop_twins(expanded: Sequence[Expanded], mistakes: Mistakes) -> list[Expanded]:
     """Returns each distinct part once.
 
-    Two equal entries are a mistake. If the suite lists ``none``, the implied ``none`` is dropped.
+    Parts that are written twice are a mistake. An implied ``none`` is dropped if the list already has a ``none``.
     """
     written = any(one.part.content() == NO_DEFENSE.content() and not one.implied for one in expanded)
     distinct: list[Expanded] = []
@@ -61,8 +61,8 @@ def drop_twins(expanded: Sequence[Expanded], mistakes: Mistakes) -> list[Expande
 def add_labels(kind: Kind, expanded: Sequence[Expanded], mistakes: Mistakes) -> list[Expanded]:
     """Gives the parts distinct labels such as ``mf[factors=32]``.
 
-    A label names the settings in which parts differ. Strengths of one defence share a label, because λ and ε have
-    columns of their own.
+    A label names the settings in which parts differ. Parts of one defence that differ only in λ and ε share a label,
+    because the tables have columns for λ and ε.
     """
     groups: dict[str, list[Part]] = defaultdict(list)
     for one in expanded:
@@ -85,7 +85,7 @@ def _label(part: Part, settings: dict[str, Any], group: Sequence[Part]) -> str:
     Args:
         part: the part.
         settings: the settings that a label may name.
-        group: the parts that have had the same label so far.
+        group: all parts that had the same label before, including ``part``.
     """
     marks = [part.name] if len({other.name for other in group}) > 1 else []
     for name, value in settings.items():

@@ -31,7 +31,7 @@ class Suite:
     Args:
         metrics: the metrics by identity, such as ``ndcg@10``.
         limits: the most that any victim may use: ``seconds``, and ``memory`` in bytes.
-        folder: the folder that relative paths are resolved against.
+        folder: the folder to which relative paths refer.
         file: the suite file.
         tree: the content of the suite file, with the line of every value.
         homes: the position of each component in the file, by kind and label.
@@ -217,9 +217,9 @@ def _refuse_half_characters(value: Any, path: KeyPath, mistakes: Mistakes) -> No
 
 
 def _sound_part(data: Mapping[str, Any], error: ValidationError) -> SuiteFile:
-    """Returns the valid keys of a broken suite, and defaults for the other keys.
+    """Builds a suite file from the valid keys of a broken suite, and defaults.
 
-    With this result, the loader can go on to check the components.
+    With this result, the loader can go on and check the components.
     """
     broken = {detail["loc"][0] for detail in error.errors() if detail["loc"]}
     sound = {name: value for name, value in data.items() if name not in broken and name in SuiteFile.model_fields}

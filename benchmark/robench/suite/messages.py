@@ -38,9 +38,9 @@ _KINDS = {
 
 
 def describe_error(detail: ErrorDetails) -> str:
-    """Describes a mistake, and quotes the value if it is short.
+    """Describes a mistake, and quotes the value unless it is a list or a mapping.
 
-    Other code describes unknown and missing keys.
+    A long value is shortened. ``mistakes.py`` describes unknown and missing keys.
     """
     value = detail["input"]
     shown = "" if isinstance(value, (dict, list, tuple, BaseModel)) else f", got {shortened(repr(value), MOST_VALUE)}"
@@ -60,9 +60,9 @@ def suggest_value(detail: ErrorDetails) -> str:
 
 
 def location_of(detail: ErrorDetails) -> tuple[str | int, ...]:
-    """Returns the path of a mistake from the root of its model.
+    """Returns the path of a mistake, starting at the root of the pydantic model.
 
-    If the mistake is a ``SettingError``, the path is the field that the error names.
+    If the mistake is a ``SettingError``, the path consists of the field that the error names.
     """
     error = detail.get("ctx", {}).get("error")
     if isinstance(error, SettingError):

@@ -14,7 +14,7 @@ from robench.suite.mistakes import Mistakes
 from robench.suite.schema import RankingEntry
 from robench.suite.yaml import KeyPath
 
-TOP_LIST = 10  # a cell stores this many items per user, which limits the k of list metrics
+TOP_LIST = 10  # the number of items that a cell stores per user, which limits the k of list metrics
 
 
 def check_metrics(written: Sequence[str], registry: Registry, mistakes: Mistakes, *, default: bool) -> tuple[str, ...]:
@@ -24,7 +24,7 @@ def check_metrics(written: Sequence[str], registry: Registry, mistakes: Mistakes
         written: the metrics in the suite file.
         registry: the plugins.
         mistakes: the list to which mistakes are added.
-        default: whether these are robench's default metrics, because the suite names no metrics.
+        default: whether the suite names no metrics, so ``written`` holds robench's default metrics.
     """
     metrics: list[str] = []
     for index, name in enumerate(written):
@@ -39,7 +39,7 @@ def check_metrics(written: Sequence[str], registry: Registry, mistakes: Mistakes
 def check_ranking(
     entries: Sequence[RankingEntry], metrics: Sequence[str] | None, registry: Registry, mistakes: Mistakes
 ) -> tuple[RankingEntry, ...]:
-    """Returns the tables that the suite asks for, with the identities of metrics.
+    """Returns the tables that the suite asks for, with each metric given by identity.
 
     Args:
         entries: the entries in the suite file.
@@ -64,9 +64,9 @@ def check_ranking(
 
 
 def _check_metric(written: str, path: KeyPath, registry: Registry, mistakes: Mistakes, *, default: bool) -> str | None:
-    """Returns ``name@k``, in which the name is the identity of the metric.
+    """Returns a metric by identity, such as ``ndcg@10``.
 
-    If the metric is wrong, the result is None and a mistake is added.
+    If the metric is wrong, the function adds a mistake and returns None.
     """
     measure = Measure.parse(written)
     short, k = measure.name, measure.k

@@ -1,4 +1,4 @@
-"""Collects the mistakes of a suite, so that all of them are reported at once."""
+"""Collects the mistakes of a suite, so that all mistakes are reported at once."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ class Mistakes:
             problem: a description of the mistake.
             path: the path of the mistake.
             hint: advice, such as the value that was probably meant.
-            absent: the path of the missing key. If the suite seems to contain this key misspelt, only the misspelling
-                is reported.
+            absent: the path of a missing key, or None. If the suite seems to contain a misspelling of this key, only
+                the misspelling is reported.
         """
         error = UserError(problem, where=self.tree.place(path), path=format_path(path), hint=hint)
         self._mistakes.setdefault(str(error), _Mistake(self.tree.line(path), error, absent))
@@ -73,7 +73,7 @@ class Mistakes:
             path: the path in the suite that corresponds to the root of the model.
             known: the keys of the model.
             homes: the paths of keys that are not directly below ``path``.
-            explained: the special problems and hints for some unknown keys.
+            explained: the problem and the hint for some unknown keys, by key.
         """
         for detail in error.errors():
             loc = location_of(detail)
@@ -92,7 +92,7 @@ class Mistakes:
     def in_order(self) -> list[UserError]:
         """Returns the mistakes, ordered by line.
 
-        Mistakes in options of the command line come first.
+        Mistakes in command-line options come first.
         """
         reported = [mistake for mistake in self._mistakes.values() if mistake.absent not in self.misspelt]
         return [mistake.error for mistake in sorted(reported, key=lambda mistake: mistake.line)]

@@ -16,10 +16,10 @@ def apply_overrides(tree: Tree, overrides: Iterable[str]) -> None:
     Examples are ``models.mf.factors=32``, ``attacks[0].steps=5`` and ``seeds=[0]``.
 
     An entry of a list is selected by its index, or by a name or label that no other entry has. Values are parsed like
-    those in the file. Unknown keys are not refused here, because the schema reports them later.
+    values in the file. Unknown keys are not refused here, because the schema reports them later.
 
     Raises:
-        UserError: if an override is not ``path=value``, or if a path does not exist.
+        UserError: if an override does not have the form ``path=value``, or if a path does not exist.
     """
     for override in overrides:
         try:
@@ -53,9 +53,12 @@ def _apply(tree: Tree, override: str) -> None:
 
 
 def _key(node: Any, step: str, path: KeyPath) -> Any:
-    """Returns the key of ``node`` that a step of a path selects.
+    """Returns the key or index in ``node`` that a step of a path selects.
 
-    The key is a string for a mapping, and an index for a list.
+    A mapping has keys, and a list has indices.
+
+    Raises:
+        UserError: if no entry or several entries match, or if ``node`` is neither a mapping nor a list.
     """
     if isinstance(node, dict):
         return step

@@ -1,4 +1,4 @@
-"""Resolves relative paths, which start at the folder of the suite.
+"""Resolves relative paths, which refer to the folder of the suite.
 
 Ids do not depend on this folder, so a suite can be moved.
 """
@@ -24,11 +24,11 @@ def anchor_path(path: object, folder: Path) -> Path:
 
 
 def anchor_paths(settings: Mapping[str, Any], config: type[BaseConfig], folder: Path) -> Mapping[str, Any]:
-    """Joins every relative path in the settings to a folder.
+    """Returns the settings with every relative path joined to a folder.
 
     Args:
         settings: the settings of a component.
-        config: the component's ``Config``, which gives the types of settings.
+        config: the component's ``Config``, which shows which settings are paths.
         folder: the folder of the suite.
     """
     paths = {name: settings[name] for name in find_path_fields(config) if settings.get(name) is not None}

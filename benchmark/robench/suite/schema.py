@@ -101,8 +101,8 @@ class LimitsEntry(_Model):
 class RankingEntry(_Model):
     """One entry of ``ranking``, which asks for a table of the leaderboard.
 
-    A missing key matches anything, but only one threat model may match the entry. If ``scale`` is missing, the default
-    scale of the surface is used.
+    If a key without a default is missing, any value matches. Only one threat model may match the entry. If ``scale``
+    is missing, the default scale of the surface is used.
     """
 
     surface: Surface
@@ -179,7 +179,7 @@ class ColdUsers(BaseConfig):
 
 
 class OwnFiles(BaseConfig):
-    """The split ``files``: the source is split already.
+    """The split ``files``, which takes each part from a file of its own.
 
     The files may be left out if the data set finds them by itself. The file of validation items is optional.
     """

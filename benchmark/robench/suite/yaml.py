@@ -1,6 +1,6 @@
 """Reads YAML as plain data with the line of every path, and writes YAML.
 
-Reading never executes anything. Unquoted words mean what a person expects: ``012`` is 12, ``on`` is a string, and
+Reading never executes code. Unquoted words mean what a person expects: ``012`` is 12, ``on`` is a string, and
 ``8/255`` is a number.
 """
 
@@ -59,9 +59,9 @@ class Tree:
         return path in self.lines or path in self.origins
 
     def place(self, path: KeyPath) -> str:
-        """Returns the place ``file:line`` of a path, or that of its nearest parent.
+        """Returns ``file:line`` for a path, or for its nearest parent in the file.
 
-        If an override has set the path, the result is ``--set a.b=c``.
+        If an override has set the path or a parent, the result is the option, such as ``--set a.b=c``.
         """
         for end in range(len(path), -1, -1):
             if path[:end] in self.origins:
@@ -95,16 +95,16 @@ def parse_scalar(text: str) -> Any:
 
 
 class _Loader(yaml.SafeLoader):
-    """A YAML loader that builds the graph of nodes, and records explicit tags."""
+    """A YAML loader that records the tags that are written in the file."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self.tags: dict[int, str] = {}
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        """Returns a node, and records the tag that is written in the file.
+        """Returns the next node, and records its tag if the file contains the tag.
 
-        A node by itself does not show whether its tag is written in the file.
+        The node has a tag even if the file contains none, so the node does not show the difference.
         """
         tag = getattr(self.peek_event(), "tag", None)  # type: ignore[no-untyped-call]  # the stubs have no type for it
         node: yaml.Node | None = super().compose_node(parent, index)
@@ -114,7 +114,7 @@ class _Loader(yaml.SafeLoader):
 
 
 class _Reader:
-    """A reader that turns the graph of nodes into plain data, and collects mistakes."""
+    """A reader that turns YAML nodes into plain data, and collects mistakes."""
 
     def __init__(self, where: str, tags: Mapping[int, str]) -> None:
         self.tree = Tree(None, where)
@@ -171,11 +171,11 @@ def parse(text: str, where: str) -> Tree:
 
     Args:
         text: the text of the file.
-        where: the name of the file in messages.
+        where: the name of the file in error messages.
 
     Raises:
         UserErrors: for duplicate keys, keys that are not strings, tags, and aliases that contain themselves.
-        UserError: for the first syntax error, or for more values or levels than a suite can have.
+        UserError: for the first syntax error, or for too many values or too many levels.
     """
     try:
         loader = _Loader(text)
