@@ -1,4 +1,4 @@
-"""Finds the attacks of a table, and the attacks that a row lacks.
+"""Finds the attacks of a table, and the attacks that are missing in a row.
 
 A row is ranked only if it lacks no attack.
 """
@@ -52,12 +52,12 @@ class AttackSet:
         return self.attacks[0] if self.standard else "custom attack set"
 
     def missing(self, measured: Mapping[int, Iterable[Point]]) -> list[str]:
-        """Describes the attacks that some seeds lack, in one sentence per group.
+        """Returns sentences about the attacks that some seeds lack.
 
         An example is ``pgd ε=0.05 is missing in seeds 0, 1, 2``.
 
         Args:
-            measured: the attacks that each seed of a row has.
+            measured: the attacks that were measured, by seed of a row.
         """
         lacking = [
             (point, seeds)
@@ -95,7 +95,7 @@ def build_attack_set(results: Results, table: PlannedTable, place: tuple[str, st
 
 
 def make_point(cell: CellRow) -> Point:
-    """Returns the attack, the ε and the target set of a cell as a point."""
+    """Returns the point of a cell: its attack, ε and target set."""
     return Point(cell.attack_label, cell.epsilon, cell.target_set)
 
 

@@ -43,9 +43,9 @@ class Tables:
         counts: the number of cells with each status.
         leaderboard: the ranking tables.
         poisoning: poisonings, compared with their null control.
-        radii: the smallest ε that breaks a user.
-        ensembles: the outcomes of the members of ensembles.
-        curves: values along ε.
+        radii: the distributions of the smallest ε that breaks a user.
+        ensembles: ensembles with the outcomes of their members.
+        curves: the values of a metric at each ε.
         clean: the clean values of victims that no ranking table shows.
         defences: the meaning of the labels of defences.
         failures: the cells that failed.
@@ -55,9 +55,9 @@ class Tables:
         reranking: models that rerank candidates.
         values: the rows of cells.csv.
         timings: the rows of timings.csv.
-        data: what was read of each data set.
+        data: the summary of each data set.
         tuned: the search of the settings, or None if the suite names none.
-        damaged: the faults of damaged files, which the tables leave out.
+        damaged: the errors about damaged files. The tables leave these files out.
     """
 
     suite: str
@@ -94,7 +94,8 @@ def build_tables(folder: Path, metrics: Mapping[str, Metric], store: Store | Non
         store: the store of the folder, if some of its arrays have already been read.
 
     Raises:
-        UserError: if there is no plan, it contradicts a record, or a metric has another version.
+        UserError: if there is no plan, if the plan contradicts a record, or if a record used another version of a
+            metric.
     """
     return make_tables(read_results(folder, metrics, store))
 
@@ -103,7 +104,7 @@ def make_tables(results: Results) -> Tables:
     """Builds all tables of the results of a folder.
 
     Raises:
-        UserError: if a metric has another version.
+        UserError: if a record used another version of a metric.
     """
     leaderboard = build_leaderboard(results)
     return Tables(

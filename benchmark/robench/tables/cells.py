@@ -22,14 +22,14 @@ class ValueRow:
     Args:
         suite: the name of the suite.
         cell: the cell in the plan.
-        achieved_epsilon: the budget that was spent, or None if the cell has no record.
+        achieved_epsilon: the budget that was spent, or None if the record does not state it.
         adaptive: whether the attack is computed against this pipeline. See ``Attack.adaptive``.
         target_set: the set of promoted items to which the value belongs.
         seed: the seed of the victim.
         status: ``ok``, ``failed``, ``skipped`` or ``missing``.
         metric: the metric. This field and the next two are None if the cell was not measured.
         metric_version: the version of the metric.
-        value: the mean over users. The mean is also None if no user has a value.
+        value: the mean over users, which is also None if no user has a value.
     """
 
     suite: str

@@ -20,12 +20,12 @@ KINDS = ("held-out", "likes")
 
 @dataclass(frozen=True)
 class CleanRow:
-    """The clean values of a victim that no ranking table shows.
+    """The clean values of a victim that no ranking table shows, over its seeds.
 
     Args:
         key: the data and the victim, without the seed.
         values: the mean of each measure, with its interval.
-        seeds: the seeds of the victims.
+        seeds: the number of seeds.
         users: the number of users that were measured.
         users_hit: the number of users with a held-out item in the clean top 10, averaged over seeds.
         flags: the names of the row's flags.
@@ -42,11 +42,11 @@ class CleanRow:
 
 
 def build_clean_rows(results: Results, shown: Sequence[RowKey]) -> list[CleanRow]:
-    """Returns one row per victim that no other table shows.
+    """Returns one row for each row key that no ranking table shows.
 
     Args:
         results: the results of the folder.
-        shown: the keys of the rows in other tables.
+        shown: the keys of the rows in ranking tables.
     """
     measures = [measure for measure in results.plan.metrics if results.metric(measure).needs in KINDS]
     rows, others = [], set(shown)
@@ -76,7 +76,7 @@ def _clean_row(
 
 
 def compute_baseline_values(results: Results, place: tuple[str, str]) -> dict[int, FloatArray]:
-    """Returns the clean values of the undefended baseline by seed, float64 [U] each.
+    """Maps each seed to the clean values of the undefended baseline, float64 [U].
 
     The values are those of the reference measure. The result is empty if the suite lacks this measure or a baseline.
     """

@@ -45,7 +45,7 @@ class Comparison(NamedTuple):
         flag: the flag to set if the gap shows that the first attack is weaker.
         why: the explanation of the flag.
         gap: the difference between the values under the first and the second attack, with its interval.
-        level: the value with which the gap is compared. Each kind of comparison chooses this value.
+        level: the value with which the gap is compared, which depends on the kind of comparison.
     """
 
     flag: str
@@ -56,12 +56,12 @@ class Comparison(NamedTuple):
 
 @dataclass(frozen=True)
 class Yardstick:
-    """The values by which attacks are compared.
+    """A scale on which attacks are compared.
 
     Args:
         left: a function that returns the values under the attack of a cell, float64 [units]. The result is None if the
             values were not measured. A stronger attack leaves smaller values. Units are users, or promoted items if one
-            rewriting serves all users.
+            rewriting of titles serves all users.
         per_item: whether the units are items.
     """
 
@@ -90,22 +90,19 @@ class Yardstick:
         if not common:
             return None
         whole = [[pair for number, pair in sorted(sets.items()) if number in common] for sets in seeds.values()]
-        # Two target sets share their users but not their items. So the items of two sets are different units.
+        # Two target sets have the same users but different items. So the items of two sets are different units.
         join = np.concatenate if self.per_item else _mean
         gaps = np.stack([join([a - b for a, b in sets]) for sets in whole])
         gap = compute_interval(gaps)
         if self.per_item:
-            # A bootstrap over few items is too narrow. So Student's t over the items is used too.
+            # The bootstrap interval over few items is too narrow, so Student's t over the items is used too.
             items = gaps[:, ~np.isnan(gaps).any(0)].mean(0)
             other = compute_interval(np.stack([items, items], 1))
             gap = Interval(gap.mean, min(gap.low, other.low), max(gap.high, other.high))
         return gap, float(np.nanmean([b for sets in whole for _, b in sets]))
 
     def _least(self, cells: Sequence[CellRow]) -> dict[tuple[int, int], FloatArray]:
-        """Returns the smallest value of each unit over the cells.
-
-        The results are given by seed and target set.
-        """
+        """Returns the smallest value of each unit, by seed and target set."""
         least: dict[tuple[int, int], FloatArray] = {}
         for cell in cells:
             values, key = self.left(cell), (cell.seed, cell.target_set or 0)
@@ -124,9 +121,9 @@ def make_promotion_yardsticks(results: Results, surface: str) -> tuple[Yardstick
 
     An attack counts as stronger only if it is stronger by both yardsticks.
 
-    The first yardstick is the share of a user's promoted items in the top k. If titles are rewritten, the first
-    yardstick is the share of users with an item in the top k. The second yardstick is the value by which the host
-    chooses between candidates.
+    The first yardstick is, for each user, the share of the promoted items in the top k. If titles are rewritten, it is,
+    for each promoted item, the share of the users with this item in the top k. The second yardstick is the value by
+    which the host chooses between candidates.
     """
     per_item = SURFACES[surface].each_item_alone
 
@@ -201,9 +198,9 @@ def _attacked(cell: CellRow) -> Attacked:
 def _relation(
     results: Results, one: Attacked, group: Sequence[CellRow], two: Attacked, others: Sequence[CellRow]
 ) -> tuple[str, str] | None:
-    """Returns a flag and its explanation if the first attack should not be weaker.
+    """Returns the flag and the explanation to use if the first attack is weaker.
 
-    The result is None if nothing is known about the two attacks.
+    The result is None if the first attack is allowed to be weaker than the second.
     """
     kind, other_kind, epsilon = group[0].kind, others[0].kind, one.epsilon
     if one.label == two.label:
@@ -217,7 +214,7 @@ def _relation(
     if kind == ENSEMBLE and other_kind != ENSEMBLE:
         relation = "stronger than the ensemble", f"{two.label} breaks more than {one.label} at ε={epsilon:g}"
     elif kind == GRADIENT:
-        # Many random points may beat one gradient step. A fair floor uses at most as many evaluations.
+        # Many random points may beat one gradient step. A fair floor needs no more evaluations than the attack.
         if other_kind == FLOOR and _evaluations(results, others) <= _evaluations(results, group):
             why = f"{one.label} at ε={epsilon:g} breaks less than {two.label} does: its gradient does not help"
             relation = "no better than random", why
@@ -228,7 +225,7 @@ def _relation(
 
 
 def _evaluations(results: Results, cells: Sequence[CellRow]) -> float:
-    """Returns the number of score evaluations by an attack, averaged over seeds."""
+    """Returns the number of score evaluations of an attack, averaged over its cells."""
     return float(np.mean([results.record(cell)["achieved"].get("queries", 0) for cell in cells]))
 
 
@@ -238,6 +235,6 @@ def _takes_more_steps(results: Results, one: Sequence[CellRow], two: Sequence[Ce
 
 
 def _mean(parts: Sequence[FloatArray]) -> FloatArray:
-    """Returns the mean of several arrays, entry by entry, without undefined entries."""
+    """Returns the mean of several arrays, entry by entry, leaving out NaN."""
     stacked = np.stack(parts)
     return compute_mean_over(stacked, ~np.isnan(stacked), 0)

@@ -1,4 +1,4 @@
-"""Builds the curve of a metric along ε, and computes the area under this curve."""
+"""Builds the curve of a metric against ε, and computes the area under this curve."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from robench.tables.results import Results, grouped
 
 @dataclass(frozen=True)
 class CurveRow:
-    """The values of one victim under one test-time attack at all of its ε.
+    """The values of one victim under one test-time attack at all ε, over the seeds.
 
     A seed counts only if the clean cell and every ε were measured. So all points of a curve belong to the same fits.
 
@@ -27,8 +27,8 @@ class CurveRow:
         metric: the metric of the values.
         epsilon: the budgets, beginning with 0 (clean).
         value: the mean at each ε.
-        area: the area under the curve by the trapezoid rule, divided by the largest ε. This is the mean value within
-            the budget.
+        area: the area under the curve by the trapezoid rule, divided by the largest ε. This is the mean of the metric
+            between ε = 0 and the largest ε.
         seeds: the number of seeds that count.
     """
 
@@ -43,7 +43,7 @@ class CurveRow:
 
 
 def build_curve_rows(results: Results, measure: Measure) -> list[CurveRow]:
-    """Returns one row per victim and attack at test time.
+    """Returns one row per victim and attack at test time, over the seeds.
 
     The list is empty if the suite does not ask for ``measure``.
     """

@@ -1,4 +1,4 @@
-"""Builds the table of data sets: what was read, and what the filters left."""
+"""Builds the table with the summaries of the data sets."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class DataRow:
     Args:
         dataset: the label of the data set.
         split: the label of the split.
-        summary: what was read.
+        summary: the summary of the data.
     """
 
     dataset: str
@@ -26,7 +26,7 @@ class DataRow:
 def build_data_rows(results: Results) -> list[DataRow]:
     """Returns a row per data set and split, in the order of the plan.
 
-    Results of earlier versions of robench have no summaries, and so no rows.
+    Plans from earlier versions of robench have no summaries, so there are no rows for them.
     """
     known = results.plan.data
     return [DataRow(*place, known["/".join(place)]) for place in results.places if "/".join(place) in known]

@@ -11,7 +11,7 @@ from robench.tables.results import Results
 
 @dataclass(frozen=True)
 class DefenceRow:
-    """One defence that a label refers to.
+    """One defence to which a label refers.
 
     Args:
         defense_label: the label of the defence in tables.
@@ -27,9 +27,9 @@ class DefenceRow:
 
 
 def build_defence_rows(results: Results) -> list[DefenceRow]:
-    """Returns each defence with its settings, in the order of the plan.
+    """Returns one row per defence and label, in the order of the plan.
 
-    A label that refers to several defences has several rows.
+    If a label refers to several defences or settings, it has several rows.
     """
     kinds: list[tuple[str, str, Mapping[str, Any]]] = []
     models: list[list[str]] = []

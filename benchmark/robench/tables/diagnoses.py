@@ -1,6 +1,6 @@
 """Computes flags from single cells.
 
-The flags are about exceeded budgets, unusable gradients, scores that vary, and devices.
+The flags report exceeded budgets, unusable gradients, scores that vary, and different devices.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from robench.tables.results import Results
 from robench.tables.rows import Flag, Row
 
 MOST_ZERO = 0.01  # the share of the hit users above which an attack is flagged
-MOST_BLIND = 0.5  # the share of the hit users above which the gradient attacks of an ensemble show nothing
+MOST_BLIND = 0.5  # the share of the hit users above which the gradient attacks of an ensemble prove nothing
 OVERSHOOT = 1 + 1e-4
 MOST_ROUNDING = 1.05  # the largest ratio of the achieved budget to ε
 MOST_NOISE = 1e-4  # the largest difference between two scorings without an attack, in standard deviations
 
 
 def flag_noise(results: Results, row: Row) -> list[Flag]:
-    """Returns a flag if two evaluations of a victim's clean scores differ."""
+    """Returns a flag if two computations of a victim's clean scores differ."""
     differences = [_diagnosis(results, cell, "stochastic") for cell in results.clean_cells(row.key)]
     if max(differences, default=0.0) <= MOST_NOISE:
         return []
@@ -32,7 +32,10 @@ def flag_noise(results: Results, row: Row) -> list[Flag]:
 
 
 def flag_devices(results: Results, row: Row) -> list[Flag]:
-    """Returns a flag if the rows of a data set used several types of devices."""
+    """Returns a flag if rows on the same data used different types of devices.
+
+    Rows on the same data share the data set and the split.
+    """
     beside = {kind for key, kinds in results.device_types.items() if key.place == row.key.place for kind in kinds}
     own = results.device_types.get(row.key, ())
     if len(beside) < 2 or not own:
@@ -45,9 +48,9 @@ def flag_devices(results: Results, row: Row) -> list[Flag]:
 
 
 def flag_budgets(results: Results, cells: Sequence[CellRow]) -> list[Flag]:
-    """Returns one flag for each attack that exceeded its budget.
+    """Returns one flag for each attack that proposed too large a perturbation.
 
-    An attack gets another flag if the measured perturbation is larger than ε.
+    An attack gets another flag if the perturbation that was measured is larger than ε.
     """
     worst: dict[str, float] = {}
     applied: dict[str, float] = {}
@@ -85,10 +88,10 @@ def flag_rounding(results: Results, row: Row, table: PlannedTable | None) -> lis
 
 
 def flag_gradients(results: Results, row: Row, cells: Sequence[CellRow]) -> list[Flag]:
-    """Returns one flag for each attack without usable gradients for some hit users.
+    """Returns one flag for each attack with unusable gradients for some hit users.
 
     A gradient is unusable if it is zero or not finite. An attack is flagged if more than 1% of the hit users have an
-    unusable gradient. If this share exceeds one half under an ensemble, the row has no rank.
+    unusable gradient. If the attack is an ensemble and this share exceeds one half, the row has no rank.
     """
     shares: dict[str, float] = {}
     for cell in cells:
@@ -101,9 +104,9 @@ def flag_gradients(results: Results, row: Row, cells: Sequence[CellRow]) -> list
 
 
 def flag_single_draws(results: Results, cells: Sequence[CellRow]) -> list[Flag]:
-    """Returns one flag for each gradient attack that averages no scorings.
+    """Returns one flag for each gradient attack that uses a single scoring.
 
-    Only attacks on stochastic victims are flagged.
+    Only attacks on victims that draw random numbers at test time are flagged. They should average over scorings.
     """
     flags: dict[str, Flag] = {}
     for cell in cells:

@@ -48,9 +48,11 @@ def set_flags(
     Args:
         results: the results of the folder.
         row: the row, which receives the flags.
-        reference: the measure in which attacks are compared. If the suite does not have this measure, no gap is judged.
-        popularity: the clean values of the baseline in this measure by seed, [U] each. The mapping may be empty.
-        table: the table. Only attacks of its threat model are judged. None means all attacks at test time.
+        reference: the measure in which untargeted attacks are compared. If the suite lacks this measure, their gaps are
+            not judged.
+        popularity: the clean values of the baseline in this measure, float64 [U], by seed. The mapping may be empty.
+        table: the table of the row, or None. Only attacks with its threat model are judged. Without a table, all
+            attacks at test time are judged.
     """
     row.notes += _completeness(row)
     if row.baseline:
@@ -93,7 +95,7 @@ def _not_above_popularity(
 ) -> Flag | None:
     """Returns a flag if a row's clean values do not exceed those of the baseline.
 
-    The result is None if the row does exceed the baseline, or if the two share no seed.
+    The result is None if the row exceeds the baseline, or if the row and the baseline have no seed in common.
     """
     if not popularity:  # The suite may lack the measure.
         return None
@@ -111,9 +113,9 @@ def _not_above_popularity(
 
 
 def _gaps(results: Results, row: Row, cells: Sequence[CellRow], reference: Measure) -> Iterator[Flag]:
-    """Yields flags for gaps between attacks.
+    """Yields a flag for each attack that is weaker than it should be.
 
-    If too few users are hit, the only flag says that no gap is judged.
+    If too few users are hit, the only flag says that no gap between attacks is judged.
     """
     clean = float(np.mean([np.nanmean(values) for values in _clean_values(results, row, reference).values()]))
     hits = row.hits(results, 10)
@@ -133,10 +135,10 @@ def _gaps(results: Results, row: Row, cells: Sequence[CellRow], reference: Measu
 
 
 def _promoted_gaps(results: Results, cells: Sequence[CellRow], surface: str) -> Iterator[Flag]:
-    """Yields flags for gaps between attacks that promote items.
+    """Yields a flag for each attack that promotes items less than it should.
 
     A gap is compared with the value that the stronger attack reaches, because the clean value is close to 0. All users
-    without the item count, because an attack can also reach users for whom the model ranks badly.
+    who lack a promoted item count, even if none of their held-out items is in the clean top k.
     """
     ranks = {
         (cell.seed, cell.target_set): array
@@ -186,7 +188,7 @@ def _idle_losses(
 
 
 def _clean_values(results: Results, row: Row, measure: Measure) -> dict[int, FloatArray]:
-    """Returns the clean values of a row by seed, float64 [U] each."""
+    """Maps each seed of a row to the clean values of the users, float64 [U]."""
     cells = results.clean_cells(row.key)
     return {cell.seed: array for cell in cells if (array := results.per_user(cell, measure)) is not None}
 

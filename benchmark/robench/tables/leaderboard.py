@@ -1,4 +1,4 @@
-"""Builds the ranking tables, whose rows form leaderboard.csv."""
+"""Builds the ranking tables. Their rows form leaderboard.csv."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ class LeaderboardRow:
         metric: the metric of the table.
         key: the data and the victim, without the seed.
         baseline: whether the plan marks the model as the baseline.
-        attack_set: the attacks over which the worst case is taken.
+        attack_set: the names of the attacks over which the worst case is taken.
         adaptive: whether the attacks are computed against this pipeline. See ``Attack.adaptive``.
-        own_weights: the weight λ in the defence's own terms.
+        own_weights: the weights by which the defence's own paper would express λ, by name.
         clean: the mean clean value.
         clean_low: the lower end of the interval of ``clean``.
         clean_high: the upper end of the interval of ``clean``.
@@ -51,7 +51,7 @@ class LeaderboardRow:
         p_value: the p-value of the difference from the undefended twin, adjusted by Holm's method, or None without a
             twin.
         flags: the names of the row's flags.
-        seeds: the seeds of the victims.
+        seeds: the number of seeds.
         users: the number of users that were measured.
         users_hit: the number of users with a held-out item in the clean top k, averaged over seeds.
         notes: the flags with their numbers.
@@ -91,7 +91,7 @@ class LeaderboardRow:
 
     @property
     def worst_interval(self) -> Interval | None:
-        """The worst case with its interval."""
+        """The worst case with its interval, or None if no attack was measured."""
         if self.worst is None or self.worst_low is None or self.worst_high is None:
             return None
         return Interval(self.worst, self.worst_low, self.worst_high)
@@ -175,8 +175,8 @@ def _table(
 def choose_hit_k(results: Results, table: PlannedTable) -> int:
     """Returns the k of the column "users hit at k".
 
-    If the metric of the table is about held-out items and has a cutoff, the result is this cutoff. In all other cases,
-    the result is the k of the threat model, or 10 if that is unset.
+    If the metric of the table is about held-out items and has a k, the result is this k. Otherwise, the result is the k
+    of the threat model.
     """
     k = table.metric.k if results.metric(table.metric).needs == "held-out" else 0
     return k or table.threat.k or 10
@@ -185,10 +185,8 @@ def choose_hit_k(results: Results, table: PlannedTable) -> int:
 def _order(row: Row, model: int, within: bool) -> tuple[object, ...]:
     """Returns the sort key of a row.
 
-    Rows are sorted by rank, with unranked rows after ranked ones and the baseline last.
-    If each model has its own ranking, rows are sorted by model first.
-
-    Rows are sorted by rank. If models are not ranked against each other, rows are first sorted by model.
+    Rows are sorted by rank, with unranked rows after ranked ones and the baseline last. If each model has a ranking of
+    its own, rows are sorted by model first.
 
     Args:
         row: the row.

@@ -1,6 +1,6 @@
-"""Compares the members of ensembles by their first breaks and their costs.
+"""Summarises the members of ensembles by their first breaks and their costs.
 
-The module also finds members that are too weak.
+The module also compares members with each other, to find members that are too weak.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ class MemberRow:
     Args:
         name: the name of the member.
         kind: the kind of the member's attack.
-        users: the number of users that the member ran on, averaged over seeds.
-        queries: the number of score evaluations per user that the member ran on.
-        gradients: the number of gradients per user that the member ran on.
+        users: the number of users on which the member ran, averaged over the cells.
+        queries: the number of score evaluations per user on whom the member ran.
+        gradients: the number of gradients per user on whom the member ran.
         first_breaks: the share of the broken users that the member broke first. The value is None if one perturbation
             serves all users.
-        damage: the mean of −NDCG@k over users, or of NDCG@k of the promoted items. The value is None unless one
+        damage: the mean over users of −NDCG@k, or of the NDCG@k of promoted items. The value is None unless one
             perturbation serves all users.
     """
 
@@ -50,7 +50,7 @@ class MemberRow:
 
 @dataclass(frozen=True)
 class EnsembleRow:
-    """An ensemble on one victim at one ε, over the seeds of the victim.
+    """An ensemble on one victim at one ε, averaged over the seeds of the victim.
 
     Args:
         key: the data and the victim, without the seed.
@@ -60,8 +60,8 @@ class EnsembleRow:
         to_break: the number of users for whom the genuine input does not reach the goal. The value is None if titles
             are rewritten.
         broken: the number of users that the ensemble broke. The value is None if one perturbation serves all users.
-        queries: the number of score evaluations, counted per user.
-        gradients: the number of gradients, counted per user.
+        queries: the number of score evaluations. A scoring of n users counts as n evaluations.
+        gradients: the number of gradients, with one for each user.
         members: the rows of the members, in the order of the ensemble.
     """
 
@@ -116,8 +116,8 @@ def _member_row(members: Sequence[MemberRecord], broken: int) -> MemberRow:
     """Returns the row of one member.
 
     Args:
-        members: the records of the member, one per seed.
-        broken: the number of users that the ensemble broke, summed over the seeds.
+        members: the member's entries in the records, one per cell.
+        broken: the number of users that the ensemble broke, summed over the cells.
     """
     users = sum(member["users"] for member in members)
     alone = "first_breaks" in members[0]
@@ -137,9 +137,9 @@ def compare_members(results: Results, cells: Sequence[CellRow], clean: float) ->
 
     Only members that ran on all users are compared. If items are promoted, no members are compared.
 
-    - Random points are compared with every gradient attack that used at least as many score evaluations.
-    - A gradient attack with few steps is compared with one with more steps.
-    - A search by scores is compared with all white-box members together.
+    - A gradient attack is compared with random points that used at most as many score evaluations.
+    - A gradient attack with more steps is compared with a gradient attack with fewer steps.
+    - All white-box members together are compared with a search by scores.
 
     Args:
         results: the results of the folder.
@@ -160,8 +160,8 @@ def compare_members(results: Results, cells: Sequence[CellRow], clean: float) ->
 def _compare_breaks(members: Sequence[MemberRecord], arrays: Sequence[Arrays], where: str) -> Iterator[Comparison]:
     """Compares members that attack each user alone, by their shares of broken users.
 
-    The level is the share of users that the members had to break. Some members skip users that an earlier member has
-    already broken. A member gets no credit for users that it skips.
+    The level of each comparison is the share of users that the members had to break. Some members skip users that an
+    earlier member has already broken. A member gets no credit for the users that it skips.
     """
     broke = np.stack([one["member_broke"] for one in arrays])  # [S, U, M]
     level = float(np.mean([one["hit"].mean() for one in arrays]))
@@ -191,9 +191,9 @@ def _compare_breaks(members: Sequence[MemberRecord], arrays: Sequence[Arrays], w
 def _compare_damage(
     members: Sequence[MemberRecord], arrays: Sequence[Arrays], where: str, clean: float
 ) -> Iterator[Comparison]:
-    """Compares members whose perturbation serves all users, by the damage per user.
+    """Compares members with one perturbation for all users, by the damage per user.
 
-    The damage is measured in the reference metric.
+    The level of each comparison is the clean mean of the reference metric.
     """
     damage = np.stack([one["member_damage"] for one in arrays])  # [S, U, M]
     for m, weak in enumerate(members):

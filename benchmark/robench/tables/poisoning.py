@@ -31,7 +31,7 @@ class Effect(NamedTuple):
         before: the mean clean value.
         after: the mean value of the poisoned victims.
         effect: the paired difference between ``after`` and ``before``, with its interval.
-        control: the difference that retraining alone would cause.
+        control: the interval of the difference that retraining alone would cause.
         verdict: ``rises``, ``falls`` or ``none``. The string is empty without a control.
     """
 
@@ -73,12 +73,13 @@ class PoisoningRow:
 def build_poisoning_rows(results: Results) -> list[PoisoningRow]:
     """Returns the effects of attacks at training time, each with its control.
 
-    The effect is the mean over users and seeds of (poisoned − clean twin of the same seed). Its interval is the wider
-    of the user bootstrap and Student's t over seeds.
+    The effect is the mean over users and seeds of (poisoned − clean twin of the same seed). The interval of the effect
+    is the wider one of the bootstrap over users and Student's t over seeds.
 
     The control is the interval that this mean would have if poisoning had no effect beyond retraining. If the clean
     means of the seeds have standard deviation σ, a difference of two means over n seeds has the standard deviation
-    σ·√(2/n). So the control is 0 ± t(n − 1)·σ·√(2/n). An effect counts only if the two intervals do not overlap.
+    σ·√(2/n). So the control is 0 ± t·σ·√(2/n), where t is the 97.5% quantile of Student's t with n − 1 degrees of
+    freedom. An effect counts only if the two intervals do not overlap.
     """
     groups = results.grouped(
         lambda cell: (cell.key, cell.attack_label, cell.epsilon), lambda cell: cell.stage == "train"
@@ -93,7 +94,7 @@ def build_poisoning_rows(results: Results) -> list[PoisoningRow]:
 def _effects(results: Results, key: RowKey, cells: Sequence[CellRow]) -> Iterator[tuple[Measure, bool, Effect]]:
     """Yields the effects of one poisoning on all measures.
 
-    Each item is the measure, ``PoisoningRow.alike`` and the effect.
+    Each item consists of the measure, the value for ``PoisoningRow.alike``, and the effect.
     """
     clean = {cell.seed: cell for cell in results.clean_cells(key)}
     for measure in (measure for measure in MEASURES if measure in results.plan.metrics):
@@ -123,8 +124,8 @@ def _effect(
 ) -> Effect:
     """Returns an effect with its verdict.
 
-    A finite control is cut at the bounds ``reach``. This changes no verdict, because the effect is cut at the same
-    bounds.
+    A finite control is clipped to ``reach``, the range of possible differences. This changes no verdict, because the
+    effect is clipped to the same range.
     """
     if math.isfinite(control.high):
         control = Interval(control.mean, max(control.low, reach[0]), min(control.high, reach[1]))
@@ -137,15 +138,15 @@ def _effect_on_lists(
 ) -> Effect | None:
     """Returns the effect of a poisoning on list stability.
 
-    ``before`` is the mean similarity over all pairs of clean seeds. ``after`` is the similarity of a poisoned victim
-    and its twin. The effect is their difference.
+    ``before`` is the mean similarity of the lists of two clean seeds, over all pairs of seeds. ``after`` is the
+    similarity of the lists of a poisoned victim and its clean twin. The effect is ``after`` minus ``before``.
 
     The σ of the control is the standard deviation over the pairs. Pairs share seeds, so n is the number of seeds. Two
     seeds form only one pair, which gives no σ. Only a fall counts, because twins share a seed and may be more similar
     than two seeds.
 
     Returns:
-        The effect, or None if there are fewer than two clean seeds.
+        The effect, or None if there are fewer than two clean seeds or no poisoned victim with a clean twin.
     """
 
     def alike(one: CellRow, two: CellRow) -> FloatArray:
@@ -190,7 +191,7 @@ def _pairs(
 def compute_null_interval(clean_means: list[float], seeds: int | None = None) -> Interval:
     """Returns the 95% interval of the mean difference over n retrained clean pairs.
 
-    The interval is unbounded if there is only one clean mean.
+    The interval is unbounded if there are fewer than two clean means.
 
     Args:
         clean_means: the clean means of the seeds, with standard deviation σ.
@@ -204,10 +205,9 @@ def compute_null_interval(clean_means: list[float], seeds: int | None = None) ->
 
 
 def decide_verdict(effect: Interval, control: Interval) -> str:
-    """Returns ``rises`` or ``falls`` if the intervals do not overlap, or ``none``.
+    """Returns ``rises`` or ``falls`` if the intervals do not overlap, else ``none``.
 
-    The verdict is empty if there is no control. One seed gives no control. For list stability, two seeds give none
-    either.
+    The verdict is empty if the control is unbounded: with one seed or, for list stability, with two seeds.
     """
     if not math.isfinite(control.high):
         return ""

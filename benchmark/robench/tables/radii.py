@@ -24,11 +24,11 @@ class RadiusRow:
         key: the data and the victim, without the seed.
         attack_label: the label of the attack.
         hit_share: the share of users with a held-out item in the clean top k. The fields below cover only these users.
-        radius_q25: the lower quartile of the radius, in units of ε.
+        radius_q25: the lower quartile of the radii, in units of ε.
         radius_q50: the median radius.
-        radius_q75: the upper quartile of the radius.
+        radius_q75: the upper quartile of the radii.
         unbroken_share: the share of users that the attack never broke.
-        seeds: the seeds of the victims.
+        seeds: the number of seeds.
     """
 
     key: RowKey = field(metadata=inline("dataset", "split", "model_label", "defense_label", "lambda", "train_epsilon"))
@@ -42,7 +42,7 @@ class RadiusRow:
 
 
 def build_radius_rows(results: Results) -> list[RadiusRow]:
-    """Returns one row per victim and attack that stores radii."""
+    """Returns one row per victim and radius-storing attack, over the seeds."""
     groups = results.grouped(
         lambda cell: (cell.key, cell.attack_label),
         lambda cell: cell.stage == "test" and cell.goal == "untargeted" and "radius" in results.arrays(cell),

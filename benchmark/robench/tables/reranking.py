@@ -30,7 +30,7 @@ class RerankingRow:
         candidates: the number of candidates per user.
         recall: the share of the held-out items that are candidates.
         reachable: the share of users for whom a promoted item is a candidate, among users without this item.
-        hits: the T-HR@10 over those users alone.
+        hits: the T-HR@10 over the users for whom a promoted item is a candidate.
         unusable: the share of unusable answers, or None if the model gave no answers.
     """
 
@@ -47,9 +47,9 @@ class RerankingRow:
 
 
 def build_reranking_rows(results: Results) -> list[RerankingRow]:
-    """Returns one row per victim, attack and ε, for models with candidates.
+    """Returns one row per victim, attack and ε, for models that rerank candidates.
 
-    Clean cells have rows too.
+    Each row covers all seeds and target sets. Clean cells have rows too.
     """
     groups = results.grouped(
         lambda cell: (cell.key, cell.attack_label, cell.norm, cell.goal, cell.epsilon),

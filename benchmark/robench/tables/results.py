@@ -22,7 +22,7 @@ from robench.store.npz import Arrays
 from robench.store.plan_file import PlanFile, read_plan
 from robench.store.record import ENSEMBLE, Record, build_outcome
 
-BASELINE, STANDARD = "popularity", "auto"  # the components with these roles, for old plans that do not state the roles
+BASELINE, STANDARD = "popularity", "auto"  # the components with these roles in old plans, which do not state the roles
 RECENT = 256  # the most outcomes in memory, because the measures of a cell are computed one after the other
 T = TypeVar("T")
 K = TypeVar("K")
@@ -37,7 +37,7 @@ class Results:
         metrics: the metrics by registered name, such as ``ndcg``.
         plan: the content of plan.json.
         records: the records, by the id of the cell. A cell without a record is missing.
-        damaged: the faults of damaged files, by the id of the cell. These cells count as missing.
+        damaged: the errors about damaged files, by the id of the cell. These cells count as missing.
     """
 
     store: Store
@@ -53,7 +53,7 @@ class Results:
         return self.plan.cells
 
     def status(self, cell: CellRow) -> str:
-        """Returns ``ok``, ``failed``, ``skipped`` or ``missing``."""
+        """Returns the status of a cell: ``ok``, ``failed``, ``skipped`` or ``missing``."""
         if cell.status == "skipped":
             return "skipped"
         record = self.records.get(cell.cell)
@@ -81,7 +81,7 @@ class Results:
 
     @cached_property
     def by_row(self) -> Mapping[RowKey, list[CellRow]]:
-        """The cells of every row in the order of the plan, measured or not."""
+        """The cells of every row in the order of the plan, whether measured or not."""
         return grouped(self.cells, lambda cell: cell.key)
 
     @property
@@ -110,7 +110,7 @@ class Results:
         return grouped(sorted(cells, key=lambda cell: cell.seed), lambda cell: cell.key)
 
     def clean_cells(self, key: RowKey) -> list[CellRow]:
-        """Returns the measured clean cells of a row's unpoisoned victims, by seed."""
+        """Returns the measured clean cells of a row, ordered by seed."""
         return self._clean_by_row.get(key, [])
 
     @cached_property
@@ -205,7 +205,7 @@ def read_results(
 ) -> Results:
     """Reads the plan of a folder and every record that the plan names.
 
-    A cell counts as missing in two cases: its record or its arrays are damaged, or its data is not that of the plan.
+    A cell also counts as missing if its record or its arrays are damaged, or if its data is not that of the plan.
 
     Args:
         folder: the folder of results.
@@ -214,7 +214,7 @@ def read_results(
         plan: the plan of the folder, if it has already been read.
 
     Raises:
-        UserError: if there is no plan, or it contradicts a record.
+        UserError: if there is no plan, or if the plan contradicts a record.
     """
     plan, store = plan or read_plan(folder), store or Store(folder)
     store.check_cells()

@@ -45,7 +45,8 @@ class Row:
         baseline: whether the model is the baseline that other models must beat. Such a row is not ranked.
         seeds: the seeds, in the order of the arrays.
         clean: the clean value of each seed and user, float64 [S, U].
-        worst: the worst case of each seed and user, float64 [S, U], or None if no attack was measured in all seeds.
+        worst: the worst case of each seed and user, float64 [S, U]. The value is None for the baseline, or if no attack
+            was measured in all seeds.
         attacks: the names of the attacks over which the worst case is taken.
         planned: the number of planned cells of the row.
         measured: the number of measured cells of the row.
@@ -77,12 +78,12 @@ class Row:
 
     @property
     def defended(self) -> bool:
-        """True if this row has an undefended twin for comparison."""
+        """True if the victim has a defence."""
         return self.key.defended
 
     @property
     def flags(self) -> str:
-        """The names of the flags, joined without repeats."""
+        """The names of the flags without repeats, separated by semicolons."""
         return "; ".join(dict.fromkeys(note.flag for note in self.notes))
 
     def clean_interval(self) -> Interval:
@@ -129,9 +130,9 @@ def build_rows(results: Results, table: PlannedTable, place: tuple[str, str], at
 
 
 def compute_own_weights(results: Results, key: RowKey) -> dict[str, float]:
-    """Returns the weights by which a defence's own paper would express λ.
+    """Returns the weights by which a defence's own paper would express λ, by name.
 
-    An example is ``lambda_apr`` for APR. The reports of the defence's fits contain these weights.
+    An example is ``lambda_apr`` for APR. The weights are read from the reports of the fits, and averaged over seeds.
     """
     fits = [results.record(cell).get("fit") or {} for cell in results.clean_cells(key)]
     names = dict.fromkeys(name for fit in fits for name in fit if name.startswith("train_lambda_"))
@@ -139,7 +140,7 @@ def compute_own_weights(results: Results, key: RowKey) -> dict[str, float]:
 
 
 def build_clean_row(results: Results, key: RowKey, measure: Measure) -> Row | None:
-    """Returns a row with clean values only, or None if no clean cell was measured."""
+    """Returns a row with clean values only, or None if clean values are missing."""
     planned = [cell for cell in results.by_row[key] if cell.status != "skipped" and cell.clean]
     cells = results.clean_cells(key)
     values = [array for cell in cells if (array := results.over_sets(cell, measure)) is not None]
@@ -193,7 +194,7 @@ def _attacked_row(results: Results, table: PlannedTable, key: RowKey, attacks: A
 def _values(
     results: Results, measure: Measure, cells: Sequence[CellRow], seeds: Sequence[int]
 ) -> dict[int, dict[Point, FloatArray]]:
-    """Returns the values under every measured attack, by seed."""
+    """Returns the values under every measured attack, float64 [U], by seed and point."""
     values: dict[int, dict[Point, FloatArray]] = {seed: {} for seed in seeds}
     for cell in cells:
         if cell.seed in values and results.ok(cell) and (array := results.over_sets(cell, measure)) is not None:
@@ -209,15 +210,15 @@ def _worst(
     *,
     user_by_user: bool,
 ) -> FloatArray | None:
-    """Returns the worst case, float64 [S, U].
+    """Returns the worst case, float64 [S, U], or None if there are no values.
 
     If each user is attacked alone, a user's worst case is the worst value over the clean lists and all attacks.
     Otherwise, the attack with the worst mean counts for all users.
 
     Args:
-        values: the values [U] of each attack, by seed.
+        values: for each seed, the values of each attack, float64 [U].
         common: the attacks (label, ε) that all seeds have.
-        clean: the clean values [U] of each seed.
+        clean: for each seed, the clean values, float64 [U].
         metric: the metric of the values.
         user_by_user: whether each user is attacked alone.
     """

@@ -50,15 +50,17 @@ def _resamples(n: int) -> Iterator[IntArray]:
 
 @lru_cache(maxsize=2)
 def _cached_resamples(n: int) -> tuple[IntArray, ...]:
-    """Returns the blocks of ``_resamples``, and draws them only once.
+    """Returns the blocks of ``_resamples``, which are drawn only once.
 
-    A table needs the blocks hundreds of times. Without the cache, drawing them would take half of the table's time.
+    A table needs the blocks hundreds of times. Without the cache, the draws would take half of the table's time.
     """
     return tuple(_resamples(n))
 
 
 def bootstrap_mean(values: FloatArray) -> tuple[float, float]:
-    """Returns the 95% percentile interval of the mean over users.
+    """Returns the bootstrap 95% percentile interval of the mean over users.
+
+    For one user, the interval is unbounded. For more than 20,000 users, the interval is the normal limit.
 
     Args:
         values: the value of each user, float64 [U], without NaN.
@@ -134,8 +136,9 @@ def compute_interval(values: FloatArray, bounds: tuple[float, float] = (-math.in
 def compute_paired_p(differences: FloatArray) -> float:
     """Returns the p-value of the two-sided sign-flip permutation test (Fisher 1935).
 
-    The null hypothesis is that the mean paired difference is 0. With up to 12 non-zero differences, all patterns of
-    flips are counted. Otherwise 10,000 random patterns are drawn, and 1 is added to the numerator and the denominator.
+    The null hypothesis is that the signs of the differences are random. With up to 12 non-zero differences, all
+    patterns of flips are counted. With more, 10,000 random patterns are drawn, and 1 is added to the numerator and the
+    denominator. Beyond 20,000 differences, the normal limit is used.
 
     Args:
         differences: the paired difference of each user, float64 [U].
@@ -163,7 +166,7 @@ def compute_paired_p(differences: FloatArray) -> float:
 def adjust_p_values(values: Sequence[float]) -> list[float]:
     """Adjusts p-values by Holm's step-down method (1979).
 
-    The adjusted p-values are in the given order, and control the family-wise error rate.
+    The method controls the family-wise error rate. The adjusted p-values are returned in the given order.
     """
     order = sorted(range(len(values)), key=lambda i: values[i])
     adjusted, floor = [1.0] * len(values), 0.0
@@ -174,9 +177,9 @@ def adjust_p_values(values: Sequence[float]) -> list[float]:
 
 
 def compute_rank_ranges(rows: Sequence[FloatArray], *, higher_is_better: bool) -> list[tuple[int, int, int]]:
-    """Returns the rank, the best rank and the worst rank of each row.
+    """Returns the rank of each row, with the best and worst rank that the data allow.
 
-    Two rows share ranks if the paired 95% interval of their difference contains 0.
+    The order of two rows is open if the paired 95% interval of their difference contains 0.
 
     Args:
         rows: the values of each row, float64 [S, U], over the same users and seeds.

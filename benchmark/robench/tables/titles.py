@@ -27,7 +27,7 @@ class TitleRow:
     Args:
         key: the data and the victim, without the seed.
         attack_label: the label of the attack.
-        norm: the unit of edits, words or characters.
+        norm: the unit of edits, which are words or characters.
         goal: the goal of the attack.
         epsilon: the budget.
         metric: the metric that the attack changes.
@@ -37,8 +37,8 @@ class TitleRow:
         edits_mean: the mean number of edits per title. This field and the next four are None if the records lack them.
         similarity_mean: the mean similarity of old and new titles, by the host's sentence encoder.
         similarity_min: the smallest similarity in a cell, averaged over cells.
-        queries: the number of score evaluations, counted per user.
-        gradients: the number of gradients, counted per user.
+        queries: the number of score evaluations. A scoring of n users counts as n evaluations.
+        gradients: the number of gradients, with one for each user.
         examples: some titles of the first cell, before and after the attack.
         strongest: whether this attack changes the metric most, among several attacks with this victim, norm, goal and
             ε.
@@ -63,7 +63,7 @@ class TitleRow:
 
 
 def build_title_rows(results: Results) -> list[TitleRow]:
-    """Returns one row per model and defence, title attack and ε, over all seeds.
+    """Returns one row per victim, title attack and ε, over all seeds and target sets.
 
     The metric is t-hr@10 if items are promoted, and ndcg@10 otherwise. If the suite lacks this metric, the suite's
     first metric of the same kind is used.
@@ -127,7 +127,7 @@ def _before_and_after(
 ) -> tuple[FloatArray, FloatArray] | None:
     """Returns the clean and the attacked values, float64 [cells, U] each.
 
-    Both arrays cover the same items.
+    Metrics of promoted items cover the target set of the cell in both arrays.
     """
     pairs = []
     for cell in cells:

@@ -34,14 +34,14 @@ class TwinRow:
         threat: the threat model of the attack.
         attack_label: the label of the attack.
         epsilon: the budget of the attack.
-        seeds: the seeds that both models share.
+        seeds: the number of seeds that both models share.
         metric: the metric that is measured.
         twin_clean: the clean value of the undefended twin.
         twin_attacked: the attacked value of the undefended twin.
         robust_clean: the clean value of the defended model.
         robust_attacked: the attacked value of the defended model.
         gain: the attacked value of the defended model minus that of the twin, paired over users and seeds.
-        inverted: the number of fits whose calibration has a slope a ≤ 0, for the twin and for the defended model.
+        inverted: the number of fits with a calibration slope a ≤ 0, for the twin and for the defended model.
     """
 
     key: RowKey = field(metadata=inline())
@@ -59,7 +59,7 @@ class TwinRow:
 
 
 def build_twin_rows(results: Results) -> list[TwinRow]:
-    """Returns one row per defended model, attack at test time, ε and measure.
+    """Returns one row per defended model, untargeted test-time attack, ε and measure.
 
     The list is empty if the suite has no metric of likes.
     """
@@ -92,8 +92,8 @@ def _values(
 ) -> Iterator[tuple[Measure, list[FloatArray]]]:
     """Yields each measure with its values in four groups of cells.
 
-    The groups are the clean and attacked cells of the twin, and those of the defended model. A measure is left out if a
-    cell of some group lacks it. The values of each group are float64 [S, U].
+    The groups are the clean and attacked cells of the twin, and those of the defended model. A measure is left out if
+    any cell lacks it. The values of each group are float64 [S, U].
     """
     for measure in measures:
         values = [[results.per_user(cells[seed], measure) for seed in seeds] for cells in four]
