@@ -17,8 +17,8 @@ Settings = Mapping[str, Any]
 class Conformance:
     """Tests that a plugin class must pass.
 
-    A subclass names the plugin class. ``settings`` are passed to the ``make`` of that class. They should make the
-    plugin small and fast.
+    A subclass names the plugin class. ``settings`` are passed to the method ``make`` of the plugin class, and should
+    make the plugin small and fast.
     """
 
     settings: ClassVar[Settings] = {}

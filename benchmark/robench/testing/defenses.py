@@ -42,9 +42,9 @@ def undefended(make: Callable[..., Model], epochs: int) -> Model:
 class DefenseTests(Conformance):
     """Tests of a ``Defense``, for a subclass with ``defense = Mine``.
 
-    The defended models are a pairwise and a sequence model. ``settings`` should give an effective defence. Set
-    ``adversarial`` if the defence trains on a perturbation that raises the model's own loss. A test then checks that
-    the loss rises.
+    The defended models are a pairwise model and a sequence model. ``settings`` should give an effective defence. Set
+    ``adversarial`` if the defence trains on a perturbation that raises the model's own loss. Tests then check that the
+    loss rises and that the spent budget is reported.
     """
 
     defense: ClassVar[type[Defense]]

@@ -31,8 +31,8 @@ class _RandomPoints(EmbeddingAttack):
 class EmbeddingAttackTests(Conformance):
     """Tests of an ``EmbeddingAttack``, for a subclass with ``attack = Mine``.
 
-    The tests share measurements at few budgets, because an attack takes much longer than a comparison.
-    The victims are a pairwise and a sequence model. ``norms`` lists the norms that the attack supports.
+    The tests share measurements at a few budgets, because an attack takes much longer than a comparison.
+    The victims are a pairwise model and a sequence model. ``norms`` lists the norms that the attack supports.
     """
 
     attack: ClassVar[type[EmbeddingAttack]]

@@ -59,9 +59,9 @@ class EnsembleTests(Conformance):
     @classmethod
     @cache
     def measure_once(cls) -> Measurement:
-        """Returns the measurement at the budget ``epsilon``.
+        """Returns the measurement at the budget that ``epsilon`` returns.
 
-        The measurement is made once per process, and must not be changed.
+        The measurement is made once per process. Callers must not change it.
         """
         return cls().measure(cls().epsilon())
 

@@ -22,9 +22,9 @@ class MetricTests(Conformance):
     k: ClassVar[int] = 10
 
     def outcome(self, seed: int = 0, worst: bool = False) -> Outcome:
-        """Draws an outcome at random.
+        """Returns a random outcome.
 
-        If ``worst`` is true, all ranks are last and all predictions are wrong.
+        If ``worst`` is true, all items of interest rank last and all predictions are wrong.
         """
         generator = np.random.default_rng(seed)
         counts = generator.integers(1, 4, USERS)

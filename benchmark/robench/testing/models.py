@@ -42,10 +42,11 @@ class World(NamedTuple):
 class ModelTests(Conformance):
     """Tests of a ``Model``, for a subclass with ``model = Mine``.
 
-    The checkerboard is a matrix of rank 2. A model can learn it with few factors and enough epochs. ``board`` holds
-    additional settings for this world. ``personal`` is False for a model that gives every user the same list.
-    ``collaborative`` is False for a model that learns nothing from other users. Fake users must not change such a
-    model.
+    In the world ``checkerboard``, the users and items form a matrix of rank 2. A model can learn this matrix with few
+    factors and enough epochs. ``board`` holds additional settings for this world.
+
+    ``personal`` is False for a model that gives every user the same list. ``collaborative`` is False for a model that
+    learns nothing from other users. Fake users must not change such a model.
     """
 
     model: ClassVar[type[Model]]
@@ -67,7 +68,7 @@ class ModelTests(Conformance):
     @classmethod
     @cache
     def fit_again(cls) -> tuple[Model, FitReport]:
-        """Fits the model of ``fit_crowd`` again, and returns it with its report."""
+        """Fits the model of ``fit_crowd`` again, and returns the model with its report."""
         return fitted(cls.make(), cls.fit_crowd().data)
 
     @classmethod
@@ -226,7 +227,7 @@ def widened(rows: Interactions) -> Interactions:
 def _assert_close(scores: Scores, expected: Scores, why: str) -> None:
     """Asserts that scores are equal up to rounding.
 
-    The shapes of matrices affect the order of a sum, so results may differ by rounding.
+    The shapes of matrices affect the order in which numbers are added, so results may differ by rounding.
     """
     largest = max(1.0, float(np.abs(expected).max()))
     np.testing.assert_allclose(scores, expected, rtol=1e-4, atol=1e-5 * largest, err_msg=why)

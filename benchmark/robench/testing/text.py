@@ -49,7 +49,7 @@ class _RandomTitles(TextAttack):
 
 
 class _Cheat(TextAttack):
-    """The attack ``inner``, with two changed titles.
+    """An attack that proposes the titles of ``inner``, except for two invalid titles.
 
     One of these titles is over budget, and the other one contains a line feed.
     """

@@ -1,4 +1,4 @@
-"""A small world in which users like certain titles, and a model that reads them."""
+"""A small world in which users like certain titles, with a model of titles."""
 
 from __future__ import annotations
 
@@ -49,9 +49,10 @@ def catalogue_of_words(n_items: int = 48) -> Catalogue:
 
 
 def readers(n_users: int = 60, length: int = 8, seed: int = 0) -> tuple[TrainData, Interactions]:
-    """Returns a world in which four fifths of a user's items match the user's taste.
+    """Returns a world in which most of a user's items match the user's taste.
 
-    The four tastes belong to 50%, 25%, 15% and 10% of the users.
+    An item matches with a probability of four fifths. A user has one of four tastes, with the probabilities 50%, 25%,
+    15% and 10%.
 
     Returns:
         The data that a fit may see, and the held-out item of each user.
@@ -68,7 +69,7 @@ def readers(n_users: int = 60, length: int = 8, seed: int = 0) -> tuple[TrainDat
 
 
 class ReferenceText(TokenModel, SequenceModel):
-    """A minimal model that reads titles, and scores by the mean of a history.
+    """A minimal model that reads titles, and scores items by the mean of a history.
 
     The vector of a text is the mean of its words' vectors. Word vectors are drawn once, and are not trained. All
     unknown words share one vector. Items have neither a bias nor a separate vector.

@@ -64,7 +64,8 @@ def crowd(
         n_items: the size of the catalogue.
         length: the number of training items of each user. A validation item and a test item are added.
         seed: the seed of all draws.
-        ragged: whether user u keeps only the last ``length − u modulo (length − 1)`` training items.
+        ragged: whether histories have different lengths. If so, user u loses the first ``u modulo (length − 1)``
+            training items.
 
     Returns:
         The data that a fit may see, and the held-out item of each user.
@@ -161,6 +162,6 @@ def reference_victim(kind: str) -> MeasuredVictim:
 
 
 def same_state(first: Model, second: Model) -> bool:
-    """Returns whether two models are equal bit for bit."""
+    """Returns whether two models have equal states."""
     states = first.state(), second.state()
     return states[0].keys() == states[1].keys() and all(np.array_equal(states[0][n], states[1][n]) for n in states[0])
