@@ -1,4 +1,5 @@
-"""Checks the files and the tables of a folder of results.
+"""Verifies a folder of results.
 
-A sample of the cells is measured again. The command ``robench verify`` uses this package.
+The package checks the files and the tables, and measures a sample of the cells again. The command ``robench verify``
+uses this package.
 """

@@ -1,4 +1,4 @@
-"""Collects what a verification finds: problems, gaps and successful checks."""
+"""Collects the findings of a verification: problems, gaps and successful checks."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ class Findings:
     """The findings about one folder.
 
     Args:
-        problems: one line for each difference or damage.
+        problems: one line for each difference or damaged file.
         notes: one line for each part that could not be compared, with the reason.
         checked: one line for each part that was compared and has no problem.
-        limits: the text by which the verdict says how deep the verification was.
+        limits: the part of the verdict that states how much was measured again.
     """
 
     problems: list[str] = field(default_factory=list)
@@ -29,21 +29,21 @@ class Findings:
         """Adds a problem with a file.
 
         Args:
-            where: the file.
+            where: the path of the file.
             problem: a description of the problem.
         """
         self.problems.append(str(UserError(problem, where=where)))
 
     @contextmanager
     def checking(self) -> Iterator[None]:
-        """Drops the lines about successful checks in a block that finds a problem."""
+        """Drops the successful checks that a block of code adds if it finds a problem."""
         problems, checked = len(self.problems), len(self.checked)
         yield
         if len(self.problems) > problems:
             del self.checked[checked:]
 
     def lines(self) -> list[str]:
-        """Returns one line per finding. The last line is the verdict."""
+        """Returns the lines of all findings, followed by the verdict."""
         problems = list(in_lines(self.problems))
         found = len(problems)
         verdict = f"{found} problem{'s' * (found != 1)}" if found else f"verified{self.limits}: nothing differs"

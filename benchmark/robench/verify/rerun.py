@@ -1,6 +1,6 @@
 """Measures a sample of cells again, and compares them with the stored cells.
 
-Everything is made anew from the data set: prepared data, fits and attacks.
+The prepared data, the fits and the attacks are all made anew from the data set.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from robench.suite.load import load_suite
 from robench.tables.results import Results, read_results
 from robench.verify.findings import Findings
 
-# If two records agree in all of these fields, their values must be equal bit for bit.
+# the fields of the provenance: if two records agree in all of them, their values must be equal bit for bit
 VERSIONS = ("robench", "plugins", "python", "torch", "numpy", "platform", "processor", "device", "threads", "code")
-ERRORS = 4.0  # On another machine, a metric may differ by at most this many standard errors.
+ERRORS = 4.0  # the most standard errors by which a metric may differ on another machine
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Sample:
         count: the number of cells, or None for all.
         seed: the seed of the draw.
         workers: the number of worker processes, or None for one per core.
-        data: the folder at which the suite's relative paths start, or None for the folder of results.
+        data: the folder to which the suite's relative paths refer, or None for the folder of results.
     """
 
     count: int | None
@@ -53,10 +53,10 @@ class Sample:
 
 
 def check_sample(results: Results, sample: Sample, host: Host, registry: Registry, findings: Findings) -> None:
-    """Measures cells again with an empty cache, and compares them.
+    """Measures cells again with an empty cache, and compares both measurements.
 
-    If processor, versions and code are the same, every value and every array must be equal bit for bit. Otherwise, the
-    mean difference of every metric, paired over the users, must be within four standard errors.
+    If the processor, the versions and the code are the same, every value and every array must be equal bit for bit.
+    Otherwise, the mean difference of every metric over the users must be within four standard errors.
     """
     measured = [cell for cell in results.cells if results.status(cell) in ("ok", "failed")]
     count = len(measured) if sample.count is None else min(sample.count, len(measured))
@@ -89,7 +89,10 @@ def _measure(folder: Path, ids: Sequence[str], sample: Sample, place: Path, host
 
 
 def _check_data(results: Results, again: Store, findings: Findings) -> None:
-    """Compares the digests of the prepared data, and the arrays of users.npz."""
+    """Compares the prepared data and users.npz of both runs.
+
+    The digests and summaries of the data are compared, and every array of users.npz.
+    """
     plan = json.loads((again.folder / "plan.json").read_text(encoding="utf-8"))
     for name, expected in results.plan.data_sha256.items():
         if plan["data_sha256"].get(name) != expected:
@@ -103,11 +106,10 @@ def _check_data(results: Results, again: Store, findings: Findings) -> None:
 
 
 def _check_summaries(results: Results, made: Mapping[str, Any], findings: Findings) -> None:
-    """Compares the summaries of the data in plan.json.
+    """Compares the summaries of the data in the two plans.
 
-    Plans of earlier versions have none.
-
-    The notes are sentences, which another version of robench may word in another way.
+    Plans of earlier versions of robench have no summaries. Different notes are no problem, because another version of
+    robench may word them differently.
     """
     for name, summary in results.plan.data.items():
         stored, new = encode(summary), made.get(name, {})
@@ -140,7 +142,10 @@ def _check_cell(results: Results, row: CellRow, again: Results, findings: Findin
 
 
 def _difference(stored: Record, made: Record, arrays: Arrays, other: Arrays) -> str:
-    """Returns which values of two records differ, or an empty string."""
+    """Describes the first difference between two measurements of a cell.
+
+    The result is empty if there is no difference.
+    """
     for name in ("metrics", "achieved", "diagnostics", "members", "titles"):
         one, two = _untimed(stored.get(name)), _untimed(made.get(name))
         if one != two:
@@ -154,7 +159,7 @@ def _untimed(value: Any) -> Any:
 
 
 def _distance(results: Results, row: CellRow, again: Results) -> str:
-    """Returns which metric is too far from its stored values, or an empty string."""
+    """Describes a metric that differs too much, or returns an empty string."""
     for measure in results.plan.metrics:
         old, new = results.per_user(row, measure), again.per_user(row, measure)
         if old is None or new is None:
@@ -171,7 +176,9 @@ def _distance(results: Results, row: CellRow, again: Results) -> str:
 
 
 def _same(one: Any, two: Any) -> bool:
-    """Returns whether two arrays have the same type, the same shape and equal bits."""
+    """Returns whether two arrays have the same type, shape and bytes.
+
+    Two missing arrays (None) count as the same."""
     if one is None or two is None:
         return one is two
     return bool(one.dtype == two.dtype and one.shape == two.shape and one.tobytes() == two.tobytes())

@@ -1,6 +1,6 @@
 """Checks the stored files of a folder: plan, records, arrays and users.
 
-In the published form, the hashes in the manifest are checked too.
+If the folder is packed, the hashes in the manifest are checked too.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def check_plan(folder: Path, registry: Registry, findings: Findings) -> None:
 
 
 def _first(expected: object, stored: object) -> str:
-    """Describes the first difference between two lists."""
+    """Describes the first difference between two values of one entry in plan.json."""
     if not isinstance(expected, list) or not isinstance(stored, list):
         return f": {stored!r} instead of {expected!r}"[:200]
     if len(expected) != len(stored):
@@ -75,9 +75,9 @@ def check_users(store: Store, plan: PlanFile, findings: Findings) -> None:
 
 
 def check_cells(results: Results, findings: Findings) -> None:
-    """Computes the metrics of every record again from its arrays.
+    """Computes the metrics of every measured cell again from its arrays.
 
-    Differences and damaged records become problems.
+    Differences, damaged records and missing cells become problems.
     """
     for error in results.damaged.values():
         findings.problems.append(str(error))

@@ -1,4 +1,4 @@
-"""Computes every table again and compares the result with the stored file."""
+"""Computes every table again, and compares it with the stored file."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _ACTIVE = re.compile(r"<\s*(script|foreignobject|iframe|image|use|a)\b|\son\w+\s
 
 
 def check_tables(folder: Path, tables: Tables, findings: Findings) -> None:
-    """Compares every file of the leaderboard with the text from the stored cells.
+    """Compares every file of the leaderboard with a new one from the stored cells.
 
     Files are compared byte by byte. The pictures of the page depend on the packages that drew them. If a packed folder
-    names other versions of these packages, the page is compared without its pictures.
+    names other versions of these packages, or if no pictures can be drawn here, the page is compared without pictures.
     """
     texts = build_texts(tables)
     page, note = _page(folder, tables)
@@ -38,10 +38,10 @@ def check_tables(folder: Path, tables: Tables, findings: Findings) -> None:
 
 
 def _page(folder: Path, tables: Tables) -> tuple[str, str]:
-    """Returns the expected page, and a reason why the stored page is not compared.
+    """Returns the expected page, and the reason why its pictures cannot be compared.
 
-    The reason is empty if the pages can be compared. The stored page may lack pictures, because the drawing library can
-    fail.
+    The reason is empty if the whole pages can be compared. If the stored page has no pictures, the expected page has
+    none either, because drawing may have failed when the page was written.
     """
     plain, path = to_page(tables, drawn=False), folder / "index.html"
     if path.is_file() and path.read_bytes() == plain.encode():
@@ -51,14 +51,20 @@ def _page(folder: Path, tables: Tables) -> tuple[str, str]:
 
 
 def _compare_without_pictures(path: Path, page: str, findings: Findings) -> None:
-    """Compares two pages without their pictures, and refuses pictures with scripts."""
+    """Compares the stored page with the expected page, apart from the pictures.
+
+    A stored picture with active content, such as a script, is a problem.
+    """
     stored = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
     if _PICTURE.sub("", stored) != _PICTURE.sub("", page) or any(map(_ACTIVE.search, _PICTURE.findall(stored))):
         findings.refuse(str(path), "not what the stored cells give, apart from the pictures")
 
 
 def _other_drawing(folder: Path) -> str:
-    """Returns which drawing packages have other versions here, or an empty string."""
+    """Describes the drawing packages with other versions here.
+
+    The result is empty if there are none, or if the folder is not packed.
+    """
     if not Archive.is_in(folder):
         return ""
     versions = {name: part for name, part in Archive(folder).manifest["versions"].items() if name != "robench"}
