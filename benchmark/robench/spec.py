@@ -21,8 +21,8 @@ from robench.api.threat import GoalName, Norm, Stage, Threat
 PROTOCOL_VERSION = 1  # increased if equal specs no longer give equal numbers
 Content = dict[str, object]  # plain data from which an id is made
 LARGEST = 2**63 - 1
-# Types of values that are read from files and may be invalid there.
-CellId = Annotated[str, Field(pattern="^[0-9a-f]{16}$")]  # also the id of a victim, and part of a file name
+# the types of values that are read from files, where they may be invalid
+CellId = Annotated[str, Field(pattern="^[0-9a-f]{16}$")]  # also the type of a victim's id; part of file names
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Whole = Annotated[int, Field(ge=-LARGEST, le=LARGEST)]
 Count = Annotated[int, Field(ge=0, le=LARGEST)]
@@ -34,7 +34,7 @@ canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii
 
 
 def digest(content: object, length: int = 16) -> str:
-    """Returns the hex digest of plain data, hashed as canonical JSON."""
+    """Returns the first hex digits of the sha256 of plain data as canonical JSON."""
     return _digest_text(canonical(content), length)
 
 
@@ -43,20 +43,20 @@ def _digest_text(text: str, length: int = 16) -> str:
 
 
 def digest_spec(spec: Mapping[str, Any]) -> tuple[str, str]:
-    """Returns the digests of a cell's content and of the content of its victim.
+    """Returns the id of a cell and the id of its victim, given the cell's spec.
 
-    The victim is most of the content, and is written only once.
+    The victim is most of the spec, so it is written as JSON only once.
     """
     victim = canonical(spec["victim"])
     return _digest_with(victim, {name: part for name, part in spec.items() if name != "victim"}), _digest_text(victim)
 
 
 def _digest_with(victim: str, rest: Mapping[str, Any]) -> str:
-    """Returns the digest of a cell's content.
+    """Returns the digest of a cell's spec.
 
     Args:
-        victim: the content of the victim in canonical JSON.
-        rest: the other content of the cell.
+        victim: the victim in canonical JSON.
+        rest: the other fields of the spec.
     """
     before = canonical({name: part for name, part in rest.items() if name < "victim"})[1:-1]
     after = canonical({name: part for name, part in rest.items() if name > "victim"})[1:-1]
@@ -115,7 +115,7 @@ class TargetChoice:
 
 @dataclass(frozen=True)
 class UserSample:
-    """A random sample of the users. Only these users are evaluated.
+    """A random sample of the users to evaluate.
 
     ``sample`` is the number of users, and ``seed`` is the seed of the draw.
     """
@@ -145,7 +145,7 @@ class Poison:
 class Victim:
     """The specification of one fitted model.
 
-    The fields are the data, the split, the poisoning (or None), the model, the defence and the seed.
+    The fields include the data set, the split, the model, the defence, the seed, and the poisoning or None.
     """
 
     dataset: Part
@@ -227,12 +227,12 @@ class RowKey:
 
     @property
     def place(self) -> tuple[str, str]:
-        """The data set and the split, which all rows of a table share."""
+        """The labels of the data set and the split."""
         return self.dataset, self.split
 
     @property
     def defended(self) -> bool:
-        """True if the victim has a defence, and so has an undefended twin."""
+        """True if the victim has a defence."""
         return self.defense != NO_DEFENSE.name
 
     @property
@@ -250,8 +250,8 @@ class CellRow:
     Args:
         cell: the id of the cell.
         victim: the id of the victim.
-        key: the row of a table that the cell belongs to.
-        attack: the name of the attack's plugin, at test or training time, or ``none`` for a clean cell.
+        key: the key of the table row to which the cell belongs.
+        attack: the identity of the attack at test or training time, or ``none`` for a clean cell.
         attack_label: the label of the attack in tables.
         stage: when the attack acts. This field and the next five make up the threat model, and are empty for a clean
             cell.
