@@ -130,7 +130,7 @@ def _either(names: Iterable[str]) -> str:
 
 
 def _orders(title: str) -> list[str]:
-    """Returns a title and, if it has a trailing article, a form with the article first.
+    """Returns a title and, if its article is last, a form with the article first.
 
     For example, ``matrix, the`` gives ``matrix, the`` and ``the matrix``. Other titles are returned alone.
     """
