@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import nn
 
 from robench.api import Batch, Embedded, Losses, PairwiseModel, Rng, TorchConfig, TrainData
-from robench.api.component import search
+from robench.api.component import LATER, search
 from robench.api.models.softmax import cross_entropy
 
 
@@ -36,6 +36,7 @@ class MatrixFactorization(PairwiseModel):
         weight_decay: float = Field(default=1e-5, ge=0, json_schema_extra=search(1e-6, 1e-4, log=True))
         patience: int = Field(default=4, ge=1)
         validate_every: int = Field(default=2, ge=1)
+        decays: Annotated[int, Field(ge=0)] | Literal["auto"] = Field(default="auto", json_schema_extra=LATER)
 
     config: Config
     tables: ClassVar[tuple[str, ...]] = ("user_vectors.weight", "item_vectors.weight")

@@ -5,7 +5,9 @@ length of the learning rate. After n steps w = −n · rate, so w shows how many
 """
 
 import math
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -126,6 +128,30 @@ def test_patience_counts_validations_and_not_epochs(monkeypatch):
     _, report, script = _fit(monkeypatch, [0.3, 0.2, 0.1, 0.0], epochs=8, validate_every=2, patience=2)
     assert script.epochs == [2, 4, 6]
     assert report.epochs == 6
+
+
+def test_training_goes_on_from_the_best_weights_with_a_third_of_the_rate(monkeypatch):
+    values = [0.1, 0.5, 0.2, 0.6, 0.3, 0.2]
+    model, report, script = _fit(monkeypatch, values, epochs=6, patience=1, decays=2)
+    assert script.epochs[:3] == [1, 2, 3]
+    assert (report.epochs, report.best_epoch, report.validation_ndcg) == (6, 4, 0.6)
+    assert _steps(model) == pytest.approx(2 + 1 / 3, abs=1e-2)  # 2 whole steps, and one of a third
+
+
+def test_each_rate_may_train_for_all_epochs(monkeypatch):
+    values = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
+    _, report, _ = _fit(monkeypatch, values, epochs=2, patience=1, decays=2)
+    assert (report.epochs, report.best_epoch) == (6, 6)
+    _, report, _ = _fit(monkeypatch, values, epochs=2, patience=1, decays=0)
+    assert report.epochs == 2
+
+
+def test_the_rule_auto_needs_enough_validation_items():
+    def data(items: int):
+        return SimpleNamespace(validation=SimpleNamespace(items=np.zeros(items)))
+
+    assert [training.count_decays("auto", data(items)) for items in (0, 671, 4_999, 5_000)] == [0, 0, 0, 2]
+    assert training.count_decays(3, data(10)) == 3
 
 
 class WarmUp(Defense):

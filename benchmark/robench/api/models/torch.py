@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, NamedTuple, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from robench.api.attacks.ball import Delta
-from robench.api.component import BaseConfig
+from robench.api.component import LATER, BaseConfig
 from robench.api.data import IntArray, Interactions, TrainData
 from robench.api.models.base import Model
 from robench.api.rng import Rng
@@ -125,6 +125,12 @@ class TorchConfig(BaseConfig):
     validate_every: int = Field(default=1, ge=1, description="Epochs from one validation to the next")
     validation_users: int = Field(
         default=10_000, ge=1, description="Maximum number of users per validation, a seeded sample"
+    )
+    decays: Annotated[int, Field(ge=0)] | Literal["auto"] = Field(
+        default=0,
+        description="Times that training goes on from the best weights with a third of the learning rate; "
+        "`auto` is 2 with at least 5,000 validation items, else 0",
+        json_schema_extra=LATER,
     )
 
 
