@@ -1,4 +1,4 @@
-"""Provides a local web server that can break connections, and lie or refuse."""
+"""Provides a local web server that can break connections, lie or refuse requests."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Site:
         version: The ETag of all files; if empty, answers have no ETag.
         status: The status of every answer, or 0 for the usual answers.
         target: The address to which ``/moved`` redirects.
-        asked: The ``Range`` header of every request so far, or None for a request without this header.
+        asked: The ``Range`` header of each request so far; None for a request without this header.
         address: The address of the server, which ``serving`` sets.
     """
 

@@ -8,7 +8,7 @@ PAGES = ["README.md", *sorted(path.relative_to(ROOT).as_posix() for path in (ROO
 
 
 def files(page: str) -> dict[str, str]:
-    """Maps the names of the Python files on a page to their contents.
+    """Maps the names of the Python files on a page to the contents of the files.
 
     A code block belongs to the last file name that the page mentions before the block. The two blocks of the README get
     fixed names.

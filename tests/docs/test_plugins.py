@@ -25,7 +25,7 @@ def folder(tmp_path_factory):
 def tested(folder):
     """Returns the result of running the conformance tests of all plugins.
 
-    The tests run in one process, so that they share the small models that they fit.
+    The tests run in one process, so that the small models are fitted only once.
     """
     return conformance(folder, "-v", *(f"test_{name}.py" for name in MODULES))
 

@@ -96,7 +96,7 @@ def test_a_mistake_is_told_as_in_the_guide(planned, tmp_path):
 
 
 def write_named_formats(folder):
-    """Writes the MovieLens, Amazon and sequence files that the guide's suite names."""
+    """Writes MovieLens, Amazon and sequence files under the names in the guide."""
     (folder / "ml-1m").mkdir()
     (folder / "ml-1m" / "ratings.dat").write_text(rows("\n{user}::{item}::4::{time}\n"))
     (folder / "Beauty.txt").write_text(rows("\n{user} {item}\n"))

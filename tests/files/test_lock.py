@@ -1,6 +1,6 @@
 """Tests the file locks that processes use.
 
-The tests cover which process holds a lock. A lock follows no link, and writes or truncates no file.
+The tests also check that a lock never writes to a file through a link, and never truncates a file.
 """
 
 import errno

@@ -230,7 +230,7 @@ def test_lora_changes_nothing_at_first_and_trains_little(folder, tmp_path):
         titles = [decoder.ids(title) for title in TITLES]
         before = decoder.log_likelihoods(prompt, titles)
         parts = decoder.adapt(4)
-        assert len(parts) == 2 * 2 * at  # two factors in two layers, for one matrix or two
+        assert len(parts) == 2 * 2 * at  # two factors for each of ``at`` matrices, in two layers
         result = decoder.log_likelihoods(prompt, titles)
         torch.testing.assert_close(result, before)
         result.sum().backward()

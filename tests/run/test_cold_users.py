@@ -1,4 +1,4 @@
-"""Tests a run on cold users with a model that writes down what it sees."""
+"""Tests a run on cold users, with a model that records the data it is given."""
 
 import json
 
@@ -19,7 +19,10 @@ metrics: [ndcg@10]
 
 
 class Spy:
-    """The data of the fits of ``ease``, and the histories that it scores."""
+    """A record of the fits of ``ease``, and of the requests for scores.
+
+    ``fits`` holds the training data of each fit. ``asked`` holds the users and the history of each request.
+    """
 
     def __init__(self, monkeypatch):
         self.fits, self.asked = [], []
@@ -37,7 +40,10 @@ class Spy:
         monkeypatch.setattr(Ease, "scores", spied_scores)
 
     def check(self, data):
-        """Checks what the fits saw of tested users, and what the scores saw."""
+        """Checks that no fit saw a tested user, and which histories were scored.
+
+        For each tested user, the history must hold exactly the known items.
+        """
         tested = np.flatnonzero(data.test.lengths()).tolist()
         assert tested
         for fit in self.fits:
@@ -50,7 +56,7 @@ class Spy:
 
 
 def leaking(data):
-    """Gives a fit the known items of every cold user."""
+    """Returns training data that include the known items of every cold user."""
     return TrainData(data.train, data.validation, data.catalogue, data.profiles, data.known)
 
 

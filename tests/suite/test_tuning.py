@@ -1,4 +1,4 @@
-"""Tests the key ``tuned``: what is refused, and what counts as tuned."""
+"""Tests the key ``tuned``: what is refused, and which components count as tuned."""
 
 import hashlib
 import json
@@ -25,7 +25,10 @@ def registry() -> Registry:
 
 @pytest.fixture
 def claimed(tmp_path, registry):
-    """Returns a function that loads a suite with a claim."""
+    """Returns a function that loads a suite with the key ``tuned``.
+
+    The attribute ``rows`` of the function holds the rows of the file of trials.
+    """
     (tmp_path / "plain.yaml").write_text(SUITE)
     plain = load_suite(tmp_path / "plain.yaml", registry)
     header = {
@@ -69,7 +72,7 @@ def claimed(tmp_path, registry):
 def test_a_component_with_the_settings_of_its_best_trial_is_tuned(claimed):
     tuning = claimed().tuning
     assert (tuning.trials, tuning.seed, tuning.search_seed) == (2, 0, 5)
-    assert tuning.chosen == ("item-knn", "mine")  # of equal values, the first wins
+    assert tuning.chosen == ("item-knn", "mine")  # of trials with equal values, the first one wins
     assert tuning.untuned == {"popularity": "no trials"}
 
 

@@ -334,7 +334,8 @@ def test_intervals_stay_where_a_metric_can_be(world):
 def test_effects_and_controls_stay_where_a_difference_can_be(tmp_path):
     """Two seeds that disagree give an interval beyond the range of a difference.
 
-    With two seeds, Student's t has one degree of freedom, so the interval is wide. The tables cut it to [−1, 1].
+    With two seeds, Student's t has one degree of freedom, so the interval is wide. The tables cut the interval to [−1,
+    1].
     """
     world = World(tmp_path / "w", [POISONING])
     for seed, (before, after) in enumerate(((99, 1), (1, 99))):

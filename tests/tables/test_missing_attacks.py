@@ -208,9 +208,9 @@ def test_other_threats_are_not_missing(world):
 
 
 def skipped(world, **cell):
-    """Adds one cell for each seed, which the plan skips.
+    """Adds a cell that the plan skips, for each seed.
 
-    The attack of the skipped cells does not fit the model.
+    The attack of these cells does not fit the model.
     """
     for seed in SEEDS:
         world.cell([], seed=seed, epsilon=0.05, status="missing", **cell).update(status="skipped", reason="no")

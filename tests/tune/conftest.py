@@ -1,4 +1,4 @@
-"""Provides a function that searches a suite in the process of the test."""
+"""Provides a function that tunes a suite in the process of the test."""
 
 import pytest
 
@@ -33,9 +33,9 @@ def registry() -> Registry:
 
 @pytest.fixture
 def tuned(tmp_path, monkeypatch, registry):
-    """Returns a function that writes and searches a suite.
+    """Returns a function that writes a suite and searches for the best settings.
 
-    The attribute ``said`` of the function holds the lines of all searches.
+    The attribute ``said`` of the function holds the lines that all searches have reported.
     """
     monkeypatch.setenv("ROBENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(search, "make_executor", lambda *_: Inline())

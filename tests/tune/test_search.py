@@ -28,7 +28,7 @@ def test_every_component_gets_the_same_number_of_trials_and_the_best_is_chosen(t
     assert (header.seed, header.search_seed, header.suite) == (3, 0, "a")
     labels = ["mf", "ease", "knn", "adversarial-training"]  # popularity has nothing to search
     assert [(t.label, t.number) for t in trials] == [(label, number) for label in labels for number in range(3)]
-    assert [len(t.fits) for t in trials] == [1] * 9 + [2] * 3  # one choice serves both λ
+    assert [len(t.fits) for t in trials] == [1] * 9 + [2] * 3  # each trial of the defence fits both values of λ
     suite = load_suite(summary.suite, registry)
     assert suite.name == "a-tuned"
     assert suite.seeds == (3, 4)
@@ -92,7 +92,7 @@ def test_a_search_goes_on_after_a_kill_and_can_be_extended(tuned, monkeypatch):
     monkeypatch.setattr(search, "validate", lambda task, emit: (fits.append(task.id), worker.validate(task, emit)))
     path = tuned(trials=4).trials
     assert (fits, path.read_bytes()) == ([], whole)
-    path.write_bytes(b"".join(lines[:6]) + lines[6][:40])  # mf is complete, and the line of a trial is cut
+    path.write_bytes(b"".join(lines[:6]) + lines[6][:40])  # the trials of mf are complete, and the line of a later trial is cut
     again = tuned(trials=4)
     assert len({*fits}) == 8 - 1 + 4 * 2
     drop = [{**json.loads(line), "seconds": 0} for line in again.trials.read_bytes().splitlines()]

@@ -8,9 +8,10 @@ from robench.engine.rank.mask import Mask
 
 
 def questions_of(free, n_items=30):
-    """Returns a chunk with one user per number in ``free``, and its mask of items.
+    """Returns a chunk with one user per number in ``free``, and a mask of the items.
 
-    Each number says how many items of the user are unmasked. The first item of each user is held out.
+    The mask is bool [users, n_items], and true for masked items. Each number in ``free`` says how many items of the
+    user are unmasked. The first item of each user is held out.
     """
     masked = torch.ones(len(free), n_items, dtype=torch.bool)
     for row, count in enumerate(free):

@@ -1,4 +1,4 @@
-"""Tests that each surface has one version of ``auto``, and refuses all others."""
+"""Tests that ``auto`` accepts only its current version for each surface."""
 
 import pytest
 from pydantic import ValidationError

@@ -31,7 +31,7 @@ def load(name, **settings):
 def rows(name):
     """Returns the cells of each line of a file, split at every separator.
 
-    Quotes have no meaning.
+    The function does not interpret quotes.
     """
     separator = {".tsv": "\t", ".dat": "::"}.get(Path(name).suffix, ",")
     return [line.split(separator) for line in (CASES / name).read_text("latin-1").splitlines()]

@@ -154,7 +154,7 @@ def test_another_folder_is_one_line(tmp_path):
 
 
 def test_the_counts_of_the_real_ratings(ml100k, tmp_path):
-    """The ratings come from RecBole's file of MovieLens 100K, in the form of u.data."""
+    """The test writes RecBole's ratings of MovieLens 100K in the form of u.data."""
     rows = (ml100k / "ml-100k.inter").read_text().splitlines()[1:]
     (tmp_path / "u.data").write_text("\n".join(rows) + "\n")
     data = prepare(

@@ -28,7 +28,7 @@ class TestAprRelative(DefenseTests):
 
 
 def perturbed(defense, step):
-    """Returns the gradients of the tables, and the defence's shifts of the tables.
+    """Returns the gradients with respect to the tables, and the shifts of the tables.
 
     The defence computes the shifts from the gradients.
     """

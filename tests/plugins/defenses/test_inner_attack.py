@@ -90,7 +90,7 @@ def test_inner_pgd_reaches_a_higher_loss_than_one_step_on_a_model(norm):
 
 @pytest.mark.parametrize("weight", [0.0, 0.5])
 def test_with_the_hinge_the_inner_attack_climbs_the_hinge(weight):
-    """If the margin is not met, max(0, 1 − ⟨u, i − j⟩) has the gradient j − i.
+    """The hinge max(0, 1 − ⟨u, i − j⟩) has the gradient j − i if ⟨u, i − j⟩ < 1.
 
     The gradient is taken with respect to the user vector u. The vectors i and j are those of the positive and the
     negative item. If the margin is met, the gradient is 0. The gradient of BPR is never 0.

@@ -43,7 +43,7 @@ def outcome(likes, dislikes):
 
 
 def means(outcome):
-    """Returns the mean over the users of each metric."""
+    """Returns each metric's mean over the users."""
     return [float(metric().per_user(outcome, 0).mean()) for metric in METRICS]
 
 
