@@ -92,7 +92,7 @@ def test_a_search_goes_on_after_a_kill_and_can_be_extended(tuned, monkeypatch):
     monkeypatch.setattr(search, "validate", lambda task, emit: (fits.append(task.id), worker.validate(task, emit)))
     path = tuned(trials=4).trials
     assert (fits, path.read_bytes()) == ([], whole)
-    path.write_bytes(b"".join(lines[:6]) + lines[6][:40])  # the trials of mf are complete, and the line of a later trial is cut
+    path.write_bytes(b"".join(lines[:6]) + lines[6][:40])  # mf is complete, and the line of a later trial is cut
     again = tuned(trials=4)
     assert len({*fits}) == 8 - 1 + 4 * 2
     drop = [{**json.loads(line), "seconds": 0} for line in again.trials.read_bytes().splitlines()]
