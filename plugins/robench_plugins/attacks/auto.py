@@ -23,7 +23,7 @@ from robench_plugins.attacks.text.random_rewrite import RandomRewrite
 from robench_plugins.attacks.text.typo import TypoAttack
 
 DRAWS = 8  # the number of draws that an evaluation of a stochastic victim averages
-# Version of each surface's list of members. In version 2 PGD proposes its best iterate, and hotflip deletes words.
+# The version of each surface's list of members. In version 2 PGD proposes its best iterate, and hotflip deletes words.
 VERSIONS = {"embedding": 2, "parameters": 2, "history": 1, "text": 2}
 UNITS = {"history": ("edits", "fraction"), "text": ("words", "characters")}
 
@@ -89,7 +89,7 @@ class Auto(Ensemble):
         @model_validator(mode="before")
         @classmethod
         def _with_version(cls, given: Any) -> Any:
-            """Returns the settings with the version of their surface."""
+            """Returns the settings with the version of the surface's list of members."""
             if not isinstance(given, dict):
                 return given
             surface = given.get("surface", "embedding")
@@ -124,7 +124,7 @@ class Auto(Ensemble):
 
         @model_validator(mode="after")
         def _check_surface(self) -> Self:
-            """Refuses a version, a norm or a unit that the surface does not have."""
+            """Checks that the version, the norm and the unit fit the surface."""
             if self.version != VERSIONS[self.surface]:
                 problem = f"auto on the surface {self.surface} is version {VERSIONS[self.surface]}, not {self.version}"
                 raise SettingError(problem, "version", "leave it out")

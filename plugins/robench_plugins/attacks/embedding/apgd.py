@@ -38,11 +38,12 @@ def checkpoints(steps: int) -> list[int]:
 class Apgd(EmbeddingAttack):
     """Climbs the loss with momentum and a step size that adapts to each user.
 
-    The attack is Auto-PGD of Croce & Hein (ICML 2020, algorithm 1), on a loss of the host. The first steps have length
-    2r. At a checkpoint the step is halved for a user if either of two conditions holds. Condition 1 holds if too few
-    steps raised the loss. Condition 2 holds if the best loss has not risen since the last checkpoint and the step was
-    not halved there. After a halving the search continues from the best point. Restart 0 starts from δ = 0, so this
-    restart is deterministic. Further restarts start from a random point, as in the paper.
+    The attack is Auto-PGD of Croce & Hein (ICML 2020, algorithm 1). The host computes the loss. The first steps have
+    length 2r, where r is the radius of the ball. At a checkpoint the step is halved for a user if either of two
+    conditions holds. Condition 1 holds if too few steps raised the loss. Condition 2 holds if the best loss has not
+    risen since the last checkpoint and the step was not halved there. After a halving the search continues from the
+    best point. Restart 0 starts from δ = 0, so this restart is deterministic. Further restarts start from a random
+    point, as in the paper.
     """
 
     class Config(EmbeddingConfig):
@@ -103,7 +104,7 @@ class Apgd(EmbeddingAttack):
         yield success
 
     def _evaluate(self, oracle: Oracle, delta: Delta) -> tuple[Tensor, Tensor, Delta]:
-        """Returns the loss, the reached goals and the gradients at ``delta``.
+        """Evaluates the loss, the goal and the gradient at ``delta``.
 
         Returns:
             The loss, float [B]; whether the goal is reached, bool [B]; and the gradient for each input, [B, ...].

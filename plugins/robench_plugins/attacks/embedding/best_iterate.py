@@ -1,4 +1,4 @@
-"""Keeps the iterate of an attack that has the highest loss."""
+"""Keeps the attack's iterate with the highest loss."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class BestIterate:
     def _flush(self) -> None:
         """Copies the rows that improve on the best so far, and empties the buffer."""
         losses = torch.stack([self._best_loss, *self._losses]).nan_to_num(-torch.inf, torch.inf, -torch.inf)
-        # numpy's argmax returns the first of equal values, torch's any of them. Index 0 is the best so far.
+        # numpy's argmax returns the first of equal values, but torch's may return any. Index 0 is the best so far.
         index = torch.from_numpy(losses.cpu().numpy().argmax(0)).to(losses.device)
         for number, delta in enumerate(self._iterates, start=1):
             rows = (index == number).nonzero(as_tuple=True)[0]

@@ -15,7 +15,7 @@ from robench_plugins.attacks.embedding.best_iterate import select_rows
 from robench_plugins.attacks.embedding.restarts import restart_rivals
 
 TINY = 1e-12  # the smallest divisor
-GROWTH = 10  # the factor by which c grows until a c is large enough
+GROWTH = 10  # the factor by which c grows until δ breaks the user
 NOISE = 0.5  # the length of a random start, as a share of the first-order distance
 
 
@@ -68,7 +68,7 @@ class CarliniWagner(MinimumNormAttack):
 
         Args:
             oracle: the oracle that answers queries about the users to break.
-            noise: the direction of the starting point, [B, ...] per input. With 0 the search starts from δ = 0.
+            noise: the direction of the starting point, [B, ...] per input. If it is 0, the search starts from δ = 0.
             rival: the item that should pass the held-out item, int64 [B], or None for the k-th best competitor.
         """
         origin = oracle.gradient(oracle.zero(), "margin", rival)
@@ -138,7 +138,7 @@ class CarliniWagner(MinimumNormAttack):
             broken: the users that δ breaks, bool [B].
 
         Returns:
-            The shortened δ, [B, ...] per input. It is 0 for users that are not in ``broken``.
+            The shortened δ, [B, ...] per input, which is 0 for users that are not in ``broken``.
         """
         inside, outside = torch.zeros_like(broken, dtype=torch.float32), broken.float()
         for _ in range(self.config.refine):

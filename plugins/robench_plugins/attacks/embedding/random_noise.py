@@ -13,9 +13,9 @@ from robench.api import Ball, Delta, EmbeddingAttack, EmbeddingConfig, Oracle, R
 class RandomNoise(EmbeddingAttack):
     """Takes the worst of several random points on the surface of the ball.
 
-    In L2 a point has a uniform direction and full length. In L∞ it is a random corner of the cube (every entry is ±r).
-    The FGSM point is a corner too. For a fair comparison, give this attack as many draws as the gradient attack has
-    score evaluations.
+    In L2 a point has a uniform direction and full length. In L∞ a point is a random corner of the cube, so every entry
+    is ±r. The FGSM point is a corner too. For a fair comparison, give this attack as many draws as the gradient attack
+    has score evaluations.
     """
 
     class Config(EmbeddingConfig):

@@ -16,7 +16,7 @@ from robench_plugins.attacks.embedding.restarts import random_start
 if TYPE_CHECKING:
     from torch import Tensor
 
-# Schedule of the Square attack (section 3.2): the share of changed entries is halved after these of 10,000 queries.
+# The schedule of the Square attack (section 3.2). The share of changed entries is halved after these of 10,000 queries.
 HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 
 

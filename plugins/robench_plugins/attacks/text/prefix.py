@@ -20,9 +20,9 @@ PUNCTUATION = ",.:;!?()[]\"'&-"
 
 
 class Prefix(TextAttack):
-    """Adds words of a pool to a title, one by one.
+    """Adds words from a pool to a title, one by one.
 
-    The attack chooses the best word each time, and puts words before or after the title.
+    The attack chooses the best word each time. It puts words before the title or after it.
 
     This is keyword stuffing, guided by scores. Gyöngyi & Garcia-Molina (Web spam taxonomy, AIRWeb 2005) describe it as
     term spam in titles. The genuine title is not changed. The pool holds the words of the most used items, which are

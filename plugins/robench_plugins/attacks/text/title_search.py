@@ -100,7 +100,7 @@ def search_jointly(
     Args:
         oracle: the victim of an untargeted attack.
         rng: the source of all draws.
-        draw: returns a random title within budget for the item at an index.
+        draw: a function that returns a random title within budget for the item at an index.
         evaluations: the number of evaluations.
 
     Yields:

@@ -19,7 +19,7 @@ MOST_NEW = 8  # the largest number of new typos per proposal
 
 
 def _distinct(kinds: tuple[TypoKind, ...]) -> tuple[TypoKind, ...]:
-    """Returns the kinds, or raises an error if there are none or one is repeated."""
+    """Returns the kinds of typos, after checking that they are distinct."""
     if not kinds or len(set(kinds)) < len(kinds):
         raise ValueError("name each kind of typo once, and at least one")
     return kinds
