@@ -34,7 +34,7 @@ Order = Literal["auto", "user-item", "item-user"]
 class Amazon(Dataset):
     """Reads Amazon's ratings or reviews, with titles from the file of metadata.
 
-    Ratings are CSV. The files of 2014 and 2018 have no header, and the user comes first in 2014, the product in 2018.
+    Ratings are CSV. The files of 2014 and 2018 have no header. The user comes first in 2014, and the product in 2018.
     The files of 2023 have a header. Reviews are JSON lines. Times are in seconds, and from 2023 on in milliseconds. The
     data is described by McAuley et al. (SIGIR 2015), Ni et al. (EMNLP 2019) and Hou et al. (2024).
     """
@@ -126,7 +126,7 @@ def _with_names(table: Table, names: Mapping[str, str]) -> Table:
 
     Args:
         table: the table.
-        names: the column for each new name.
+        names: the present name of the column, by new name.
     """
     for new, old in names.items():
         table.check(old, new)
@@ -135,10 +135,10 @@ def _with_names(table: Table, names: Mapping[str, str]) -> Table:
 
 
 def _is_product_first(table: Table) -> bool:
-    """Returns whether the first column holds the products, and not the second.
+    """Returns whether the first of two columns holds the products.
 
     Raises:
-        DataError: if not exactly one of the two columns holds ids of products.
+        DataError: if both columns hold ids of products, or neither does.
     """
     samples = [table.data[name].slice(0, SAMPLE).to_pylist() for name in UNNAMED[:2]]
     first, second = (2 * sum(ASIN.fullmatch(cell) is not None for cell in cells) > len(cells) for cells in samples)
@@ -184,7 +184,7 @@ def _read_products(path: Path, wanted: Container[str]) -> tuple[dict[str, Item],
 
 
 def _texts(value: Any) -> Iterable[str]:
-    """Yields the texts in a value, which may be a list of texts or of lists."""
+    """Yields the strings in a value, which may be a string or a nested list."""
     if isinstance(value, str):
         if value.strip():
             yield value.strip()

@@ -1,4 +1,4 @@
-"""A delimited text file of interactions, with files about items and users."""
+"""A file of interactions, with optional files about items and users."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class CsvFile(Dataset):
         return recognise_table(path)
 
     def with_files(self, files: Mapping[str, Path]) -> CsvFile:
-        """Returns a data set that reads a file per part, with the settings of this one.
+        """Returns a data set with the same settings that reads one file per part.
 
         Raises:
             DataError: if no files are given, or if ``path`` names a file that would not be read.
@@ -152,7 +152,7 @@ class CsvFile(Dataset):
         return Delimited(separator, encoding)
 
     def _interactions(self) -> tuple[Table, NDArray[np.int8] | None]:
-        """Returns all rows of interactions, and their parts if there are parts."""
+        """Returns all rows of interactions, and the part of each row if there are parts."""
         c = self.config
         if not self.files:
             return self._read_interactions(self._path()), None
@@ -216,10 +216,10 @@ class CsvFile(Dataset):
 
 
 def _refuse_header(table: Table, users: Ids, items: Ids) -> None:
-    """Refuses a first row of names in a file that is said to have no header.
+    """Checks that a file without a header does not start with a row of names.
 
     Raises:
-        DataError: if the user and the item of the first row are no numbers, and all others are.
+        DataError: if all users and items are whole numbers except those of the first row.
     """
     first = [ids.names[int(ids.codes[0])] for ids in (users, items)]
     if all(not one.isdecimal() and _is_alone(ids, one) for ids, one in zip((users, items), first, strict=True)):
@@ -227,7 +227,7 @@ def _refuse_header(table: Table, users: Ids, items: Ids) -> None:
 
 
 def _is_alone(ids: Ids, name: str) -> bool:
-    """Returns whether all other ids are whole numbers, and there are some."""
+    """Returns whether there are other ids, all of which are whole numbers."""
     return len(ids.names) > 1 and all(other == name or other.isdecimal() for other in ids.names)
 
 

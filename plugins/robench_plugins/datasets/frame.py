@@ -23,7 +23,10 @@ DESCRIPTIONS = ("item", "title", "year", "genres", "description")
 
 @dataclass(frozen=True, eq=False)
 class FrameTable(Table):
-    """The rows of a pandas frame. ``path`` is its name."""
+    """The rows of a pandas frame.
+
+    ``path`` holds the name of the frame.
+    """
 
     def error(self, problem: str, row: int | None = None, hint: str = "") -> DataError:
         """Returns an error with the position of a row, as in ``frame.iloc[row]``."""
@@ -53,7 +56,7 @@ class Frame(Dataset):
         """Returns a class that reads these frames.
 
         Args:
-            frames: a frame of interactions, or a pair of this and a frame of items, by name.
+            frames: by name, a frame of interactions, or a pair of a frame of interactions and a frame of items.
         """
         return type(cls.__name__, (cls,), {"frames": dict(frames), "__module__": cls.__module__})
 
@@ -61,7 +64,7 @@ class Frame(Dataset):
         """Returns the interactions, and the items if there are any.
 
         Raises:
-            DataError: if no such frame was given, or if it is not a frame.
+            DataError: if no frame was given for this data set, or if the given object is not a frame.
         """
         name = self.config.data
         if name not in self.frames:
@@ -104,7 +107,8 @@ def _to_table(name: str, frame: pd.DataFrame, columns: tuple[str, ...], ids: tup
     """Returns the columns of a frame that are read.
 
     Raises:
-        DataError: if a column is missing, is there twice, or holds values of several types.
+        DataError: if a needed column is missing, if a column occurs twice or holds values of several types, or if the
+            frame has no rows.
     """
     arrays: dict[str, pa.Array] = {}
     for column in (one for one in columns if one in frame.columns):

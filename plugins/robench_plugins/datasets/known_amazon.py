@@ -1,6 +1,6 @@
 """The parts of Amazon's reviews that ``robench data prepare`` downloads.
 
-Their publishers state neither sizes nor checksums of these files.
+The publishers state neither the sizes nor the checksums of these files.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from robench.api.download import Download
 from robench_plugins.datasets.movielens import LICENCE, digest_movielens, read_movielens
 
 FILES = "https://files.grouplens.org/datasets/movielens"
-# Pages on which the checksums of GroupLens (NAME.zip.md5) and the sizes were read.
+# The pages on which the checksums of GroupLens (NAME.zip.md5) and the sizes were read.
 CHECKSUMS = "https://github.com/eli-osherovich/papers_with_code (datasets/movielens/dl_config.py)"
 SIZES = "https://raw.githubusercontent.com/tensorflow/datasets/master/tensorflow_datasets/url_checksums/movielens.txt"
 
@@ -92,7 +92,7 @@ class MovieLens32M(KnownMovieLens):
 class MovieLensLatestSmall(KnownMovieLens):
     """Reads the current MovieLens latest-small, which GroupLens changes.
 
-    Its publisher states a checksum only for the version of the day, so none is kept here.
+    The publisher states a checksum only for the current version, so the checksum is not checked.
     """
 
     source: ClassVar[str] = "https://grouplens.org/datasets/movielens/latest/"

@@ -78,8 +78,8 @@ class Version:
         ratings: the file of ratings, by which the version is recognised.
         movies: the file of movies.
         users: the file of users, or an empty string if there is none.
-        separator: the text between two cells of the file of ratings.
-        texts: the text between two cells of the other files.
+        separator: the separator of the cells in the file of ratings.
+        texts: the separator of the cells in the other files.
         header: whether the files name their columns.
     """
 
@@ -160,7 +160,7 @@ def read_movielens(folder: Path) -> Ratings:
 
 
 def find_version(folder: Path) -> tuple[Path, Version]:
-    """Returns the folder of the files, and their version.
+    """Returns the folder that contains the files, and the version of the files.
 
     The files may be in the only subfolder, as they are in the archives.
 
@@ -205,7 +205,7 @@ def _read_movies(home: Path, version: Version) -> dict[str, Item]:
 
 
 def _movie(title: str, released: str, genres: list[str]) -> Item:
-    """Returns the description of a movie, with the year taken out of its title.
+    """Returns the description of a movie, with the year removed from the title.
 
     If the title has no year, the year comes from the release date.
     """
@@ -217,7 +217,7 @@ def _movie(title: str, released: str, genres: list[str]) -> Item:
 def _genre_names(home: Path) -> list[str]:
     """Returns the genres in the order of their numbers.
 
-    They are those of ``u.genre`` if there is such a file.
+    The genres are read from ``u.genre`` if this file exists.
     """
     path = home / "u.genre"
     if not path.exists():
@@ -256,7 +256,7 @@ def _occupation(code: str) -> str:
 
 
 def _read_texts(path: Path, version: Version, columns: tuple[str, ...]) -> Table:
-    """Returns the table of a file with texts.
+    """Returns the table in a file of movies or users.
 
     Older versions are written in Latin-1.
     """

@@ -113,7 +113,7 @@ def read_sequences(content: bytes, path: Path) -> tuple[Ids, Ids]:
 
 
 def _line_ends(text: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    r"""Returns where a line ends: at ``\n``, ``\r\n`` or ``\r``."""
+    r"""Returns a mask of the bytes at which a line ends: ``\n``, ``\r\n`` or ``\r``."""
     returns, newlines = text == ord("\r"), text == ord("\n")
     ends: NDArray[np.bool_] = newlines | (returns & ~np.append(newlines[1:], False))
     return ends
@@ -128,9 +128,9 @@ def _words(text: NDArray[np.uint8], spaces: NDArray[np.bool_], starts: IntArray)
 
 
 def _check_form(codes: IntArray, counts: IntArray, names: pa.Array, lines: IntArray, path: Path) -> None:
-    """Refuses a user with several lines if a line has several items.
+    """Checks that no user has several lines if some line has several items.
 
-    Such a file is a table with further columns.
+    A file with such a user is probably a table with further columns.
 
     Raises:
         DataError: if there is such a user.

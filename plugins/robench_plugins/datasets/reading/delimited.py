@@ -22,16 +22,16 @@ BLANKS = " "  # one or more blanks or tabs
 QUOTED = (",", ";", "|")  # the separators of files in which a cell may be quoted
 MOST = 1 << 23  # bytes of a block, which holds whole rows
 PIECE = 1 << 18  # bytes that fit into the cache of a processor
-UNIT = b"\x1f"  # stands for a separator of several characters
+UNIT = b"\x1f"  # the character that replaces a separator of several characters
 
 
 @dataclass(frozen=True)
 class Delimited:
-    """The form of a delimited text.
+    """The form of a delimited text file.
 
     Args:
-        separator: the text between two cells. A blank stands for any number of blanks and tabs. None chooses a tab for
-            .tsv, .tab and atomic files, ``::`` for .dat files, and otherwise a comma.
+        separator: the string between two cells. A blank stands for any number of blanks and tabs. None chooses a tab
+            for .tsv, .tab and atomic files, ``::`` for .dat files, and otherwise a comma.
         encoding: the encoding of the file.
         columns: the names of the columns if the file has no header, otherwise None.
         ids: the columns that hold ids, which are read as dictionaries to save memory.
@@ -64,12 +64,12 @@ class Delimited:
 
 
 def read_delimited(path: Path, form: Delimited) -> Table:
-    """Returns the table in a delimited text.
+    """Returns the table in a delimited text file.
 
     Cells are strings, or numbers in the columns ``whole`` and ``real`` of the form.
 
-    Cells are quoted as in RFC 4180 in files with a comma, semicolon or bar between cells. In other files a quote is an
-    ordinary character. Empty lines are skipped.
+    Cells between commas, semicolons or bars may be quoted as in RFC 4180. In other files a quote is an ordinary
+    character. Empty lines are skipped.
 
     Raises:
         DataError: if the file cannot be read, is empty or ragged, has a wrong encoding or a stray quote, or if two
@@ -128,10 +128,10 @@ def _column_names(head: Sequence[str], form: Delimited, separator: str, path: Pa
 
 
 def _check_quotes(content: bytes, separator: str, path: Path) -> None:
-    """Refuses quotes that neither start nor end a cell.
+    """Checks that every quote starts or ends a cell.
 
     Raises:
-        DataError: if there is such a quote, or if the last quoted cell does not end.
+        DataError: if a quote is inside a cell, or if the last quoted cell does not end.
     """
     text = np.frombuffer(content, np.uint8)
     places = np.flatnonzero(text == ord('"'))
@@ -151,7 +151,7 @@ def _check_quotes(content: bytes, separator: str, path: Path) -> None:
 
 
 def _with_one_sign(content: bytes, separator: str, path: Path) -> tuple[bytes, str]:
-    """Returns the text with a separator of one character, and that character."""
+    """Returns the text with a separator of one byte, and this separator."""
     if separator == BLANKS:
         single = re.sub(rb"[ \t]+", b" ", content)
         return re.sub(rb"^ | $|(?<=[\r\n]) | (?=[\r\n])", b"", single), " "
@@ -165,7 +165,7 @@ def _with_one_sign(content: bytes, separator: str, path: Path) -> tuple[bytes, s
 def _parse(
     content: bytes, sign: str, names: Sequence[str], header: int, form: Delimited, quoted: str | None, path: Path
 ) -> pa.Table:
-    """Returns the columns of a text."""
+    """Returns the columns of a delimited text."""
     wrong: list[pa_csv.InvalidRow] = []
 
     def refuse(row: pa_csv.InvalidRow) -> str:
@@ -220,7 +220,8 @@ def _parse(
 def _has_usual_numbers(content: bytes, sign: str) -> bool:
     """Returns whether every whole number in a text has its usual form.
 
-    Such numbers are written back as they were. ``007``, ``-0`` and `` 7`` are examples of other forms.
+    If so, ids can be read as numbers, because each number is written in the same way again. ``007``, ``-0`` and `` 7``
+    are examples of other forms.
 
     Args:
         content: the text.

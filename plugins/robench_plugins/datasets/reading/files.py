@@ -78,7 +78,7 @@ def _parse_row(text: str, where: str) -> dict[str, Any]:
     """Returns the object in a line, with its numbers as strings.
 
     Raises:
-        DataError: if the line is not one JSON object of text, or if it has a key twice.
+        DataError: if the line is not a JSON object, has a key twice, or contains half of a character.
     """
     try:
         row = json.loads(text, parse_float=str, parse_int=str, parse_constant=str, object_pairs_hook=_without_repeats)

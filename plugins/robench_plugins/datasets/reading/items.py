@@ -21,13 +21,13 @@ def parse_year(cell: str) -> int | None:
 
 
 def distinct_ids(table: Table, name: str, key: str, kind: str) -> list[str]:
-    """Returns a column of distinct ids.
+    """Returns the ids in a column, which must be distinct.
 
     Args:
         table: a table with one row per item or user.
-        name: the column.
+        name: the name of the column.
         key: the setting that names the column.
-        kind: what the ids name, for messages.
+        kind: the kind of thing that has these ids, for messages.
 
     Raises:
         DataError: if there is no such column, or if an id is empty or repeated.
@@ -50,7 +50,7 @@ def read_items(
     description: str,
     split: Callable[[str], list[str]],
 ) -> dict[str, Item]:
-    """Returns the description of every item by its id.
+    """Maps the id of every item to the item's description.
 
     Args:
         table: a table with one row per item.
@@ -69,9 +69,9 @@ def read_items(
 
 
 def read_profiles(table: Table, ids: Sequence[str], names: Sequence[str]) -> dict[str, str]:
-    """Returns the text about every user by id.
+    """Maps the id of every user to a text about the user.
 
-    A text such as ``age: 24, occupation: nurse`` has the order of the columns, without empty cells.
+    A text such as ``age: 24, occupation: nurse`` has the cells in the order of the columns, without empty cells.
     """
     rows = zip(*(table.texts(name) for name in names), strict=True) if names else [()] * len(table)
     texts = [", ".join(f"{name}: {cell}" for name, cell in zip(names, row, strict=True) if cell) for row in rows]

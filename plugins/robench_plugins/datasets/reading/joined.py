@@ -1,4 +1,4 @@
-"""Joins the tables of files that are split into training, validation and test."""
+"""Joins the tables of training, validation and test files."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def read_parts(
     Args:
         files: the file of each part.
         read: a function that reads one file.
-        columns: the columns that matter. Either every file has such a column, or none has.
+        columns: the names of the columns that either every file must have, or no file.
 
     Returns:
         The rows of all files, and the part of each row, int8 [n].
@@ -73,7 +73,7 @@ def read_parts(
 
 
 def _alike(tables: list[pa.Table]) -> list[pa.Table]:
-    """Returns tables in which a column is text everywhere if it is text in one table.
+    """Returns the tables, with a column as text in all tables if it is text in one.
 
     A file of whole times is read as numbers, and another file may have times with fractions.
     """

@@ -14,7 +14,7 @@ from robench_plugins.datasets.reading.opening import read_content
 
 
 def json_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yields the line and the object of every line that is not empty.
+    """Yields the number and the object of every line that is not empty.
 
     Only one object at a time is in memory. Numbers stay strings, so that no digit is lost. Lines that are literals of
     Python, as in Amazon's metadata of 2014, are read too.
@@ -47,7 +47,7 @@ def _parse(line: bytes, where: str) -> dict[str, Any]:
 
 
 def _literal(text: str) -> Any:
-    """Returns the value of a literal of Python, or None if the text is none."""
+    """Returns the value of a Python dict literal, or None for any other text."""
     if not text.lstrip().startswith("{'"):
         return None
     try:

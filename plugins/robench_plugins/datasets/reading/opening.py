@@ -62,7 +62,7 @@ def plain_suffix(path: Path) -> str:
 
 
 def is_hidden(name: str) -> bool:
-    """Returns whether a file belongs to a file manager or an editor, by its name."""
+    """Returns whether a file's name is that of a hidden or temporary file."""
     return name.startswith((".", "~$")) or name in ("Thumbs.db", "desktop.ini") or name.endswith("~")
 
 
@@ -97,10 +97,10 @@ def read_content(path: Path) -> bytes:
 
 
 def check_text(content: bytes, path: Path) -> None:
-    """Refuses the content of known formats that are no text.
+    """Checks that the content of a file is not in a known format other than text.
 
     Raises:
-        DataError: if the content is such a format, an archive, or still compressed.
+        DataError: if the content is in such a format, an archive, or still compressed.
     """
     if _is_text(content):
         return
@@ -149,8 +149,8 @@ def _decompressor(ending: str) -> Any:
 def _unpack_streams(content: bytes, ending: str, most: int) -> bytes:
     """Returns the unpacked bytes of all streams in a file.
 
-    Bytes after the last stream are an error, unless they are zeros. Otherwise a second stream that is damaged would be
-    lost without a word.
+    Bytes after the last stream are an error, unless they are zeros. Otherwise a damaged second stream would be lost
+    without an error.
     """
     unpacked, stream = bytearray(), _decompressor(ending)
     for start in range(0, len(content), BLOCK):

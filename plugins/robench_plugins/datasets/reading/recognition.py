@@ -18,7 +18,7 @@ from robench_plugins.datasets.reading.files import JSON_LINES
 from robench_plugins.datasets.reading.opening import is_hidden, plain_suffix, read_content
 from robench_plugins.datasets.reading.text import BOMS
 
-HEAD = 1 << 16  # the number of bytes that are looked at
+HEAD = 1 << 16  # the number of bytes that are examined
 LINES = 100
 DATA = re.compile(r"[-+]?[0-9][0-9.,:TZ+ -]*", re.ASCII)
 DECIMAL_COMMA = re.compile(r"[0-9]+,[0-9]+", re.ASCII)
@@ -103,7 +103,8 @@ def _recognise_delimited(path: Path, lines: Sequence[str]) -> dict[str, Any] | N
 def _is_header(rows: Sequence[Sequence[str]]) -> bool:
     """Returns whether the first row names the columns.
 
-    It does if it has a usual name, or if it lacks a number or a date where all other rows have one.
+    The first row names the columns if it has no number or date, and one of two conditions holds. Either it contains a
+    usual name, or all other rows have numbers or dates in some column.
     """
     first, *others = rows
     if any(DATA.fullmatch(cell.strip()) for cell in first):
@@ -169,7 +170,7 @@ def _with_columns(settings: dict[str, Any], names: Sequence[str]) -> dict[str, A
 def _without_header(settings: dict[str, Any], rows: Sequence[Sequence[str]]) -> dict[str, Any] | None:
     """Returns the settings of a file without a header.
 
-    Its first two columns are users and items.
+    The first two columns are taken as users and items.
     """
     width = len(rows[0])
     names = [*UNNAMED[:width], *(f"column {number}" for number in range(len(UNNAMED) + 1, width + 1))]

@@ -1,4 +1,4 @@
-"""A table of strings with its file, and the columns that data sets are made of."""
+"""A table that is read from a file, and functions for its columns."""
 
 from __future__ import annotations
 
@@ -58,10 +58,10 @@ class Table:
         return DataError(problem, where=f"{self.path}:{1 if row is None else self.line_of(row)}", hint=hint)
 
     def check(self, name: str, key: str) -> None:
-        """Refuses the name of a column that the table does not have.
+        """Checks that the table has a column.
 
         Args:
-            name: the column.
+            name: the name of the column.
             key: the setting that names the column.
 
         Raises:
@@ -105,10 +105,10 @@ class Table:
         Args:
             name: the column.
             key: the setting that names the column.
-            refused: characters that an id must not hold besides line ends, such as the separator of the file.
+            refused: the characters that an id must not contain in addition to line ends, such as the separator.
 
         Raises:
-            DataError: if there is no such column, or if a cell is empty or no id.
+            DataError: if there is no such column, or if a cell is empty or not an id.
         """
         column = self.column(name, key)
         if pa.types.is_signed_integer(column.type):
@@ -133,7 +133,7 @@ class Table:
         """Returns a column of ids as strings.
 
         Raises:
-            DataError: if its type has no ids, such as lists or fractions.
+            DataError: if the type of the column cannot hold ids, such as lists or fractions.
         """
         kind = column.type
         if is_text(kind):
@@ -207,7 +207,7 @@ def to_floats(column: pa.ChunkedArray, decimal: str = ".") -> FloatArray:
 
 
 def first_true(rows: pa.ChunkedArray | NDArray[np.bool_]) -> int | None:
-    """Returns the first row that is true, or None."""
+    """Returns the index of the first row that is true, or None."""
     place = pc.index(rows, True).as_py() if isinstance(rows, pa.ChunkedArray | pa.Array) else -1
     return None if place < 0 else int(place)
 
@@ -219,7 +219,7 @@ def shortened(cell: Any) -> str:
 
 
 def check_names(names: Iterable[str], where: str) -> None:
-    """Refuses a header in which two columns share a name.
+    """Checks that no two columns share a name.
 
     Raises:
         DataError: if two columns share a name.

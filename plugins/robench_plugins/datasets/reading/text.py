@@ -12,7 +12,7 @@ from robench.api import DataError
 BLOCK = 1 << 24
 WIDE = "is it UTF-16? set encoding: utf-16-le or utf-16-be"
 UTF8 = ("utf-8", "utf_8", "utf8")
-# The marks at the start of a file and their encodings. That of UTF-32 begins with that of UTF-16.
+# The byte order marks and their encodings. The marks of UTF-32 come first, because they begin with those of UTF-16.
 BOMS = {
     codecs.BOM_UTF8: "utf-8",
     codecs.BOM_UTF32_LE: "utf-32",
@@ -31,8 +31,8 @@ def to_utf8(content: bytes, encoding: str, path: Path) -> bytes:
         path: the file, for messages.
 
     Raises:
-        DataError: if the encoding does not exist, if the bytes do not have it, or if the text holds a NUL. An encoding
-            with one byte per character accepts nearly all bytes, and is refused if the bytes are UTF-8.
+        DataError: if the encoding does not exist, if the bytes are not in this encoding, or if the text holds a NUL. An
+            encoding with one byte per character accepts nearly all bytes, and is refused if the bytes are UTF-8.
     """
     try:
         "".encode(encoding)  # refuses codecs that are no encodings of text
@@ -68,7 +68,7 @@ def to_utf8(content: bytes, encoding: str, path: Path) -> bytes:
 
 
 def _has_single_bytes(codec: codecs.CodecInfo) -> bool:
-    """Returns whether an encoding of ASCII and more has one byte per character."""
+    """Returns whether an encoding extends ASCII with one byte per character."""
     if codec.name in (*UTF8, "utf-8-sig"):
         return False
     try:
@@ -108,7 +108,7 @@ def _count_lines(content: bytes) -> int:
 def rows_with_lines(content: bytes, quoted: bool = False) -> Iterator[tuple[int, str]]:
     """Yields the number of the first line of each row, and the text of the row.
 
-    Empty lines are no rows.
+    Empty lines are skipped.
 
     Args:
         content: a text in UTF-8.

@@ -14,10 +14,10 @@ from robench_plugins.datasets.reading.table import Table, is_text, shortened
 
 LARGEST = 2**63 - 1
 DECIMALS = 9
-# The limits in absolute numbers that make whole numbers count as milliseconds, microseconds or nanoseconds since 1970,
-# if at least half of them reach a limit.
+# If at least half of the whole numbers reach one of these limits, all of them count as nanoseconds, microseconds or
+# milliseconds since 1970. Each entry is a limit, the ticks per second, and the unit.
 UNITS = ((10**17, 10**9, "nanoseconds"), (10**14, 10**6, "microseconds"), (10**11, 10**3, "milliseconds"))
-DATED = 10**8  # seconds; smaller times are no times since 1970
+DATED = 10**8  # in seconds; if most times are smaller, they do not count as times since 1970
 TICKS = 10**DECIMALS
 MICRO = 10**6
 NANO = pa.scalar(Decimal(TICKS), pa.decimal128(10, 0))
@@ -50,7 +50,7 @@ class Times:
 def read_times(table: Table, name: str, key: str = "time", decimal: str = ".") -> Times:
     """Returns a column of times in a unit that keeps their order.
 
-    Numbers are seconds, with or without fractions. Whole numbers that are too large for seconds of the years until 2286
+    Numbers are seconds, with or without fractions. If at least half of the whole numbers are 10¹¹ or more, all of them
     are milliseconds, microseconds or nanoseconds. Other cells are dates such as ``2019-12-31`` or
     ``2019-12-31T23:59:59.5+01:00``. A date without a zone is in UTC.
 
@@ -90,7 +90,7 @@ def _refuse_negative(table: Table, values: IntArray | FloatArray, key: str) -> N
 
 
 def _from_whole(table: Table, values: IntArray, key: str) -> Times:
-    """Returns times of whole numbers, in the unit that their size suggests."""
+    """Returns the times in whole numbers, in the unit that their size suggests."""
     values = values.astype(np.int64, copy=False)
     _refuse_negative(table, values, key)
     for least, ticks, unit in UNITS:
@@ -181,7 +181,8 @@ def _text(text: str) -> pa.Scalar:
 def _parse_dates(texts: pa.Array) -> tuple[IntArray, int] | None:
     """Returns the ticks of ISO dates, and the number of ticks per second.
 
-    The result is None if there is no such day or time, or if fractions of seconds are too fine for years so far away.
+    The result is None if there is no such day or time. It is also None if a time has a fraction and is so far from 1970
+    that its nanoseconds do not fit into int64.
     """
     parts = pc.extract_regex(texts, ISO)
     day, clock, fraction, zone = (parts.field(place) for place in range(4))
