@@ -27,9 +27,9 @@ class Apr(TrainingDefense):
     (``train_lambda_apr`` is absent if λ = 0, because it would be infinite.)
 
     The paper uses ε = 0.5 in the unit of the embeddings (``scale: absolute``) and λ_APR = 1, and starts from a trained
-    BPR model. Set ``warmup`` for such an ε, because it destroys a model with small initial tables. The default scale
-    ``relative`` is the budget of the surface ``parameters``: ε times the mean row norm of the table, detached. The
-    paper covers matrix factorisation. Here the named tables of every model are perturbed in the same way. A softmax
+    BPR model. Set ``warmup`` for such an ε, because it would destroy a model with small initial tables. The default
+    scale ``relative`` is the budget of the surface ``parameters``: ε times the mean row norm of the table, detached.
+    The paper covers matrix factorisation. Here the named tables of every model are perturbed in the same way. A softmax
     over the catalogue depends on the rows of all items, so all of them are perturbed.
     """
 

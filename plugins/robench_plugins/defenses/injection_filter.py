@@ -24,7 +24,7 @@ PATTERNS = (
 
 
 def _regular_expression(pattern: str) -> str:
-    """Returns the pattern, or raises an error if it is not a regular expression."""
+    """Returns the pattern, after checking that it is a regular expression."""
     try:
         re.compile(pattern)
     except re.error as error:

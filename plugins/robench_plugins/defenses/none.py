@@ -6,4 +6,4 @@ from robench.api import Defense
 
 
 class NoDefense(Defense):
-    """Changes nothing. The victim is the undefended twin of every defended victim."""
+    """Changes nothing, so the victim is the undefended twin of defended victims."""

@@ -74,14 +74,14 @@ class TrainingDefense(Defense):
         """Refuses a warm-up that is as long as the training.
 
         Raises:
-            SettingError: if the warm-up is too long. Its field is ``warmup``.
+            SettingError: if the warm-up is too long. The error names the field ``warmup``.
         """
         if not self.settled(epochs - 1):
             hint = f"give it a warmup below {epochs}, or the model more epochs"
             raise SettingError("is still warming up after them", "warmup", hint)
 
     def settled(self, epoch: int) -> bool:
-        """Returns True if the warm-up is over in an epoch, or if λ = 1.
+        """Returns whether the warm-up is over in an epoch, or λ is 1.
 
         Args:
             epoch: the number of the epoch, from 0.
