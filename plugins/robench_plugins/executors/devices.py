@@ -1,4 +1,4 @@
-"""Chooses how many workers run at a time on this machine, and the GPU of each.
+"""Chooses how many workers run on this machine at a time, and the GPU of each.
 
 This process never makes a CUDA context. The driver reports the number of GPUs, and a short separate process reports
 their free memory.
@@ -62,9 +62,9 @@ def visible_gpus(device: str) -> list[str]:
 
 
 def free_memory() -> dict[str, int]:
-    """Returns the free bytes of every GPU that torch can use.
+    """Maps the name of every GPU that torch can use to the free memory in bytes.
 
-    The result is empty if the free memory cannot be determined.
+    The mapping is empty if the free memory cannot be determined.
     """
     command = [sys.executable, "-P", "-c", PROBE]
     try:

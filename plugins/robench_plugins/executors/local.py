@@ -14,8 +14,8 @@ from robench_plugins.executors.isolation.launch import Launcher
 class Local(Executor):
     """Runs every task in a separate process, with the threads of the suite.
 
-    The executor's own process never fits a model. A process ends with its task, together with all processes below it. A
-    process that dies loses only its own task, and this task is reported as ``lost``.
+    The executor's own process never fits a model. A process ends with its task, together with all its descendants. If a
+    process dies, only its own task is reported as ``lost``.
 
     If the suite uses GPUs, each worker sees one of them. Several workers may share a GPU (see
     ``executors/devices.py``).

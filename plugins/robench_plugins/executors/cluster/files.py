@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-PIECE = 8 << 20  # the largest size of a message in bytes
+PIECE = 8 << 20  # the largest size of a piece in bytes
 
 
 def find_lacking(folder: Path, files: Mapping[str, str]) -> list[str]:
@@ -25,7 +25,7 @@ def find_lacking(folder: Path, files: Mapping[str, str]) -> list[str]:
 
 
 def read_pieces(path: Path) -> Iterator[bytes]:
-    """Yields the content of a file in pieces. The last piece is empty."""
+    """Yields the content of a file in pieces, followed by an empty piece."""
     with path.open("rb") as file:
         while piece := file.read(PIECE):
             yield piece

@@ -19,7 +19,7 @@ from robench_plugins.executors.isolation.frames import from_frame, to_frame
 
 MOST = 64  # the most messages that wait at the scheduler; beyond this number their senders wait
 MOST_PIECES = 4  # a smaller number for pieces of files, which are larger
-POLL = 0.5  # the seconds that one look at a queue may take
+POLL = 0.5  # the most seconds to wait for one operation of a queue
 
 
 @contextmanager
@@ -69,7 +69,7 @@ class Mailbox:
     """A queue at the scheduler.
 
     Args:
-        name: the name of the queue. A missing queue is made.
+        name: the name of the queue. If there is no such queue, it is created.
         client: a client of the scheduler.
         most: the number of messages that may wait.
     """
@@ -87,9 +87,9 @@ class Mailbox:
         return True
 
     def get(self) -> Iterator[Any]:
-        """Yields the messages that wait.
+        """Yields the messages that are waiting.
 
-        If there are none, the method waits a while for the first message.
+        If there are none, the method waits a short time for the first message.
         """
         try:
             with scheduler_needed():
@@ -100,7 +100,7 @@ class Mailbox:
         yield from self.get_all()
 
     def get_all(self) -> Iterator[Any]:
-        """Yields the messages that wait."""
+        """Yields the messages that are waiting."""
         with scheduler_needed():
             waiting = self._queue.get(batch=True)
         yield from map(from_frame, waiting)
@@ -108,7 +108,7 @@ class Mailbox:
     def close(self) -> None:
         """Reports that this side no longer needs the queue.
 
-        The scheduler forgets the queue when both sides have done so.
+        The scheduler removes the queue when both sides have closed it.
         """
         self._queue.close()
 

@@ -41,7 +41,7 @@ SILENT = logging.CRITICAL + 1  # This hides dask's own log. The executor reports
 
 
 def hide_abandoned_tasks(record: logging.LogRecord) -> bool:
-    """Returns False for a line of the log about an abandoned task of dask.
+    """Returns False for a log record about an abandoned task of dask.
 
     The scheduler abandons its open requests when it ends, for example after Ctrl-C. Asyncio may report each of them
     with a traceback, at any later time.
@@ -63,7 +63,7 @@ def local_cluster(places: Sequence[Place], threads: int) -> Iterator[Client]:
         "options": {"host": HOST, "port": 0, "dashboard": False, "dashboard_address": f"{HOST}:0"},
     }
     spec = {number: {"cls": Nanny, "options": _options(place)} for number, place in enumerate(places)}
-    logging.getLogger("asyncio").addFilter(hide_abandoned_tasks)  # which is added only once
+    logging.getLogger("asyncio").addFilter(hide_abandoned_tasks)  # a second call adds nothing
     with ExitStack() as stack:
         stack.enter_context(_environment_kept())
         stack.enter_context(without_main())  # dask may restart a worker until the end of the block

@@ -1,6 +1,6 @@
 """Measures the victim of a dask task in a subprocess.
 
-These functions run in a dask worker, and its event loop never waits for them.
+The functions run in a dask worker. The worker's event loop never waits for them.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ class PickledWork:
 
 
 class Launchers:
-    """The launchers of this process, by their work and threads.
+    """The launchers of this process, by work function and number of threads.
 
-    A launcher that has had no task for a while is closed.
+    A launcher is closed if it has had no task for a while.
     """
 
     def __init__(self) -> None:
@@ -111,11 +111,11 @@ class QuietHook:
 
 
 class _ReleasedError(Exception):
-    """The error that is raised if the client has ended or has cancelled the task."""
+    """Raised if the client has ended or has cancelled the task."""
 
 
 def measure(work: bytes, task: Task, mailbox: str) -> None:
-    """Measures one victim in a subprocess, and sends its events to the client.
+    """Measures one victim in a subprocess, and sends the events to the client.
 
     Args:
         work: the pickled function that measures a task.

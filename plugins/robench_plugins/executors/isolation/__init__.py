@@ -2,5 +2,5 @@
 
 ``launch.py`` and ``process.py`` belong to the executor's process. On Linux a fork server (``server.py``) forks a keeper
 per task (``keeper.py``), and the keeper forks the worker (``worker.py``). The keeper enforces the limits, and ends the
-worker and all processes below it. On other systems workers are spawned (``spawned.py``).
+worker with all its descendants. On other systems workers are spawned (``spawned.py``).
 """

@@ -16,9 +16,9 @@ KERNEL_LOG = Path("/dev/kmsg")
 
 
 def describe_exit(code: int) -> str:
-    """Returns an exit code as text.
+    """Describes the end of a worker with this exit code.
 
-    A negative code is the signal that killed the process.
+    A negative code stands for the signal that killed the process.
     """
     if code >= 0:
         return f"the worker ended with exit code {code} before its task was done"

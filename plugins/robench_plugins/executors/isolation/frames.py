@@ -32,7 +32,7 @@ PLAIN = frozenset(
 
 
 class RefusedError(Exception):
-    """A message that is not plain data, or bytes that are not a message."""
+    """Raised for bytes that are no message, and for large or unsafe messages."""
 
 
 def to_frame(message: object) -> bytes:
@@ -51,7 +51,9 @@ def from_frame(frame: bytes) -> Any:
 
 
 class Frames:
-    """The messages that arrive on a socket. Reading never waits.
+    """The messages that arrive on a socket.
+
+    Reading never waits.
 
     Args:
         connection: the socket, which is closed with the frames.

@@ -1,8 +1,8 @@
 """The keeper of a task on Linux.
 
-A keeper is a process that starts the worker, enforces the limits, and finally ends the worker and all processes below
-it. A keeper lives as long as its lifeline, a socket to the executor. If the executor ends for any reason, the keeper
-kills its worker. If the keeper itself is killed, the kernel kills the worker.
+A keeper is a process that starts the worker, enforces the limits, and finally ends the worker with all its descendants.
+A keeper lives as long as its lifeline, a socket to the executor. If the executor ends for any reason, the keeper kills
+its worker. If the keeper itself is killed, the kernel kills the worker.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from robench_plugins.executors.isolation.frames import to_frame
 from robench_plugins.executors.isolation.limits import Limits
 from robench_plugins.executors.isolation.worker import do_task
 
-INTERVAL = 0.1  # the seconds between two looks at the memory
+INTERVAL = 0.1  # the seconds between two measurements of the memory
 EAGER = "500"  # If memory runs out, the kernel should kill a worker rather than the process that holds the results.
 
 

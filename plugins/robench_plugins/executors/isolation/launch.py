@@ -31,11 +31,11 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"
 # By default glibc returns freed memory to the system at once, and every score matrix then causes page faults.
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(1 << 30)}
 FORKS = sys.platform == "linux"
-TURN = 1.0  # the most seconds between two looks at tasks without events
+TURN = 1.0  # the most seconds between two checks of tasks without events
 
 
 class Launcher:
-    """Starts tasks that share their work.
+    """Starts tasks that are measured by the same function.
 
     A launcher is a context manager. Leaving the context ends all remaining tasks.
 
@@ -181,10 +181,10 @@ def _cause(process: BaseProcess) -> str:
 
 @contextmanager
 def interrupts_blocked() -> Iterator[None]:
-    """Blocks SIGINT in this thread, and in all that it starts meanwhile.
+    """Blocks SIGINT in this thread, and in threads and processes that it starts.
 
-    These are processes and threads. Otherwise an early Ctrl-C would show the traceback of a process that still imports
-    its libraries. If the signal arrives meanwhile, this process gets it after the block. A new process calls
+    Otherwise an early Ctrl-C would show the traceback of a process that still imports its libraries. If the signal
+    arrives during the block of code, this process receives the signal afterwards. A new process calls
     ``ignore_interrupts``.
     """
     if not hasattr(signal, "pthread_sigmask"):

@@ -8,7 +8,7 @@ from typing import Any
 
 from robench.api import Task
 
-# Units of memory with their bytes, the largest first.
+# The units of memory with their sizes in bytes, the largest first.
 UNITS = (
     ("TiB", 1 << 40),
     ("TB", 10**12),
@@ -23,7 +23,10 @@ UNITS = (
 
 @dataclass(frozen=True)
 class Limits:
-    """The seconds and the bytes of memory that a task may use. None means no limit."""
+    """The seconds and the bytes of memory that a task may use.
+
+    None means no limit.
+    """
 
     seconds: float | None = None
     memory: int | None = None
@@ -56,7 +59,7 @@ class Limits:
 
 
 def unit_of(limit: int) -> tuple[str, int]:
-    """Returns the unit in which a limit is short and exact, and the unit's bytes.
+    """Returns the unit in which a limit is short and exact, and its size in bytes.
 
     A limit of ``100 MB`` is therefore shown as the user wrote it, instead of as 95.37 MiB.
     """

@@ -17,7 +17,7 @@ from robench_plugins.executors.isolation.frames import LARGEST, Frames, RefusedE
 from robench_plugins.executors.isolation.heartbeat import BEAT
 from robench_plugins.executors.isolation.worker import DONE
 
-LOOK = 0.5  # the seconds between two looks at the keeper
+LOOK = 0.5  # the seconds between two checks of the keeper
 MOST_STOPS = 3  # a keeper that is stopped more often is ended with its worker
 SILENCE = 60.0  # the seconds without an event or a beat after which a task is reported
 LONG = 180.0  # the seconds without an event after which a busy task is mentioned
@@ -32,10 +32,10 @@ class TaskProcess:
         task: the task.
         events: this side of the socket for events.
         lifeline: this side of the lifeline. Closing it ends the task.
-        cause: describes the end of the process if the lifeline brought no description.
+        cause: a function that describes the end of the process. It is called if no description came over the lifeline.
 
     Attributes:
-        ended: True if the task and all processes below it have ended, and every event was read.
+        ended: True if the task's processes have ended, and every event was read.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class TaskProcess:
     def close(self) -> None:
         """Ends the task, waits for its end, and closes the sockets.
 
-        A task that has not begun is not waited for. Its keeper finds the lifeline closed, and ends at once.
+        If the task has not begun, the method does not wait. The keeper finds the lifeline closed and ends at once.
         """
         self.end()
         limit = time.monotonic() + PATIENCE
@@ -148,7 +148,7 @@ class TaskProcess:
             yield {"kind": "lost", "task": self.task.id, "error": ending["error"], "again": ending["again"]}
 
     def _continue_keeper(self) -> None:
-        """Continues a keeper that its worker has stopped, and ends it if this goes on.
+        """Continues a stopped keeper, or ends the keeper if it is stopped repeatedly.
 
         A stopped keeper would enforce no limit, and would not report the end of the worker.
         """
@@ -166,10 +166,10 @@ class TaskProcess:
         tree.end([*tree.descendants(self._keeper), self._keeper])
 
     def _silence(self) -> Iterator[Event]:
-        """Yields a note about a task that sends nothing or no events.
+        """Yields a note about a task that sends no messages or no events.
 
-        A task is noted after a minute without anything, or with beats after three minutes without an event.
-        There is at most one note of each kind until the next event.
+        There is a note after a minute without events and beats. A task that sends beats gets a note after three minutes
+        without an event. There is at most one note of each kind until the next message of this kind.
         """
         now = time.monotonic()
         if now - self._heard >= SILENCE:

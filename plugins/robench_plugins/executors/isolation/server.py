@@ -22,7 +22,7 @@ from robench_plugins.executors.isolation.frames import to_frame
 from robench_plugins.executors.isolation.keeper import keep
 
 PRELOADED = ("torch", "numpy", "scipy.sparse", "pandas")  # almost every victim imports these
-INTERVAL = 0.5  # the seconds between two looks at orphans
+INTERVAL = 0.5  # the seconds between two searches for orphans
 REQUEST = b"!"  # sent with three descriptors: the task, the socket of events, the lifeline
 
 
@@ -60,8 +60,8 @@ def serve(control: socket.socket, work: Work) -> None:
 def ignore_interrupts() -> None:
     """Ignores SIGINT, which only the executor handles.
 
-    The signal is no longer blocked then. A new process starts with a blocked SIGINT. A signal that has arrived
-    meanwhile is forgotten.
+    A new process starts with SIGINT blocked, so the function also unblocks the signal. A signal that arrived while it
+    was blocked is discarded.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "pthread_sigmask"):
@@ -69,12 +69,12 @@ def ignore_interrupts() -> None:
 
 
 def end_orphans(keepers: set[int]) -> set[int]:
-    """Kills the orphans of this process: children that are no keepers.
+    """Kills the orphans of this process, which are children that are not keepers.
 
-    If a worker kills its keeper, this process inherits what the worker has started.
+    If a worker kills its keeper, this process inherits the processes that the worker has started.
 
     Returns:
-        The keepers that are still alive.
+        The process ids of the keepers that are still alive.
     """
     children = set(tree.children(os.getpid()))
     for orphan in children - keepers:

@@ -19,7 +19,7 @@ from robench_plugins.executors.isolation.limits import Limits
 from robench_plugins.executors.isolation.server import ignore_interrupts
 from robench_plugins.executors.isolation.worker import do_task
 
-INTERVAL = 0.5  # the seconds between two looks at the limits
+INTERVAL = 0.5  # the seconds between two checks of the limits
 LIMIT = 1  # the exit code of a worker over its limit
 
 

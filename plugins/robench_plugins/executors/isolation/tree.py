@@ -1,4 +1,4 @@
-"""Functions for the processes below a process on Linux, based on ``/proc``."""
+"""Functions for the descendants of a process on Linux, based on ``/proc``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def die_with_parent(parent: int) -> None:
     """Makes the kernel kill this process as soon as its parent ends.
 
     Args:
-        parent: the process id of the parent. It may have ended already.
+        parent: the process id of the parent, which may have ended already.
     """
     _prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
     if os.getppid() != parent:
@@ -27,7 +27,7 @@ def die_with_parent(parent: int) -> None:
 
 
 def adopt_orphans() -> None:
-    """Makes this process the parent of orphaned processes below it."""
+    """Makes this process the parent of its orphaned descendants."""
     _prctl(SET_CHILD_SUBREAPER, 1)
 
 
@@ -36,7 +36,7 @@ def _prctl(option: int, value: int) -> None:
 
 
 def descendants(pid: int) -> list[int]:
-    """Returns the ids of all processes below a process, parents first."""
+    """Returns the ids of all descendants of a process, parents first."""
     list_children = _make_list()
     below, level = [], [pid]
     while level:
@@ -46,12 +46,12 @@ def descendants(pid: int) -> list[int]:
 
 
 def children(pid: int) -> list[int]:
-    """Returns the ids of the children of a process."""
+    """Returns the process ids of the children of a process."""
     return _make_list()(pid)
 
 
 def _make_list() -> Callable[[int], list[int]]:
-    """Returns a function that lists the children of a process."""
+    """Returns a function that returns the ids of a process's children."""
     return _listed_children if (PROC / "thread-self" / "children").exists() else _all_children()
 
 
@@ -65,9 +65,9 @@ def _listed_children(pid: int) -> list[int]:
 
 
 def _all_children() -> Callable[[int], list[int]]:
-    """Returns a function that lists the children of a process.
+    """Returns a function that returns the ids of a process's children.
 
-    The function serves kernels that do not list the children of a process in ``/proc``.
+    This function is for kernels that do not list children in ``/proc``. It reads the parents of all processes once.
     """
     below: dict[int, list[int]] = {}
     for place in PROC.glob("[0-9]*"):
@@ -108,14 +108,17 @@ def _status(pid: int) -> list[str]:
 
 
 def end(pids: Iterable[int]) -> None:
-    """Kills processes."""
+    """Kills the processes with these ids."""
     for pid in pids:
         with suppress(OSError):
             os.kill(pid, signal.SIGKILL)
 
 
 def end_descendants() -> None:
-    """Kills every process below this one, including those that start meanwhile."""
+    """Kills all descendants of this process, including those that start meanwhile.
+
+    After five seconds, the function gives up.
+    """
     limit = time.monotonic() + PATIENCE
     while time.monotonic() < limit:
         end(descendants(os.getpid()))

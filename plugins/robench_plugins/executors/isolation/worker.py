@@ -25,7 +25,7 @@ def do_task(work: Work, task: Task, events: socket.socket) -> None:
     Args:
         work: the function that measures the task.
         task: the task.
-        events: the socket for its events.
+        events: the socket for the task's events.
     """
     code = 1
     try:
