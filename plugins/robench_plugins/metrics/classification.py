@@ -43,8 +43,8 @@ class LikeMetric(Metric):
     """The base class of metrics that are a ratio R = Σ part / Σ whole over all users.
 
     The value of user u is R + (part_u − R · whole_u) / mean whole. This is the linearisation that gives ratio
-    estimators their standard errors (Cochran, Sampling Techniques, 1977, section 6.4). Its mean over users is R. If Σ
-    whole is 0, R is 0.
+    estimators their standard errors (Cochran, Sampling Techniques, 1977, section 6.4). The mean of these values over
+    users is R. If Σ whole is 0, R is 0.
     """
 
     needs: ClassVar[Needs] = "likes"

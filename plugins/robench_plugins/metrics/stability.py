@@ -66,7 +66,8 @@ class Rbo(StabilityMetric):
     def compare(self, one: IntArray, two: IntArray, k: int) -> FloatArray:
         """Returns Σ_d p^(d−1) · overlap_d / d, divided by its maximum.
 
-        The overlap of the first d items is overlap_d. The maximum is the same sum for identical lists.
+        Here overlap_d is the number of common items among the first d items, and p is 0.9. The maximum is the same sum
+        for identical lists.
         """
         weight = PERSISTENCE ** np.arange(k) / np.arange(1, k + 1)
         most = overlaps(one, one, k)

@@ -14,7 +14,7 @@ from robench.api.metric import Needs
 
 
 def averaged_over_targets(values: FloatArray, eligible: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> FloatArray:
-    """Returns one value per user. The mean of these values is the mean over targets.
+    """Returns one value per user, such that their mean is the mean over targets.
 
     Each target contributes the mean over its eligible users. With U users and T targets, the value of user u is U/T ·
     Σ_t value(t, u) / n_t. Here n_t is the number of eligible users of target t, and the sum covers the targets for
@@ -53,7 +53,7 @@ class TargetMetric(Metric):
         raise TypeError(f"{type(self).__name__} has no values()")
 
     def per_user(self, outcome: Outcome, k: int) -> FloatArray:
-        """Returns the values of all users, float64 [U]. See ``averaged_over_targets``."""
+        """Returns one value per user from ``averaged_over_targets``, float64 [U]."""
         if outcome.target_ranks is None:
             return np.full(outcome.n_users, np.nan)
         eligible = outcome.target_ranks > 0
