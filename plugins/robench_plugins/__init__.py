@@ -1,6 +1,7 @@
 """The built-in plugins of robench.
 
-They are loaded through the entry-point group ``robench``, like any other plugin. ``registration.py`` lists their names.
+The plugins are loaded through the entry-point group ``robench``, like any other plugin. ``registration.py`` lists their
+names.
 """
 
 from robench_plugins.registration import (

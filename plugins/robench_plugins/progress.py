@@ -22,8 +22,8 @@ INTERVAL = 60.0  # the seconds between two lines, if there are no bars
 class ProgressBar:
     """A display of the active victims, the remaining cells and the remaining time.
 
-    On a terminal that can move its cursor, the display is live. Elsewhere it prints one line per finished victim, and
-    about one line per minute in between.
+    On a terminal that can move its cursor, the display is live. Elsewhere the display consists of one line per finished
+    victim, and about one line per minute in between.
 
     Args:
         console: the console to print on. The default is standard error.
@@ -41,7 +41,7 @@ class ProgressBar:
 
     @hookimpl
     def robench_data_read(self, data: str, summary: DataSummary) -> None:
-        """Prints what was read of a data set."""
+        """Prints the summary of a data set."""
         self.console.print(f"{data}: {describe_summary(summary)}", highlight=False, soft_wrap=True)
 
     @hookimpl
@@ -115,7 +115,7 @@ class ProgressBar:
         self.console.print(f"  {text}", highlight=False, soft_wrap=True)
 
     def note(self) -> str:
-        """Describes the remaining cells, and the time that they need at the present pace.
+        """Describes the remaining cells, and the remaining time at the present pace.
 
         The first victims are often cheap and say little about the pace. The time is therefore left out until a tenth of
         the cells, or a victim that is trained in epochs, is finished.

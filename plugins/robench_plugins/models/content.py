@@ -89,7 +89,7 @@ class Content(HistoryModel):
         return dots / np.where(lengths > 0, lengths, 1).astype(np.float32)[:, None]
 
     def learned_state(self) -> Mapping[str, NDArray[np.generic]]:
-        """Returns the parts of the sparse matrix of the catalogue, [n_items, words].
+        """Returns the catalogue's sparse matrix [n_items, words] as named arrays.
 
         Every row has length 1.
         """

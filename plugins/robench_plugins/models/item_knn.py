@@ -76,7 +76,7 @@ class ItemKnn(HistoryModel):
         return scores
 
     def learned_state(self) -> Mapping[str, NDArray[np.generic]]:
-        """Returns the parts of the sparse matrix of similarities, [n_items, n_items]."""
+        """Returns the sparse matrix of similarities, [n_items, n_items], as named arrays."""
         return to_state("similarity", self.similarity)
 
     def load_learned(self, data: TrainData, state: Mapping[str, NDArray[np.generic]]) -> None:

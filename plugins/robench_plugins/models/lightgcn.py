@@ -48,7 +48,7 @@ def normalised_adjacency(train: Interactions) -> tuple[Tensor, Tensor]:
 
 
 class _Propagation(torch.autograd.Function):
-    """The mean of the layers 0 to K, as a differentiable function.
+    """A differentiable function that returns the mean of the layers 0 to ``layers``.
 
     The function is linear and symmetric, so its backward pass is the same function.
     """
@@ -67,7 +67,7 @@ class _Propagation(torch.autograd.Function):
 def _mean_of_layers(
     users: Tensor, items: Tensor, adjacency: Tensor, transpose: Tensor, layers: int
 ) -> tuple[Tensor, Tensor]:
-    """Returns the mean of the layers: [n_users, d] and [n_items, d]."""
+    """Returns the mean vectors over the layers: [n_users, d] and [n_items, d]."""
     total_users, total_items = users.clone(), items.clone()
     for _ in range(layers):
         users, items = adjacency @ items, transpose @ users
@@ -81,9 +81,9 @@ class LightGcn(PairwiseModel):
 
     The layers of LightGCN (He et al., SIGIR 2020) are e⁽ᵏ⁺¹⁾_u = Σ_i e⁽ᵏ⁾_i / √(|N_u| |N_i|), and likewise for items
     (eq. 3). Here N_u are the items of user u, and N_i are the users of item i. The final vector is the mean over the
-    layers (eq. 4 with α = 1 / (K + 1)). The loss is BPR (eq. 15), and the optimiser's weight decay replaces its L2
-    term. The input of a user is the propagated vector. A perturbation of this vector changes only the scores of this
-    user.
+    layers (eq. 4 with α = 1 / (K + 1)). The loss is BPR (eq. 15), and the optimiser's weight decay replaces the L2 term
+    of this loss. The input of a user is the propagated vector. A perturbation of this vector changes only the scores of
+    this user.
     """
 
     class Config(TorchConfig):

@@ -14,10 +14,11 @@ from robench.api.models.softmax import cross_entropy
 
 
 class MatrixFactorization(PairwiseModel):
-    """Scores an item by the inner product of two vectors: s(u, i) = ⟨p_u, q_i⟩.
+    """Scores an item by the inner product of a user vector and an item vector.
 
-    With ``loss: bpr`` the loss is −ln σ(s_pos − s_neg) (Rendle et al., UAI 2009, eq. 4 and section 4.3.1). With ``loss:
-    ce`` it is the cross-entropy over the whole catalogue, −ln softmax(s)_pos per interaction.
+    With ``loss: bpr`` the loss of an interaction is −ln σ(s_pos − s_neg) (Rendle et al., UAI 2009, eq. 4 and section
+    4.3.1). Here s_pos is the score of the used item, s_neg is the score of a sampled unused item, and σ is the logistic
+    function. With ``loss: ce`` the loss is the cross-entropy over the whole catalogue.
     """
 
     class Config(TorchConfig):
@@ -44,7 +45,8 @@ class MatrixFactorization(PairwiseModel):
     def build(self, data: TrainData, rng: Rng) -> None:
         """Builds the tables of user and item vectors.
 
-        Their entries are drawn from a normal distribution with a standard deviation of 0.1 / √d.
+        The entries are drawn from a normal distribution with a standard deviation of 0.1 / √d, where d is the number of
+        entries of a vector.
         """
         std = 0.1 * self.config.factors**-0.5
         self.user_vectors = self.user_table(data, self.config.factors, std, rng)

@@ -32,9 +32,10 @@ class MultiVae(TorchModel):
     In Mult-VAE (Liang et al., WWW 2018) the likelihood is eq. 2, and the weight of the KL term is annealed to β (eq.
     7). The first layer of the encoder is a table with one row per item. The bag of items is scaled to length 1, and
     dropout then removes some of them, as in the authors' code. So the layer is a weighted sum of the rows of the user's
-    items. This sum, before bias and tanh, is the input that attacks perturb. The loss per item is −ln π_i + β KL / n_u.
-    Here π_i is the probability of the item under the softmax, and n_u is the number of the user's items. The losses of
-    a user's items add up to the bound of the paper.
+    items. This sum, before bias and tanh, is the input that attacks perturb. The encoder maps the input to the mean and
+    the variance of a normal distribution q of the latent vector z. The loss per item is −ln π_i + β KL / n_u. Here π_i
+    is the probability of the item under the softmax, and n_u is the number of the user's items. The losses of a user's
+    items add up to the bound of the paper.
     """
 
     class Config(TorchConfig):
@@ -124,12 +125,12 @@ class MultiVae(TorchModel):
         return Embedded({"bag": bag}, {"bag": own.any(1)})
 
     def _encoded(self, e: Embedded) -> tuple[Tensor, Tensor]:
-        """Returns the mean and the log variance of q(z | x), [B, latent] each."""
+        """Returns the mean and the log variance of q, [B, latent] each."""
         mean, log_variance = self.encode(torch.tanh(e.inputs["bag"] + self.first_bias)).chunk(2, 1)
         return mean, log_variance
 
     def _decoded(self, z: Tensor) -> Tensor:
-        """Returns the logits at z, [B, n_items]."""
+        """Returns the logits at the latent vectors z, [B, n_items]."""
         logits: Tensor = self.last(torch.tanh(self.decode(z)))
         return logits
 

@@ -23,10 +23,11 @@ class NeuMf(PairwiseModel):
     """Scores an item by matrix factorisation fused with a multi-layer perceptron.
 
     The score of NeuMF (He et al., WWW 2017, eq. 12) is s = hᵀ[p_G ∘ q_G ; MLP([p_M ; q_M])]. The vectors p belong to
-    the user and the vectors q to the item. G marks the factorisation, and M marks the perceptron. The model is trained
-    end to end on the binary cross-entropy (eq. 7), with uniform unused items as negatives. The paper also pretrains the
-    two parts, which this model does not do. The vector of a user is [p_G ; p_M]. The first layer of the perceptron is
-    linear in [p_M ; q_M], so its two halves are computed once per user and once per item.
+    the user and the vectors q to the item. G marks the factorisation, and M marks the perceptron. The vector h holds
+    the output weights, and ∘ is the product entry by entry. The model is trained end to end on the binary cross-entropy
+    (eq. 7), with uniform unused items as negatives. The paper also pretrains the two parts, which this model does not
+    do. The vector of a user is [p_G ; p_M]. The first layer of the perceptron is linear in [p_M ; q_M], so its two
+    halves are computed once per user and once per item.
     """
 
     class Config(TorchConfig):
@@ -127,7 +128,8 @@ class NeuMf(PairwiseModel):
     def loss_from(self, batch: Batch, e: Embedded) -> Losses:
         """Returns −ln σ(s_pos) − Σ ln(1 − σ(s_neg)) for each interaction.
 
-        The sum covers the sampled negatives.
+        Here s_pos is the score of the used item, and s_neg is the score of a sampled negative. The sum covers all
+        sampled negatives, and σ is the logistic function.
         """
         positive, negative = self._sampled(batch, e)
         return Losses(

@@ -53,9 +53,9 @@ class SasRec(SequenceModel):
         self.drop = nn.Dropout(c.dropout)
 
     def batches(self, data: TrainData, rng: Rng) -> Iterator[Batch]:
-        """Yields windows.
+        """Yields batches of windows.
 
-        With ``loss: bce`` a window has a uniform negative item per position.
+        With ``loss: bce`` each window has a uniform negative item per position.
         """
         generator = rng.child("negatives").torch()
         for batch in super().batches(data, rng):
@@ -66,9 +66,9 @@ class SasRec(SequenceModel):
                 yield batch
 
     def _negatives(self, batch: Batch, generator: torch.Generator) -> Tensor:
-        """Returns a uniform item per position, int64 [B, L].
+        """Returns a uniform negative item per position, int64 [B, L].
 
-        An item that the window holds is replaced by a new draw, up to eight times.
+        An item that occurs in the window is replaced by a new draw, up to eight times.
         """
         items = batch.targets["items"]
         own = torch.cat([batch.histories, items], 1)
@@ -91,7 +91,7 @@ class SasRec(SequenceModel):
         """Returns the loss for every position with a target.
 
         With ``loss: ce`` the loss is the cross-entropy. With ``loss: bce`` the loss is −ln σ(s_y) − ln(1 − σ(s_neg)),
-        where s_y and s_neg are the scores of the target and of the negative item.
+        where s_y and s_neg are the scores of the target and of the negative item, and σ is the logistic function.
         """
         if self.config.loss == "ce":
             return super().loss_from(batch, e)

@@ -57,13 +57,14 @@ def nearest_neighbours(dots: Matrix, norms: Norms, shrinkage: float, own: IntArr
     """Returns the ``k`` largest similarities of each row, sparse float32 [B, n].
 
     A similarity is ⟨a, b⟩ / (‖a‖ ‖b‖ + shrinkage), and only positive similarities are returned. Of equal similarities,
-    the first ones are taken. The result does not depend on the density, which only decides how it is computed.
+    the first ones are taken. The density only decides how the result is computed.
 
     Args:
         dots: the dot products ⟨a, b⟩, sparse float32 [B, n], which may be overwritten.
         norms: the norms of the vectors a, float64 [B], and of the vectors b, float64 [n].
         shrinkage: the term that is added to the product of the norms.
-        own: the column of each row itself, int64 [B], which is no neighbour. None if the rows are no columns.
+        own: the column that belongs to each row itself, int64 [B], which is no neighbour. None if no column belongs to
+            a row.
         k: the number of neighbours.
     """
     rows, width = dots.shape

@@ -255,7 +255,7 @@ class TextBert(TokenModel, SequenceModel):
         return Embedded({"tokens": self._with_gradient(vectors)}, {"tokens": own}, context)
 
     def _with_gradient(self, vectors: Tensor) -> Tensor:
-        """Returns the vectors, which require a gradient during training.
+        """Returns the vectors, and makes them require a gradient during training.
 
         Defences need this gradient.
         """

@@ -13,10 +13,10 @@ from robench.api import SequenceConfig, SettingError
 
 
 def check_heads(dim: int, heads: int) -> None:
-    """Refuses a number of heads that does not divide the dimensions.
+    """Checks that the number of heads divides the number of dimensions.
 
     Raises:
-        SettingError: if the number does not divide the dimensions.
+        SettingError: if the number of heads does not divide the number of dimensions.
     """
     if dim % heads:
         raise SettingError(f"dim {dim} cannot be shared by {heads} heads", "heads", "dim must be a multiple of heads")
@@ -30,7 +30,7 @@ class TransformerConfig(SequenceConfig):
 
     @model_validator(mode="after")
     def _check_heads(self) -> Self:
-        """Refuses a number of heads that does not divide the dimensions."""
+        """Checks that the number of heads divides the number of dimensions."""
         check_heads(self.dim, self.heads)
         return self
 

@@ -22,10 +22,10 @@ from robench_plugins.models.sparse_matrix import (
 class UserKnn(HistoryModel):
     """Scores an item by the similarity of the nearest neighbours who used the item.
 
-    The score is s(u, i) = Σ_v sim(u, v) · [v used i] over the k training users v most similar to u. The similarity is
-    ⟨a, b⟩ / (‖a‖ ‖b‖ + h), the cosine of the scored history a and a training row b with the shrinkage h. User-based
-    neighbours go back to Resnick et al. (CSCW 1994). The cosine on implicit feedback follows Ferrari Dacrema et al.
-    (RecSys 2019). No user is their own neighbour.
+    The score is s(u, i) = Σ_v sim(u, v) · used(v, i) over the k training users v most similar to u. Here used(v, i) is
+    1 if v has used i, and 0 otherwise. The similarity is ⟨a, b⟩ / (‖a‖ ‖b‖ + h), the cosine of the scored history a and
+    a training row b with the shrinkage h. User-based neighbours go back to Resnick et al. (CSCW 1994). The cosine on
+    implicit feedback follows Ferrari Dacrema et al. (RecSys 2019). No user is their own neighbour.
     """
 
     class Config(BaseConfig):

@@ -14,7 +14,7 @@ from robench_plugins.models.llm.likelihoods import TitleLikelihoods
 from robench_plugins.models.llm.prompt import Prompt
 from robench_plugins.models.llm.titles import CatalogueTitles
 
-# Ranges of scores in nats per token: likelihoods of candidates, unusable candidates below them, then all other items.
+# The scores of candidates are at least LEAST, those of unusable candidates at most UNUSABLE, all others at most OTHERS.
 LEAST, UNUSABLE, OTHERS = -90.0, -95.0, -100.0
 
 
@@ -22,8 +22,8 @@ LEAST, UNUSABLE, OTHERS = -90.0, -95.0, -100.0
 class CandidateScorer:
     """A scorer of candidates for the present state of a model.
 
-    Users are scored one by one. So the δ of one user never affects another user, and a chunk needs no more memory than
-    a single user.
+    Users are scored one by one. So the perturbation of one user never affects another user, and a chunk of users needs
+    no more memory than a single user.
 
     Args:
         likelihoods: the likelihoods of titles, with their cache.

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 
 class TitleTokenizer:
-    """A tokenizer of titles. Each title is tokenised as if it followed a space.
+    """A tokenizer of titles.
+
+    Each title is tokenised as if it followed a space.
 
     Args:
         decoder: the language model.
@@ -69,7 +71,7 @@ class CatalogueTitles:
         tokenizer: the tokenizer of titles.
         genuine: the genuine titles, by row of the catalogue.
         texts: the titles that the model reads, by row of the catalogue.
-        soft: soft titles of candidates, by row of the catalogue.
+        soft: the soft titles of candidates, by row of the catalogue.
     """
 
     tokenizer: TitleTokenizer
