@@ -38,6 +38,7 @@ from robench.api.errors import UserError
 from robench.api.executor import Executor
 from robench.entrance.results import load_results
 from robench.entrance.tables import read_folder
+from robench.files.cache import report_trouble
 from robench.host.discovery import Host
 from robench.host.registry import Registry
 from robench.report.files import build_texts
@@ -223,6 +224,7 @@ def judge_cache(judge: Judge, root: Path) -> int:
     A fresh run must print a line about the bad entry and give the same tables.
     """
     whole, count = judge.whole, 0
+    report_trouble.set(judge.lines.lines.append)  # By default a process reports the same line only once.
     cache = Path(os.environ["ROBENCH_CACHE"])
     saved = shutil.copytree(cache, root / "saved")
     for name, damage in CACHE_DAMAGES:
