@@ -18,21 +18,21 @@ Choice = bool | int | float | str
 def search(
     low: float | None = None, high: float | None = None, *, log: bool = False, choices: Sequence[Choice] = ()
 ) -> dict[str, Any]:
-    """Declares the values of a setting that ``robench tune`` may choose.
+    """Returns the mark of a setting that ``robench tune`` may choose.
 
     ``Field(default=1e-3, json_schema_extra=search(1e-4, 1e-1, log=True))`` declares a range, and
-    ``search(choices=[16, 32, 64])`` declares single values. The default is always tried first, even if it is outside.
-    A setting with ``LATER`` takes ``LATER | search(...)``.
+    ``search(choices=[16, 32, 64])`` declares single values. The default is always tried first, even if it is outside
+    the range or not among the choices. A setting that is also marked with ``LATER`` takes ``LATER | search(...)``.
 
     Args:
         low: the smallest value of a range.
         high: the largest value of a range.
         log: whether values are drawn evenly on a logarithmic scale.
-        choices: the values, instead of a range.
+        choices: the values to choose from, if there is no range.
 
     Raises:
-        ValueError: if the range is empty or not finite, if a logarithmic range has no positive start, or if both or
-            neither of a range and choices are given.
+        ValueError: if the range is empty or not finite, if a logarithmic range does not start above 0, or if the
+            arguments give both a range and choices, or neither.
     """
     if choices:
         if low is not None or high is not None or log:

@@ -206,8 +206,8 @@ class TrainData:
             enter the loss.
         catalogue: the ids and descriptions of all items.
         profiles: a description of each real user, or an empty tuple if the data set has no profiles.
-        known: the known items of cold users who are validated on, with one row per real user. They serve as histories
-            when weights are selected, and never enter the loss. None if there are no cold users.
+        known: the known items of the cold users for validation, with one row per real user. These items serve as
+            histories when weights are selected, and never enter the loss. None means that there are no cold users.
     """
 
     train: Interactions

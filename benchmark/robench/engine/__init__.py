@@ -1,1 +1,1 @@
-"""Prepares data, fits and attacks victims, and ranks the full catalogue."""
+"""Prepares data, fits victims, attacks victims, and ranks the full catalogue."""

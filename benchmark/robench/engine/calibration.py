@@ -1,6 +1,6 @@
 """Converts scores to calibrated probabilities that users like items.
 
-The module also draws the negatives of held-out items. The calibration itself sees no test item.
+The module also draws a negative for each held-out item. The calibration is fitted to validation items.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from robench.engine.rank.chunk import NOT_FINITE, build_chunk, chunk_size
 from robench.engine.rank.ranking import pair_scores
 from robench.engine.rank.scoring import device_of
 
-STEPS = 100  # the most steps of Newton's method
-TOLERANCE = 1e-10  # largest gradient per pair at which Newton's method stops
+STEPS = 100  # the largest number of steps of Newton's method
+TOLERANCE = 1e-10  # the largest gradient per item at which Newton's method stops
 
 
 class Calibration(NamedTuple):
@@ -33,7 +33,7 @@ class Calibration(NamedTuple):
     Args:
         a: the slope.
         b: the intercept.
-        pairs: the number of validation items in the fit, which equals the number of negatives.
+        pairs: the number of validation items to which the mapping is fitted.
     """
 
     a: float
@@ -41,24 +41,24 @@ class Calibration(NamedTuple):
     pairs: int
 
     def diagnostics(self) -> dict[str, float]:
-        """Returns the calibration's numbers for the record.
+        """Returns the numbers about the calibration that the record stores, by name.
 
-        The entry ``calibration_inverted`` is present only if the slope is not positive. Likes then have no higher
-        scores than dislikes.
+        The entry ``calibration_inverted`` is present only if the slope is not positive. A higher score then does not
+        mean a higher probability.
         """
         inverted = {} if self.a > 0 else {"calibration_inverted": 1.0}
         return {"calibration_a": self.a, "calibration_b": self.b, "calibration_pairs": float(self.pairs)} | inverted
 
 
 def draw_negatives(role: str, positives: Interactions, known: Interactions) -> IntArray:
-    """Draws one negative per item: unseen by the user, and distinct for each user.
+    """Draws one negative per item, so that no user gets a seen item or an item twice.
 
     The draws are uniform and depend only on the role and the data. Therefore, every model, defence and seed gets the
     same negatives.
 
     Args:
         role: the name of the random stream.
-        positives: the items that need a negative.
+        positives: the n items that need a negative. These items count as seen.
         known: other items that each user has seen.
 
     Returns:
@@ -82,26 +82,26 @@ def draw_test_negatives(history: Interactions, held: Interactions) -> IntArray:
     """Draws one negative per held-out item, int64 [n].
 
     Args:
-        history: the training and validation items.
-        held: the test items.
+        history: the items that are known at test time, one row per real user.
+        held: the held-out items, one row per real user.
     """
     return draw_negatives("test", held, history)
 
 
 def calibrate(model: Model, data: TrainData, draws: Draws) -> Calibration:
-    """Fits a victim's calibration to validation items and their negatives.
+    """Fits the calibration of a victim to validation items and their negatives.
 
     A negative is an item outside the user's training and validation items. A test item may be drawn as a negative,
     because test items are still sealed. A test item cannot influence the calibration in any other way.
 
     Args:
         model: the fitted model.
-        data: the data of the genuine users.
-        draws: the random streams for a victim that draws at test time. For such a victim, scores are means over the
-            host's draws.
+        data: the data of the real users.
+        draws: the random streams of the victim. If the victim draws random numbers at test time, scores are means over
+            all scorings by the host.
 
     Raises:
-        DataError: if no user has training and validation items.
+        DataError: if no user has both a history and validation items.
         PluginError: if a score is not finite.
     """
     real, users = validation_users(data)
@@ -127,15 +127,15 @@ def calibrate(model: Model, data: TrainData, draws: Draws) -> Calibration:
 
 
 def fit_platt(scores: FloatArray, liked: NDArray[np.bool_]) -> tuple[float, float]:
-    """Fits (a, b) of p = σ(a·s + b) by maximum likelihood (Platt, 1999).
+    """Returns a and b in p = σ(a·s + b), fitted by maximum likelihood (Platt, 1999).
 
     The function runs Newton's method on the cross-entropy. Platt's targets (N₊ + 1)/(N₊ + 2) and 1/(N₋ + 2) replace the
-    labels 1 and 0. Here N₊ is the number of likes, and N₋ is the number of other items. These targets keep (a, b)
-    finite even if the scores separate the classes. If all scores are equal, a = 0.
+    labels 1 and 0. Here N₊ is the number of liked items, and N₋ is the number of other items. These targets keep a and
+    b finite even if the scores separate the classes. If all scores are equal, a = 0.
 
     Args:
-        scores: the score of each item, float64 [n].
-        liked: whether each item is a like, bool [n].
+        scores: the score s of each item, float64 [n].
+        liked: whether each item is liked, bool [n].
     """
     positives = int(liked.sum())
     others = len(liked) - positives

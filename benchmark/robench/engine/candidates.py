@@ -1,6 +1,6 @@
-"""Diagnoses a two-stage model by the candidates of its second stage.
+"""Computes diagnostics about the candidates that a two-stage model reranks.
 
-The diagnosis reveals a model that is immune by construction.
+The diagnostics reveal a model that is immune to attacks because promoted items are never candidates.
 """
 
 from __future__ import annotations
@@ -25,21 +25,22 @@ def candidate_diagnostics(
     arrays: Mapping[str, NDArray[Any]],
     targets: IntArray | None,
 ) -> dict[str, float]:
-    """Returns diagnostics of a model that ranks the candidates of a retriever.
+    """Returns diagnostics about the candidates of a two-stage model, by name.
 
-    The result is empty for a model of one stage.
+    The result is empty for any other model.
 
-    The diagnostics are the number of candidates and the recall of held-out items among the candidates. If items are
-    promoted, there are two more values. The first is the share of users with a promoted item among the candidates. The
-    second is T-HR@10 among these users.
+    The diagnostics are the number of candidates per user, and the share of held-out items among the candidates. If
+    items are promoted, there are up to two more values, computed over all pairs of a promoted item and a user without
+    this item. The first value is the share of pairs in which the item is a candidate. Among the pairs with a candidate,
+    the second value is the share in which the item is in the top 10.
 
     Args:
-        model: the victim.
-        history: the known items of each real user.
+        model: the fitted model of the victim.
+        history: the items that are known at test time, one row per real user.
         chunks: the chunks of all evaluated users, on the CPU.
-        arrays: the arrays of the cell. With ``targets``, the array ``target_ranks``, int64 [T, U], is present. A rank
-            of 0 means that a user already has the item.
-        targets: the promoted items, int64 [T].
+        arrays: the arrays of the cell. If there are ``targets``, the array ``target_ranks``, int64 [T, U], holds their
+            ranks. A rank of 0 means that a user already has the item.
+        targets: the promoted items, int64 [T], or None.
     """
     held_count = held_among = width = 0
     reachable_parts = []

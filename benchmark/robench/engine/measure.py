@@ -1,4 +1,4 @@
-"""Measures one victim without an attack, and under attacks on each surface."""
+"""Measures one victim, both without an attack and under attacks at test time."""
 
 from __future__ import annotations
 
@@ -16,44 +16,45 @@ from robench.engine.attack.victim import EvaluatedVictim
 class MeasuredVictim(EvaluatedVictim):
     """A victim that is ready to be measured.
 
-    The arguments are those of ``EvaluatedVictim``.
+    The constructor takes the arguments of ``EvaluatedVictim``.
     """
 
     def clean(self, targets: IntArray | None) -> Measurement:
-        """Measures ranks, top lists and target ranks without an attack.
+        """Measures the victim without an attack.
 
         Args:
-            targets: the items for which ranks are stored, int64 [T].
+            targets: the targets, for which ranks are also stored, int64 [T], or None.
         """
         arrays = self.outcome(self.model, targets)
         diagnostics = {"stochastic": self.noise()} | self.candidate_diagnostics(arrays, targets)
         return Measurement(arrays, diagnostics=diagnostics)
 
     def attacked(self, attack: Attack, epsilon: float, key: str, targets: IntArray | None = None) -> Measurement:
-        """Measures the worst candidate that an attack proposes within ε.
+        """Runs an attack at ε, and measures the victim under the worst candidate.
 
         The genuine input is also a candidate.
 
         Args:
             attack: an attack at test time.
             epsilon: the budget, in the unit of the attack's threat model.
-            key: the identity of the attack without ε. A minimum-norm attack runs once per key.
-            targets: the promoted items, int64 [T].
+            key: a string that identifies the attack and its settings without ε. A minimum-norm attack runs once per
+                key.
+            targets: the items to promote, int64 [T]. An untargeted attack ignores them.
 
         Raises:
-            TypeError: if attacks on the surface are not measured at test time.
+            TypeError: if attacks on the attack's surface do not act at test time.
         """
         threat = attack.threat()
         promoted = targets if threat.goal != "untargeted" else None
         return self.surface(threat.surface).measure(attack, epsilon, key, promoted)
 
     def surface(self, name: str) -> VictimSurface:
-        """Returns a surface of this victim.
+        """Returns the object that measures attacks on one surface of this victim.
 
-        A surface caches the results that it computes once per victim.
+        Every call with the same name returns the same object, which caches some results.
 
         Raises:
-            TypeError: if attacks on this surface are not measured at test time.
+            TypeError: if attacks on this surface do not act at test time.
         """
         if name not in self._surfaces:
             module, _, cls = SURFACES[name].measured_by.partition(":")

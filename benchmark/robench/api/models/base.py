@@ -144,14 +144,15 @@ class Model(Component):
         return None
 
     def declared_memory(self, users: int, items: int, interactions: int) -> int:
-        """Returns the bytes that a fit needs at its peak, without the data, or 0.
+        """Returns the peak memory of a fit in bytes, without the data, or 0.
 
-        A model declares this number if it grows faster than the data, as a matrix of items × items does. ``robench
-        plan`` shows it before any work, from 1 GiB on. The result is 0 for a model that declares nothing.
+        A model overrides this method if its memory grows faster than the data, for example with a matrix of items ×
+        items. ``robench plan`` shows the number if it is at least 1 GiB. The result is 0 for a model that declares
+        nothing.
 
         Args:
             users: the number of users.
-            items: the size of the catalogue.
+            items: the number of items in the catalogue.
             interactions: the number of training interactions.
         """
         return 0

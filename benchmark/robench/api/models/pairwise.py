@@ -80,7 +80,7 @@ class PairwiseModel(TorchModel):
         return torch.where(warm[:, None], rows, (self.warm.to(weight) @ weight) / self._n_warm)
 
     def batch_rows(self, data: TrainData) -> int:
-        """Returns the number of triples per batch, which is ``batch_size``."""
+        """Returns the number of triples per batch, which is the setting ``batch_size``."""
         rows: int = self.config.batch_size
         return rows
 

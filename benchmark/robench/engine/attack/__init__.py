@@ -1,1 +1,1 @@
-"""The code that all surfaces share: goals, arenas, judgements and searches."""
+"""Code for attacks on all surfaces: goals, arenas, judgements and searches."""

@@ -1,7 +1,7 @@
-"""Defines arenas, and searches an arena for the worst candidate.
+"""Defines arenas, and searches an attack's proposals for the worst candidate.
 
 An attack proposes candidates, and the arena enforces ε on each candidate. The host judges the candidates and keeps the
-worst one.
+worst candidate.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ Proposal = Mapping[str, Tensor]
 
 
 class Arena(ABC):
-    """The judge of an attack's proposals for one chunk of a victim's users.
+    """A judge of the candidates that an attack proposes for one chunk of users.
 
-    An arena belongs to one surface and one budget. Axis 0 of a candidate's tensors indexes rows. The rows are users, or
-    the rows of an embedding table if one perturbation serves all users. A subclass is a dataclass with a field
+    An arena belongs to one victim, one surface and one budget. Axis 0 of a candidate's tensors indexes rows. A row is a
+    user, or a row of the embedding tables if one perturbation serves all users. A subclass is a dataclass with a field
     ``oracle``.
     """
 
@@ -37,7 +37,7 @@ class Arena(ABC):
 
     @property
     def costs(self) -> Costs:
-        """The counters of the queries that the attack makes in this arena."""
+        """The counts of the queries that the attack makes in this arena."""
         costs: Costs = self.oracle.costs
         return costs
 
@@ -49,7 +49,7 @@ class Arena(ABC):
 
     @property
     def to_break(self) -> Tensor:
-        """True for the rows that miss the goal with their genuine input: bool [B]."""
+        """True for each row that misses the goal with the genuine input: bool [B]."""
         rows: Tensor = self.oracle.to_break
         return rows
 
@@ -58,20 +58,20 @@ class Arena(ABC):
         """True if an ensemble stops attacking a user once the user is broken.
 
         The value is False if items are promoted, because further gains count. The value is also False if the victim
-        draws at test time, because another draw may change the judgement.
+        draws random numbers at test time, because other draws may change the judgement.
         """
         return True
 
     @property
     def gradients(self) -> bool:
-        """True if an attack can get gradients with respect to perturbed inputs."""
+        """True if the attack can ask for gradients with respect to perturbed inputs."""
         return True
 
     @property
     def concerned(self) -> Tensor:
-        """True for the rows that an ensemble attacks: bool [B].
+        """True for each row that an ensemble attacks: bool [B].
 
-        If items are promoted, these rows include users that already have the items in the top k.
+        If items are promoted, an ensemble also attacks users that already have the items in the top k.
         """
         return self.to_break
 
@@ -82,7 +82,7 @@ class Arena(ABC):
 
     @abstractmethod
     def genuine(self) -> Candidate:
-        """Returns the candidate that changes nothing."""
+        """Returns the candidate that leaves the genuine input unchanged."""
 
     @abstractmethod
     def proposals(self, attack: Attack, rng: Rng) -> Iterator[Proposal]:
@@ -94,9 +94,9 @@ class Arena(ABC):
 
     @abstractmethod
     def within_budget(self, proposal: Proposal) -> Candidate:
-        """Enforces ε, and returns a candidate that is within the budget.
+        """Enforces ε on a proposal, and returns a candidate within the budget.
 
-        The method also records how far the proposal exceeded the budget.
+        The method also records the size of the proposal as a multiple of the budget.
 
         Raises:
             PluginError: if the proposal does not have the shape of a candidate, or is not finite.
@@ -104,15 +104,15 @@ class Arena(ABC):
 
     @abstractmethod
     def judge(self, candidate: Candidate) -> Judgement:
-        """Returns the host's judgement of a candidate, without counting the queries."""
+        """Returns the judgement of a candidate, without counting queries."""
 
     @abstractmethod
     def rows(self, chosen: Tensor, expectation: int = 1) -> Arena:
-        """Returns an arena of some rows, with separate costs.
+        """Returns an arena with only some of the rows, which counts queries separately.
 
         Args:
             chosen: the positions of the rows, int64 [b].
-            expectation: the number of draws per evaluation of the attack.
+            expectation: the number of scorings over which an evaluation averages.
         """
 
     @abstractmethod
@@ -127,7 +127,10 @@ class Arena(ABC):
         return self.judge(candidate).damage
 
     def spent(self, candidate: Candidate) -> dict[str, float]:
-        """Returns the spent budget, unless ``stored`` already returns it per user."""
+        """Returns the spent budget over all rows, by name.
+
+        The result is empty if ``stored`` already returns the spent budget per user.
+        """
         return {}
 
 
@@ -143,18 +146,18 @@ class Worst:
 
     @classmethod
     def genuine(cls, arena: Arena) -> Worst:
-        """Starts with the candidate that changes nothing."""
+        """Starts a search with the candidate that leaves the genuine input unchanged."""
         candidate = arena.genuine()
         return cls(candidate, arena.judge(candidate))
 
     def update(self, candidate: Candidate, judgement: Judgement) -> None:
-        """Replaces the rows in which another candidate is worse."""
+        """Takes over the rows in which a new candidate is worse."""
         better = worse(judgement, self.judgement)
         self.candidate = choose_rows(better, candidate, self.candidate)
         self.judgement = judgement.where(better, self.judgement)
 
     def update_rows(self, place: Tensor, part: Worst) -> None:
-        """Replaces rows for which a smaller arena has found a worse candidate.
+        """Takes over the rows in which the worst candidate of a smaller arena is worse.
 
         Args:
             place: the positions of the smaller arena's rows, int64 [b].
@@ -167,7 +170,7 @@ class Worst:
 
 
 def search_worst(arena: Arena, attack: Attack, rng: Rng) -> Worst:
-    """Searches an attack's proposals for the worst candidate per row.
+    """Runs an attack, and returns the worst candidate of each row.
 
     The genuine input is also a candidate.
     """
@@ -180,7 +183,7 @@ def search_worst(arena: Arena, attack: Attack, rng: Rng) -> Worst:
 
 
 def choose_rows(better: Tensor, new: Candidate, old: Candidate) -> Candidate:
-    """Takes rows from ``new`` if ``better`` is true, and from ``old`` otherwise.
+    """Returns rows of ``new`` if ``better`` (bool [B]) is true, and else of ``old``.
 
     The shorter tensor is padded with −1 along axis 1.
     """
@@ -192,7 +195,7 @@ def choose_rows(better: Tensor, new: Candidate, old: Candidate) -> Candidate:
 
 
 def replace_rows(whole: Candidate, place: Tensor, part: Candidate) -> Candidate:
-    """Returns ``whole`` with the rows ``place`` (int64 [b]) replaced by ``part``."""
+    """Returns ``whole`` with ``part`` in place of the rows at ``place`` (int64 [b])."""
     candidate = {}
     for name, old in whole.items():
         length = max(old.shape[1], part[name].shape[1]) if old.dim() > 1 else 0
@@ -204,9 +207,9 @@ def replace_rows(whole: Candidate, place: Tensor, part: Candidate) -> Candidate:
 
 
 def _equally_long(one: Tensor, two: Tensor) -> tuple[Tensor, Tensor]:
-    """Pads the shorter of two tensors with −1 along axis 1.
+    """Returns two tensors of equal length, after padding the shorter one with −1.
 
-    Only lists of item ids differ in length.
+    The padding is along axis 1. Only lists of items can differ in length.
     """
     if one.dim() < 2 or one.shape[1] == two.shape[1]:
         return one, two

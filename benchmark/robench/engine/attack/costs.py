@@ -1,4 +1,4 @@
-"""Counts the queries of an attack, and diagnoses its gradients."""
+"""Counts the queries of an attack, and diagnoses the gradients of the loss."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from torch import Tensor
 
 @dataclass
 class Costs:
-    """The counters for the queries of one attack.
+    """The counts of the queries that one attack makes.
 
     Args:
-        queries: the number of score evaluations, counted per user.
-        gradients: the number of gradient evaluations, counted per user.
+        queries: the number of scorings. Every user in a scoring counts.
+        gradients: the number of gradients. Every user in a gradient evaluation counts.
         overshoot: the size of the largest proposal before the host enforced the budget, as a multiple of the budget.
     """
 
@@ -24,13 +24,13 @@ class Costs:
     overshoot: float = 0.0
 
     def add(self, other: Costs) -> None:
-        """Adds the costs of another attack to these costs."""
+        """Adds other costs to these costs, and keeps the larger overshoot."""
         self.queries += other.queries
         self.gradients += other.gradients
         self.note_overshoot(other.overshoot)
 
     def note_overshoot(self, share: float) -> None:
-        """Records the size of a proposal, as a multiple of the budget."""
+        """Records the size of a proposal, as a multiple of the budget, if it is larger."""
         self.overshoot = max(self.overshoot, share)
 
 
@@ -44,9 +44,9 @@ class Diagnosis:
     later members would be a biased sample.
 
     Args:
-        judged: the number of diagnosed users.
-        zero: the number of users with a gradient of zero.
-        non_finite: the number of users with a gradient that is not finite.
+        judged: the number of diagnosed users or titles.
+        zero: the number of users or titles with a gradient of zero.
+        non_finite: the number of users or titles with a gradient that is not finite.
         users: the ids of the diagnosed users.
     """
 
@@ -56,16 +56,20 @@ class Diagnosis:
     users: set[int] = field(default_factory=set)
 
     def take_new(self, users: Sequence[int]) -> list[int]:
-        """Returns the positions of the users that have no diagnosis yet.
+        """Returns the positions in ``users`` of the users without a diagnosis.
 
-        From now on, all ``users`` count as diagnosed.
+        After the call, all ``users`` count as diagnosed.
         """
         positions = [at for at, user in enumerate(users) if user not in self.users]
         self.users.update(users)
         return positions
 
     def note(self, sizes: Tensor) -> None:
-        """Counts unusable gradients, given each gradient's largest entry: float [n]."""
+        """Counts the unusable ones among some gradients.
+
+        Args:
+            sizes: the largest absolute entry of each gradient, float [n].
+        """
         self.judged += len(sizes)
         self.non_finite += int((~torch.isfinite(sizes)).sum())
         self.zero += int((sizes == 0).sum())

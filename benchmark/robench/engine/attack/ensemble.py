@@ -1,4 +1,4 @@
-"""Selects the members of an ensemble, and searches for the worst candidate."""
+"""Selects the members of an ensemble, and searches their proposals."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def members_of(ensemble: Ensemble, *, gradients: bool, stochastic: bool, follows
     Args:
         ensemble: the ensemble.
         gradients: whether the victim has gradients with respect to its inputs.
-        stochastic: whether the victim draws at test time.
-        follows: whether the victim follows instructions. If not, members that write instructions are left out.
+        stochastic: whether the victim draws random numbers at test time.
+        follows: whether the victim answers prompts with titles. If not, members that write instructions are left out.
 
     Raises:
-        PluginError: if no member is left, if two members have the same name, or if a member and the ensemble differ in
-            their threat models.
+        PluginError: if ``members()`` does not return a list of members, if no member is left, if two members have the
+            same name, or if the threat model of a member differs from that of the ensemble.
     """
     answer: object = ensemble.members(gradients=gradients, stochastic=stochastic)
     name = f"{type(ensemble).__name__}.members()"
@@ -51,14 +51,14 @@ def members_of(ensemble: Ensemble, *, gradients: bool, stochastic: bool, follows
 
 @dataclass
 class MemberLog:
-    """A log of an ensemble's members, over all chunks of a victim.
+    """A log of what each member of an ensemble did, over all chunks of a victim.
 
     Args:
         members: the members, in order.
-        costs: the costs of each member.
-        users: the number of users on which each member ran.
-        damage: the mean damage of each member's own worst candidate. The mapping is empty unless one perturbation
-            serves all users.
+        costs: the costs of each member, by name.
+        users: the number of users on which each member ran, by name.
+        damage: the mean damage of the worst candidate that each member found, by name. The mapping is empty unless one
+            perturbation serves all users.
     """
 
     members: Sequence[Member]
@@ -67,16 +67,16 @@ class MemberLog:
     damage: dict[str, float] = field(default_factory=dict)
 
     def note(self, name: str, costs: Costs, users: int) -> None:
-        """Records a member's run on a chunk."""
+        """Adds the costs and the number of users of a member's run on one chunk."""
         self.costs.setdefault(name, Costs()).add(costs)
         self.users[name] = self.users.get(name, 0) + users
 
     def rows(self, arrays: CellArrays) -> list[MemberOutcome]:
-        """Returns one row per member, in order, for the record.
+        """Returns the record's entry for each member, in order.
 
         Args:
-            arrays: the arrays of the cell. The array ``first``, int64 [U], is the member that broke each user first, or
-                −1. The array is absent if one perturbation serves all users.
+            arrays: the arrays of the cell. The array ``first``, int64 [U], holds the number of the member that broke
+                each user first, or −1. If one perturbation serves all users, there is no such array.
         """
         rows = []
         for number, member in enumerate(self.members):
@@ -99,15 +99,15 @@ class MemberLog:
 
 
 def search_each_user(arena: Arena, log: MemberLog, rng: Rng) -> tuple[Candidate, CellArrays]:
-    """Searches the members for the worst candidate of each row.
+    """Runs all members, and returns the worst candidate of each row.
 
-    A member runs on the rows that are not broken yet. A member with ``everyone`` runs on all rows that the ensemble
-    attacks.
+    A member runs on the rows that are not broken yet. A member with ``everyone``, or any member of an arena that never
+    stops, runs on all rows that the ensemble attacks.
 
     Returns:
-        The candidate and two arrays. ``first``, int64 [B], is the member that broke each row first, or −1.
-        ``member_broke``, int8 [B, M], is 1 if the member broke the row, and 0 if the row survived. The value is −1 if
-        the member did not run on the row.
+        The candidate and two arrays. ``first``, int64 [B], holds the number of the member that broke each row first, or
+        −1. ``member_broke``, int8 [B, M], is 1 if the member broke the row, 0 if the row survived, and −1 if the member
+        did not run on the row.
     """
     worst = Worst.genuine(arena)
     standing, concerned = arena.to_break.clone(), arena.concerned
@@ -132,11 +132,13 @@ def search_each_user(arena: Arena, log: MemberLog, rng: Rng) -> tuple[Candidate,
 
 
 def search_for_all(arena: Arena, log: MemberLog, rng: Rng) -> tuple[Candidate, CellArrays]:
-    """Searches the members for the single perturbation with the worst mean.
+    """Runs all members, and returns the candidate with the highest mean damage.
+
+    The candidate is a single perturbation that serves all users.
 
     Returns:
-        The candidate, and the array ``member_damage``, float64 [U, M]. This array holds the damage that each member's
-        own worst candidate did to every user.
+        The candidate, and the array ``member_damage``, float64 [U, M]. The array holds the damage to every user by the
+        worst candidate that each member found.
     """
     worst = Worst.genuine(arena)
     damages = []

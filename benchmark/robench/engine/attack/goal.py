@@ -16,14 +16,14 @@ from robench.engine.rank.ranking import discount, held_out_ranks
 
 
 def eligible_targets(chunk: EvaluationChunk, targets: IntArray) -> Tensor:
-    """Returns, for each user, the promoted items that are neither known nor held out.
+    """Returns each user's promoted items that are neither known nor held out.
 
     Args:
-        chunk: the users.
+        chunk: the chunk of users.
         targets: the promoted items, int64 [T].
 
     Returns:
-        The items of each user, int64 [B, T], with −1 in place of all other promoted items.
+        The promoted items of each user, int64 [B, T], with −1 in place of known and held-out items.
     """
     promoted = torch.from_numpy(targets).to(chunk.users.device)
     own = (chunk.held[:, :, None] == promoted).any(1)
@@ -37,13 +37,13 @@ def eligible_targets(chunk: EvaluationChunk, targets: IntArray) -> Tensor:
 class Goal:
     """The goal of an attack for a chunk of users.
 
-    The goal is reached if held-out items fall, or if promoted items rise. Scores are float tensors [B, n_items] with
-    −inf at masked items.
+    An untargeted attack pushes held-out items out of the top k. Any other attack pushes promoted items into the top k.
+    Scores are float tensors [B, n_items] with −inf at masked items.
 
     Args:
         name: ``untargeted`` or ``promote``.
         items: the held-out items, or the promoted items that a user does not have, int64 [B, H], padded with −1.
-        k: the k of the threat model.
+        k: the length of the top lists to which the goal refers.
     """
 
     name: GoalName
@@ -52,12 +52,16 @@ class Goal:
 
     @classmethod
     def of(cls, chunk: EvaluationChunk, name: GoalName, k: int, targets: IntArray | None) -> Goal:
-        """Returns the goal for a chunk.
+        """Returns the goal for the users of a chunk.
 
-        The goal ``promote`` needs ``targets``, int64 [T].
+        Args:
+            chunk: the chunk of users.
+            name: ``untargeted`` or ``promote``.
+            k: the length of the top lists to which the goal refers.
+            targets: the promoted items, int64 [T]. An untargeted attack does not need them.
 
         Raises:
-            ValueError: if no item is to be promoted.
+            ValueError: if the goal is ``promote`` and there are no targets.
         """
         if name == "untargeted":
             return cls(name, chunk.held, k)
@@ -70,18 +74,18 @@ class Goal:
         return self if self.items.device == device else replace(self, items=self.items.to(device))
 
     def rows(self, chosen: Tensor) -> Goal:
-        """Returns the goal for some of the users (int64 [b])."""
+        """Returns the goal for the users at some positions (int64 [b])."""
         return replace(self, items=self.items[chosen])
 
     @property
     def applies(self) -> Tensor:
-        """True for the users that have at least one entry in ``items``: bool [B]."""
+        """True for each user with at least one entry in ``items``: bool [B]."""
         return (self.items >= 0).any(1)
 
     def loss(self, scores: Tensor, name: LossName, rival: Tensor | None = None) -> Tensor:
-        """Returns the loss, float [B].
+        """Returns the loss of each user, float [B].
 
-        A higher loss is closer to the goal. The loss is 0 for a user without items.
+        A higher loss is closer to the goal. The loss is 0 for a user without items to promote.
 
         Let s be the scores of a user, y an item of the goal, and j any other unmasked item. ``ce`` is the mean of
         logsumexp(s) − s_y over all y. ``bpr`` is the mean of softplus(s_j − s_y) over all pairs of y and j. If items
@@ -92,9 +96,11 @@ class Goal:
         all T items are in the top k.
 
         Args:
-            scores: the scores, in a form that has gradients, float [B, n_items], −inf at masked items.
-            name: the name of the loss. See also ``Oracle``.
-            rival: one item per user for ``margin``, int64 [B].
+            scores: the scores, float [B, n_items], with −inf at masked items. The loss is differentiable with respect
+                to the scores.
+            name: the name of the loss.
+            rival: the item with which ``margin`` compares, for each user, int64 [B]. The default is the k-th best
+                competitor.
         """
         if name == "ce" and self.items.shape[1] == 1:
             # This equals the general formula, and takes half the time forward and backward.
@@ -120,7 +126,7 @@ class Goal:
     def ranks(self, scores: Tensor) -> Tensor:
         """Returns the ranks of the items, int64 [B, H], with 0 at padding.
 
-        Ties never help the defender.
+        Ties count against the defender.
         """
         if self.name == "untargeted":
             return held_out_ranks(scores, self.items)
@@ -131,8 +137,8 @@ class Goal:
     def damage(self, scores: Tensor) -> Tensor:
         """Returns the damage by which the host compares candidates, float64 [B].
 
-        Higher damage is worse for the defender. The damage is −Σ 1 / log2(1 + rank) over the items. If items are
-        promoted, the sign is reversed. With one held-out item, the damage orders candidates by the rank of this item.
+        Higher damage is worse for the defender. The damage to a user is −Σ 1 / log2(1 + rank) over the items. If items
+        are promoted, the sign is reversed. With one held-out item, a higher rank number means more damage.
         """
         ranks = self.ranks(scores)
         gain = torch.where(ranks > 0, discount(ranks), 0.0).sum(1)
@@ -143,8 +149,8 @@ class Goal:
 
         The damage is −NDCG@k of the held-out items, or NDCG@k of the promoted items.
 
-        Candidates that serve all users are compared by the mean of this damage, as in the tables. This damage is not
-        used to compare candidates of single users, because most candidates would tie.
+        If a candidate serves all users, the host compares candidates by the mean of this damage. For single users, the
+        host uses ``damage`` instead, because most candidates would tie within the top k.
         """
         ranks = self.ranks(scores)
         gain = torch.where((ranks > 0) & (ranks <= self.k), discount(ranks), 0.0).sum(1)
@@ -153,9 +159,10 @@ class Goal:
         return -share if self.name == "untargeted" else share
 
     def broken(self, scores: Tensor) -> Tensor:
-        """Returns whether the goal is reached, bool [B].
+        """Returns whether the goal is reached for each user, bool [B].
 
-        The goal is reached if no held-out item is in the top k, or if all promoted items are in the top k.
+        An untargeted attack must push all held-out items out of the top k. Any other attack must push all promoted
+        items into the top k.
         """
         own, valid = self._own(scores)
         if self.name == "untargeted":
@@ -166,10 +173,10 @@ class Goal:
         return valid.any(1) & ((scores > last).sum(1) < self.k)
 
     def _own(self, scores: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns the scores of the items in the goal, and a mask of real items.
+        """Returns the scores of the goal's items, and a mask that is False at padding.
 
         Returns:
-            Scores and mask, [B, H] each. At padding the mask is False and the scores are arbitrary.
+            The scores and the mask, [B, H] each. At padding, the scores are arbitrary.
         """
         return scores.gather(1, self.items.clamp_min(0)), self.items >= 0
 

@@ -1,4 +1,4 @@
-"""Computes gradients of the host's losses."""
+"""Computes gradients, and removes entries that are not finite."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from robench.api.attacks.ball import Delta
 
 
 def gradient_of(value: Tensor, leaves: Delta) -> dict[str, Tensor]:
-    """Returns the gradient of the sum of ``value`` with respect to every leaf.
+    """Returns the gradient of ``value.sum()`` with respect to every leaf.
 
     The gradient is zero for a leaf that does not influence ``value``.
     """
@@ -25,7 +25,7 @@ def gradient_of(value: Tensor, leaves: Delta) -> dict[str, Tensor]:
 
 def finite(gradient: Delta) -> dict[str, Tensor]:
     """Returns a gradient with zeros in place of entries that are not finite."""
-    # A sum is finite only if every term is finite, and this check needs no copy.
+    # A sum is finite only if every term is finite, and computing a sum needs no copy.
     return {
         name: part if math.isfinite(float(part.sum())) else torch.nan_to_num(part, nan=0.0, posinf=0.0, neginf=0.0)
         for name, part in gradient.items()

@@ -1,4 +1,4 @@
-"""Judges candidates for the host, by damage and then by loss."""
+"""Judges candidates, first by damage and then by loss."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from robench.engine.attack.goal import Goal
 
 
 class Judgement(NamedTuple):
-    """The host's judgement of a candidate, per row.
+    """The host's judgement of a candidate, row by row.
 
     Args:
         damage: the damage of each row, float64 [B]. Higher damage is worse for the defender.
@@ -26,31 +26,28 @@ class Judgement(NamedTuple):
     broken: Tensor
 
     def where(self, better: Tensor, other: Judgement) -> Judgement:
-        """Takes rows from this judgement if ``better`` is true, and else from ``other``.
-
-        The mask ``better`` is bool [B].
-        """
+        """Returns this judgement's rows if ``better`` (bool [B]), and else the other's."""
         return Judgement(*(torch.where(better, new, old) for new, old in zip(self, other, strict=True)))
 
 
 class Harm(Protocol):
-    """An object with a damage and a loss per row, which the host can compare."""
+    """Anything that can be compared by the damage and the loss of each row."""
 
     @property
     def damage(self) -> Tensor:
-        """The damage, float64. Higher damage is worse for the defender."""
+        """The damage of each row, float64, which is higher if the defender is worse off."""
         ...
 
     @property
     def loss(self) -> Tensor:
-        """The loss, float. The loss decides between candidates of equal damage."""
+        """The loss of each row, which decides between candidates of equal damage."""
         ...
 
 
 def worse(new: Harm, old: Harm) -> Tensor:
-    """Returns whether each row of ``new`` is worse for the defender than ``old``.
+    """Returns whether each row is worse for the defender in ``new`` than in ``old``.
 
-    A candidate is worse if it does more damage, or equal damage at a higher loss.
+    A row is worse if the damage is higher, or if the damage is equal and the loss is higher.
     """
     return (new.damage > old.damage) | ((new.damage == old.damage) & (new.loss > old.loss))
 
@@ -58,15 +55,15 @@ def worse(new: Harm, old: Harm) -> Tensor:
 def judge_scores(
     goal: Goal, draws: Iterable[Tensor], damage_of: Callable[[Goal, Tensor], Tensor] = Goal.damage
 ) -> Judgement:
-    """Judges masked scores by a goal.
+    """Judges the scores of a candidate by a goal.
 
-    Each draw is judged on the device of its scores. The judgement is on the goal's device. Damage and loss are means
-    over the draws. A user is broken if the goal is reached in at least half of the draws.
+    Each scoring is judged on the device of its scores. The result is on the goal's device. Damage and loss are means
+    over the scorings. A user is broken if the goal is reached in at least half of the scorings.
 
     Args:
-        goal: the goal of the users with these scores.
-        draws: masked scores, float [B, n_items] each.
-        damage_of: the function that computes the damage from a goal and scores. The default is ``Goal.damage``.
+        goal: the goal of these users.
+        draws: the masked scores of each scoring, float [B, n_items].
+        damage_of: the function that computes the damage from a goal and scores.
     """
     judged = [_judge(goal.to(scores.device), scores, damage_of) for scores in draws]
     damage, loss, broken = ([part.to(goal.items.device) for part in parts] for parts in zip(*judged, strict=True))

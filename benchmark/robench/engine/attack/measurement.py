@@ -1,4 +1,4 @@
-"""Defines the arrays, the achieved budget and the diagnostics that a cell stores."""
+"""Computes the arrays, the spent budget and the diagnostics that a cell stores."""
 
 from __future__ import annotations
 
@@ -56,14 +56,14 @@ class TitleChange(TypedDict):
 
 @dataclass
 class Measurement:
-    """The outcome of measuring one cell.
+    """Everything that the measurement of one cell yields.
 
     Args:
-        arrays: the arrays for the npz file.
-        achieved: the spent budget, and the costs of the attack.
-        diagnostics: the numbers from which flags are computed.
-        members: one row per member of an ensemble.
-        titles: one row per rewritten title.
+        arrays: the arrays for the npz file, by name.
+        achieved: the spent budget and the costs of the attack, by name.
+        diagnostics: the numbers from which flags are computed, by name.
+        members: one entry per member of an ensemble.
+        titles: one entry per rewritten title.
     """
 
     arrays: CellArrays
@@ -74,7 +74,7 @@ class Measurement:
 
 
 def achieved_budget(arrays: CellArrays, costs: Costs) -> dict[str, float]:
-    """Returns the spent budget and the costs of the attack."""
+    """Returns the spent budget and the costs of the attack, by name."""
     achieved: dict[str, float] = {}
     if "spent" in arrays:
         achieved |= {"epsilon": float(arrays["spent"].max()), "epsilon_mean": float(arrays["spent"].mean())}
@@ -85,7 +85,7 @@ def achieved_budget(arrays: CellArrays, costs: Costs) -> dict[str, float]:
 
 
 def diagnostics_of(arrays: CellArrays, diagnosis: Diagnosis) -> dict[str, float]:
-    """Returns the mean losses, and the shares of unusable gradients."""
+    """Returns the mean losses and the shares of unusable gradients, by name."""
     judged = max(1, diagnosis.judged)
     return {
         "loss_clean": float(arrays["clean_loss"].mean()),
@@ -97,13 +97,15 @@ def diagnostics_of(arrays: CellArrays, diagnosis: Diagnosis) -> dict[str, float]
 
 
 def outcome_arrays(draws: Iterable[Tensor], chunk: EvaluationChunk, goal: Goal, targets: IntArray | None) -> CellArrays:
-    """Returns the arrays of a chunk, taken from the median draw of each user.
+    """Returns the arrays that a cell stores for a chunk.
+
+    Each user's arrays come from the scoring with the median damage.
 
     Args:
-        draws: the masked scores of each draw, float [B, n_items].
+        draws: the masked scores of each scoring, float [B, n_items].
         chunk: the chunk of users.
         goal: the goal of these users.
-        targets: the items for which ranks are stored, int64 [T].
+        targets: the targets, for which ranks are also stored, int64 [T].
     """
     rankings, damages = [], []
     for scores in draws:
@@ -115,19 +117,17 @@ def outcome_arrays(draws: Iterable[Tensor], chunk: EvaluationChunk, goal: Goal, 
 def median_arrays(
     chunk: EvaluationChunk, rankings: list[Ranking], damages: list[Tensor], n_items: int, targets: IntArray | None
 ) -> CellArrays:
-    """Returns the ranks and top lists that a cell stores for a chunk.
+    """Returns the ranks, top lists and other arrays that a cell stores for a chunk.
 
-    If there are ``targets``, the result also has the ranks of these items.
-
-    The arrays of a user are consistent, because they all come from the draw with the median damage. Of two middle
-    draws, the draw with more damage is used.
+    All arrays of a user come from the same scoring, so they are consistent. This is the scoring with the median damage.
+    If two scorings are in the middle, the one with more damage is used.
 
     Args:
-        chunk: the users.
-        rankings: the ranking of each draw.
-        damages: the damage of each draw, float64 [B].
-        n_items: the size of the catalogue.
-        targets: the items for which ranks are stored, int64 [T].
+        chunk: the chunk of users.
+        rankings: the ranking of each scoring.
+        damages: the damage of each scoring, float64 [B].
+        n_items: the number of items in the catalogue.
+        targets: the targets, for which ranks are also stored, int64 [T].
     """
     order = torch.stack(damages).argsort(dim=0, stable=True)[len(damages) // 2].cpu()
     user = torch.arange(len(order))
@@ -150,9 +150,9 @@ def median_arrays(
 
 
 def join_chunks(parts: list[CellArrays], users: IntArray) -> CellArrays:
-    """Joins the arrays of all chunks of a victim.
+    """Concatenates the arrays of all chunks, and adds ``indptr`` and ``users``.
 
-    ``indptr`` gives the start of each user's ranks.
+    The array ``indptr``, int64 [U + 1], gives the start of each user's ranks.
     """
     arrays = {
         name: np.concatenate([part[name] for part in parts], axis=-1 if name == "target_ranks" else 0)

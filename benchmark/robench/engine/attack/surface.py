@@ -1,7 +1,6 @@
-"""The base classes of surfaces, which measure a victim under attacks.
+"""The base classes for measuring a victim under attacks on one surface.
 
-Each folder of ``engine/surfaces`` defines a subclass. ``robench.api.surfaces`` names the subclass in the row of the
-surface.
+Each folder in ``engine/surfaces`` defines a subclass. ``SURFACES`` in ``robench.api.surfaces`` names these subclasses.
 """
 
 from __future__ import annotations
@@ -27,10 +26,10 @@ from robench.engine.attack.victim import EvaluatedVictim
 
 
 class VictimSurface(ABC):
-    """One surface of one victim.
+    """One surface of one victim, on which attacks are measured.
 
     Args:
-        victim: the victim and its evaluated users.
+        victim: the victim with its evaluated users.
     """
 
     def __init__(self, victim: EvaluatedVictim) -> None:
@@ -38,40 +37,40 @@ class VictimSurface(ABC):
 
     @abstractmethod
     def measure(self, attack: Attack, epsilon: float, key: str, targets: IntArray | None) -> Measurement:
-        """Measures the worst candidate of an attack.
+        """Runs an attack, and measures the victim under the worst candidate.
 
-        The candidates are the genuine input and all proposals.
+        The candidates are the genuine input and everything that the attack proposes.
 
         Args:
             attack: an attack on this surface.
             epsilon: the budget, in the unit of the attack's threat model.
-            key: the identity of the attack without ε.
+            key: a string that identifies the attack and its settings without ε.
             targets: the promoted items, int64 [T], or None if the attack is untargeted.
         """
 
 
 class ArenaSurface(VictimSurface):
-    """A surface that is attacked in arenas.
+    """A surface on which candidates are judged in arenas.
 
-    An arena holds one chunk of users, or all users if they share one perturbation.
+    An arena holds one chunk of users, or all users if one perturbation serves all users.
     """
 
     @abstractmethod
     def arenas(
         self, attack: Attack, epsilon: float, costs: Costs, diagnosis: Diagnosis, targets: IntArray | None = None
     ) -> Iterator[Arena]:
-        """Yields the arenas of the victim under an attack at ε.
+        """Yields the arenas for an attack at ε, which together cover all evaluated users.
 
         Args:
             attack: an attack on this surface.
-            epsilon: the budget.
-            costs: the counters that all arenas share.
+            epsilon: the budget, in the unit of the attack's threat model.
+            costs: the costs that all arenas share.
             diagnosis: the diagnosis that all arenas share.
-            targets: the promoted items, int64 [T].
+            targets: the promoted items, int64 [T], or None if the attack is untargeted.
         """
 
     def measure(self, attack: Attack, epsilon: float, key: str, targets: IntArray | None) -> Measurement:
-        """Measures the worst candidate of every arena, per user or for all users."""
+        """Runs an attack in every arena, and measures the worst candidates."""
         each_user_alone = SURFACES[attack.threat().surface].each_user_alone
         search_members = search_each_user if each_user_alone else search_for_all
         costs, diagnosis = Costs(), Diagnosis()
@@ -94,7 +93,7 @@ class ArenaSurface(VictimSurface):
         return Measurement(arrays, achieved_budget(arrays, costs) | spent, diagnostics, rows)
 
     def diagnostics(self, arrays: CellArrays, targets: IntArray | None) -> dict[str, float]:
-        """Returns the diagnostics that only this surface has."""
+        """Returns the diagnostics that are specific to this surface, by name."""
         return self.victim.candidate_diagnostics(arrays, targets)
 
     def _members(self, ensemble: Ensemble, arena: Arena) -> list[Member]:

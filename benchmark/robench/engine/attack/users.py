@@ -1,4 +1,4 @@
-"""Defines arenas and oracles for surfaces with one perturbation per user."""
+"""Arenas and oracles for surfaces with one perturbation per user."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ Input = TypeVar("Input")  # the input that an attack perturbs, one row per user
 
 
 class UserOracle(ABC, Generic[Input]):
-    """An oracle through which an attack queries one chunk of a victim's users.
+    """The oracle that answers an attack's queries about one chunk of users.
 
-    Every query of the attack is counted.
+    Every query by the attack is counted.
 
-    A subclass is a dataclass with these fields. A class method of the subclass builds an instance and calls
+    A subclass is a dataclass with the following fields. A class method of the subclass builds an instance and calls
     ``judge_genuine``.
 
     Args:
         chunk: the masks and held-out items of these users.
         goal: the goal of these users.
         draws: the random streams for a victim that draws at test time.
-        costs: the counters of the attack's queries.
+        costs: the counts of the attack's queries.
         diagnosis: the diagnosis of the attack's gradients.
         at_clean: the judgement of the genuine input.
     """
@@ -52,45 +52,45 @@ class UserOracle(ABC, Generic[Input]):
 
     @abstractmethod
     def scores_at(self, perturbed: Input) -> Tensor:
-        """Returns masked scores without gradients, float [B, n_items].
+        """Returns the masked scores at a perturbed input, float [B, n_items].
 
-        The query is not counted.
+        The scores have no gradient, and the query is not counted.
         """
 
     def judge_genuine(self, genuine: Input) -> None:
-        """Judges the genuine input, and sets ``at_clean`` and ``to_break``."""
+        """Judges the genuine input, and stores the judgement as ``at_clean``."""
         self.at_clean = self.judge(genuine)
 
     @property
     def users(self) -> Tensor:
-        """A copy of the users, int64 [B].
+        """The ids of the users, int64 [B].
 
-        An attack therefore cannot change the host's array.
+        The tensor is a copy, so an attack cannot change the host's tensor.
         """
         return self.chunk.users.clone()
 
     @property
     def to_break(self) -> Tensor:
-        """True for the users that miss the goal with their genuine input: bool [B]."""
+        """True for each user that misses the goal with the genuine input: bool [B]."""
         return ~self.at_clean.broken & self.goal.applies
 
     def host_scores(self, perturbed: Input, *, last: bool = False) -> Iterator[Tensor]:
-        """Yields masked scores for each draw of the host, without counting the queries.
+        """Yields the masked scores of each scoring by the host, without counting queries.
 
         Args:
             perturbed: the perturbed input.
-            last: whether to use fresh streams, for arrays to be stored.
+            last: whether to use the fresh streams for stored arrays.
         """
         for context in self.draws.host(last=last):
             with context:
                 yield self.scores_at(perturbed)
 
     def judge(self, perturbed: Input) -> Judgement:
-        """Judges an input over the draws of the host, without counting the queries."""
+        """Judges an input over all scorings by the host, without counting queries."""
         return judge_scores(self.goal, self.host_scores(perturbed))
 
     def count_draws(self, *, gradients: bool = False) -> Iterator[AbstractContextManager[None]]:
-        """Yields and counts one context for each draw of the attack's evaluation."""
+        """Yields one context per scoring of an evaluation, and counts the queries."""
         for context in self.draws.attack():
             self.costs.queries += len(self.chunk.users)
             self.costs.gradients += len(self.chunk.users) if gradients else 0
@@ -106,7 +106,13 @@ class UserOracle(ABC, Generic[Input]):
         return self.evaluation(values, scores)
 
     def evaluation(self, values: list[Tensor], scores: list[Tensor], gradient: Delta | None = None) -> Evaluation:
-        """Returns the means over the draws of one evaluation of the attack."""
+        """Combines the scorings of one evaluation into the answer to the attack.
+
+        Args:
+            values: the loss of each user in each scoring, float [B].
+            scores: the masked scores of each scoring, float [B, n_items].
+            gradient: the gradient with respect to δ, or None.
+        """
         return Evaluation(mean(values), lambda: majority([self._broken(part) for part in scores]), gradient)
 
     def _loss(self, scores: Tensor, loss: LossName) -> Tensor:
@@ -117,10 +123,13 @@ class UserOracle(ABC, Generic[Input]):
         return self.goal.to(scores.device).broken(scores).to(self.goal.items.device)
 
     def average_gradient(self, slopes: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-        """Returns the mean gradient over the draws, with zeros at unusable entries.
+        """Returns the mean of gradients, with zeros at entries that are not finite.
 
-        The method also diagnoses the first gradient of each user that is to be broken. The diagnosis reveals defences
-        that hide the gradient.
+        The first call also diagnoses the gradient of each user that misses the goal with the genuine input. The
+        diagnosis reveals defences that hide the gradient.
+
+        Args:
+            slopes: the gradient of each scoring.
         """
         gradient = {name: mean([part[name] for part in slopes]) for name in slopes[0]}
         if self._first_gradient:
@@ -137,9 +146,9 @@ class UserArena(Arena):
     """One chunk of a victim's users, each with a separate perturbation.
 
     Args:
-        oracle: the oracle of these users.
+        oracle: the oracle for these users.
         unit: the budget of each user at ε = 1, float [B].
-        targets: the items for which ranks are stored, int64 [T].
+        targets: the targets, for which ranks are also stored, int64 [T].
     """
 
     oracle: UserOracle[Any]
@@ -148,32 +157,35 @@ class UserArena(Arena):
 
     @property
     def stops(self) -> bool:
-        """True if the attack is untargeted and the victim is deterministic."""
+        """True if an ensemble stops attacking a user once the user is broken.
+
+        This is the case if the attack is untargeted and the victim is deterministic.
+        """
         return self.oracle.goal.name == "untargeted" and not self.oracle.draws.stochastic
 
     @property
     def concerned(self) -> Tensor:
-        """True for the users that an ensemble attacks: bool [B]."""
+        """True for each user that an ensemble attacks: bool [B]."""
         goal = self.oracle.goal
         return self.to_break if goal.name == "untargeted" else goal.applies
 
     def input_of(self, candidate: Candidate) -> Any:
-        """Returns a candidate in the form that the oracle takes."""
+        """Converts a candidate to the form in which the oracle takes inputs."""
         return candidate
 
     @abstractmethod
     def distances(self, candidate: Candidate) -> CellArrays:
-        """Returns the budget that each user has spent.
+        """Returns how far a candidate is from the genuine input, per user.
 
-        The array ``spent`` is in units of ε. Other arrays are distances.
+        The array ``spent`` holds the spent budget in units of ε. The other arrays hold distances, such as norms.
         """
 
     def judge(self, candidate: Candidate) -> Judgement:
-        """Judges a candidate through the oracle, without counting the queries."""
+        """Returns the oracle's judgement of a candidate, without counting queries."""
         return self.oracle.judge(self.input_of(candidate))
 
     def stored(self, candidate: Candidate) -> CellArrays:
-        """Returns each user's ranks, lists, losses and spent budget."""
+        """Returns each user's ranks, top list, losses and spent budget."""
         oracle = self.oracle
         draws = oracle.host_scores(self.input_of(candidate), last=True)
         arrays = outcome_arrays(draws, oracle.chunk, oracle.goal, self.targets)

@@ -1,4 +1,4 @@
-"""Defines a fitted victim with its evaluated users, and the queries to it."""
+"""Defines fitted victims with their evaluated users, and queries to a victim."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from robench.engine.rank.ranking import discount
 from robench.engine.rank.scoring import device_of, rank_scores, score_users
 
 TINY = 1e-30  # prevents division by a spread of 0
-FEW = 8  # users with scores that are computed twice, to detect random draws
-NOISE = 1e-4  # largest difference that counts as deterministic, in standard deviations of the scores
+FEW = 8  # the number of users with scores that are computed twice, to detect random draws
+NOISE = 1e-4  # the largest difference that counts as deterministic, in standard deviations of the scores
 
 
 class Queries(NamedTuple):
-    """The queries of one chunk to a neural victim, with the goal of the attack.
+    """The queries for the scores of one chunk of users, with the goal of the attack.
 
     Args:
-        batch: the batch of B queries.
+        batch: the batch of B queries to a neural model.
         chunk: the masks and held-out items of these users, on the model's device.
         goal: the goal of these users.
     """
@@ -47,11 +47,11 @@ class EvaluatedVictim:
 
     Args:
         model: the fitted model, in evaluation mode if it is a ``TorchModel``.
-        history: the known items at test time, one row per real user.
+        history: the items that are known at test time, one row per real user.
         held: the held-out items, one row per real user.
         users: the evaluated users, int64 [U].
-        seed: the seed of the attacks.
-        catalogue: the genuine items, for attacks on their titles.
+        seed: the seed of the random streams of attacks and host.
+        catalogue: the items with their genuine titles. Attacks on titles need the catalogue.
         read: the function by which the defence changes titles, or None if titles do not change.
         negatives: one negative per held-out item, int64, or None. If negatives are given, the scores of held-out items
             and negatives are stored.
@@ -76,7 +76,7 @@ class EvaluatedVictim:
         self._chunks: list[EvaluationChunk] = []
 
     def chunks(self) -> list[EvaluationChunk]:
-        """Returns the evaluated users in chunks, which are built once per victim."""
+        """Returns the chunks of evaluated users, which are built on first use."""
         size = chunk_size(self.history.n_items, device_of(self.model))
         starts = range(0, 0 if self._chunks else len(self.users), size)
         self._chunks += [
@@ -85,9 +85,9 @@ class EvaluatedVictim:
         return self._chunks
 
     def noise(self) -> float:
-        """Scores the first few users twice, and returns the largest difference.
+        """Returns the largest difference between two scorings of the same few users.
 
-        The difference is given in standard deviations of the scores.
+        The difference is given in standard deviations of the scores. Both scorings run only once per victim.
         """
         if self._noise is None:
             few, scores = self.chunks()[0].users.numpy()[:FEW], []
@@ -99,26 +99,30 @@ class EvaluatedVictim:
         return self._noise
 
     def draws(self, expectation: int = 1) -> Draws:
-        """Returns the random streams in which this victim is scored."""
+        """Returns the random streams in which this victim is scored.
+
+        Args:
+            expectation: the number of scorings over which an evaluation by the attack averages.
+        """
         return Draws(self._host_rng.child("draws"), self.rng.child("draws"), self.noise() > NOISE, expectation)
 
     def neural(self) -> TorchModel:
-        """Returns the model, which must have embedded inputs.
+        """Returns the model as a ``TorchModel``, which has embedded inputs.
 
         Raises:
-            PluginError: if the model has no embedded inputs.
+            PluginError: if the model is not a ``TorchModel``.
         """
         if not isinstance(self.model, TorchModel):
             raise PluginError(f"{type(self.model).__name__} has no embedded inputs")
         return self.model
 
     def queries(self, goal: GoalName, k: int, targets: IntArray | None) -> Iterator[Queries]:
-        """Yields the queries of each chunk, on the device of a neural model.
+        """Yields the queries of each chunk, on the device of the neural model.
 
         Args:
-            goal: the goal of the attack.
-            k: the k of the threat model.
-            targets: the promoted items, int64 [T].
+            goal: the name of the attack's goal.
+            k: the length of the top lists to which the goal refers.
+            targets: the promoted items, int64 [T], or None if the attack is untargeted.
         """
         for chunk in self.chunks():
             model = self.neural()
@@ -127,13 +131,13 @@ class EvaluatedVictim:
             yield Queries(batch, on_device, Goal.of(on_device, goal, k, targets))
 
     def outcome(self, model: Model, targets: IntArray | None) -> CellArrays:
-        """Returns the arrays to store for a model.
+        """Returns the arrays that a cell stores for all evaluated users.
 
-        Each user's arrays come from the median draw.
+        Each user's arrays come from the scoring with the median damage.
 
         Args:
-            model: the victim's own model, or a view of the model that reads other titles.
-            targets: the items for which ranks are stored, int64 [T].
+            model: the victim's own model, or a view of this model that reads other titles.
+            targets: the targets, for which ranks are also stored, int64 [T].
         """
         parts: list[CellArrays] = []
         for chunk in self.chunks():
@@ -149,8 +153,8 @@ class EvaluatedVictim:
         return join_chunks(parts, self.users)
 
     def candidate_diagnostics(self, arrays: CellArrays, targets: IntArray | None) -> dict[str, float]:
-        """Returns diagnostics of the candidates of a two-stage model.
+        """Returns diagnostics about the candidates that a two-stage model reranks.
 
-        The result is empty for a model of one stage.
+        The result is empty for any other model.
         """
         return candidate_diagnostics(self.model, self.history, self.chunks(), arrays, targets)

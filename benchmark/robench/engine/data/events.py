@@ -1,4 +1,7 @@
-"""Sorts the events of a log, finds repeats and the k-core, of 20 million rows."""
+"""Sorts the events of a log, and finds repeated pairs and the k-core.
+
+The functions are fast enough for logs with tens of millions of rows.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +13,18 @@ from numpy.typing import NDArray
 from robench.api.data import IntArray
 from robench.engine.data.splits import KNOWN, TRAIN
 
-BITS = 63  # of a non-negative int64
+BITS = 63  # the number of bits of a non-negative int64
 
 
 @dataclass(frozen=True, eq=False)
 class Events:
-    """The events of a log, sorted by user, time and item.
+    """The events of a log, with numbers in place of ids.
 
     Args:
         users: the number of each event's user, int64 [n].
         items: the number of each event's item, int64 [n].
-        times: the time of each event, int64 [n]. The position in the source if the source has no times.
+        times: the time of each event, int64 [n]. If the source has no times, this is the event's position in the
+            source.
         parts: the part of each event, int8 [n], or None if the source is not split.
     """
 
@@ -34,7 +38,7 @@ class Events:
         return len(self.users)
 
     def chosen(self, rows: NDArray[np.bool_] | IntArray) -> Events:
-        """Returns some of the events, given by a mask or by their positions."""
+        """Returns the events that a mask or an array of positions selects."""
         parts = None if self.parts is None else self.parts[rows]
         return Events(self.users[rows], self.items[rows], self.times[rows], parts)
 
@@ -42,10 +46,10 @@ class Events:
 def sort_events(events: Events, n_users: int, n_items: int) -> Events:
     """Returns the events sorted by user, then time, then item, then part.
 
-    Two events that agree in all four are alike. Therefore the result does not depend on the order of the events.
+    Two events that agree in all four numbers are equal. Therefore, the result does not depend on the original order.
 
-    The four numbers are packed into one integer if they fit, because sorting integers is several times as fast as
-    sorting rows. Times that are too long are replaced by their ranks for this purpose.
+    If possible, the four numbers of an event are packed into one integer, because sorting integers is several times as
+    fast as sorting rows. If the times need too many bits, they are replaced by their ranks.
     """
     if not len(events):
         return events
@@ -82,17 +86,17 @@ def sort_events(events: Events, n_users: int, n_items: int) -> Events:
 
 
 def _bits(size: int) -> int:
-    """Returns the number of bits that a number below ``size`` needs."""
+    """Returns the number of bits that suffice for all numbers below ``size``."""
     return (size - 1).bit_length()
 
 
 def once_per_pair(events: Events, n_items: int, keep: str) -> NDArray[np.bool_]:
-    """Returns a mask with one event per user-item pair, bool [n].
+    """Returns a mask that selects one event per user-item pair, bool [n].
 
     Args:
-        events: sorted events.
+        events: the events, sorted by ``sort_events``.
         n_items: the number of items.
-        keep: ``last`` for the latest event of a pair, anything else for the earliest.
+        keep: ``last`` selects the latest event of a pair. Any other value selects the earliest.
     """
     n = len(events)
     chosen = np.zeros(n, dtype=bool)
@@ -119,7 +123,9 @@ def once_per_pair(events: Events, n_items: int, keep: str) -> NDArray[np.bool_]:
 
 
 def k_core(users: IntArray, items: IntArray, per_user: int, per_item: int) -> NDArray[np.bool_]:
-    """Returns a mask of the largest subset with enough events per user and item.
+    """Returns a mask of the events in the k-core, bool [n].
+
+    The k-core is the largest set of events with enough events per user and per item.
 
     Args:
         users: the user of each event, int64 [n].
@@ -142,14 +148,14 @@ def k_core(users: IntArray, items: IntArray, per_user: int, per_item: int) -> ND
 
 
 def new_if_held_out(events: Events, parts: NDArray[np.int8]) -> NDArray[np.bool_]:
-    """Returns a mask without held-out events that repeat a pair, bool [n].
+    """Returns a mask that is False for held-out events that repeat a pair, bool [n].
 
-    Known items are never ranked. Therefore a held-out item is no question if its user has it in an earlier part, or
-    earlier in the same part. All training events stay, and all known events of cold users.
+    Known items are never ranked. Therefore, a held-out event cannot be evaluated if the user already has the item in an
+    earlier part, or earlier in the same part. The mask keeps all training events, and all known events of cold users.
 
     Args:
-        events: sorted events.
-        parts: the part of each event: 0 training, 1 validation, 2 test, 3 known.
+        events: the events, sorted by ``sort_events``.
+        parts: the part of each event: 0 for training, 1 for validation, 2 for test, 3 for known.
     """
     parts = np.where(parts == KNOWN, TRAIN, parts)
     order = np.lexsort((parts, events.items, events.users))

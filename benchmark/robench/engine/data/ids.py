@@ -1,4 +1,4 @@
-"""Numbers the ids of users and items, and finds ids that look alike."""
+"""Converts ids of users and items to numbers, and finds ids that look alike."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ EXAMPLES = 2
 
 
 def number_ids(ids: NDArray[Any] | Ids) -> tuple[list[str], IntArray]:
-    """Returns the distinct ids in order, and the index of each row's id, int64 [n].
+    """Returns the sorted distinct ids, and the index of each row's id, int64 [n].
 
-    Ids are ordered by value if all of them are whole numbers, and otherwise as text.
+    If all ids are whole numbers, the ids are sorted by value. Otherwise, the ids are sorted as strings.
     """
     names, codes = _distinct(ids)
     if all(map(WHOLE.fullmatch, names)):
@@ -35,7 +35,7 @@ def number_ids(ids: NDArray[Any] | Ids) -> tuple[list[str], IntArray]:
 
 
 def _distinct(ids: NDArray[Any] | Ids) -> tuple[Sequence[str], NDArray[np.integer[Any]]]:
-    """Returns the distinct ids as strings, and the code of each row."""
+    """Returns the distinct ids as strings, and the index of each row's id."""
     if isinstance(ids, Ids):
         return ids.names, ids.codes
     if ids.dtype.kind in "iub":
@@ -47,22 +47,20 @@ def _distinct(ids: NDArray[Any] | Ids) -> tuple[Sequence[str], NDArray[np.intege
 
 
 def plain_form(name: str) -> str:
-    """Returns an id without differences of form.
+    """Converts an id to a form that is equal for ids that look alike.
 
-    These are outer white space, letter case, and zeros after the decimal point.
+    Ids look alike if they differ only in white space, in letter case, or in how a whole number is written.
     """
     text = " ".join(name.split()).casefold()
     return str(int(text.partition(".")[0])) if len(text) < 40 and NUMBER.fullmatch(text) else text
 
 
 def find_look_alikes(names: Sequence[str], kind: str) -> str:
-    """Returns a line about ids that differ only in form.
-
-    The line is empty if there are no such ids.
+    """Returns a line about ids that look alike, or an empty string if there are none.
 
     Args:
         names: distinct ids.
-        kind: what the ids name, such as ``users``.
+        kind: the word for what the ids name, such as ``users``.
     """
     if all(map(WHOLE.fullmatch, names)):
         return ""

@@ -1,4 +1,7 @@
-"""Rules for sources that are split already."""
+"""Checks and descriptions for the splits ``files`` and ``cold-users``.
+
+The split ``files`` takes the parts of a source that is already split.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +15,12 @@ from robench.engine.data.events import Events
 
 
 def check_own_split(ratings: Ratings, config: DatasetConfig) -> None:
-    """Refuses a source that is not split, and a k-core of a source that is.
+    """Checks that a source is split already, and that no k-core is requested.
 
-    A k-core would change a split that others have made.
+    A k-core would change the existing split.
 
     Raises:
-        DataError: if the source is not split, if training or test has no rows, or if a k-core is wanted.
+        DataError: if the source is not split, if training or test has no rows, or if the filters include a k-core.
     """
     if ratings.parts is None:
         raise DataError("the split files needs a source that is split already", hint="csv and recbole read own files")
@@ -33,15 +36,15 @@ def check_own_split(ratings: Ratings, config: DatasetConfig) -> None:
 def once_in_earliest_part(events: Events, keep: str) -> tuple[NDArray[np.bool_], list[str]]:
     """Returns a mask with one event per user-item pair, and lines about overlaps.
 
-    The mask is bool [n].
+    The mask, bool [n], is True for the selected events.
 
-    If a pair is in several parts, the earliest part counts: training before validation before test. An item that a user
-    has in training is then not held out.
+    If a pair is in several parts, only the earliest part counts. Training comes before validation, and validation
+    before test. Therefore, no item that a user has in training is held out for this user.
 
     Args:
-        events: sorted events with parts.
-        keep: the setting ``repeats``, which chooses among the events of one part: ``last`` for the latest, anything
-            else for the earliest.
+        events: the events with their parts, sorted by ``sort_events``.
+        keep: the setting ``repeats``, which selects among the events in one part. ``last`` selects the latest event.
+            Any other value selects the earliest.
     """
     assert events.parts is not None
     order = np.lexsort((events.parts, events.items, events.users))
@@ -63,7 +66,7 @@ def once_in_earliest_part(events: Events, keep: str) -> tuple[NDArray[np.bool_],
 
 
 def describe_own_split(train: Interactions, validation: Interactions, test: Interactions) -> list[str]:
-    """Returns lines about what training and validation lack."""
+    """Returns lines about users and items that are missing in training or validation."""
     users = int(((train.lengths() == 0) & (test.lengths() > 0)).sum())
     items = int((train.counts() == 0).sum())
     lines = []
@@ -77,6 +80,6 @@ def describe_own_split(train: Interactions, validation: Interactions, test: Inte
 
 
 def describe_cold(validation: Interactions, test: Interactions) -> list[str]:
-    """Returns a line about the cold users."""
+    """Returns a list with one line about the number of cold users."""
     counts = [int((part.lengths() > 0).sum()) for part in (validation, test)]
     return [f"cold users: {counts[0]} for validation, {counts[1]} for the test; no fit sees their items"]

@@ -19,17 +19,19 @@ from robench.spec import Part
 
 
 def prepare(ratings: Ratings, config: DatasetConfig, split: Part) -> Prepared:
-    """Filters a raw log, numbers its users and items, and splits it.
+    """Filters a raw log, numbers the users and items, and splits the events.
 
-    Ratings below the minimum are dropped first. Of several rows with the same user and item, the earliest is kept, or
-    what ``repeats`` says. Users and items with too few interactions are then dropped until nothing changes (k-core).
+    First, ratings below the minimum are dropped. Then the setting ``repeats`` decides which events of a repeated
+    user-item pair are kept. Finally, users and items with too few interactions are dropped until nothing changes
+    (k-core).
 
-    If repeats are kept, a held-out event is dropped if its user has the item in an earlier part, or earlier in the same
-    part. Known items are never ranked, so such an event cannot be answered.
+    If repeats are kept, a held-out event is dropped if the user already has the item in an earlier part, or earlier in
+    the same part. Known items are never ranked, so such an event cannot be evaluated.
 
-    Users and items are numbered in the order of their ids. Ids are ordered by value if all of them are whole numbers,
-    and otherwise as text. The events of a user are in time order. Events at the same time are in the order of their
-    items' ids. Therefore nothing depends on the order of the rows, unless the source has no times.
+    Users and items are numbered in the order of their ids. If all ids are whole numbers, the order is by value.
+    Otherwise, the ids are ordered as strings. The events of a user are in time order. Events at the same time are in
+    the order of the ids of their items. Therefore, nothing depends on the order of the rows, unless the source has no
+    times.
 
     Args:
         ratings: the raw log.
@@ -37,7 +39,8 @@ def prepare(ratings: Ratings, config: DatasetConfig, split: Part) -> Prepared:
         split: the name and the settings of the split.
 
     Raises:
-        DataError: if the log is empty or inconsistent, or if nothing is left after the filters.
+        DataError: if the log is empty or inconsistent, if the log does not fit the filters or the split, or if nothing
+            is left after the filters.
     """
     _check_columns(ratings)
     own = split.name == "files"
@@ -103,7 +106,12 @@ def prepare(ratings: Ratings, config: DatasetConfig, split: Part) -> Prepared:
 
 
 def _check_columns(ratings: Ratings) -> None:
-    """Refuses a log that is empty or inconsistent, or whose ratings are not numbers."""
+    """Checks that a log is not empty, and that its columns are consistent.
+
+    Raises:
+        DataError: if the log has no rows, if two columns differ in length, if a rating is not a finite number, or if
+            times are not integers.
+    """
     n = len(ratings.users)
     if n == 0:
         raise DataError("the data set has no rows")
@@ -120,7 +128,10 @@ def _check_columns(ratings: Ratings) -> None:
 
 
 def _rated(ratings: Ratings, lowest: float | None) -> IntArray | None:
-    """Returns the rows whose rating is high enough, int64, or None for all rows."""
+    """Returns the numbers of the rows with a rating of at least ``lowest``, int64.
+
+    The result is None if ``lowest`` is None. All rows are then kept.
+    """
     if lowest is None:
         return None
     if ratings.ratings is None:
@@ -129,9 +140,11 @@ def _rated(ratings: Ratings, lowest: float | None) -> IntArray | None:
 
 
 def _renumber(codes: IntArray, n: int) -> tuple[IntArray, IntArray]:
-    """Returns the codes below ``n`` that occur, and each row's position among them.
+    """Returns the sorted distinct codes, and the index of each row's code in them.
 
-    The codes are sorted, int64.
+    Args:
+        codes: the code of each row, int64, from 0 to n − 1.
+        n: the number of possible codes.
     """
     present = np.zeros(n, dtype=bool)
     present[codes] = True
@@ -139,7 +152,7 @@ def _renumber(codes: IntArray, n: int) -> tuple[IntArray, IntArray]:
 
 
 def _tidy(item: Item | None) -> Item:
-    """Returns an item whose texts have single blanks as their only white space."""
+    """Returns an item with single blanks in place of all white space in the texts."""
     if item is None:
         return Item()
     genres = tuple(" ".join(genre.split()) for genre in item.genres)

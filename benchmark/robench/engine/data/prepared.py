@@ -1,4 +1,4 @@
-"""Prepared data: the parts of a split, the catalogue, and their form on disk."""
+"""The class of prepared data sets, which can be written to a file and read back."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from robench.api.summary import DataSummary
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """A data set after filters and split.
+    """A data set after the filters and the split.
 
     Every ``Interactions`` has one row per user.
 
@@ -28,12 +28,12 @@ class Prepared:
         train: the training items.
         validation: the validation items.
         test: the test items.
-        catalogue: the items.
-        user_ids: the ids of the users in the source.
-        timed: whether the source has times. Otherwise the order of rows in the source counts as time.
-        profiles: a text per user. The tuple is empty if the source has no profiles.
-        summary: what was read, and what the filters left. It does not belong to ``sha256``.
-        known: the known items of cold users, which no fit sees. None if the split has no cold users.
+        catalogue: the ids and descriptions of all items.
+        user_ids: the id of each user in the source.
+        timed: whether the source has times. Otherwise, the order of the rows in the source counts as time.
+        profiles: the description of each user. The tuple is empty if the source has no profiles.
+        summary: the counts of what was read and of what the filters kept. ``sha256`` does not cover the summary.
+        known: the known items of cold users. None means that the split has no cold users.
 
     Raises:
         ValueError: if a cold user has training items.
@@ -50,32 +50,35 @@ class Prepared:
     known: Interactions | None = None
 
     def __post_init__(self) -> None:
-        """Checks that no fit could see the items of a cold user."""
+        """Checks that no cold user has training items."""
         if self.known is not None and (self.train.lengths() * self.known.lengths()).any():
             raise ValueError("a cold user has training items")
 
     def train_data(self) -> TrainData:
         """Returns the data that a fit may see.
 
-        Of cold users, it holds the items of those that are validated on, and none of those that are tested.
+        The data contain the items of cold users for validation, but no items of cold users for the test.
         """
         known = None if self.known is None else _only(self.known, self.validation.lengths() > 0)
         return TrainData(self.train, self.validation, self.catalogue, self.profiles, known)
 
     def given(self) -> Interactions:
-        """Returns each user's training items, or the known items of a cold user."""
+        """Returns each user's training items, or known items if the user is cold."""
         return self.train if self.known is None else joined(self.train, self.known)
 
     def history(self) -> Interactions:
-        """Returns each user's history at test time: given items, then validation items."""
+        """Returns each user's history at test time.
+
+        The history consists of the items from ``given``, followed by the validation items.
+        """
         return joined(self.given(), self.validation)
 
     def held_out(self) -> HeldOut:
-        """Returns the test items under a fresh seal."""
+        """Returns the sealed test items."""
         return HeldOut(self.test)
 
     def sha256(self) -> str:
-        """Returns a digest of the interactions, ids and texts."""
+        """Returns the SHA-256 digest of the interactions, ids, descriptions and profiles."""
         facts: list[Any] = [self.user_ids, self.catalogue.ids, [item.facts() for item in self.catalogue.items]]
         texts = json.dumps(facts + ([self.profiles] if self.profiles else []))
         known = [] if self.known is None else [self.known]
@@ -83,11 +86,11 @@ class Prepared:
         return hashlib.sha256("".join([*parts, texts]).encode()).hexdigest()
 
     def save(self, path: Path) -> None:
-        """Writes the data as an npz file without pickles."""
+        """Writes the data to an npz file without pickles."""
         path.write_bytes(self.to_bytes())
 
     def to_bytes(self) -> bytes:
-        """Returns the data as an npz file without pickles."""
+        """Returns the content of an npz file with the data, without pickles."""
         texts = {
             "user_ids": self.user_ids,
             "item_ids": self.catalogue.ids,
@@ -106,12 +109,12 @@ class Prepared:
 
     @staticmethod
     def load(path: Path) -> Prepared:
-        """Reads data that ``save`` has written."""
+        """Reads prepared data from a file that ``save`` has written."""
         return Prepared.from_bytes(path.read_bytes())
 
     @staticmethod
     def from_bytes(content: bytes) -> Prepared:
-        """Reads data that ``to_bytes`` has returned."""
+        """Reads prepared data from bytes that ``to_bytes`` has returned."""
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
             texts = json.loads(file["texts"].tobytes())
             n_items = len(texts["item_ids"])
@@ -127,7 +130,7 @@ class Prepared:
 
 
 def _only(data: Interactions, users: NDArray[np.bool_]) -> Interactions:
-    """Returns interactions in which all other users have empty rows."""
+    """Returns ``data`` with empty rows for all users outside the mask ``users``."""
     kept = users[data.users()]
     indptr = np.concatenate([[0], np.cumsum(np.where(users, data.lengths(), 0))]).astype(np.int64)
     return Interactions(indptr, data.items[kept], data.times[kept], data.n_items)

@@ -1,4 +1,4 @@
-"""Splits events into training, validation and test items."""
+"""Splits events into training, validation, test and known events."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ PartArray = NDArray[np.int8]
 def parts_of(split: Part, users: IntArray, times: IntArray, *, timed: bool) -> PartArray:
     """Returns the part of every event, int8 [n].
 
-    The parts are 0 training, 1 validation, 2 test, 3 known.
+    The parts are 0 for training, 1 for validation, 2 for test, and 3 for the known items of cold users.
 
     Args:
         split: the name and the settings of the split.
-        users: the user of each event, int64 [n], sorted. The events of a user are in time order, with ties in the
-            order of items.
+        users: the user of each event, int64 [n], sorted. The events of a user are in time order, and events at the same
+            time are in the order of their items.
         times: the time of each event, int64 [n].
         timed: whether the source has times.
 
     Raises:
-        DataError: if the split is ``global-time`` and the source has no times.
+        DataError: if the split is ``global-time`` and the source has no times, or if the split leaves too few events or
+            users.
     """
     if split.name == "leave-last-out":
         return leave_last_out(users, int(split.config.get("n", 1)))
@@ -51,7 +52,7 @@ def parts_of(split: Part, users: IntArray, times: IntArray, *, timed: bool) -> P
 
 
 def _places(users: IntArray) -> tuple[IntArray, IntArray]:
-    """Returns each event's position in the user's row, and the length of the row."""
+    """Returns each event's position in the user's row, and the length of this row."""
     counts = np.bincount(users)
     starts = np.cumsum(counts) - counts
     return np.arange(len(users), dtype=np.int64) - starts[users], counts[users].astype(np.int64)
@@ -60,7 +61,7 @@ def _places(users: IntArray) -> tuple[IntArray, IntArray]:
 def leave_last_out(users: IntArray, n: int = 1) -> PartArray:
     """Holds out each user's last n events, and validates on the n events before them.
 
-    Users with fewer than 2n + 1 events are for training only.
+    If a user has fewer than 2n + 1 events, all of these events are for training.
     """
     counts = np.bincount(users)
     ends = np.cumsum(counts)[counts > 2 * n]
@@ -71,10 +72,10 @@ def leave_last_out(users: IntArray, n: int = 1) -> PartArray:
 
 
 def random_ratio(users: IntArray, ratios: tuple[float, ...], rng: Rng) -> PartArray:
-    """Shuffles the events of each user, and divides them by ratios.
+    """Divides the events of each user into random parts, according to three ratios.
 
-    The ratios are in the order training, validation, test. A user with n events has round(n · test) test events and
-    round(n · validation) validation events. At least one event stays in training.
+    The ratios are in the order training, validation, test, and are divided by their sum. A user with n events has
+    round(n · test) test events and round(n · validation) validation events. At least one event stays in training.
     """
     order = np.lexsort((rng.numpy().random(len(users)), users))
     place, length = np.empty_like(users), _places(users)[1]
@@ -88,24 +89,25 @@ def random_ratio(users: IntArray, ratios: tuple[float, ...], rng: Rng) -> PartAr
 
 
 def cold_users(users: IntArray, validation: float, test: float, known: float, by_time: bool, rng: Rng) -> PartArray:
-    """Holds out whole users, of whom a part of the events is known.
+    """Draws cold users without training events, and holds out some of their events.
 
-    Models score these users from the known events at test time.
+    At test time, models score a cold user from the events that are not held out, which are known.
 
-    This is the protocol of Liang et al. (WWW 2018). Of the users with at least 5 events, round(validation · users) and
-    round(test · users) random ones are cold. All events of the other users are for training. A cold user with n events
-    has round((1 − known) · n) held-out events, at least one. The rest are known at test time.
+    This is the protocol of Liang et al. (WWW 2018). Let u be the number of users with at least 5 events. From these
+    users, round(validation · u) cold users for validation and round(test · u) cold users for the test are drawn. All
+    events of other users are for training. A cold user with n events has round((1 − known) · n) held-out events, but at
+    least one.
 
     Args:
         users: the user of each event, int64 [n], sorted.
         validation: the share of users to validate on.
         test: the share of users to test on.
         known: the share of a cold user's events that is known.
-        by_time: whether the last events are held out, instead of random ones.
+        by_time: whether the last events of a cold user are held out. Otherwise, random events are held out.
         rng: the random stream of the split.
 
     Raises:
-        DataError: if no user is left for training, or for the test.
+        DataError: if there are too few users with at least 5 events, so that none is left for the test or for training.
     """
     place, length = _places(users)
     able = np.flatnonzero(np.bincount(users) >= FEWEST_OF_COLD)
@@ -126,10 +128,15 @@ def cold_users(users: IntArray, validation: float, test: float, known: float, by
 
 
 def global_time(times: IntArray, validation: float, test: float) -> PartArray:
-    """Holds out the latest events of all users.
+    """Holds out the latest events of the whole log.
 
-    The latest events form the test part, and the events just before them form the validation part. Events with equal
-    times are never separated.
+    The latest events are for the test, and the events just before them are for validation. Events at the same time
+    always belong to the same part.
+
+    Args:
+        times: the time of each event, int64 [n].
+        validation: the share of events for validation.
+        test: the share of events for the test.
 
     Raises:
         DataError: if the shares leave nothing to train on.

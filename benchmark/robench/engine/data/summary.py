@@ -1,4 +1,4 @@
-"""Counts, quantiles, times and peculiarities of a data set."""
+"""Summarises a data set: counts, quantiles, times and peculiarities."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from robench.engine.data.events import Events
 from robench.engine.data.ids import find_look_alikes, plain_form
 
 FIELDS = ("title", "year", "genres", "description")
-FEW = 0.5  # a catalogue that describes a smaller share of the items may have ids of another form
-MANY_TIES = 0.2  # a larger share of equal times is worth a line
+FEW = 0.5  # if a smaller share of the items has a description, the ids of the descriptions may have another form
+MANY_TIES = 0.2  # if at least this share of interactions has equal times, a note says so
 
 
 @dataclass(frozen=True, eq=False)
 class Log:
-    """A raw log, with what its filters have dropped before the k-core.
+    """A raw log, and the numbers of rows that each filter has found or dropped.
 
     Args:
         ratings: the raw log.
         user_ids: the distinct ids of users.
         item_ids: the distinct ids of items.
-        low_ratings: the number of rows with too low a rating.
+        low_ratings: the number of rows with a rating below the minimum.
         repeats: the number of rows that repeat a user-item pair.
         rows: the number of rows before the k-core.
         notes: lines about the split.
-        known: the number of held-out rows that are dropped because they repeat a user-item pair.
+        known: the number of held-out rows that were dropped because they repeat a user-item pair.
     """
 
     ratings: Ratings
@@ -59,10 +59,10 @@ def summarise(
     Args:
         log: the raw log.
         config: the filters.
-        events: the events that the filters have left.
+        events: the events that remain after the filters.
         parts: the training, validation and test items, and the known items of cold users.
-        catalogue: the items that are left.
-        profiles: the text about each user that is left.
+        catalogue: the ids and descriptions of the remaining items.
+        profiles: the description of each remaining user.
     """
     train, _, test, known = parts
     ticks, timed = log.ratings.ticks, log.ratings.times is not None
@@ -90,7 +90,7 @@ def summarise(
 
 
 def _notes(log: Log, config: DatasetConfig, ties: float | None) -> list[str]:
-    """Returns lines about the data, of which some may be empty."""
+    """Returns lines about peculiarities of the data, some of which may be empty."""
     lines = [find_look_alikes(log.user_ids, "users"), find_look_alikes(log.item_ids, "items"), _unmatched(log)]
     if ties is None:
         lines.append("no times: input order counts as time")
@@ -104,7 +104,10 @@ def _notes(log: Log, config: DatasetConfig, ties: float | None) -> list[str]:
 
 
 def _unmatched(log: Log) -> str:
-    """Returns a line about items without a description, if they are many."""
+    """Returns a line about items without a description.
+
+    The line is empty if the source has no descriptions, or if at least half of the items have a description.
+    """
     described = log.ratings.catalogue
     found = sum(name in described for name in log.item_ids)
     if not described or found >= FEW * len(log.item_ids):
@@ -119,7 +122,7 @@ def _unmatched(log: Log) -> str:
 
 
 def _equal_times(events: Events) -> float:
-    """Returns the share of interactions at the time of another one of the same user."""
+    """Returns the share of interactions at the same time as another by the same user."""
     same = (events.users[1:] == events.users[:-1]) & (events.times[1:] == events.times[:-1])
     return float((np.append(same, False) | np.append(False, same)).mean())
 
@@ -130,9 +133,13 @@ def _quantiles(counts: NDArray[np.integer[Any]]) -> Quantiles:
 
 
 def describe_time(time: int, ticks: int | None) -> str:
-    """Returns a time as a date.
+    """Formats a time as a date such as ``1995-01-09``.
 
-    A time is shown as a number if its unit is unknown, or if it is not in the years 1900 to 9999.
+    If the unit is unknown, or the year is not between 1900 and 9999, the time is formatted as a number.
+
+    Args:
+        time: the time in ticks.
+        ticks: the number of ticks per second since 1970, or None if the unit is unknown.
     """
     if ticks is None:
         return str(time)

@@ -12,7 +12,9 @@ from robench.spec import TargetChoice, UserSample
 
 
 def evaluated_users(data: Prepared, sample: UserSample | None) -> IntArray:
-    """Returns the users with training or known items and held-out items, or a sample.
+    """Returns the users on which victims are evaluated, or a sample of these users.
+
+    An evaluated user has held-out items, and also training items or known items.
 
     Returns:
         The users, int64, sorted.
@@ -29,8 +31,9 @@ def choose_targets(train: Interactions, choice: TargetChoice) -> list[IntArray]:
 
     The sets are the same for every seed, model and defence.
 
-    ``unpopular`` items come from the lowest fifth of the catalogue by training count, with ties broken by row.
-    ``popular`` items come from the highest fifth, and ``random`` items from the whole catalogue.
+    ``unpopular`` items come from the fifth of the catalogue with the lowest training counts. If counts are equal, the
+    row in the catalogue decides. ``popular`` items come from the fifth with the highest counts, and ``random`` items
+    from the whole catalogue.
 
     Args:
         train: the training items.
@@ -40,7 +43,7 @@ def choose_targets(train: Interactions, choice: TargetChoice) -> list[IntArray]:
         The items of each set, int64 [count], sorted.
 
     Raises:
-        DataError: if there are too few such items.
+        DataError: if the sets need more items of this kind than there are.
     """
     by_count = np.argsort(train.counts(), kind="stable").astype(np.int64)
     fifth = max(1, train.n_items // 5)

@@ -13,12 +13,10 @@ TitleReader = Callable[[str], str]
 
 
 def title_reader(defense: Defense) -> TitleReader | None:
-    """Returns the defence's ``clean_text`` with a check of its answers.
+    """Returns a function that changes titles as the defence's ``clean_text`` does.
 
-    The result is None if the defence does not change titles.
-
-    Raises:
-        PluginError: from the returned function, if an answer is not a string.
+    The result is None if the defence does not change titles. The returned function raises a ``PluginError`` if
+    ``clean_text`` does not return a string.
     """
     if not type(defense).overrides("clean_text"):
         return None
@@ -34,7 +32,7 @@ def title_reader(defense: Defense) -> TitleReader | None:
 
 
 def read_catalogue(catalogue: Catalogue, read: TitleReader | None) -> Catalogue:
-    """Returns the catalogue with the titles that the model reads."""
+    """Returns the catalogue with the titles that a model reads under a defence."""
     if read is None:
         return catalogue
     return replace(catalogue, items=tuple(replace(item, title=read(item.title)) for item in catalogue.items))

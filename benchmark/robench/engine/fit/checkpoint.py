@@ -1,4 +1,4 @@
-"""Computes the identity and the key of a checkpoint."""
+"""Computes the key of a checkpoint from everything that determines the content."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def identify_checkpoint(
     Args:
         victim: the victim. Labels are ignored.
         data_sha: the digest of the prepared data.
-        train_sha: the digest of the data that the model is fitted on, after poisoning and cleaning.
-        code: the digests of the code that can change the fit.
-        device: the type of the device of the fit.
-        outside: the digest of the model's other inputs, such as weight files, or an empty string.
+        train_sha: the digest of the training data, after poisoning and cleaning.
+        code: the digests of the code that can change the fit, by name.
+        device: the type of the device on which the model is fitted.
+        outside: the digest of further inputs of the model, such as weight files, or an empty string.
     """
     return ({"outside": outside} if outside else {}) | {
         "victim": victim.content(),
@@ -33,5 +33,5 @@ def identify_checkpoint(
 
 
 def make_checkpoint_key(identity: Mapping[str, Any]) -> str:
-    """Returns the key of the checkpoint with this identity: 32 hexadecimal digits."""
+    """Returns the key of the checkpoint with an identity, as 32 hex digits."""
     return digest(dict(identity), 32)

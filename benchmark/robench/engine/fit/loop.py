@@ -21,23 +21,24 @@ from robench.engine.rank.chunk import build_chunk, chunk_size
 from robench.engine.rank.ranking import discount
 from robench.engine.rank.scoring import device_of, rank_scores, score_users
 
-DECAY = 1 / 3  # the factor of the learning rate when training goes on from the best weights
-AUTO_DECAYS = 2  # the decays of the setting ``auto``
-# With fewer validation items, a plateau is mostly noise: with 671 items, the standard error of NDCG@10 is 15% of it.
+DECAY = 1 / 3  # the factor of the learning rate when training continues from the best weights
+AUTO_DECAYS = 2  # the number of decays under the setting ``auto``
+# With fewer validation items, a plateau is mostly noise. With 671 items, the standard error of NDCG@10 is 15% of the
+# value.
 PLATEAU_ITEMS = 5_000
-VALIDATION_USERS = 10_000  # the most users to validate on, for a model without a training loop
+VALIDATION_USERS = 10_000  # the largest number of users to validate on, for a model without a training loop
 EpochCallback = Callable[[int, int], None]  # (epochs done, epochs planned)
 
 
 @dataclass
 class FitReport:
-    """The report of a fit.
+    """The number of epochs, the validation result and other facts about a fit.
 
     Args:
         epochs: the number of epochs that were run.
         best_epoch: the epoch from which the weights are kept.
-        validation_ndcg: the validation NDCG@10 of that epoch, or NaN if no user has a validation item.
-        achieved: the means of the values that the defence's steps report, such as the spent share of ε.
+        validation_ndcg: the NDCG@10 on validation items after the best epoch, or NaN if no user has validation items.
+        achieved: the means of the values that the training steps report, such as the spent share of ε, by name.
     """
 
     epochs: int = 0
@@ -46,23 +47,24 @@ class FitReport:
     achieved: dict[str, float] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, float | int | None]:
-        """Returns the values for the record."""
+        """Returns the report by the names in the record, with None in place of NaN."""
         ndcg = None if math.isnan(self.validation_ndcg) else self.validation_ndcg
         return {"epochs": self.epochs, "best_epoch": self.best_epoch, "validation_ndcg@10": ndcg, **self.achieved}
 
 
 def validation_users(data: TrainData, most: int | None = VALIDATION_USERS) -> tuple[Interactions, IntArray]:
-    """Returns the real users' training items, and the users to validate on.
+    """Returns the histories of the real users, and the users to validate on.
 
-    Only users with training and validation items are validated on.
+    A history consists of the training items, or of the known items if the user is cold. Only users with both a history
+    and validation items are validated on.
 
     Args:
         data: the data of the fit.
-        most: the largest number of users. If there are more, the same sample is drawn for every victim. None takes all
-            users.
+        most: the largest number of users to validate on, or None for all users. If there are more users, the same
+            sample is drawn for every victim.
 
     Returns:
-        One row of training items, or known items of a cold user, per real user, and the users, int64 [V], sorted.
+        The histories, one row per real user, and the sorted users, int64 [V].
     """
     real = Interactions(
         data.train.indptr[: data.n_real_users + 1],
@@ -79,17 +81,17 @@ def validation_users(data: TrainData, most: int | None = VALIDATION_USERS) -> tu
 
 
 def validation_ndcg(model: Model, data: TrainData, k: int = 10, most: int | None = None) -> float:
-    """Returns NDCG@k of the validation items, with training items masked.
+    """Returns the NDCG@k of the validation items, with the items of histories masked.
 
     Args:
         model: the model, in evaluation mode if it is neural.
         data: the data of the fit.
         k: the cutoff.
-        most: the largest number of users. If there are more, the same sample is drawn for every victim. None takes all
-            users.
+        most: the largest number of users to validate on, or None for all users. If there are more users, the same
+            sample is drawn for every victim.
 
     Returns:
-        The mean over real users with training and validation items, or NaN if there are no such users.
+        The mean over the users to validate on, or NaN if there are no such users.
     """
     real, users = validation_users(data, most)
     total = 0.0
@@ -123,19 +125,19 @@ def fit(
 ) -> FitReport:
     """Fits a model under a defence, and keeps the weights of the best epoch.
 
-    If patience or epochs run out, training stops. With the setting ``decays``, it first goes on from the best weights
-    with a third of the learning rate, for up to ``epochs`` further epochs each time.
+    If patience or epochs run out, training stops. With the setting ``decays``, training first continues from the best
+    weights with a third of the learning rate, for up to ``epochs`` further epochs each time.
 
-    Epochs of the defence's warm-up are not validated. Their weights are not kept, and patience does not count these
-    epochs.
+    The epochs of the defence's warm-up are not validated. The weights of these epochs are not kept, and patience does
+    not count these epochs.
 
-    All randomness comes from ``rng``. The roles ``init``, ``batches/<epoch>`` and ``step/<n>`` are separate. A defence
-    that draws more numbers therefore does not change the clean stream.
+    All random numbers come from ``rng``. The streams ``init``, ``batches/<epoch>`` and ``step/<n>`` are separate.
+    Therefore, the numbers that a defence draws do not change the initial weights or the batches.
 
     Args:
         model: the model, not fitted yet.
         data: the data of the fit.
-        defense: the defence, which may replace the loss.
+        defense: the defence, which may define another loss.
         rng: the random stream of the fit.
         device: the device on which a neural model is fitted.
         report: a function that is called after every epoch with (epochs done, epochs planned).

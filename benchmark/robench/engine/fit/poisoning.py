@@ -1,6 +1,6 @@
-"""Runs attacks on training data, and applies their changes.
+"""Runs attacks on training data, and returns the poisoned data.
 
-``fit/poisoning_budget.py`` enforces ε on these changes.
+``fit/poisoning_budget.py`` enforces ε on the changes.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ class PoisonedData:
     """Training data after an attack.
 
     Args:
-        train: the attacked training data. Rows after the rows of real users are fake.
-        achieved: the spent budget, measured by the host.
+        train: the attacked training data. The rows of real users come first, followed by the rows of fake users.
+        achieved: the spent budget as the host measures it, by name.
     """
 
     train: Interactions
@@ -29,17 +29,18 @@ class PoisonedData:
 
 
 def poison(attack: Attack, train: Interactions, *, targets: IntArray, epsilon: float, rng: Rng) -> PoisonedData:
-    """Runs an attack on training data within ε, and applies the changes.
+    """Runs an attack on training data at ε, and returns the poisoned data.
 
     Args:
         attack: a ``PoisoningAttack`` or a ``Corruption``.
-        train: one row per real user.
+        train: the training items, one row per real user.
         targets: the promoted items, int64 [T].
-        epsilon: the share of fake users, or of changed interactions.
+        epsilon: the largest number of fake users as a share of the real users, or of changed interactions as a share of
+            all interactions.
         rng: the random stream of the attack.
 
     Raises:
-        PluginError: if the attack exceeds its budget or breaks its contract.
+        PluginError: if the attack exceeds the budget, or returns data that break the contract of its base class.
     """
     if isinstance(attack, PoisoningAttack):
         return add_profiles(train, make_profiles(attack, train, targets=targets, epsilon=epsilon, rng=rng))
@@ -51,10 +52,10 @@ def poison(attack: Attack, train: Interactions, *, targets: IntArray, epsilon: f
 def make_profiles(
     attack: PoisoningAttack, train: Interactions, *, targets: IntArray, epsilon: float, rng: Rng
 ) -> Profiles:
-    """Gets ⌈ε · real users⌉ profiles from an attack, and checks the profiles.
+    """Asks an attack for ⌈ε · real users⌉ profiles, and returns them after a check.
 
     Raises:
-        PluginError: if the profiles are over budget or break their contract.
+        PluginError: if ``ProfileBudget.checked`` refuses the profiles.
     """
     budget = ProfileBudget.of(attack, train, targets, epsilon)
     if budget.users == 0:
@@ -64,7 +65,7 @@ def make_profiles(
 
 
 def add_profiles(train: Interactions, profiles: Profiles) -> PoisonedData:
-    """Appends checked profiles to the training data, after the real users."""
+    """Returns the training data with checked profiles after the rows of real users."""
     rows = profiles.rows
     achieved = {
         "epsilon": len(rows) / train.n_users,
@@ -75,7 +76,7 @@ def add_profiles(train: Interactions, profiles: Profiles) -> PoisonedData:
 
 
 def corrupt(attack: Corruption, train: Interactions, *, epsilon: float, rng: Rng) -> PoisonedData:
-    """Lets an attack change at most ⌈ε · n⌉ of the n training interactions.
+    """Runs an attack that may change at most ⌈ε · n⌉ of the n training interactions.
 
     Raises:
         PluginError: if the attack changes more interactions, or changes the number of users or items.

@@ -1,6 +1,6 @@
 """Enforces ε on attacks on training data.
 
-The module counts fake users and changed interactions.
+The budget is a number of fake users, or a number of changed interactions.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from robench.api.errors import PluginError
 
 @dataclass(frozen=True, eq=False)
 class ProfileBudget:
-    """The number and size of the fake users' profiles at ε.
+    """The limits at ε for the number and the size of profiles.
 
     Args:
-        users: the number of fake users, ⌈ε · real users⌉.
-        size: the number of items per profile.
-        n_items: the size of the catalogue.
-        targets: the items that every profile must hold, int64 [T].
+        users: the largest number of fake users, ⌈ε · real users⌉.
+        size: the largest number of items per profile.
+        n_items: the number of items in the catalogue.
+        targets: the items that every profile must contain, int64 [T].
     """
 
     users: int
@@ -35,18 +35,19 @@ class ProfileBudget:
     def of(cls, attack: PoisoningAttack, train: Interactions, targets: IntArray, epsilon: float) -> ProfileBudget:
         """Returns the budget of an attack at ε.
 
-        If the attack sets no profile size, the size is the median length of a training row.
+        If the attack sets no profile size, the size is the median length of the rows with training items, but at least
+        the number of targets.
         """
         median = int(np.median(train.lengths()[train.lengths() > 0])) if len(train) else 1
         size = min(attack.config.profile_size or max(median, len(targets)), train.n_items)
         return cls(round_up(epsilon, train.n_users), size, train.n_items, targets)
 
     def checked(self, profiles: Profiles) -> Profiles:
-        """Checks profiles and returns them unchanged.
+        """Checks profiles against the limits, and returns the profiles unchanged.
 
         Raises:
-            PluginError: if there are too many profiles, if a profile lacks a target, or if a profile has too many,
-                repeated or unknown items.
+            PluginError: if there are too many profiles, if a profile has too many items, if an item is repeated or
+                outside the catalogue, or if a profile lacks a target.
         """
         if len(profiles.rows) > self.users:
             raise PluginError(f"the attack gave {len(profiles.rows)} fake users; its budget is {self.users}")
@@ -65,16 +66,17 @@ class ProfileBudget:
 def round_up(epsilon: float, count: int) -> int:
     """Returns ⌈ε · count⌉.
 
-    Rounding errors of the product are ignored. For example, 0.07 · 100 gives 7, not 8.
+    A rounding error of the product has no effect. For example, 0.07 · 100 gives 7, although the computed product is
+    slightly above 7.
     """
     return math.ceil(round(epsilon * count, 9))
 
 
 def checked_changes(before: Interactions, after: Interactions, budget: int) -> int:
-    """Returns the number of changed interactions.
+    """Returns the number of changed interactions, which must be within the budget.
 
     Raises:
-        PluginError: if the number exceeds the budget.
+        PluginError: if the number exceeds ``budget``.
     """
     count = count_changes(before, after)
     if count > budget:
@@ -83,9 +85,10 @@ def checked_changes(before: Interactions, after: Interactions, budget: int) -> i
 
 
 def count_changes(before: Interactions, after: Interactions) -> int:
-    """Returns the number of interactions that differ.
+    """Returns the number of interactions that an attack has changed.
 
-    Each user contributes the number of lost or of gained interactions, whichever is larger.
+    Each user contributes the number of lost items or the number of added items, whichever is larger. An item that a
+    user has twice counts as added.
     """
     total = 0
     for user in range(before.n_users):

@@ -1,4 +1,4 @@
-"""Fits one victim, with its poisoning, its defence and its checkpoint."""
+"""Fits one victim, including the poisoning, the defence and the checkpoint."""
 
 from __future__ import annotations
 
@@ -35,13 +35,14 @@ Notes = dict[str, Any]  # the JSON notes that are stored with a checkpoint
 
 @dataclass(eq=False)
 class FitResult:
-    """A victim that is ready to be measured.
+    """The result of a fit, which is ready to be measured.
 
     Args:
         model: the fitted model, which the defence may have wrapped.
         report: the report of the fit, for the record.
-        achieved: the budget that the poisoning has spent.
-        suspicion: the suspicion of each user of the training data, float64, or None if the defence gives none.
+        achieved: the budget that the poisoning has spent, by name.
+        suspicion: the suspicion score of each user in the training data, float64, or None if the defence computes no
+            scores.
         read: the function by which the defence changes titles, or None if titles do not change.
     """
 
@@ -54,12 +55,12 @@ class FitResult:
 
 @dataclass(frozen=True, eq=False)
 class FitData:
-    """The data of a fit after the attack and the defence.
+    """The data of a fit after poisoning and cleaning.
 
     Args:
-        poisoned: the data after the attack.
-        train: the data that the model is fitted on, after the defence has cleaned it.
-        suspicion: the suspicion of each user, float64, or None if the defence gives none.
+        poisoned: the data after poisoning, before the defence has cleaned them.
+        train: the data that the model is fitted on, after the defence has cleaned them.
+        suspicion: the suspicion score of each user, float64, or None if the defence computes no scores.
     """
 
     poisoned: PoisonedData
@@ -81,13 +82,13 @@ class VictimFit:
         targets: the items that this victim's poisoning promotes, int64 [T].
         model: the class of the model.
         defense: the defence.
-        attack: the poisoning, or None if the victim is not poisoned.
-        cache: the cache of profiles and checkpoints.
+        attack: the attack that poisons the victim, or None if the victim is not poisoned.
+        cache: the cache with profiles and checkpoints.
         device: the device on which the model is fitted.
-        data_key: the key of the prepared data in the cache. The checkpoint holds this key, so the victim can be rebuilt
-            from the checkpoint.
-        undefended: the defence that does nothing. Defences that do not change the fit then share the checkpoint of the
-            undefended victim. If the value is None, nothing is shared.
+        data_key: the key of the prepared data in the cache. The checkpoint stores this key, so that the victim can be
+            rebuilt from the checkpoint.
+        undefended: the defence that does nothing, or None. If this defence is given, a victim with a defence that does
+            not change the fit shares the checkpoint of the undefended victim.
     """
 
     victim: Victim
@@ -110,12 +111,12 @@ class VictimFit:
     def validate(self, report: EpochCallback = lambda done, of: None) -> Notes:
         """Fits the victim or loads its checkpoint, and returns the report of the fit.
 
-        The held-out items stay sealed.
+        The held-out items remain sealed.
         """
         return self._fit_or_load(report)[1]
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> FitResult:
-        """Builds the victim from a state, and releases the held-out items.
+        """Builds the victim from a model's state, and releases the held-out items.
 
         The state may come from another version of the code.
         """
@@ -141,7 +142,7 @@ class VictimFit:
         return self._fit_data.train.train.sha256()
 
     def code(self) -> dict[str, str]:
-        """Returns digests of robench's code and of each class in the fit."""
+        """Returns the digests of robench's code and of each class that the fit uses."""
         attack = [] if self.attack is None else [type(self.attack)]
         return self.cache.sources.code_of([self.model, type(self._trained_as[1]), *attack])
 
@@ -157,9 +158,9 @@ class VictimFit:
 
     @cached_property
     def _trained_as(self) -> tuple[Victim, Defense]:
-        """The victim and the defence that are used for the fit.
+        """The victim and the defence under which the model is trained.
 
-        If the defence does not change the fit, the result is the undefended victim and the defence that does nothing.
+        If the defence does not change the fit, these are the undefended victim and the defence that does nothing.
         """
         if self.undefended is None or not leaves_fit(self.defense):
             return self.victim, self.defense
@@ -180,9 +181,9 @@ class VictimFit:
         return FitData(poisoned, replace(self.data, train=train, catalogue=catalogue), suspicion)
 
     def _poison(self, rng: Rng) -> PoisonedData:
-        """Poisons the training data.
+        """Returns the training data after poisoning.
 
-        Profiles that do not depend on a victim are cached, and all victims share them.
+        If an attack does not depend on the model, its profiles are cached for all victims.
         """
         train, attack, poisoning = self.data.train, self.attack, self.victim.poison
         if attack is None or poisoning is None:
@@ -207,7 +208,7 @@ class VictimFit:
         return add_profiles(train, budget.checked(_from_arrays(arrays)))
 
     def _fit_or_load(self, report: EpochCallback) -> tuple[Model, Notes]:
-        """Returns the model and the notes of its fit, from a checkpoint if possible."""
+        """Returns the model and the report of the fit, from a checkpoint if possible."""
         fitted: list[TorchModel] = []
         made: list[Model] = []
 
@@ -221,7 +222,7 @@ class VictimFit:
             made.append(model)
             if isinstance(model, TorchModel):
                 fitted.append(model)
-            # Labels are included, so that the file describes itself.
+            # Labels are included, so that people can see what the file holds.
             origin = {**self._identity(), "victim": asdict(self._trained_as[0]), "data_key": self.data_key}
             notes = result.as_dict() | {f"{name}_read": count for name, count in usage.amounts().items()}
             return dict(model.state()), {**notes, "fit_seconds": seconds, "origin": origin}
@@ -270,8 +271,8 @@ class VictimFit:
 def leaves_fit(defense: Defense) -> bool:
     """Returns whether training under a defence equals undefended training.
 
-    The result is True if the defence sets ``changes_fit`` to False and overrides no method that training calls. The
-    function assumes that the defence changes no title.
+    The result is True if the defence sets ``changes_fit`` to False, and does not override any method that training
+    calls. The function assumes that the defence changes no title.
     """
     methods = ("loss", "sanitise", "settled", "check_epochs")
     return not defense.changes_fit and not any(map(type(defense).overrides, methods))

@@ -1,1 +1,1 @@
-"""Ranks the full catalogue for each evaluated user, with known items masked."""
+"""Ranks the whole catalogue for each evaluated user, with known items masked."""

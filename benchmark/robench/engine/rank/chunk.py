@@ -1,6 +1,6 @@
 """Builds chunks of evaluated users, with masked items and held-out items.
 
-Measurements, attacks and the validation during a fit all request the scores of one chunk at a time.
+Measurements, attacks and validation compute scores for one chunk at a time.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from torch import Tensor
 from robench.api.data import IntArray, Interactions
 from robench.api.errors import PluginError
 
-# Scores per chunk: 24 MiB of float32, which fit in a shared cache. This is also below the size that malloc maps and
-# unmaps on every call.
+# The largest number of scores per chunk. These are 24 MiB of float32, which fit in a shared cache. malloc maps and
+# unmaps memory on every call only for larger arrays.
 CHUNK_SCORES = 6 << 20
-# The scores of a chunk take at most 1 / GPU_SHARE of a GPU's memory. A step holds about 16 arrays of this size, and 8
-# workers may share the GPU.
+# The scores of a chunk take at most 1 / GPU_SHARE of a GPU's memory, because a step holds about 16 arrays of this size
+# and 8 workers may share the GPU.
 GPU_SHARE = 256
 NOT_FINITE = "the model gave a score that is not finite"
 Scores = NDArray[np.floating[Any]]
@@ -28,14 +28,14 @@ Scores = NDArray[np.floating[Any]]
 
 @dataclass(frozen=True, eq=False)
 class EvaluationChunk:
-    """Some evaluated users, with their masked items and held-out items.
+    """A chunk of evaluated users, with their masked items and held-out items.
 
     Args:
-        users: the users, int64 [B].
-        masked: the known items of all users, as rows and items, int64 [m] each.
+        users: the ids of the users, int64 [B].
+        masked: the masked pairs of a user and a known item, as positions in ``users`` and as items, int64 [m] each.
         held: the held-out items, int64 [B, H], padded with −1.
         negatives: one negative per held-out item, int64 [B, H], or −1 if the user has no unseen item. The scores of
-            both items are stored. None means that no scores are stored.
+            held-out items and negatives are then stored. None means that no scores are stored.
     """
 
     users: Tensor
@@ -54,7 +54,7 @@ class EvaluationChunk:
         )
 
     def rows(self, chosen: Tensor) -> EvaluationChunk:
-        """Returns the chunk of the users at some positions (int64 [b])."""
+        """Returns a chunk with only the users at some positions (int64 [b])."""
         row, item = self.masked
         position = torch.full((len(self.users),), -1, device=chosen.device)
         position[chosen] = torch.arange(len(chosen), device=chosen.device)
@@ -84,15 +84,16 @@ def chunk_size(n_items: int, device: torch.device | None = None) -> int:
 def build_chunk(
     users: IntArray, history: Interactions, held: Interactions, negatives: IntArray | None = None
 ) -> EvaluationChunk:
-    """Builds the chunk of some users.
+    """Builds a chunk of users.
 
-    Known items are masked, except for held-out items.
+    Known items are masked, unless they are held out.
 
     Args:
-        users: rows of ``history`` and ``held``.
-        history: the known items of every user.
-        held: the held-out items of every user.
-        negatives: one negative per entry of ``held.items``, int64, or −1 if the user has no unseen item.
+        users: the ids of the users, which are rows of ``history`` and ``held``, int64 [B].
+        history: the known items, one row per real user.
+        held: the held-out items, one row per real user.
+        negatives: one negative per entry of ``held.items``, int64, or −1 if the user has no unseen item. None means
+            that the chunk has no negatives.
     """
     row, _, item = flatten_rows(history, users)
     position, place, target = flatten_rows(held, users)
@@ -118,10 +119,11 @@ def build_chunk(
 
 
 def flatten_rows(rows: Interactions, users: IntArray) -> tuple[IntArray, IntArray, IntArray]:
-    """Returns the entries of some rows as flat arrays.
+    """Returns the entries of some users' rows as three flat arrays.
 
     Returns:
-        The position in ``users``, the position in the row, and the item of each entry, int64 [m] each.
+        For each entry, the position of the user in ``users``, the position of the item in the row, and the item, int64
+        [m] each.
     """
     lengths = rows.indptr[users + 1] - rows.indptr[users]
     position = np.repeat(np.arange(len(users), dtype=np.int64), lengths)
@@ -130,7 +132,7 @@ def flatten_rows(rows: Interactions, users: IntArray) -> tuple[IntArray, IntArra
 
 
 def check_scores(scores: Any, users: int, n_items: int) -> Scores:
-    """Checks the type and the shape of a model's scores, and returns the scores.
+    """Checks the type and the shape of scores, and returns the scores unchanged.
 
     Raises:
         PluginError: if the scores are not a numpy array of real numbers of shape [users, n_items].

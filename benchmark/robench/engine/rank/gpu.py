@@ -1,6 +1,6 @@
 """Ranks scores on a GPU.
 
-Only ranks, top lists and the scores to store are moved to the host.
+Only ranks, top lists and the scores to be stored are copied to the CPU.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ def rank_on_device(
 ) -> Ranking:
     """Masks and ranks the scores of a chunk on the device of the scores.
 
-    The result equals the result of ``rank_items``.
+    ``rank_items`` returns the same ranking for scores on the CPU.
 
     Args:
         scores: the scores, [B, n_items], on any device.
         chunk: the chunk of these users, on the same device.
-        targets: the promoted items, int64 [T].
-        count: the length of the top list.
+        targets: the items for which ranks are also computed, int64 [T].
+        count: the length of the top lists.
         masked: whether ``mask_known`` has already masked the scores.
 
     Raises:
@@ -46,10 +46,11 @@ def rank_on_device(
 
 
 def top_on_device(scores: Tensor, count: int) -> Tensor:
-    """Returns the best unmasked items, int64 [B, count], padded with −1.
+    """Returns each user's best unmasked items, int64 [B, count], padded with −1.
 
-    The smaller id wins a tie. Among equal scores, ``topk`` may choose any item. Therefore only the last value of
-    ``topk`` is used. The list has all items above this value, and then the first items with this value.
+    If scores are equal, the smaller id comes first. ``topk`` may choose any of the items with equal scores. Therefore,
+    only the last value that ``topk`` returns is used. The list consists of all items with a higher score, followed by
+    the first items with exactly this score.
     """
     few = min(count, scores.shape[1])
     padding = torch.full((len(scores), count - few), -1, dtype=torch.int64, device=scores.device)
@@ -67,7 +68,7 @@ def top_on_device(scores: Tensor, count: int) -> Tensor:
 def _pairs(scores: Tensor, held: Tensor, negatives: Tensor) -> Tensor:
     """Returns the scores of held-out items and their negatives.
 
-    The scores are float32 [2, B, H], with NaN in place of the score of item −1.
+    The scores are float32 [2, B, H], with NaN for the item −1.
     """
     places = torch.stack([held, negatives])
     pairs = torch.stack([scores.gather(1, part.clamp_min(0)) for part in places]).float()

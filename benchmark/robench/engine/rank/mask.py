@@ -1,4 +1,4 @@
-"""Masks a chunk's known items, for many queries about the same users."""
+"""Masks the known items of a chunk, for many queries about the same users."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from robench.engine.rank.chunk import EvaluationChunk, mask_known
 class Mask:
     """A faster version of ``mask_known``, for many queries about the same users.
 
-    From the second query on, a mask adds 0 or −inf to the scores. This addition is faster in the forward pass. In the
-    backward pass, the gradient needs no copy.
+    From the second query on, 0 or −inf is added to each score. This addition is faster than ``mask_known`` in the
+    forward pass, and the backward pass needs no copy of the gradient.
 
-    This gradient also flows to the scores of masked items. No loss depends on these scores, except for a margin that
-    reaches a masked item. Therefore ``mask_known`` is used if a user has fewer than ``others`` unmasked items.
+    The gradient of an addition also flows to the scores of masked items. No loss depends on these scores, except for a
+    margin that compares with a masked item. Therefore, ``mask_known`` is used if a user has fewer than ``others``
+    unmasked items.
 
     Args:
         chunk: the chunk of these users.
-        others: the number of unmasked items that a loss may depend on.
+        others: the largest number of unmasked items on which a margin depends.
     """
 
     def __init__(self, chunk: EvaluationChunk, others: int) -> None:
@@ -30,7 +31,7 @@ class Mask:
         self._scarce, self._any = False, len(chunk.masked[0]) > 0
 
     def __call__(self, raw: Tensor) -> Tensor:
-        """Returns the scores, float [B, n_items], with −inf at the known items.
+        """Returns ``raw`` [B, n_items] with −inf at the known items.
 
         The result is differentiable.
 

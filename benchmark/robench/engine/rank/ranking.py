@@ -1,4 +1,4 @@
-"""Ranks held-out and promoted items by counting."""
+"""Ranks held-out items and targets by counting the scores above theirs."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from robench.api.errors import PluginError
 from robench.engine.rank.chunk import NOT_FINITE, EvaluationChunk, Scores
 from robench.engine.rank.top import TOP, block_maxima, top_items
 
-CACHED = 1 << 19  # the most scores that are ranked together (2 MiB): they stay in a cache, and the calls are few
-COUNTED = 32  # above this number of held-out items per user, sorting a row is cheaper than counting
+CACHED = 1 << 19  # the largest number of scores that are ranked together; 2 MiB stay in a cache, and calls are few
+COUNTED = 32  # for more held-out items per user, sorting a row takes less time than counting
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,12 +23,12 @@ class Ranking:
     """The ranks, top lists and stored scores of a chunk of users.
 
     Args:
-        ranks: the ranks of the held-out items, int64 [B, H]. See ``held_out_ranks``.
-        top: the best unmasked items, int64 [B, count], padded with −1. The smaller id wins a tie.
-        targets: the ranks of promoted items, int64 [T, B]. A rank is 1 plus the number of items with a higher score.
-            The rank is 0 if the item is known or held out for the user.
-        pairs: the scores of the held-out items and of their negatives, float32 [2, B, H], NaN at padding. The value is
-            None if the chunk has no negatives.
+        ranks: the ranks of the held-out items as ``held_out_ranks`` defines them, int64 [B, H].
+        top: the best unmasked items, int64 [B, count], padded with −1. If scores are equal, the smaller id comes first.
+        targets: the ranks of the targets, int64 [T, B]. A rank is 1 plus the number of items with a higher score. The
+            rank is 0 if the target is known or held out for the user.
+        pairs: the scores of the held-out items and their negatives, float32 [2, B, H], with NaN at padding. The value
+            is None if the chunk has no negatives.
     """
 
     ranks: Tensor
@@ -40,15 +40,15 @@ class Ranking:
 def rank_items(
     scores: Scores, chunk: EvaluationChunk, targets: IntArray | None = None, *, count: int = TOP, masked: bool = False
 ) -> Ranking:
-    """Masks and ranks the scores of a chunk.
+    """Masks and ranks the scores of a chunk on the CPU.
 
-    All steps run on a few rows at a time, so these rows stay in the cache of a core.
+    Most steps run on a few rows at a time, so that these rows stay in the cache of a core.
 
     Args:
-        scores: the scores, [B, n_items]. The call masks this array in place, and restores it at the end.
+        scores: the scores, [B, n_items]. The function masks this array in place, and restores it at the end.
         chunk: the chunk of these users, on the CPU.
-        targets: the promoted items, int64 [T].
-        count: the length of the top list.
+        targets: the items for which ranks are also computed, int64 [T].
+        count: the length of the top lists.
         masked: whether ``mask_known`` has already masked the scores.
 
     Raises:
@@ -90,11 +90,12 @@ def rank_items(
 def held_out_ranks(scores: Tensor, held: Tensor) -> Tensor:
     """Returns the rank of each held-out item, int64 [B, H], with 0 at padding.
 
-    The rank is 1 plus the number of items ahead. Every item with a higher score is ahead. An item with the same score
-    is ahead if it is not held out, or if it is held out and has a smaller id. Therefore ties never help the defender.
+    The rank is 1 plus the number of items ahead. Every item with a higher score is ahead. Of the items with the same
+    score, all that are not held out are ahead, and also held-out items with a smaller id. Therefore, ties count against
+    the defender.
 
     Args:
-        scores: the scores, [B, n_items], −inf at masked items.
+        scores: the scores, [B, n_items], with −inf at masked items.
         held: the held-out items, int64 [B, H], padded with −1.
     """
     own = torch.where(held >= 0, scores.gather(1, held.clamp_min(0)), torch.inf)
@@ -108,9 +109,9 @@ def held_out_ranks(scores: Tensor, held: Tensor) -> Tensor:
 
 
 def discount(ranks: Tensor) -> Tensor:
-    """Returns 1 / log2(1 + rank), float64.
+    """Returns 1 / log2(1 + rank) for each rank, float64.
 
-    Ranks start at 1, and a rank of 0 counts as 1.
+    Ranks start at 1. The value for a rank of 0 equals the value for rank 1.
     """
     return 1 / torch.log2(1 + ranks.double().clamp_min(1))
 
@@ -119,7 +120,7 @@ def pair_scores(scores: Scores, held: IntArray, negatives: IntArray) -> Scores:
     """Returns the scores of held-out items and their negatives.
 
     Returns:
-        The scores, float32 [2, B, H], with NaN in place of the score of item −1.
+        The scores, float32 [2, B, H], with NaN for the item −1.
     """
     places = np.stack([held, negatives])
     pairs = np.take_along_axis(scores[None], np.maximum(places, 0), axis=2).astype(np.float32)
@@ -127,9 +128,12 @@ def pair_scores(scores: Scores, held: IntArray, negatives: IntArray) -> Scores:
 
 
 def _count_at_least(row: Scores, own: Scores, mask: NDArray[np.bool_]) -> list[int]:
-    """Counts the scores in a row that are at least as high as each of ``own``.
+    """Counts the scores in ``row`` that are at least as high as each one in ``own``.
 
-    The arrays are ``row`` [n_items] and ``own`` [h]. ``mask`` [n_items] is scratch space.
+    Args:
+        row: the scores of one user, [n_items].
+        own: the scores to compare with, [h].
+        mask: scratch space, bool [n_items].
     """
     if len(own) > COUNTED:
         counts: list[int] = (len(row) - np.searchsorted(np.sort(row), own)).tolist()
@@ -139,9 +143,12 @@ def _count_at_least(row: Scores, own: Scores, mask: NDArray[np.bool_]) -> list[i
 
 
 def _rank_targets(row: Scores, targets: IntArray, mask: NDArray[np.bool_]) -> list[int]:
-    """Returns the rank of each target in ``row`` [n_items], or 0 for a masked target.
+    """Returns the rank of each target by one user's scores, or 0 for a masked target.
 
-    ``mask`` [n_items] is scratch space.
+    Args:
+        row: the scores of one user, [n_items], with −inf at masked items.
+        targets: the targets, int64 [T].
+        mask: scratch space, bool [n_items].
     """
     own = row[targets]
     return [int(s > -np.inf) and 1 + int(np.count_nonzero(np.greater(row, s, mask))) for s in own]
@@ -150,8 +157,9 @@ def _rank_targets(row: Scores, targets: IntArray, mask: NDArray[np.bool_]) -> li
 def _break_ties(at_least: Tensor, own: Tensor, held: Tensor) -> Tensor:
     """Returns the rank of each held-out item, int64 [B, H], with 0 at padding.
 
-    The array ``at_least`` counts the items that score at least as high as each held-out item. Each count includes the
-    item itself, and held-out items with the same score and a larger id. Both are subtracted, and 1 is added.
+    ``at_least`` holds, for each held-out item, the number of items with at least the same score. This number includes
+    the item itself, and held-out items with the same score and a larger id. To get the rank, both are subtracted and 1
+    is added.
     """
     valid = held >= 0
     if held.shape[1] == 1:

@@ -18,19 +18,19 @@ CPU = torch.device("cpu")
 
 
 def device_of(model: Model) -> torch.device:
-    """Returns the device on which a model scores."""
+    """Returns the device on which a model computes scores."""
     return model.device if isinstance(model, TorchModel) else CPU
 
 
 def score_users(model: Model, users: IntArray, history: Interactions) -> Scores | Tensor:
     """Returns the scores of some users, [B, n_items].
 
-    Scores on a GPU are a tensor. All other scores are a numpy array.
+    Scores on a GPU are returned as a tensor. All other scores are returned as a numpy array.
 
     Args:
         model: the model, in evaluation mode if it is neural.
         users: the users, int64 [B].
-        history: the known items of every user.
+        history: the known items, one row per real user.
 
     Raises:
         PluginError: if the scores are not real numbers of this shape.
@@ -53,7 +53,10 @@ def rank_scores(
     count: int = TOP,
     masked: bool = False,
 ) -> Ranking:
-    """Ranks the scores of a chunk on the device of the scores. See ``rank_items``."""
+    """Ranks the scores of a chunk on the device of the scores.
+
+    The arguments are those of ``rank_items``, but the scores and the chunk may be on any device.
+    """
     if isinstance(scores, Tensor) and scores.device.type != "cpu":
         return rank_on_device(scores, chunk.to(scores.device), targets, count=count, masked=masked)
     array = scores.numpy() if isinstance(scores, Tensor) else scores

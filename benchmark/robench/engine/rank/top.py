@@ -1,4 +1,4 @@
-"""Finds top lists by block maxima, without sorting the catalogue."""
+"""Finds the best items of each user by block maxima, without sorting all scores."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ TOP = 10
 def top_items(scores: Scores, count: int = TOP, maxima: Scores | None = None) -> IntArray:
     """Returns the best unmasked items of each row.
 
-    The smaller id wins a tie.
+    If scores are equal, the smaller id comes first.
 
     The best items are in the ``count`` blocks with the largest maxima, or after the last whole block. The smallest of
-    these maxima is a lower bound for the scores of the best items.
+    these ``count`` maxima is a lower bound for the scores of the best items.
 
     Args:
-        scores: the scores, [B, n_items], −inf at masked items.
-        count: the length of the list.
-        maxima: the ``block_maxima`` of these scores, if the caller already has them.
+        scores: the scores, [B, n_items], with −inf at masked items.
+        count: the length of the top lists.
+        maxima: the result of ``block_maxima`` for these scores, if the caller already has it.
 
     Returns:
         The items, int64 [B, count], padded with −1.
@@ -51,22 +51,25 @@ def top_items(scores: Scores, count: int = TOP, maxima: Scores | None = None) ->
 
 
 def block_maxima(scores: Tensor) -> Tensor:
-    """Returns the best score in each whole block of items, [B, n_items // block]."""
+    """Returns the best score in each whole block of each row: [B, n_items // block].
+
+    A block consists of ``block_size`` neighbouring items.
+    """
     n_items = scores.shape[1]
     block = block_size(n_items)
     return scores[:, : n_items // block * block].reshape(scores.shape[0], n_items // block, block).amax(2)
 
 
 def block_size(n_items: int) -> int:
-    """Returns the number of items per block."""
+    """Returns the number of items per block for a catalogue."""
     return 64 if n_items >= 4096 else 16
 
 
 def _blocks_at(maxima: Scores, edge: Scores, count: int) -> IntArray:
-    """Returns the flat positions of blocks with a maximum of at least ``edge``.
+    """Returns the positions of the blocks with a maximum of at least ``edge`` [B, 1].
 
-    The array ``edge`` has the shape [B, 1]. If many maxima equal the edge, only the first ``count`` of these blocks are
-    returned per row.
+    The positions are indices of the flattened maxima. If too many maxima equal the edge, only the first ``count`` of
+    these blocks are returned per row.
     """
     blocks = np.flatnonzero(maxima >= edge)
     if len(blocks) <= len(maxima) * count:

@@ -1,9 +1,9 @@
-"""Enforces ε on perturbations of vectors, by projection into a ball.
+"""Enforces ε on perturbations of vectors, by projection onto a ball.
 
-The shortest δ of a minimum-norm attack is not projected. Such a δ counts only if it is within the ball.
+The shortest δ of a minimum-norm attack is not projected. Such a δ is used only if it is within the ball.
 
-The other budgets are enforced by ``surfaces/history/budget.py`` (edits of histories), ``surfaces/text/budget.py``
-(edits of titles) and ``fit/poisoning_budget.py`` (fake users and changed interactions).
+Three other modules enforce ε: ``surfaces/history/budget.py`` on edits of histories, ``surfaces/text/budget.py`` on
+edits of titles, and ``fit/poisoning_budget.py`` on fake users and changed interactions.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from robench.engine.attack.arena import Candidate
 from robench.engine.attack.costs import Costs
 
 TINY = 1e-30
-ROUNDING = 1e-5  # a projected float32 norm may exceed its radius by this share
+ROUNDING = 1e-5  # the share by which a float32 norm may exceed the radius because of rounding
 
 
 def project(delta: Candidate, ball: Ball, costs: Costs) -> Candidate:
-    """Projects a candidate onto the ball, and records the overshoot of δ."""
+    """Returns a proposal projected onto the ball, and records the overshoot."""
     share = torch.where(ball.radius > 0, sizes(delta, ball.norm) / ball.radius.clamp_min(TINY), 0.0)
     costs.note_overshoot(float(share.max()))
     return ball.project(delta)
 
 
 def keep_fitting(shortest: Candidate, lengths: Tensor, radius: Tensor) -> Candidate:
-    """Returns the shortest δ of each user, or 0 if that δ exceeds the budget.
+    """Returns the shortest δ of each user, or 0 if this δ exceeds the budget.
 
     Args:
         shortest: the shortest δ that breaks each user.

@@ -1,1 +1,1 @@
-"""The surface ``embedding``: one δ per user on the embedded inputs."""
+"""The surface ``embedding``, on which each user's inputs get a separate δ."""

@@ -1,4 +1,4 @@
-"""Arenas in which every user's embedded inputs are perturbed within a ball."""
+"""The arena for attacks that perturb each user's embedded inputs within a ball."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from robench.engine.surfaces.vector_budget import TINY, project
 
 @dataclass(eq=False)
 class EmbeddingArena(UserArena):
-    """One chunk of users, each with a separate δ.
+    """An arena for one chunk of users, each with a separate δ.
 
     Args:
-        oracle: the oracle of these users.
+        oracle: the oracle for these users.
         unit: the radius of each user at ε = 1, float [B].
-        ball: the budget, with one radius per user.
-        targets: the items for which ranks are stored, int64 [T].
+        ball: the ball that bounds δ, with one radius per user.
+        targets: the targets, for which ranks are also stored, int64 [T].
     """
 
     oracle: EmbeddingOracle
@@ -51,20 +51,20 @@ class EmbeddingArena(UserArena):
         return {name: part * wide(fits, part) for name, part in delta.items()}
 
     def within_budget(self, proposal: Proposal) -> Candidate:
-        """Returns the proposal, projected into the ball of each user.
+        """Returns the proposal after projection onto the ball.
 
-        Entries that may not be perturbed are zero.
+        Entries that may not be perturbed are set to zero.
         """
         return project(self.oracle.checked(proposal), self.ball, self.costs)
 
     def rows(self, chosen: Tensor, expectation: int = 1) -> EmbeddingArena:
-        """Returns the arena of some users."""
+        """Returns an arena with only some of the users, which counts queries separately."""
         oracle = self.oracle.rows(chosen, Costs(), expectation)
         ball = Ball(self.ball.norm, self.ball.radius[chosen])
         return EmbeddingArena(oracle, self.unit[chosen], ball, targets=self.targets)
 
     def distances(self, candidate: Candidate) -> CellArrays:
-        """Returns the norms of δ."""
+        """Returns both norms of each user's δ, and the spent budget in units of ε."""
         return {
             "l2": l2(candidate).cpu().numpy(),
             "linf": linf(candidate).cpu().numpy(),

@@ -18,12 +18,12 @@ from robench.engine.surfaces.vector_budget import keep_fitting
 
 @dataclass(frozen=True, eq=False)
 class Minimum:
-    """The shortest δ that breaks each user.
+    """The shortest δ that breaks each user, with the costs of the search.
 
     Args:
-        deltas: the δ of each chunk.
+        deltas: the δ of each chunk, with one row per user. The row is 0 if the user was not broken.
         lengths: the norm of each user's δ, float [B] per chunk. The norm is inf if the user was not broken.
-        costs: the counters of the attack's queries.
+        costs: the counts of the attack's queries.
         diagnosis: the diagnosis of the attack's gradients.
     """
 
@@ -41,13 +41,15 @@ class Minimum:
         costs: Costs,
         diagnosis: Diagnosis,
     ) -> Minimum:
-        """Runs the attack on the users to be broken, and keeps each user's shortest δ.
+        """Runs an attack, and keeps the shortest δ that breaks each user.
+
+        The attack runs only on users that miss the goal with the genuine input.
 
         Args:
             attack: the attack.
-            oracles: the oracles of all chunks, which share ``costs`` and ``diagnosis``.
+            oracles: the oracles for all chunks, which share ``costs`` and ``diagnosis``.
             rng: the random stream of the attack.
-            costs: the counters of the attack's queries.
+            costs: the counts of the attack's queries.
             diagnosis: the diagnosis of the attack's gradients.
         """
         deltas, lengths = [], []
@@ -61,7 +63,7 @@ class Minimum:
                     for name, rows in part.checked(proposal).items():
                         candidate[name][chosen] = rows
                     size = sizes(candidate, attack.config.norm)
-                    # Candidates are judged in the full chunk, as for every rank of this victim.
+                    # Candidates are judged in the full chunk, like all stored ranks of this victim.
                     costs.queries += len(oracle.users)
                     better = oracle.judge(candidate).broken & oracle.to_break & (size < length)
                     best = {n: torch.where(wide(better, p), candidate[n], p) for n, p in best.items()}
@@ -71,7 +73,7 @@ class Minimum:
         return cls(deltas, lengths, costs, diagnosis)
 
     def within(self, number: int, radius: Tensor) -> dict[str, Tensor]:
-        """Returns each user's δ in a chunk, or 0 if the δ exceeds the user's budget.
+        """Returns each user's shortest δ in a chunk, or 0 if it exceeds the budget.
 
         Args:
             number: the index of the chunk.

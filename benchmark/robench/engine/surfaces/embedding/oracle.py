@@ -24,7 +24,9 @@ from robench.engine.rank.mask import Mask
 
 @dataclass(eq=False)
 class EmbeddingOracle(UserOracle[Delta]):
-    """An ``Oracle`` for one chunk of users, built by ``embed``.
+    """An ``Oracle`` for one chunk of users on the surface ``embedding``.
+
+    Instances are built by ``embed``.
 
     Args:
         model: the victim, in evaluation mode.
@@ -33,7 +35,7 @@ class EmbeddingOracle(UserOracle[Delta]):
         goal: the goal of these users.
         draws: the random streams for a victim that draws at test time.
         clean: the genuine embedded inputs.
-        costs: the counters of the attack's queries.
+        costs: the counts of the attack's queries.
         diagnosis: the diagnosis of the attack's gradients.
     """
 
@@ -57,7 +59,7 @@ class EmbeddingOracle(UserOracle[Delta]):
         costs: Costs,
         diagnosis: Diagnosis,
     ) -> EmbeddingOracle:
-        """Embeds the genuine inputs and judges them."""
+        """Builds an oracle that has embedded and judged the genuine inputs."""
         with torch.no_grad():
             clean = model.embed(batch)
         oracle = cls(model, batch, chunk, goal, draws, clean, costs, diagnosis)
@@ -70,11 +72,11 @@ class EmbeddingOracle(UserOracle[Delta]):
 
     @cached_property
     def _all_valid(self) -> bool:
-        """True if every entry of the inputs may be perturbed."""
+        """True if every place of the inputs may be perturbed."""
         return all(bool(valid.all()) for valid in self.clean.valid.values())
 
     def zero(self) -> dict[str, Tensor]:
-        """Returns δ = 0."""
+        """Returns the perturbation δ = 0."""
         return self.clean.zero()
 
     def lengths(self) -> Tensor:
@@ -82,7 +84,7 @@ class EmbeddingOracle(UserOracle[Delta]):
         return self.clean.sizes()
 
     def checked(self, proposal: Delta) -> dict[str, Tensor]:
-        """Returns a proposal with zeros at the entries that may not be perturbed.
+        """Checks a proposal, and sets the entries that may not be perturbed to zero.
 
         Raises:
             PluginError: if the proposal does not have the shapes of the inputs, or is not finite.
@@ -96,9 +98,9 @@ class EmbeddingOracle(UserOracle[Delta]):
         return masked({name: proposal[name].detach() for name in self.clean.inputs}, self.clean.valid)
 
     def scores(self, delta: Delta) -> Tensor:
-        """Returns masked scores at δ, float [B, n_items].
+        """Returns the masked scores at δ, float [B, n_items].
 
-        The scores have gradients. The query is not counted.
+        The scores are differentiable, and the query is not counted.
         """
         return self._mask(self.model.score_from(self.batch, self._inputs_at(delta)))
 
@@ -109,15 +111,15 @@ class EmbeddingOracle(UserOracle[Delta]):
         return replace(self.clean, inputs={name: part + delta[name] for name, part in self.clean.inputs.items()})
 
     def scores_at(self, perturbed: Delta) -> Tensor:
-        """Returns masked scores at δ without gradients, float [B, n_items].
+        """Returns the masked scores at δ, float [B, n_items].
 
-        The query is not counted.
+        The scores have no gradient, and the query is not counted.
         """
         with torch.no_grad():
             return self.scores(perturbed)
 
     def rivals(self, count: int) -> Tensor:
-        """Returns the best unmasked items that are not held out, at δ = 0.
+        """Returns each user's best unmasked items at δ = 0 that are not held out.
 
         Returns:
             The items, int64 [B, at most count], best first.
@@ -131,7 +133,7 @@ class EmbeddingOracle(UserOracle[Delta]):
             return scores.topk(min(count, fewest), dim=1).indices
 
     def evaluate(self, delta: Delta, loss: LossName = "ce") -> Evaluation:
-        """Returns the loss and the outcome at δ."""
+        """Returns the loss and the outcome at δ, without a gradient."""
         return self.evaluate_loss(delta, loss)
 
     def gradient(self, delta: Delta, loss: LossName = "ce", rival: Tensor | None = None) -> Evaluation:
@@ -152,14 +154,17 @@ class EmbeddingOracle(UserOracle[Delta]):
         return self.evaluation(values, draws, self.average_gradient(slopes))
 
     def normal(self, rng: Rng) -> dict[str, Tensor]:
-        """Draws standard normal entries at the valid places.
+        """Draws standard normal entries at the places that may be perturbed.
 
-        Each user has a separate stream, so the values do not depend on the chunks.
+        Each user has a separate random stream, so the values do not depend on the chunks.
         """
         return self._noise(rng, "normal")
 
     def uniform(self, rng: Rng) -> dict[str, Tensor]:
-        """Draws uniform entries in [−1, 1] at the valid places, from one stream per user."""
+        """Draws uniform entries in [−1, 1] at the places that may be perturbed.
+
+        Each user has a separate random stream, so the values do not depend on the chunks.
+        """
         return self._noise(rng, "uniform")
 
     def _noise(self, rng: Rng, kind: str) -> dict[str, Tensor]:
@@ -185,18 +190,18 @@ class EmbeddingOracle(UserOracle[Delta]):
 
     @cached_property
     def _valid_places(self) -> dict[str, Tensor]:
-        """The places that may be perturbed, on the CPU."""
+        """The masks of the places that may be perturbed, by input, on the CPU."""
         return {name: valid.cpu() for name, valid in self.clean.valid.items()}
 
     @cached_property
     def _valid_counts(self) -> dict[str, list[int]]:
-        """The number of places of each user that may be perturbed."""
+        """The number of places per user that may be perturbed, by input."""
         return {name: valid.reshape(len(valid), -1).sum(1).tolist() for name, valid in self._valid_places.items()}
 
     def rows(self, chosen: Tensor, costs: Costs | None = None, expectation: int | None = None) -> EmbeddingOracle:
-        """Returns the oracle for the rows at some positions (int64 [b]).
+        """Returns an oracle for the users at some positions (int64 [b]).
 
-        The new oracle shares everything that the arguments do not replace.
+        The new oracle shares the diagnosis. By default, the costs and the expectation are also those of this oracle.
         """
         batch = Batch(self.batch.users[chosen], self.batch.histories[chosen])
         draws = replace(self.draws, expectation=expectation or self.draws.expectation)

@@ -29,7 +29,7 @@ from robench.engine.surfaces.vector_budget import TINY
 
 
 class EmbeddingSurface(ArenaSurface):
-    """The embedded inputs of one victim, as an attack surface."""
+    """The embedded inputs of one victim's users, as an attack surface."""
 
     def __init__(self, victim: EvaluatedVictim) -> None:
         super().__init__(victim)
@@ -46,7 +46,7 @@ class EmbeddingSurface(ArenaSurface):
         targets: IntArray | None = None,
         expectation: int = 1,
     ) -> Iterator[EmbeddingOracle]:
-        """Yields one oracle per chunk.
+        """Yields one oracle per chunk of evaluated users.
 
         All oracles share ``costs`` and ``diagnosis``.
         """
@@ -56,9 +56,9 @@ class EmbeddingSurface(ArenaSurface):
             yield EmbeddingOracle.embed(self.victim.neural(), *queries, draws, costs, diagnosis)
 
     def rms(self) -> float:
-        """Returns the root mean square of all valid input entries.
+        """Returns the root mean square of all genuine input entries.
 
-        The value covers all evaluated users, and is computed once per victim.
+        The value covers the entries of all evaluated users that may be perturbed. It is computed once per victim.
         """
         if self._rms is None:
             squares, entries = [], []
@@ -71,7 +71,7 @@ class EmbeddingSurface(ArenaSurface):
     def arenas(
         self, attack: Attack, epsilon: float, costs: Costs, diagnosis: Diagnosis, targets: IntArray | None = None
     ) -> Iterator[EmbeddingArena]:
-        """Yields one arena per chunk."""
+        """Yields one arena per chunk of evaluated users."""
         threat, expectation = attack.threat(), attack.expectation()
         for oracle in self.oracles(
             threat.k, costs, diagnosis, goal=threat.goal, targets=targets, expectation=expectation
@@ -81,24 +81,24 @@ class EmbeddingSurface(ArenaSurface):
             yield EmbeddingArena(oracle, unit, ball, targets=targets)
 
     def measure(self, attack: Attack, epsilon: float, key: str, targets: IntArray | None) -> Measurement:
-        """Measures an attack at ε.
+        """Runs an attack at ε, and measures the victim under the worst candidates.
 
-        A minimum-norm attack runs once per key, for all ε.
+        A minimum-norm attack runs only once per ``key``, for all ε.
         """
         if isinstance(attack, MinimumNormAttack):
             return self._measure_minimum(attack, epsilon, key, targets)
         return super().measure(attack, epsilon, key, targets)
 
     def diagnostics(self, arrays: CellArrays, targets: IntArray | None) -> dict[str, float]:
-        """Returns the root mean square of the inputs, and diagnostics of candidates."""
+        """Returns the root mean square of inputs, and diagnostics about candidates."""
         return {"rms": self.rms()} | super().diagnostics(arrays, targets)
 
     def _measure_minimum(
         self, attack: MinimumNormAttack, epsilon: float, key: str, targets: IntArray | None
     ) -> Measurement:
-        """Measures a minimum-norm attack at ε.
+        """Measures the victim under each user's shortest δ that is within the budget.
 
-        A user counts as broken if the user's shortest δ is within the budget.
+        The attack runs only once per ``key``, for all ε. A user without such a δ is not perturbed.
         """
         threat, expectation = attack.threat(), attack.expectation()
         if key not in self._minima:
@@ -111,7 +111,8 @@ class EmbeddingSurface(ArenaSurface):
         parts = []
         for number, arena in enumerate(self.arenas(attack, epsilon, Costs(), Diagnosis(), targets)):
             part = arena.stored(minimum.within(number, arena.ball.radius))
-            # A user without a clean hit needs no perturbation. The radius is 0, and statistics skip this user.
+            # A user that reaches the goal without an attack needs no perturbation. The radius is 0, and statistics skip
+            # this user.
             length = minimum.lengths[number] / arena.unit.clamp_min(TINY)
             parts.append(part | {"radius": torch.where(arena.to_break, length, 0.0).cpu().numpy()})
         arrays = join_chunks(parts, self.victim.users)
@@ -120,10 +121,11 @@ class EmbeddingSurface(ArenaSurface):
         return Measurement(arrays, achieved_budget(arrays, minimum.costs), diagnostics)
 
     def _unit(self, oracle: EmbeddingOracle, threat: Threat) -> Tensor:
-        """Returns the radius at ε = 1, float [B].
+        """Returns the radius of each user at ε = 1, float [B].
 
-        If the scale is relative, the radius in linf is the root mean square of the inputs (``rms``). In l2, this value
-        is multiplied by the square root of the number of valid entries. Otherwise the radius is 1.
+        If the scale is absolute, the radius is 1. If the scale is relative, the radius in linf is the root mean square
+        of the inputs (``rms``). In l2, this value is multiplied by the square root of the number of entries that may be
+        perturbed.
         """
         entries = oracle.lengths()
         unit = torch.ones_like(entries)

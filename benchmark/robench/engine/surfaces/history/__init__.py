@@ -1,1 +1,1 @@
-"""The surface ``history``: edits of every user's list of interactions."""
+"""The surface ``history``, on which attacks edit each user's list of items."""

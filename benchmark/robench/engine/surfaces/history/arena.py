@@ -1,4 +1,4 @@
-"""Arenas in which every user's history is edited."""
+"""The arena for attacks that edit each user's history."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ ITEMS = "items"  # the only tensor of a candidate: int64 [B, L], right-padded wi
 
 @dataclass(eq=False)
 class HistoryArena(UserArena):
-    """One chunk of users, each with an edited history.
+    """An arena for one chunk of users, each with a separately edited history.
 
     Args:
-        oracle: the oracle of these users.
-        unit: the number of edits per user at ε = 1, float64 [B].
-        targets: the items for which ranks are stored, int64 [T].
+        oracle: the oracle for these users.
+        unit: the number of edits at ε = 1 for each user, float64 [B].
+        targets: the targets, for which ranks are also stored, int64 [T].
     """
 
     oracle: EditOracle
@@ -42,37 +42,37 @@ class HistoryArena(UserArena):
 
     @property
     def gradients(self) -> bool:
-        """True if the victim offers slopes with respect to items of a history."""
+        """True if slopes with respect to the items of a history can be computed."""
         return self.oracle.readable()
 
     def genuine(self) -> Candidate:
-        """Returns the genuine histories."""
+        """Returns the candidate with the genuine histories."""
         return {ITEMS: self.oracle.rows()}
 
     def proposals(self, attack: Attack, rng: Rng) -> Iterator[Proposal]:
-        """Yields the histories that the attack proposes."""
+        """Yields the edited histories that the attack proposes."""
         if not isinstance(attack, HistoryAttack):
             raise TypeError(f"{type(attack).__name__} edits no histories")
         yield from ({ITEMS: rows} for rows in attack.rewrite(self.oracle, rng))
 
     def within_budget(self, proposal: Proposal) -> Candidate:
-        """Returns the proposal with genuine rows in place of rows that are not allowed."""
+        """Returns the proposal with the genuine rows in place of rows not allowed."""
         if ITEMS not in proposal:
             raise PluginError(f"the attack gave nothing for the histories of {self.n_users} users, int64 [B, L]")
         rows = proposal[ITEMS].cpu()
         return choose_rows(self._budget.allowed(rows, self.costs), {ITEMS: rows}, self.genuine())
 
     def input_of(self, candidate: Candidate) -> Tensor:
-        """Returns the rows, int64 [B, L]."""
+        """Returns the histories of a candidate, int64 [B, L]."""
         return candidate[ITEMS]
 
     def rows(self, chosen: Tensor, expectation: int = 1) -> HistoryArena:
-        """Returns the arena of some users."""
+        """Returns an arena with only some of the users, which counts queries separately."""
         oracle = self.oracle.restricted(chosen, Costs(), expectation)
         return HistoryArena(oracle, self.unit[chosen], targets=self.targets)
 
     def distances(self, candidate: Candidate) -> CellArrays:
-        """Returns the number of edits per user, and the edits themselves."""
+        """Returns the number of edits per user, all edits, and the spent budget."""
         genuine, edited = unpadded(self.oracle.rows()), unpadded(candidate[ITEMS])
         triples = list(zip(self.oracle.users.tolist(), genuine, edited, strict=True))
         edits = np.array([Levenshtein.distance(old, new) for _, old, new in triples], dtype=np.int64)
@@ -85,10 +85,10 @@ class HistoryArena(UserArena):
 
 
 def edit_script(user: int, old: list[int], new: list[int]) -> list[tuple[int, int, int, int]]:
-    """Returns the edits that turn ``old`` into ``new``.
+    """Returns the edits that turn the history ``old`` into the history ``new``.
 
     Returns:
-        One tuple per edit: the user, the place in the old history, the removed item or −1, and the added item or −1.
+        One tuple per edit, with the user, the position in ``old``, the removed item or −1, and the added item or −1.
     """
     lines = []
     for op in Levenshtein.editops(old, new):

@@ -1,6 +1,6 @@
 """Enforces ε on edits of histories.
 
-The genuine row replaces a row that is over budget or holds forbidden items.
+A row that is over budget, or that breaks a rule about added items, is replaced by the genuine row.
 """
 
 from __future__ import annotations
@@ -18,10 +18,15 @@ from robench.engine.attack.costs import Costs
 
 
 def edit_limits(epsilon: float, scale: Scale, lengths: Tensor) -> Tensor:
-    """Returns the number of edits that each history may have, int64 [B].
+    """Returns the largest number of edits of each history, int64 [B].
 
     If the scale is ``absolute``, the number is ⌊ε⌋. If the scale is ``relative``, the number is ⌊ε · length⌋, but at
     least 1 if ε > 0.
+
+    Args:
+        epsilon: the budget.
+        scale: the scale of ε.
+        lengths: the length of each history, int64 [B].
     """
     if scale == "absolute":
         return torch.full_like(lengths, int(epsilon))
@@ -29,22 +34,26 @@ def edit_limits(epsilon: float, scale: Scale, lengths: Tensor) -> Tensor:
 
 
 class EditBudget:
-    """The budget of one chunk of users, and the items that no edit may add.
+    """The limits on edits of histories for one chunk of users.
 
     Args:
-        genuine: the genuine rows, int64 [B, L], right-padded with −1.
-        limit: the number of edits that each user may have, int64 [B].
-        forbidden: the items that no edit may add, bool [B, n_items].
+        genuine: the genuine histories, int64 [B, L], right-padded with −1.
+        limit: the largest number of edits for each user, int64 [B].
+        forbidden: a mask of the items that no edit may add, bool [B, n_items].
     """
 
     def __init__(self, genuine: Tensor, limit: Tensor, forbidden: Tensor) -> None:
         self.genuine, self.limit, self.forbidden = genuine, limit, forbidden
 
     def allowed(self, rows: Tensor, costs: Costs) -> Tensor:
-        """Returns whether each row may be applied, bool [B], and records the overshoot.
+        """Returns whether each row is allowed, bool [B], and records the overshoot.
+
+        Args:
+            rows: the proposed histories, int64 [B, L], right-padded with −1.
+            costs: the costs in which the overshoot is recorded.
 
         Raises:
-            PluginError: if there is not exactly one row of item ids per user.
+            PluginError: if ``rows`` is not an int64 matrix with one row per user.
         """
         if rows.dim() != 2 or len(rows) != len(self.limit) or rows.dtype != torch.int64:
             shape = f"{rows.dtype} {tuple(rows.shape)}"
@@ -54,8 +63,8 @@ class EditBudget:
         lawful = self._lawful(rows, length)
         pairs = zip(self._lists, rows.tolist(), length.tolist(), strict=True)
         edits = torch.tensor([Levenshtein.distance(known, row[:end]) for known, row, end in pairs], dtype=torch.int64)
-        # A row that is not lawful counts as at least one edit over budget. If the budget is 0, any edit must count as
-        # an overshoot.
+        # A row with items that are not permitted counts as at least one edit over budget. If the budget is 0, any edit
+        # must count as an overshoot.
         spent = torch.where(lawful, edits, torch.maximum(edits, self.limit + 1))
         over = torch.where(spent > 0, 1.0 + spent, 0.0)
         costs.note_overshoot(float(torch.where(self.limit > 0, spent / self.limit.clamp_min(1), over).max()))
@@ -66,9 +75,10 @@ class EditBudget:
         return unpadded(self.genuine)
 
     def _lawful(self, rows: Tensor, length: Tensor) -> Tensor:
-        """Returns whether each row holds only permitted items, bool [B].
+        """Returns whether the items of each row are permitted, bool [B].
 
-        In a lawful row, all items exist, no forbidden item was added, and no added item is repeated.
+        All items must exist. No forbidden item may be added. No item may occur more often than in the genuine history,
+        except that a new item may occur once.
 
         Args:
             rows: the edited histories, int64 [B, L].
@@ -82,9 +92,10 @@ class EditBudget:
         return (exists | ~inside).all(1) & ~comes_in & (counts <= before.clamp_min(1)).all(1)
 
     def _count_items(self, rows: Tensor) -> Tensor:
-        """Returns the count of each item in each row: int16 [B, n_items].
+        """Returns how often each item occurs in each row: int16 [B, n_items].
 
-        The array ``rows`` is padded with n_items.
+        Args:
+            rows: the histories, int64 [B, L], padded with n_items.
         """
         counts = torch.zeros(len(rows), self.forbidden.shape[1] + 1, dtype=torch.int16)
         return counts.scatter_add_(1, rows, torch.ones_like(rows, dtype=torch.int16))[:, :-1]
@@ -95,5 +106,5 @@ class EditBudget:
 
 
 def unpadded(rows: Tensor) -> list[list[int]]:
-    """Converts rows (int64 [B, L]) to lists without padding."""
+    """Converts a matrix of histories, int64 [B, L], to lists without padding."""
     return [[item for item in row if item >= 0] for row in rows.tolist()]

@@ -26,7 +26,7 @@ from robench.engine.surfaces.history.slopes import EmbeddedHistories, ItemInputs
 
 
 def padded_rows(histories: Interactions, users: IntArray) -> Tensor:
-    """Returns the rows of some users, int64 [B, longest], right-padded with −1."""
+    """Returns the histories of some users, int64 [B, longest], right-padded with −1."""
     row, place, item = flatten_rows(histories, users)
     table = np.full((len(users), int(place.max(initial=-1)) + 1), -1, dtype=np.int64)
     table[row, place] = item
@@ -34,11 +34,11 @@ def padded_rows(histories: Interactions, users: IntArray) -> Tensor:
 
 
 class EditedHistories:
-    """Histories in which the rows of some users can be replaced.
+    """A builder of histories in which the rows of some users are replaced.
 
     Args:
-        genuine: one row per real user.
-        users: the distinct users with replaced rows, int64 [B]. All other rows are empty.
+        genuine: the genuine histories, one row per real user.
+        users: the distinct users with rows to be replaced, int64 [B].
     """
 
     def __init__(self, genuine: Interactions, users: IntArray) -> None:
@@ -47,9 +47,10 @@ class EditedHistories:
         self._times = np.append(genuine.times, 0)
 
     def with_rows(self, rows: Tensor) -> Interactions:
-        """Returns the histories with ``rows`` (int64 [B, L]) in place of genuine rows.
+        """Returns histories with the given rows (int64 [B, L]) and no other rows.
 
-        The item at place p gets the time of the genuine item at place p, or the time of the last genuine item.
+        The rows of all other users are empty. An item gets the time of the genuine item at the same position, or the
+        last genuine time if the genuine history is shorter.
         """
         table = rows.numpy()[self._order]
         users, real = self.users[self._order], table >= 0
@@ -63,17 +64,19 @@ class EditedHistories:
 
 @dataclass(eq=False)
 class EditOracle(UserOracle[Tensor]):
-    """A ``HistoryOracle`` for one chunk of users, built by ``read``.
+    """A ``HistoryOracle`` for one chunk of users.
+
+    Instances are built by ``read``.
 
     Args:
         model: the victim, in evaluation mode if it is neural.
-        history: the known items of each real user at test time.
+        history: the items that are known at test time, one row per real user.
         chunk: the masks and held-out items of these users, on the CPU.
         goal: the goal of these users.
-        limit: the number of edits that each user may have, int64 [B].
+        limit: the largest number of edits for each user, int64 [B].
         draws: the random streams for a victim that draws at test time.
         inputs: the item vectors of the victim, which all chunks share, or None for a model without gradients.
-        costs: the counters of the attack's queries.
+        costs: the counts of the attack's queries.
         diagnosis: the diagnosis of the attack's gradients.
     """
 
@@ -101,7 +104,7 @@ class EditOracle(UserOracle[Tensor]):
         costs: Costs,
         diagnosis: Diagnosis,
     ) -> EditOracle:
-        """Reads the genuine histories and judges them."""
+        """Builds an oracle that has judged the genuine histories."""
         oracle = cls(model, history, chunk, goal, limit, draws, inputs, costs, diagnosis)
         oracle.judge_genuine(oracle.rows())
         return oracle
@@ -116,12 +119,15 @@ class EditOracle(UserOracle[Tensor]):
 
     @property
     def n_items(self) -> int:
-        """The size of the catalogue."""
+        """The number of items in the catalogue."""
         return self.history.n_items
 
     @cached_property
     def forbidden(self) -> Tensor:
-        """The held-out and promoted items, which no edit may add: bool [B, n_items]."""
+        """True for each item that no edit may add: bool [B, n_items].
+
+        These are the held-out items and the promoted items of each user.
+        """
         table = torch.zeros(len(self.users), self.n_items + 1, dtype=torch.bool)
         for items in (self.chunk.held, self.goal.items):
             table.scatter_(1, torch.where(items >= 0, items, self.n_items), True)
@@ -132,14 +138,16 @@ class EditOracle(UserOracle[Tensor]):
         return self._genuine.clone()
 
     def budget(self) -> Tensor:
-        """Returns the number of edits that each user may have, int64 [B]."""
+        """Returns the largest number of edits for each user, int64 [B]."""
         return self.limit.clone()
 
     def insertable(self, rows: Tensor | None = None) -> Tensor:
-        """Returns whether each item is neither forbidden nor in the row.
+        """Returns a mask of the items that may be added to each row: bool [B, n_items].
 
-        Returns:
-            A mask of the items that may be added, bool [B, n_items].
+        An item may be added if it is neither forbidden nor already in the row.
+
+        Args:
+            rows: the histories, int64 [B, L]. The default is the genuine histories.
         """
         own = self._genuine if rows is None else rows
         known = torch.zeros(len(own), self.n_items + 1, dtype=torch.bool)
@@ -147,29 +155,29 @@ class EditOracle(UserOracle[Tensor]):
         return ~(known[:, :-1] | self.forbidden)
 
     def uniform(self, rng: Rng, *shape: int) -> Tensor:
-        """Draws uniform numbers in [0, 1) per user: float64 [B, *shape].
+        """Draws uniform numbers in [0, 1): float64 [B, *shape].
 
-        Each user has a separate stream.
+        Each user has a separate random stream, so the numbers do not depend on the chunks.
         """
         draws = [rng.child("uniform", user).numpy().random(shape) for user in self.users.tolist()]
         return torch.from_numpy(np.array(draws, dtype=np.float64).reshape(len(draws), *shape))
 
     def scores_at(self, perturbed: Tensor) -> Tensor:
-        """Returns the masked scores for these histories.
+        """Returns the masked scores of the users with edited histories.
 
-        The masks come from the genuine histories.
+        The items of the genuine histories are masked.
         """
         raw = score_users(self.model, self.users.numpy(), self._histories.with_rows(perturbed))
         return self._masked(raw if isinstance(raw, Tensor) else torch.from_numpy(np.ascontiguousarray(raw)))
 
     def _masked(self, scores: Tensor) -> Tensor:
-        """Returns the scores with −inf at known items, on the same device."""
+        """Returns ``scores`` with −inf at the items of the genuine histories."""
         if self._chunk_there is None or self._chunk_there.users.device != scores.device:
             self._chunk_there = self.chunk.to(scores.device)
         return mask_known(scores, self._chunk_there)
 
     def evaluate(self, rows: Tensor, loss: LossName = "ce") -> Evaluation:
-        """Returns the loss and the outcome for these histories."""
+        """Returns the loss and the outcome if the users have these histories."""
         return self.evaluate_loss(rows, loss)
 
     def readable(self) -> bool:
@@ -182,7 +190,7 @@ class EditOracle(UserOracle[Tensor]):
     def slopes(self, rows: Tensor, loss: LossName = "ce") -> Slopes | None:
         """Returns the slopes of the loss at these histories, or None.
 
-        The result is None if ``ItemInputs`` does not support the shape of the model's inputs.
+        The result is None if the model has no gradients, or if ``ItemInputs`` does not support the model's inputs.
         """
         if self.inputs is None:
             return None
@@ -202,7 +210,10 @@ class EditOracle(UserOracle[Tensor]):
             return gradient_of(self.goal.to(scores.device).loss(scores, loss), leaves)
 
     def restricted(self, chosen: Tensor, costs: Costs, expectation: int = 1) -> EditOracle:
-        """Returns the oracle of some users (int64 [b]), with the same diagnosis."""
+        """Returns an oracle for the users at some positions (int64 [b]).
+
+        The new oracle shares the diagnosis, but counts queries in ``costs``.
+        """
         chunk, goal = self.chunk.rows(chosen), self.goal.rows(chosen)
         draws, limit = replace(self.draws, expectation=expectation), self.limit[chosen]
         return self.read(self.model, self.history, chunk, goal, limit, draws, self.inputs, costs, self.diagnosis)

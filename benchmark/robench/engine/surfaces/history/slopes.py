@@ -1,4 +1,4 @@
-"""Computes slopes of a neural model's loss with respect to items of a history.
+"""Computes slopes of a neural model's loss with respect to items in histories.
 
 A slope is the first-order change of the loss if one item is replaced.
 """
@@ -17,18 +17,18 @@ from robench.api.attacks.slopes import Slopes
 from robench.api.data import IntArray, Interactions
 from robench.api.models.torch import Batch, Embedded, TorchModel
 
-LINEAR = 1e-3  # largest error of a weighted sum of item vectors, as a share of the norm of the bag
+LINEAR = 1e-3  # the largest difference between a bag and a weighted sum of item vectors, as a share of the bag's norm
 
 
 @dataclass(frozen=True, eq=False)
 class EmbeddedHistories:
-    """Some histories in the form that a model reads.
+    """Some users' histories in the form in which a model reads them.
 
     Args:
-        batch: the queries.
-        e: the embedded inputs of the queries.
-        place: the place in the full history of each entry in ``batch.histories``, int64 [B, W], −1 at padding.
-        present: the items at these places, int64 [B, W].
+        batch: the batch of queries about these users.
+        e: the embedded inputs of the batch.
+        place: the position in the full history of each entry in ``batch.histories``, int64 [B, W], with −1 at padding.
+        present: the items at these positions, int64 [B, W], with −1 at padding.
     """
 
     batch: Batch
@@ -38,17 +38,18 @@ class EmbeddedHistories:
 
 
 class ItemInputs:
-    """The items of the catalogue, in the form of a model's embedded inputs.
+    """The vectors of all items in a model's embedded inputs, for computing slopes.
 
-    Each item is embedded as a history of one item.
+    The vector of an item is found by embedding a history with only this item.
 
-    Two shapes of input are supported. Sequence models have one vector per place of ``batch.histories``. Bags have one
-    vector per user: a sum of item vectors that gives all items of a user the same weight. A model with any other input
-    has no slopes. A model that does not read the last items of a history in order has no slopes either.
+    Two kinds of inputs are supported. In a sequence model, an input has one vector per entry of ``batch.histories``. In
+    a bag model, an input has one vector per user: the sum of the user's item vectors, times one weight per user. A
+    model with any other input has no slopes. A model that does not read the last items of a history in order has no
+    slopes either.
 
     Args:
         model: the victim, in evaluation mode.
-        n_users: the number of rows that the model expects in a history.
+        n_users: the number of rows that the model expects in ``Interactions``.
     """
 
     def __init__(self, model: TorchModel, n_users: int) -> None:
@@ -56,9 +57,9 @@ class ItemInputs:
         self._vectors: dict[str, Tensor] | None = None
 
     def vectors(self) -> Mapping[str, Tensor]:
-        """Returns the vector of every item, float [n_items, d] per input.
+        """Returns the vectors of all items, float [n_items, d], by input.
 
-        The vectors are computed once.
+        The vectors are computed only once.
         """
         if self._vectors is None:
             parts: dict[str, list[Tensor]] = {}
@@ -73,18 +74,18 @@ class ItemInputs:
 
     @cached_property
     def _host_vectors(self) -> Mapping[str, Tensor]:
-        """The vectors on the CPU, which can be read row by row without waiting."""
+        """The item vectors on the CPU, where single rows can be read quickly."""
         return {name: part.cpu() for name, part in self.vectors().items()}
 
     def embed(self, users: IntArray, history: Interactions, rows: Tensor) -> EmbeddedHistories | None:
-        """Returns the embedded inputs of some rows.
+        """Returns some users' histories in the form in which the model reads them.
 
-        The result is None if the model's inputs have an unknown shape.
+        The result is None if the model's inputs are of an unsupported kind.
 
         Args:
-            users: the users of the rows, int64 [B].
-            history: the histories that contain the rows of ``users``.
-            rows: the rows of ``users`` as int64 [B, L], right-padded with −1.
+            users: the users, int64 [B].
+            history: the histories of all real users. Only the rows of ``users`` matter.
+            rows: the histories of ``users`` as a matrix, int64 [B, L], right-padded with −1.
         """
         batch, e = self._embed(users, history)
         ids = batch.histories.cpu()
@@ -103,11 +104,11 @@ class ItemInputs:
         return embedded if understood and e.inputs else None
 
     def slopes(self, embedded: EmbeddedHistories, gradient: Mapping[str, Tensor]) -> Slopes:
-        """Returns the slopes, on the CPU.
+        """Returns the slopes at some histories, with tensors on the CPU.
 
         Args:
-            embedded: the histories.
-            gradient: the gradient with respect to every input, in the shapes of ``embedded.e.inputs``.
+            embedded: the histories in the form in which the model reads them.
+            gradient: the gradient of the loss with respect to ``embedded.e.inputs``, by input.
         """
         parts = []
         for name, part in gradient.items():
@@ -125,9 +126,9 @@ class ItemInputs:
             return batch, self.model.embed(batch)
 
     def _weights(self, name: str, embedded: EmbeddedHistories) -> Tensor | None:
-        """Returns the weight of an item's vector in an input, float [B, 1, 1].
+        """Returns the weight of item vectors in each user's input, float [B, 1, 1].
 
-        The result is None if the weight is not known.
+        The result is None if the input is of an unsupported kind.
         """
         part, valid, ids = embedded.e.inputs[name], embedded.e.valid[name].cpu(), embedded.batch.histories
         if part.dim() == 3 and part.shape[:2] == ids.shape and torch.equal(valid, embedded.place >= 0):

@@ -1,4 +1,4 @@
-"""Measures a victim under edits of its users' histories."""
+"""Measures a victim under edits of the users' histories."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class HistorySurface(ArenaSurface):
     def arenas(
         self, attack: Attack, epsilon: float, costs: Costs, diagnosis: Diagnosis, targets: IntArray | None = None
     ) -> Iterator[HistoryArena]:
-        """Yields one arena per chunk.
+        """Yields one arena per chunk of evaluated users.
 
-        The budget ε is a number of edits, or a share of the history if the scale is relative.
+        The budget ε is a number of edits. If the scale is relative, ε is a share of the history's length instead.
         """
         victim, threat = self.victim, attack.threat()
         model, history = victim.model, victim.history
@@ -42,8 +42,8 @@ class HistorySurface(ArenaSurface):
             yield HistoryArena(oracle, unit, targets=targets)
 
     def diagnostics(self, arrays: CellArrays, targets: IntArray | None) -> dict[str, float]:
-        """Returns no diagnostics.
+        """Returns an empty mapping, because this surface has no diagnostics of its own.
 
-        Diagnostics of candidates do not apply, because a first stage also reads the edited histories.
+        Diagnostics about candidates do not apply, because the first stage of a model also reads the edited histories.
         """
         return {}

@@ -1,4 +1,4 @@
-"""The surface ``parameters``: one δ on the embedding tables for all users.
+"""The surface ``parameters``, on which one δ on the tables serves all users.
 
-APR and MSAP perturb models in this way.
+The defences APR and MSAP train on perturbations of this kind.
 """

@@ -1,4 +1,4 @@
-"""The arena in which one δ on the embedding tables serves all users."""
+"""The arena for attacks in which one δ on the embedding tables serves all users."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from robench.engine.surfaces.vector_budget import TINY, project
 
 @dataclass(eq=False)
 class ParametersArena(Arena):
-    """An arena of all users of a victim, which share one δ.
+    """An arena for all evaluated users of a victim, which share one δ.
 
     Args:
-        oracle: the oracle of the victim.
-        ball: the budget of every row of the tables.
+        oracle: the oracle for this victim.
+        ball: the ball that bounds δ, with one radius per row of the tables.
         unit: the radius of each row at ε = 1, float [R].
-        targets: the items for which ranks are stored, int64 [T].
+        targets: the targets, for which ranks are also stored, int64 [T].
     """
 
     oracle: ParametersOracle
@@ -55,9 +55,9 @@ class ParametersArena(Arena):
         yield from attack.perturb(self.oracle, self.ball.copy(), rng)
 
     def within_budget(self, proposal: Proposal) -> Candidate:
-        """Returns the proposal, projected into the ball row by row.
+        """Returns the proposal after projection onto the ball, row by row.
 
-        Entries beyond a table's width are zero.
+        Entries beyond the width of a table are set to zero.
         """
         shape = self.oracle.tables.valid.shape
         if ROWS not in proposal or proposal[ROWS].shape != shape:
@@ -67,13 +67,16 @@ class ParametersArena(Arena):
         return project(self.oracle.masked({ROWS: proposal[ROWS].detach()}), self.ball, self.costs)
 
     def damage(self, candidate: Candidate) -> Tensor:
-        """Returns −NDCG@k of held-out items, or NDCG@k of promoted items: float64 [U]."""
+        """Returns the damage to each user within the top k: float64 [U].
+
+        ``Goal.damage_at_k`` defines this damage.
+        """
         return torch.cat([judgement.damage for judgement in self._judge_users(candidate)])
 
     def judge(self, candidate: Candidate) -> Judgement:
         """Judges a candidate by the mean damage and the mean loss over all users.
 
-        Every row gets the same judgement, in which no row counts as broken.
+        Every row of the tables gets the same judgement. No row ever counts as broken.
         """
         judgements = self._judge_users(candidate)
         damage, loss, _ = (torch.cat(list(part)).double().mean() for part in zip(*judgements, strict=True))
@@ -84,7 +87,7 @@ class ParametersArena(Arena):
     def _judge_users(self, candidate: Candidate) -> list[Judgement]:
         """Judges a candidate for each user, and returns one judgement per chunk.
 
-        The damage is computed by ``Goal.damage_at_k``.
+        The damage is that of ``Goal.damage_at_k``.
         """
         draws = list(self.oracle.host_scores(candidate))
         return [
@@ -93,9 +96,9 @@ class ParametersArena(Arena):
         ]
 
     def rows(self, chosen: Tensor, expectation: int = 1) -> ParametersArena:
-        """Returns the same arena with separate costs.
+        """Returns an arena with all rows, which counts queries separately.
 
-        All rows must be chosen, because the tables are perturbed as a whole.
+        All rows must be chosen, because one δ perturbs all tables.
         """
         if len(chosen) != len(self.unit):
             raise ValueError("the tables are perturbed as a whole")
@@ -104,7 +107,7 @@ class ParametersArena(Arena):
         return replace(self, oracle=oracle)
 
     def stored(self, candidate: Candidate) -> CellArrays:
-        """Returns the ranks, the top lists and the losses of all users."""
+        """Returns the ranks, top lists and losses of all users."""
         draws = [[scores.clone() for scores in draw] for draw in self.oracle.host_scores(candidate, last=True)]
         clean, attacked, parts = self._judge_users(self.genuine()), self._judge_users(candidate), []
         for number, (_, chunk, goal) in enumerate(self.oracle.queries):
@@ -116,7 +119,7 @@ class ParametersArena(Arena):
         return join_chunks(parts, users)
 
     def spent(self, candidate: Candidate) -> dict[str, float]:
-        """Returns the number of perturbed rows, the norms of rows, and the spent ε."""
+        """Returns the number of perturbed rows, the norms of δ and the spent ε, by name."""
         delta = candidate[ROWS]
         length, largest = delta.norm(dim=1), delta.abs().amax(1)
         share = sizes(candidate, self.ball.norm) / self.unit.clamp_min(TINY)

@@ -24,23 +24,23 @@ from robench.engine.attack.victim import Queries
 from robench.engine.rank.chunk import EvaluationChunk, mask_known
 from robench.engine.surfaces.parameters.tables import EmbeddingTables
 
-DIAGNOSED = 64  # the most users for which gradients are diagnosed
+DIAGNOSED = 64  # the largest number of users for which gradients are diagnosed
 ALL = -1  # an id that represents all users, so that the diagnosis runs only once
 ROWS = "rows"  # the only input: all rows of all tables, stacked
 
 
 @dataclass(eq=False)
 class ParametersOracle:
-    """An ``Oracle`` in which every row is a row of an embedding table.
+    """An ``Oracle`` for one δ on the embedding tables that serves all users.
 
-    Every row has the same loss, which is the mean over all users.
+    A row of δ belongs to a row of a table. Every row has the same loss, which is the mean over all users.
 
     Args:
-        tables: the tables of the victim.
+        tables: the embedding tables of the victim.
         queries: the queries of each chunk.
         draws: the random streams for a victim that draws at test time.
-        known: the known items, if the attack pushes them down instead of the held-out items.
-        costs: the counters of the attack's queries.
+        known: the known items, if the attack pushes known items down, or None if it does not.
+        costs: the counts of the attack's queries.
         diagnosis: the diagnosis of the attack's gradients.
     """
 
@@ -59,49 +59,52 @@ class ParametersOracle:
 
     @property
     def to_break(self) -> Tensor:
-        """True for all rows, because every row serves all users: bool [R]."""
+        """True for every row, because one δ serves all users: bool [R]."""
         return torch.ones(len(self.tables.valid), dtype=torch.bool, device=self.tables.valid.device)
 
     def zero(self) -> dict[str, Tensor]:
-        """Returns δ = 0."""
+        """Returns the perturbation δ = 0."""
         return {ROWS: torch.zeros(self.tables.valid.shape, device=self.tables.valid.device)}
 
     def lengths(self) -> Tensor:
-        """Returns the width of each row's table, float [R]."""
+        """Returns the number of entries per row that may be perturbed, float [R].
+
+        This number is the width of the row's table.
+        """
         return self.tables.valid.sum(1).float()
 
     def masked(self, delta: Delta) -> dict[str, Tensor]:
-        """Returns δ with zeros beyond the width of each table."""
+        """Returns δ with zeros at the entries beyond the width of a table."""
         return {ROWS: delta[ROWS] * self.tables.valid}
 
     def evaluate(self, delta: Delta, loss: LossName = "ce") -> Evaluation:
-        """Returns the mean loss at δ."""
+        """Returns the mean loss over all users at δ, without a gradient."""
         return self._evaluate(delta, loss, gradient=False)
 
     def gradient(self, delta: Delta, loss: LossName = "ce", rival: Tensor | None = None) -> Evaluation:
-        """Returns the mean loss and the gradient of this loss at δ."""
+        """Returns the mean loss over all users at δ, with the gradient of this loss."""
         return self._evaluate(delta, loss, gradient=True)
 
     def rivals(self, count: int) -> Tensor:
-        """Returns no rivals, int64 [R, 0], because one δ serves all users."""
+        """Returns an empty tensor, int64 [R, 0], because one δ serves all users."""
         return torch.empty(len(self.tables.valid), 0, dtype=torch.int64)
 
     def normal(self, rng: Rng) -> dict[str, Tensor]:
-        """Draws standard normal entries."""
+        """Draws a standard normal value for each entry of the tables."""
         draw = torch.randn(self.tables.valid.shape, generator=rng.child("normal").torch())
         return self.masked({ROWS: draw.to(self.tables.valid.device)})
 
     def uniform(self, rng: Rng) -> dict[str, Tensor]:
-        """Draws uniform entries in [−1, 1]."""
+        """Draws a uniform value in [−1, 1] for each entry of the tables."""
         draw = torch.rand(self.tables.valid.shape, generator=rng.child("uniform").torch()) * 2 - 1
         return self.masked({ROWS: draw.to(self.tables.valid.device)})
 
     def host_scores(self, delta: Delta, *, last: bool = False) -> Iterator[list[Tensor]]:
-        """Yields the masked scores of all chunks for each draw of the host.
+        """Yields a list with the masked scores of every chunk, per scoring by the host.
 
         Args:
             delta: the perturbation.
-            last: whether to use fresh streams, for arrays to be stored.
+            last: whether to use the fresh streams for stored arrays.
         """
         tables = self.tables.plus(delta[ROWS])
         for context in self.draws.host(last=last):
@@ -123,8 +126,8 @@ class ParametersOracle:
         for context in self.draws.attack():
             self.costs.queries += self.n_users
             self.costs.gradients += self.n_users if gradient else 0
-            # The loss is summed in float64 on the device, with the precision of Python floats. So no chunk waits
-            # for an earlier chunk.
+            # The loss is summed on the device, so that no chunk waits for an earlier chunk. A float64 sum is as precise
+            # as a sum of Python floats.
             value, slope = leaf.detach().new_zeros((), dtype=torch.float64), torch.zeros_like(leaf)
             with torch.set_grad_enabled(gradient), context:
                 for part in self._losses(self.tables.plus(leaf), loss, pairs):
@@ -144,7 +147,7 @@ class ParametersOracle:
         return Evaluation(value_of_rows, never, self.masked(finite({ROWS: mean(slopes)})))
 
     def _losses(self, tables: Delta, name: LossName, pairs: list[tuple[Tensor, ...]] | None) -> Iterator[Tensor]:
-        """Yields each chunk's share of the mean loss."""
+        """Yields the contribution of each chunk to the mean loss."""
         for number, (batch, chunk, goal) in enumerate(self.queries):
             if pairs is None:
                 yield goal.loss(self._scores(tables, batch, chunk), name).sum() / self.n_users
@@ -155,11 +158,13 @@ class ParametersOracle:
             yield torch.nn.functional.softplus(gap).sum() / sum(len(part[0]) for part in pairs)
 
     def _draw_pairs(self) -> list[tuple[Tensor, ...]] | None:
-        """Draws a new unused item for each known item, as in BPR.
+        """Draws an unused item for each known item, as in BPR.
+
+        Every call draws new items.
 
         Returns:
-            The row, the known item and the unused item of every pair, int64 [m] each, for each chunk. The result is
-            None if held-out items are attacked.
+            For each chunk, the row, the known item and the unused item of every pair, int64 [m] each. The result is
+            None if the attack does not push known items down.
         """
         if self.known is None:
             return None
@@ -177,9 +182,10 @@ class ParametersOracle:
         return pairs
 
     def _own_gradient_sizes(self, delta: Delta, loss: LossName) -> Iterator[Tensor]:
-        """Yields, for each user, the largest gradient entry of the user's own loss.
+        """Yields the largest gradient entry of single users' losses.
 
-        At most ``DIAGNOSED`` users to be broken are covered. A sum over all users would hide users without a gradient.
+        At most ``DIAGNOSED`` users are covered, and only users that miss the goal without an attack. The gradient of a
+        sum over all users would hide users without a gradient.
         """
         places = []
         for number, (batch, chunk, goal) in enumerate(self.queries):

@@ -20,7 +20,7 @@ class ParametersSurface(ArenaSurface):
     def arenas(
         self, attack: Attack, epsilon: float, costs: Costs, diagnosis: Diagnosis, targets: IntArray | None = None
     ) -> Iterator[ParametersArena]:
-        """Yields a single arena with all users."""
+        """Yields a single arena for all evaluated users."""
         threat, victim = attack.threat(), self.victim
         queries = list(victim.queries(threat.goal, threat.k, targets))
         known = victim.history if attack.positives() == "known" else None

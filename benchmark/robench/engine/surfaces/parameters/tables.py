@@ -14,9 +14,10 @@ from robench.api.models.torch import TorchModel
 
 @dataclass(eq=False)
 class EmbeddingTables:
-    """The embedding tables of a victim as one matrix [R, d].
+    """The embedding tables of a victim, joined to one matrix [R, d].
 
-    Here d is the width of the widest table. Narrower tables use the first columns.
+    R is the number of rows of all tables, and d is the width of the widest table. Narrower tables use the first
+    columns.
 
     Args:
         model: the victim, in evaluation mode.
@@ -26,10 +27,11 @@ class EmbeddingTables:
 
     @cached_property
     def weights(self) -> dict[str, Tensor]:
-        """The declared tables by name.
+        """The weights of the declared tables, by name.
 
         Raises:
-            PluginError: if the model declares no tables, if it lacks a declared table, or if a table is not a matrix.
+            PluginError: if the model declares no tables, if a declared table does not exist, or if a table is not a
+                matrix.
         """
         tensors = {**dict(self.model.named_parameters()), **dict(self.model.named_buffers())}
         missing = [name for name in self.model.tables if name not in tensors or tensors[name].dim() != 2]
@@ -40,13 +42,13 @@ class EmbeddingTables:
 
     @cached_property
     def valid(self) -> Tensor:
-        """True for the entries that belong to a table: bool [R, d]."""
+        """True for each entry that belongs to a table: bool [R, d]."""
         width = max(weight.shape[1] for weight in self.weights.values())
         parts = [torch.arange(width, device=w.device).expand(len(w), width) < w.shape[1] for w in self.weights.values()]
         return torch.cat(parts)
 
     def plus(self, delta: Tensor) -> dict[str, Tensor]:
-        """Returns the tables with δ [R, d] added."""
+        """Returns the weights of the tables with δ [R, d] added, by name."""
         tables, start = {}, 0
         for name, weight in self.weights.items():
             tables[name] = weight + delta[start : start + len(weight), : weight.shape[1]]
@@ -56,8 +58,8 @@ class EmbeddingTables:
     def unit(self, norm: str, scale: str) -> Tensor:
         """Returns the radius of every row at ε = 1, float [R].
 
-        If the scale is relative, the radius is the mean row norm of the table (l2), or this norm divided by √d (linf).
-        Otherwise the radius is 1.
+        If the scale is absolute, the radius is 1. If the scale is relative, the radius in l2 is the mean L2 norm of the
+        rows of the table. In linf, this norm is divided by the square root of the table's width.
         """
         parts = []
         for weight in self.weights.values():

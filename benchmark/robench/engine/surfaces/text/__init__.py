@@ -1,1 +1,1 @@
-"""The surface ``text``: titles of items, rewritten in the same way for all users."""
+"""The surface ``text``, on which attacks rewrite titles of items for all users."""

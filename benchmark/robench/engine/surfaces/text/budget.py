@@ -1,6 +1,6 @@
 """Enforces ε on edits of titles.
 
-The genuine title replaces a title that is over budget or not printable.
+A title that is over budget or not printable is replaced by the genuine title.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from robench.engine.attack.costs import Costs
 
 @dataclass(frozen=True)
 class TitleBudget:
-    """The edit budget of a list of titles at ε.
+    """The limits at ε on edits of titles.
 
     Args:
         genuine: the genuine titles.
-        epsilon: the allowed edits as a share of a title's length.
+        epsilon: the largest number of edits as a share of the title's length.
         unit: the unit of edits, words or characters.
     """
 
@@ -32,20 +32,20 @@ class TitleBudget:
 
     @cached_property
     def limit(self) -> list[int]:
-        """The number of edits that each title may have."""
+        """The largest number of edits of each title."""
         return [edits_allowed(title, self.epsilon, self.unit) for title in self.genuine]
 
     def edits(self, titles: Sequence[str]) -> list[int]:
-        """Returns the number of edits per title."""
+        """Returns the number of edits that turn each genuine title into the new title."""
         return [edits_between(old, new, self.unit) for old, new in zip(self.genuine, titles, strict=True)]
 
     def enforce(self, proposal: Sequence[str], costs: Costs) -> list[str]:
         """Returns titles that are within the budget, and records the overshoot.
 
-        The genuine title replaces a title that is over budget, not printable or unchanged.
+        A title that is over budget, not printable or without a counted edit is replaced by the genuine title.
 
         Raises:
-            PluginError: if the proposal does not have one title per item.
+            PluginError: if the proposal is not a sequence of strings with one title per item.
         """
         texts = not isinstance(proposal, str) and all(isinstance(title, str) for title in proposal)
         if not texts or len(proposal) != len(self.genuine):
@@ -58,7 +58,10 @@ class TitleBudget:
         return applied
 
     def achieved(self, titles: Sequence[str]) -> dict[str, float]:
-        """Returns the spent budget, in edits and as a share of the title's length."""
+        """Returns statistics of the spent budget, by name.
+
+        The budget is given in edits and as a share of the title's length.
+        """
         length = np.array([max(1, len(pieces(title, self.unit))) for title in self.genuine])
         edits = np.array(self.edits(titles))
         share = edits / length

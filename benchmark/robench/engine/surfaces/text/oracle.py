@@ -20,10 +20,10 @@ from robench.engine.surfaces.text.slopes import Sloper
 
 
 class TitleJudgement(NamedTuple):
-    """The host's judgement of the title of each item.
+    """The host's judgement of a candidate, item by item.
 
     Args:
-        damage: the damage by each title, float64 [A]. Higher damage is worse for the defender.
+        damage: the damage by the title of each item, float64 [A]. Higher damage is worse for the defender.
         loss: the loss of each item, float64 [A].
         reached: the share of users for which the goal is reached, float64 [A].
     """
@@ -39,10 +39,10 @@ class TitleOracle:
 
     Args:
         reader: the victim.
-        goal: the goal of the attack, which gives the items with titles that may change.
-        epsilon: the budget.
+        goal: the goal of the attack, which also determines the items with titles that may change.
+        epsilon: the budget, as a share of each title's length.
         unit: the unit of edits, words or characters.
-        costs: the counters of the attack's queries.
+        costs: the counts of the attack's queries.
         diagnosis: the diagnosis of the attack's gradients.
     """
 
@@ -55,23 +55,23 @@ class TitleOracle:
 
     @cached_property
     def allowed(self) -> TitleBudget:
-        """The budget for edits of the genuine titles."""
+        """The limits on edits of the genuine titles."""
         genuine = tuple(self.catalogue.items[row].title for row in self.items)
         return TitleBudget(genuine, self.epsilon, self.unit)
 
     @property
     def items(self) -> IntArray:
-        """The rows of the items with titles that may change, int64 [A]."""
+        """The catalogue rows of the items with titles that may change, int64 [A]."""
         return self.goal.items.copy()
 
     @property
     def catalogue(self) -> Catalogue:
-        """The genuine items."""
+        """The catalogue with the genuine titles."""
         return self.reader.catalogue
 
     @property
     def counts(self) -> IntArray:
-        """The number of uses of every item, int64 [n_items]."""
+        """The number of times that each item occurs in histories, int64 [n_items]."""
         return self.reader.history.counts()
 
     @property
@@ -84,15 +84,15 @@ class TitleOracle:
         return list(self.allowed.genuine)
 
     def budget(self) -> list[int]:
-        """Returns the number of edits that each title may have."""
+        """Returns the largest number of edits of each title."""
         return list(self.allowed.limit)
 
     def by_row(self, titles: Sequence[str]) -> dict[int, str]:
-        """Returns titles of ``items``, keyed by row of the catalogue."""
+        """Maps the catalogue rows of ``items`` to the given titles."""
         return dict(zip(self.items.tolist(), titles, strict=True))
 
     def judge(self, titles: Sequence[str]) -> TitleJudgement:
-        """Judges titles for the host, without counting the queries."""
+        """Judges titles over all scorings by the host, without counting queries."""
         victim = self.reader.victim(self.by_row(titles))
         sums = torch.zeros(4, len(self.items), dtype=torch.float64)
         for context in self.reader.draws.host():
@@ -103,14 +103,15 @@ class TitleOracle:
         return TitleJudgement(gain / count.clamp_min(1), loss / count.clamp_min(1), reached / count.clamp_min(1))
 
     def evaluate(self, titles: Sequence[str]) -> Exposure:
-        """Returns the loss and the outcome for these titles."""
+        """Returns the loss and the outcome if ``items`` have these titles."""
         self.costs.queries += self.n_users
         judgement = self.judge(titles)
         return Exposure(judgement.loss, judgement.reached)
 
     def slopes(self, titles: Sequence[str]) -> TokenSlopes | None:
-        """Returns slopes with respect to the tokens of titles.
+        """Returns the slopes with respect to the tokens of these titles.
 
-        The titles are those that the model reads. The result is None if the model offers no slopes.
+        The tokens are those of the titles after the defence has cleaned them. The result is None if the model offers no
+        slopes.
         """
         return Sloper(self.reader, self.goal, self.costs, self.diagnosis).slopes(titles)

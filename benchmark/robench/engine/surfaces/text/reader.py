@@ -1,4 +1,4 @@
-"""Provides a view of a victim that reads titles, for attacks on titles."""
+"""Gives a victim other titles, for attacks on titles."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from robench.engine.rank.chunk import EvaluationChunk, mask_known
 
 @dataclass(frozen=True, eq=False)
 class TextReader:
-    """One victim that reads titles of items.
+    """A victim that reads titles of items, with its evaluated users.
 
     Args:
-        model: the fitted model, with the surface ``text``.
-        history: the histories, one row per real user.
+        model: the fitted model, which has the surface ``text``.
+        history: the items that are known at test time, one row per real user.
         chunks: the chunks of all evaluated users, on the CPU.
-        catalogue: the genuine items.
+        catalogue: the items with their genuine titles.
         draws: the random streams for a victim that draws at test time.
         clean: the function by which the defence changes titles, or None if titles do not change.
     """
@@ -36,18 +36,21 @@ class TextReader:
     clean: TitleReader | None = None
 
     def read(self, title: str) -> str:
-        """Returns a title in the form that the model reads."""
+        """Returns the title that the model reads in place of ``title``."""
         return title if self.clean is None else self.clean(title)
 
     def victim(self, titles: Mapping[int, str]) -> Model:
-        """Returns the model with other titles, keyed by row of the catalogue.
+        """Returns a view of the model in which some items have other titles.
 
         Only changed titles are encoded again.
+
+        Args:
+            titles: the titles, by the row of the item in the catalogue.
         """
         items = self.catalogue.items
         changed = {row: title for row, title in titles.items() if title != items[row].title}
         return self.model.rewritten({row: replace(items[row], title=self.read(t)) for row, t in changed.items()})
 
     def scores(self, victim: Model, chunk: EvaluationChunk) -> Tensor:
-        """Returns the masked scores of a chunk, float [B, n_items]."""
+        """Returns the masked scores of a chunk of users, float [B, n_items]."""
         return mask_known(torch.from_numpy(victim.scores(chunk.users.numpy(), self.history)), chunk)

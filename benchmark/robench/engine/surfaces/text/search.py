@@ -21,11 +21,11 @@ from robench.engine.surfaces.text.oracle import TitleOracle
 
 @dataclass(frozen=True, eq=False)
 class RewrittenTitles:
-    """Titles within the budget, with their damage and loss.
+    """One title per item within the budget, with the damage and the loss of each.
 
     Args:
         titles: the title of each item.
-        damage: the damage by each title, float64 [A].
+        damage: the damage by the title of each item, float64 [A].
         loss: the loss of each item, float64 [A].
     """
 
@@ -35,16 +35,16 @@ class RewrittenTitles:
 
     @classmethod
     def judge(cls, oracle: TitleOracle, titles: Sequence[str]) -> RewrittenTitles:
-        """Judges titles for the host, without counting the queries."""
+        """Judges titles with an oracle, without counting queries."""
         judgement = oracle.judge(titles)
         return cls(list(titles), judgement.damage, judgement.loss)
 
     def mean(self) -> RewrittenTitles:
-        """Returns the same titles with the mean damage and loss over the items."""
+        """Returns the same titles, with the damage and the loss averaged over the items."""
         return replace(self, damage=self.damage.mean(), loss=self.loss.mean())
 
     def rows(self, oracle: TitleOracle) -> list[TitleChange]:
-        """Returns one row per changed title, for the record."""
+        """Returns the record's entry for each changed title."""
         genuine = oracle.titles()
         rows = zip(oracle.items.tolist(), genuine, self.titles, oracle.allowed.edits(self.titles), strict=True)
         return [
@@ -56,11 +56,11 @@ class RewrittenTitles:
 
 @dataclass
 class WorstTitles:
-    """The worst titles so far, by mean damage and for each item.
+    """The worst titles so far, both as a whole and item by item.
 
     Args:
-        together: the titles of the worst single proposal.
-        single: the worst title of each item, possibly from several proposals.
+        together: the candidate with the highest mean damage.
+        single: the worst title of each item. These titles may come from several candidates.
     """
 
     together: RewrittenTitles
@@ -68,12 +68,12 @@ class WorstTitles:
 
     @classmethod
     def genuine(cls, oracle: TitleOracle) -> WorstTitles:
-        """Starts with the genuine titles."""
+        """Starts a search with the genuine titles."""
         titles = RewrittenTitles.judge(oracle, oracle.titles())
         return cls(titles, titles)
 
     def update(self, titles: RewrittenTitles) -> None:
-        """Replaces ``together`` and ``single`` by worse titles, if there are any."""
+        """Compares a new candidate with the worst titles so far, and keeps the worse."""
         self._update_together(titles)
         old = self.single
         better = worse(titles, old)
@@ -85,9 +85,9 @@ class WorstTitles:
         )
 
     def finish(self, oracle: TitleOracle) -> RewrittenTitles:
-        """Returns the worst titles.
+        """Returns the titles with the highest mean damage.
 
-        If items are promoted, the worst titles of all items are first judged together.
+        If items are promoted, the combination of each item's worst title is also judged.
         """
         if isinstance(oracle.goal, PromotionGoal) and self.single.titles != self.together.titles:
             oracle.costs.queries += oracle.n_users
@@ -100,13 +100,14 @@ class WorstTitles:
 
 
 def search_titles(attack: Attack, oracle: TitleOracle, rng: Rng) -> RewrittenTitles:
-    """Searches for the titles with the highest mean damage.
+    """Runs an attack, and returns the titles with the highest mean damage.
 
-    Ties are broken by the loss. The candidates are the genuine titles and all proposals of the attack. If items are
-    promoted, the combination of all items' worst titles is also a candidate.
+    If the mean damage of two candidates is equal, the mean loss decides. The candidates are the genuine titles and
+    everything that the attack proposes. If items are promoted, the combination of each item's worst title is also a
+    candidate.
 
     Raises:
-        TypeError: if the attack rewrites no titles.
+        TypeError: if the attack is not a ``TextAttack``.
         PluginError: if a proposal does not have one title per item.
     """
     if not isinstance(attack, TextAttack):
@@ -120,7 +121,10 @@ def search_titles(attack: Attack, oracle: TitleOracle, rng: Rng) -> RewrittenTit
 
 
 def search_members(log: MemberLog, oracle: TitleOracle, rng: Rng) -> RewrittenTitles:
-    """Searches an ensemble for the titles with the highest mean damage."""
+    """Runs all members of an ensemble, and returns the worst titles.
+
+    The worst titles are those with the highest mean damage over the items.
+    """
     worst = WorstTitles.genuine(oracle)
     for member in log.members:
         own = replace(oracle, costs=Costs())

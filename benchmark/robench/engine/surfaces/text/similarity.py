@@ -1,4 +1,4 @@
-"""Compares the meanings of titles by means of the host's own sentence encoder."""
+"""Compares the meanings of old and new titles with a sentence encoder."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from robench.pretrained.weights import packaged_folder
 
 @cache
 def _encoder() -> Encoder | None:
-    """Returns the encoder all-MiniLM-L6-v2, or None if it is not installed.
+    """Returns the encoder all-MiniLM-L6-v2, or None if a package is missing.
 
-    The encoder needs transformers and the package that holds the weights.
+    The encoder needs the package transformers and the package with the weights.
     """
     folder = packaged_folder()
     if folder is None or importlib.util.find_spec("transformers") is None:
@@ -27,12 +27,12 @@ def _encoder() -> Encoder | None:
 
 
 def title_similarity(rows: Sequence[TitleChange]) -> dict[str, float]:
-    """Returns the mean and the smallest cosine between old and new titles.
+    """Returns the mean and the smallest cosine similarity of old and new titles.
 
-    The result is empty without an encoder.
+    The result is empty if there is no encoder, or if no title was rewritten.
 
     Args:
-        rows: the rewritten titles. The function sets ``similarity`` in each row.
+        rows: the rewritten titles. The function also sets ``similarity`` in each entry.
     """
     encoder = _encoder()
     if encoder is None or not rows:

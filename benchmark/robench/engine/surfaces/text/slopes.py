@@ -28,12 +28,12 @@ AT_ONCE = 64  # the number of texts that are encoded together
 
 @dataclass(eq=False)
 class Sloper:
-    """A calculator of slopes for one victim under one goal.
+    """An object that computes slopes for one victim and one goal.
 
     Args:
         reader: the victim.
-        goal: the goal of the attack, which gives the items with titles that may change.
-        costs: the counters of the attack's queries.
+        goal: the goal of the attack, which also determines the items with titles that may change.
+        costs: the counts of the attack's queries.
         diagnosis: the diagnosis of the attack's gradients.
     """
 
@@ -43,9 +43,10 @@ class Sloper:
     diagnosis: Diagnosis
 
     def slopes(self, titles: Sequence[str]) -> TokenSlopes | None:
-        """Returns slopes with respect to the tokens of titles.
+        """Returns the slopes with respect to the tokens of these titles.
 
-        The titles are those that the model reads. The result is None if the model offers no slopes.
+        The tokens are those of the titles after the defence has cleaned them. The result is None if the model offers no
+        slopes.
         """
         model = innermost(self.reader.model)
         if isinstance(model, TokenModel):
@@ -61,7 +62,7 @@ class Sloper:
             yield chunk
 
     def _through_texts(self, model: TokenModel, titles: Sequence[str]) -> TokenSlopes:
-        """Computes slopes by the chain rule through the items' vectors."""
+        """Computes slopes by the chain rule, through the vectors of the items."""
         attacked, items = self.goal.items, self.reader.catalogue.items
         read = [self.reader.read(title) for title in titles]
         texts = [item_text(replace(items[row], title=title)) for row, title in zip(attacked, read, strict=True)]
@@ -80,9 +81,9 @@ class Sloper:
         return replace(_token_slopes(model, read, tokens, by_token), spelled=self._spelled(model))
 
     def _by_text(self, model: TokenModel, texts: Tensor, rows: Tensor, chunk: EvaluationChunk) -> Tensor:
-        """Returns the gradient of each item's loss with respect to its vector, [A, D].
+        """Returns the gradient of each item's loss with respect to the item's vector.
 
-        The loss is summed over the users of the chunk.
+        The loss is summed over the users of the chunk. The gradients are float [A, D].
         """
         leaf = texts[rows].detach().requires_grad_()
         victim = self.reader.model
@@ -97,15 +98,15 @@ class Sloper:
         return torch.stack(own)
 
     def _scores(self, model: TorchModel, chunk: EvaluationChunk) -> Tensor:
-        """Returns the masked scores of a chunk with gradients, [B, n_items]."""
+        """Returns the masked scores of a chunk in differentiable form, [B, n_items]."""
         batch = model.queries(chunk.users.numpy(), self.reader.history).to(model.device)
         with self.reader.draws.attack_rng.child("slopes").stream():
             return mask_known(model.score_from(batch, model.embed(batch)), chunk.to(model.device))
 
     def _through_likelihoods(self, goal: PromotionGoal, titles: Sequence[str]) -> TokenSlopes:
-        """Computes slopes with respect to token vectors and token likelihoods.
+        """Computes slopes with respect to token vectors and the weights of likelihoods.
 
-        The result is exact to first order in the scores.
+        The slopes are exact to first order in the scores.
         """
         read = [" ".join(self.reader.read(title).split()) for title in titles]
         victim = self.reader.victim(dict(zip(goal.items.tolist(), titles, strict=True)))
@@ -143,9 +144,9 @@ class Sloper:
         )
 
     def _spelled(self, model: TokenReader) -> dict[str, list[int]]:
-        """Returns the tokens of each word in the titles, as read after another word.
+        """Returns the tokens of each word in the catalogue's titles, by word.
 
-        Words without tokens are left out.
+        Each word is tokenised as the second word of a text. Words without tokens are left out.
         """
         words = sorted({word for item in self.reader.catalogue.items for word in item.title.split()})
         tokens = model.tokens([f"a {self.reader.read(word)}" for word in words])
@@ -154,10 +155,10 @@ class Sloper:
 
     @staticmethod
     def _weights(scores: Tensor, goal: PromotionGoal, chunk: EvaluationChunk) -> Tensor:
-        """Returns the slope of each item's loss with respect to its own score, [B, A].
+        """Returns the slope of each item's loss with respect to the item's score, [B, A].
 
-        The loss is summed over the users. Slopes with respect to other items' scores are left out, because each title
-        is attacked through the loss of its own item.
+        The loss is summed over the users. Slopes with respect to the scores of other items are left out, because each
+        title is attacked through the loss of the same item.
         """
         leaf = scores.detach().requires_grad_()
         losses = goal.loss(leaf, chunk)
@@ -167,10 +168,10 @@ class Sloper:
         return torch.stack(own, 1)
 
     def _ranked(self, model: TorchModel, goal: PromotionGoal, chunk: EvaluationChunk) -> Tensor:
-        """Returns whether the model itself ranks each item for each user, bool [B, A].
+        """Returns whether the model ranks each item for each user, bool [B, A].
 
-        The values are True only for users that count for the goal. All other items have no slope, but a missing
-        slope does not mean that a gradient is hidden.
+        The value is False if the user does not count for the goal, or if the item is not among the user's candidates.
+        Such an item has no slope for the user. The missing slope does not mean that the defence hides a gradient.
         """
         counts = eligible_targets(chunk, goal.items) >= 0
         candidates = model.candidates(chunk.users.numpy(), self.reader.history)
@@ -180,7 +181,7 @@ class Sloper:
 
 
 def innermost(model: Model) -> Model:
-    """Returns the model inside all wrappers of defences."""
+    """Returns the model inside all wrappers that defences have added."""
     return model.innermost() if isinstance(model, Wrapped) else model
 
 
@@ -196,7 +197,15 @@ def _token_slopes(model: TokenReader, titles: Sequence[str], tokens: Tokens, gra
 
 
 def _by_tokens(model: TokenModel, tokens: Tokens, vectors: Tensor, by_text: Tensor) -> Iterator[Tensor]:
-    """Applies the chain rule through the encoder, some texts at a time.
+    """Yields gradients with respect to token vectors, for a few texts at a time.
+
+    The chain rule through the encoder gives the gradients.
+
+    Args:
+        model: the model with the encoder.
+        tokens: the tokens of A texts, [A, L].
+        vectors: the vectors of these tokens, float [A, L, d].
+        by_text: the gradient with respect to the encoded vector of each text, float [A, D].
 
     Yields:
         The gradients of some texts, float [a, L, d].
@@ -211,15 +220,15 @@ def _by_tokens(model: TokenModel, tokens: Tokens, vectors: Tensor, by_text: Tens
 
 
 def word_numbers(title: str, start: Sequence[int]) -> list[int]:
-    """Returns the number of each token's word in a title.
+    """Returns the index of the word in a title to which each token belongs.
 
     Args:
         title: the title, which is split into words at blanks.
         start: the position of each token's first character.
 
     Returns:
-        The number of the word that contains the first character, for each token. The number is −1 at a blank or after
-        the end of the title.
+        For each token, the index of the word that contains the token's first character. The index is −1 if the first
+        character is a blank or outside the title.
     """
     number, word = [], -1
     for at, char in enumerate(title):

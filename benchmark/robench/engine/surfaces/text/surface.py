@@ -19,10 +19,13 @@ from robench.engine.surfaces.text.similarity import title_similarity
 
 
 class TextSurface(VictimSurface):
-    """The titles that one victim reads, as an attack surface."""
+    """The titles of items that one victim reads, as an attack surface."""
 
     def measure(self, attack: Attack, epsilon: float, key: str, targets: IntArray | None) -> Measurement:
-        """Measures the worst rewriting of titles, which serves all users."""
+        """Runs an attack at ε, and measures the victim with the worst titles.
+
+        All users see the same titles.
+        """
         oracle, victim = self.oracle(attack, epsilon, targets), self.victim
         log = MemberLog(self.members(attack)) if isinstance(attack, Ensemble) else None
         rng = victim.rng
@@ -38,12 +41,12 @@ class TextSurface(VictimSurface):
         return Measurement(arrays, achieved, diagnostics, [] if log is None else log.rows(arrays), rows)
 
     def oracle(self, attack: Attack, epsilon: float, targets: IntArray | None) -> TitleOracle:
-        """Returns the oracle of an attack at ε.
+        """Returns the oracle for an attack at ε.
 
-        The attack rewrites the titles of the promoted items, or of all items if no items are promoted.
+        If items are promoted, only the titles of these items may change. Otherwise, all titles may change.
 
         Raises:
-            PluginError: if no item has a title.
+            PluginError: if the catalogue is not known, or if no item that may change has a title.
         """
         victim, threat = self.victim, attack.threat()
         if victim.catalogue is None:
@@ -59,7 +62,7 @@ class TextSurface(VictimSurface):
         return oracle
 
     def members(self, ensemble: Ensemble) -> list[Member]:
-        """Returns the members of an ensemble that can rewrite titles of this victim."""
+        """Returns the members of an ensemble that can attack this victim's titles."""
         model = self.victim.model
         gradients = ensemble.threat().goal in model.token_goals
         stochastic = self.victim.draws().stochastic
