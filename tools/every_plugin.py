@@ -144,7 +144,7 @@ def labels(entries: list[dict[str, Any]], *left_out: str) -> list[str]:
 
 
 def suite(folder: Path) -> dict[str, Any]:
-    """Returns the suite.
+    """Returns the content of the suite.
 
     One data set is used with every plugin. The other data sets only test their readers.
     """

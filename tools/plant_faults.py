@@ -28,7 +28,7 @@ from typing import Any
 import pytest
 import yaml
 
-SECONDS = 900  # seconds for one selection of tests; a fault that makes the tests hang counts as detected
+SECONDS = 900  # the most seconds for one selection of tests; a fault that makes the tests hang counts as detected
 PRELOADED = ("torch", "pandas", "scipy.stats", "sklearn.linear_model", "sympy", "transformers")
 
 
@@ -88,7 +88,7 @@ class FirstFailure:
 
 
 class Tree:
-    """A copy of a source tree with files that can be edited for a while."""
+    """A copy of a source tree with files that can be edited temporarily."""
 
     def __init__(self, source: Path, folder: Path) -> None:
         self.source, self.folder = source, folder
@@ -101,9 +101,9 @@ class Tree:
         (folder / "results").symlink_to(source / "results")
 
     def write(self, name: str, text: str) -> None:
-        """Writes a file with a new time.
+        """Writes a file with a new modification time.
 
-        Python detects stale byte code by time and size.
+        Python detects stale byte code by the time and the size of the source file.
         """
         path = self.folder / name
         path.write_text(text, encoding="utf-8")
@@ -222,7 +222,7 @@ def load(path: Path, names: list[str]) -> list[Fault]:
 
 
 def main() -> int:
-    """Plants all faults, and prints how many were detected."""
+    """Plants the faults, prints the counts of outcomes, and returns the exit code."""
     root = Path(__file__).resolve().parents[1]
     parser = argparse.ArgumentParser(description="Plants faults, and runs the tests that must see them.")
     parser.add_argument("names", nargs="*", help="faults to plant; all if there is none")

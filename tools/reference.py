@@ -69,7 +69,10 @@ def cell(text: str) -> str:
 
 
 def default_of(schema: dict[str, Any]) -> str:
-    """Returns the default of a setting. A long list is cut."""
+    """Returns the default of a setting as Markdown.
+
+    A long list is given by its number of entries.
+    """
     if "default" not in schema:
         return "required"
     value = schema["default"]

@@ -21,14 +21,11 @@ import numpy as np
 
 HERE = Path(__file__).resolve().parents[1]
 COMPARED = ("id", "victim", "status", "spec", "metrics", "achieved", "diagnostics", "members", "titles")
-TIMED = ("seconds",)  # achieved costs that a clock measures
+TIMED = ("seconds",)  # the parts of the achieved budget that a clock measures
 
 
 def run(tree: Path, suite: Path, folder: Path, arguments: list[str]) -> Path:
-    """Runs a suite with the source tree of a checkout.
-
-    The folder of the results is returned.
-    """
+    """Runs a suite with a checkout's source tree, and returns the results folder."""
     sources = os.pathsep.join(str(tree / part) for part in ("benchmark", "plugins"))
     places = {"PYTHONPATH": sources, "ROBENCH_CACHE": str(folder / "cache"), "COLUMNS": "200"}
     command = [sys.executable, "-m", "robench", "run", str(suite.resolve()), "--results", str(folder / "results")]

@@ -75,7 +75,7 @@ class Cases:
         return self.start(name, "--executor", "dask", *(options or ("--workers", str(self.workers))))
 
     def end(self, name: str, process: subprocess.Popen[bytes], start: float) -> None:
-        """Waits for a run to end, and checks the exit code, the tables and the processes."""
+        """Waits until a run ends, and checks the exit code, the tables and the processes."""
         code = process.wait()
         found = tables(self.place / name)
         if code:
@@ -103,7 +103,7 @@ class Cases:
         """Waits until a share of the cells is stored.
 
         Returns:
-            The digests of the stored records.
+            The digests of the stored records, by the id of the cell.
         """
         goal = share * self.cells
         while len(stored(self.place / name)) < goal and process.poll() is None:
@@ -113,7 +113,7 @@ class Cases:
     def check_kept(self, name: str, before: dict[str, str]) -> None:
         """Records a problem if a cell was measured again.
 
-        A record holds the time of its measurement, so its digest then differs.
+        A record holds the duration of the measurement. So the digest differs if the cell was measured again.
         """
         after = stored(self.place / name)
         if again := [cell for cell in before if after.get(cell) != before[cell]]:
@@ -183,7 +183,8 @@ class Cases:
     def cluster(self, name: str) -> Iterator[str]:
         """Starts a scheduler and workers with dask's own commands.
 
-        The address of the scheduler is yielded.
+        Yields:
+            The address of the scheduler.
         """
         (self.place / name).mkdir()
         with socket.create_server(("127.0.0.1", 0)) as server:

@@ -74,7 +74,7 @@ class InlineRunner(Runner):
 
 
 class Lines(logging.Handler):
-    """A log handler that keeps the messages."""
+    """A log handler that collects the messages."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -126,7 +126,7 @@ def texts(tables: Tables) -> dict[str, str]:
 
 
 def by_cell(tables: Tables) -> dict[str, list[str]]:
-    """Returns the values of every cell."""
+    """Maps the id of every cell to the cell's values, as strings."""
     values: dict[str, list[str]] = {}
     for row in tables.values:
         values.setdefault(row.cell.cell, []).append(str((row.status, row.cell, row.metric, row.value)))
@@ -144,7 +144,7 @@ class Judge:
         self.failures: list[str] = []
 
     def attempt(self, name: str, command: str, call: Callable[[], Any]) -> Any:
-        """Calls a command and records a failure.
+        """Calls a command, and records a failure if there is one.
 
         Two things count as failures: a traceback, and an error message that spans several lines or names no file.
         """
@@ -204,7 +204,11 @@ class Judge:
 
 
 def judge_folder(judge: Judge, root: Path, cases: Iterable[tuple[str, Callable[[Path, str], None], bool]]) -> int:
-    """Damages the folder of results in every way, and returns the number of ways."""
+    """Tries every command on damaged copies of the folder of results.
+
+    Returns:
+        The number of damaged copies.
+    """
     whole, count = judge.whole, 0
     cells = sorted(path.stem for path in (whole.folder / "cells").glob("*.npz"))
     for count, (name, damage, believed) in enumerate(cases, 1):  # the function returns the last count
@@ -219,9 +223,12 @@ def judge_folder(judge: Judge, root: Path, cases: Iterable[tuple[str, Callable[[
 
 
 def judge_cache(judge: Judge, root: Path) -> int:
-    """Damages the cache in every way, and returns the number of ways.
+    """Runs the suite with damaged copies of the cache.
 
-    A fresh run must print a line about the bad entry and give the same tables.
+    Each run must print a line about the damaged entry and give the same tables.
+
+    Returns:
+        The number of damaged copies.
     """
     whole, count = judge.whole, 0
     report_trouble.set(judge.lines.lines.append)  # By default a process reports the same line only once.

@@ -45,7 +45,7 @@ def is_found(folder: Path) -> bool:
 
 
 def main() -> int:
-    """Edits every kind of file of every suite."""
+    """Edits the files of every suite, and returns the exit code."""
     parser = argparse.ArgumentParser(description="Edits one digit at a time in published results.")
     parser.add_argument("suites", nargs="*", metavar="SUITE")
     parser.add_argument("--results", type=Path, default=ROOT / "results")

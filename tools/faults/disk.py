@@ -27,7 +27,7 @@ TABLES = ("cells.csv", "leaderboard.csv", "leaderboard.json", "leaderboard.md", 
 
 @dataclass
 class Disks:
-    """A folder with an undisturbed run, and a count of the failed checks."""
+    """A folder with an undisturbed run, and the number of cases that failed."""
 
     suite: Path
     place: Path
@@ -65,7 +65,7 @@ class Disks:
 
 @contextmanager
 def small_disk(path: Path, kib: int) -> Iterator[Path]:
-    """Mounts a file system in memory with the given size."""
+    """Mounts a file system in memory with the given size in KiB."""
     path.mkdir(exist_ok=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={kib}k", "tmpfs", str(path)], check=True)
     try:
@@ -142,7 +142,7 @@ def suppressed_full(path: Path) -> Iterator[object]:
 
 
 def read_only(disks: Disks) -> None:
-    """Makes the results and the cache read-only."""
+    """Tries all commands with results and a cache that are read-only."""
     with small_disk(disks.place / "small", 1 << 16) as disk:
         shutil.copytree(disks.place / "undisturbed", disk / "r")
         shutil.copytree(disks.place / "cache", disk / "c")
@@ -188,7 +188,7 @@ def two_runs(disks: Disks) -> None:
 
 
 def links(disks: Disks) -> None:
-    """Replaces lock files with links to a precious file."""
+    """Replaces lock files with links to a file that must not change."""
     precious = disks.place / "precious"
     precious.write_text("mine")
     for link in (os.symlink, os.link):
@@ -201,7 +201,7 @@ def links(disks: Disks) -> None:
 
 
 def little_memory(disks: Disks) -> None:
-    """Limits the address space.
+    """Rebuilds the tables with a limited address space.
 
     The engine of the drawing library fails under such a limit.
     """

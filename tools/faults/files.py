@@ -68,7 +68,7 @@ class Case:
 
     @property
     def damaged(self) -> bool:
-        """Whether a refusal is right."""
+        """Whether the file is damaged, so that a refusal is right."""
         return self.form["damage"] != "none"
 
 
@@ -100,7 +100,7 @@ def make_case(rng: random.Random) -> Case:
 
 
 def _time(kind: str, rng: random.Random, separator: str) -> tuple[str, Fraction | None]:
-    """Returns the text of a time, and its exact value."""
+    """Returns the text of a random time, and the exact value of this time."""
     if kind == "none":
         return "", None
     number = rng.randint(0, 40)
@@ -172,7 +172,7 @@ def _line(cells: list[str], separator: str, rng: random.Random, *, quoted: bool)
 
 
 def _damage(case: Case, lines: list[str], separator: str, rng: random.Random, first: int) -> list[str]:
-    """Returns the lines with a mistake, if the case has one that concerns a line."""
+    """Returns the lines, one of which has the mistake of the case, if there is one."""
     row = rng.randrange(first, len(lines))
     sign = " " if separator == " " else separator
     line = lines[row]
@@ -268,7 +268,7 @@ def _ranks(values: list[Any]) -> list[int]:
 
 
 def main() -> int:
-    """Judges the files, and prints the faults."""
+    """Judges the files, prints the faults, and returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--files", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)

@@ -27,7 +27,7 @@ from processes import below, end_all, started_by
 
 ROOT = Path(__file__).resolve().parents[2]
 WAYS = ("group", "worker", "SIGTERM", "SIGKILL", "SIGHUP")
-PATIENCE = 5.0  # seconds after which no process may be left
+PATIENCE = 5.0  # the seconds after which no process may be left
 TABLES = ("cells.csv", "leaderboard.csv", "leaderboard.json", "leaderboard.md", "index.html", "plan.json", "suite.yaml")
 MARK = "ROBENCH_FAULTS"  # an environment variable by which the processes of a run are found
 
@@ -46,7 +46,7 @@ class Runs:
         self.problems.append(problem)
 
     def start(self, folder: Path) -> tuple[subprocess.Popen[bytes], str]:
-        """Starts a run in a folder, and returns it with its mark."""
+        """Starts a run in a folder, and returns its process and its mark."""
         mark = f"{self.place.name}-{self.counts['starts']}"
         self.counts["starts"] += 1
         sources = os.pathsep.join(str(ROOT / part) for part in ("benchmark", "plugins"))
@@ -76,13 +76,13 @@ class Runs:
 
 
 def stored(folder: Path) -> dict[str, str]:
-    """Returns the digest of every record of a cell that was measured."""
+    """Maps the id of every measured cell to the digest of its record."""
     records = {path.stem: path.read_bytes() for path in (folder / "results" / "cells").glob("*.json")}
     return {cell: hashlib.sha256(text).hexdigest() for cell, text in records.items() if b'"status": "ok"' in text}
 
 
 def tables(folder: Path) -> dict[str, bytes]:
-    """Returns the content of every table of a run."""
+    """Maps the name of every table of a run to its content."""
     return {name: (folder / "results" / name).read_bytes() for name in TABLES if (folder / "results" / name).exists()}
 
 
@@ -135,7 +135,7 @@ class Chain:
         self.finished = False
 
     def step(self, number: int, way: str | None, seconds: float, *, write: bool, draw: random.Random) -> bool:
-        """Starts the run, kills it, and returns whether it was killed.
+        """Starts the run, kills the run, and returns whether the kill was in time.
 
         ``way`` is the way in which the run is killed. If ``way`` is None, the run is left alone.
         """

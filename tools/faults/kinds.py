@@ -72,7 +72,7 @@ def a_loop(path: Path) -> None:
 
 
 def flip(share: float) -> Callable[[bytes], bytes]:
-    """Returns a function that changes one bit."""
+    """Returns a function that changes one bit at a share of the length."""
 
     def change(whole: bytes) -> bytes:
         at = min(int(len(whole) * share), len(whole) - 1)
@@ -82,7 +82,7 @@ def flip(share: float) -> Callable[[bytes], bytes]:
 
 
 def cut(share: float) -> Callable[[bytes], bytes]:
-    """Returns a function that keeps only the first bytes."""
+    """Returns a function that keeps only a share of the bytes, from the start."""
     return lambda whole: whole[: int(len(whole) * share)]
 
 
@@ -127,7 +127,7 @@ def copied(end: str) -> Damage:
 
 
 def swap_ids(plan: Any) -> None:
-    """Swaps the ids of two different cells."""
+    """Swaps the ids of two cells in a plan."""
     cells = [cell for cell in plan["cells"] if cell["attack"] == "fgsm" and cell["status"] == "planned"]
     cells[0]["cell"], cells[1]["cell"] = cells[1]["cell"], cells[0]["cell"]
 
@@ -242,7 +242,7 @@ UNREPAIRED = {"arrays: unknown items", "arrays: other users"}
 def mutations(rng: random.Random, count: int) -> Iterator[tuple[str, Damage, bool]]:
     """Yields random changes of records and plans.
 
-    Reading cannot detect all changes that are sealed again.
+    A change that is sealed again cannot always be detected by reading.
     """
     for number in range(count):
         end, how = rng.choice(JSON_FILES), rng.choice(("bytes", "value", "sealed"))
@@ -286,13 +286,13 @@ def each(kind: str, end: str, change: Callable[[Path], None]) -> Callable[[Path]
 
 
 def swapped(cache: Path) -> None:
-    """Overwrites a checkpoint with another one."""
+    """Overwrites a checkpoint with another checkpoint."""
     one, two, *_ = entries(cache, "checkpoints")
     shutil.copy(one, two)
 
 
 def stored(path: Path) -> None:
-    """Replaces prepared data with another npz file."""
+    """Changes the test items in a file of prepared data."""
     with np.load(path) as file:
         arrays = dict(file)
     arrays["test_items"] = np.roll(arrays["test_items"], 1)
@@ -300,7 +300,7 @@ def stored(path: Path) -> None:
 
 
 def inflated(path: Path) -> None:
-    """Replaces prepared data with a compressed file."""
+    """Replaces prepared data with a compressed file that inflates to 16 MiB."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr("x.npy", bytes(1 << 24))
 

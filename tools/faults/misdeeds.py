@@ -1,4 +1,4 @@
-"""Registers the misdeeds of models, and limits for those that never end."""
+"""Registers the misdeeds of models, and limits for misdeeds that never end."""
 
 from __future__ import annotations
 
@@ -12,7 +12,12 @@ LIMITS: dict[str, dict[str, Any]] = {}  # limits of the models that would never 
 
 
 def misdeed(fails: bool = False, **limits: Any) -> Callable[[Misdeed], Misdeed]:
-    """Registers a function as the misdeed of a model."""
+    """Returns a decorator that registers a function as the misdeed of a model.
+
+    Args:
+        fails: whether a victim of the model must fail.
+        limits: the limits of the model, which must fail if there are any.
+    """
 
     def register(function: Misdeed) -> Misdeed:
         name = function.__name__.replace("_", "-")

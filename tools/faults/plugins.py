@@ -31,7 +31,7 @@ SECONDS = 1_500  # a run must end within this time
 
 
 def suite(names: list[str], *, bad: bool) -> str:
-    """Returns a suite with a built-in victim after each misbehaving model.
+    """Returns a suite file with a built-in victim after each misbehaving model.
 
     If ``bad`` is false, the suite has only the built-in victims.
     """
@@ -80,7 +80,7 @@ def records(place: Path) -> dict[str, dict[str, Any]]:
 
 
 def arrays(place: Path, cell: str) -> bytes | None:
-    """Returns the content of the file of a cell's arrays."""
+    """Returns the content of the file with a cell's arrays, or None if it is missing."""
     path = place / "results" / "faults" / "cells" / f"{cell}.npz"
     return path.read_bytes() if path.exists() else None
 

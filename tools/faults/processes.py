@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def started_by(name: str, value: str) -> list[int]:
-    """Returns the running processes that have a variable in their environment.
+    """Returns the ids of the processes with a variable in their environment.
 
     Only the environment at the start of a process counts.
     """
@@ -32,7 +32,7 @@ def below(pid: int) -> list[int]:
 
 
 def end_all(pids: Iterable[int]) -> None:
-    """Kills processes."""
+    """Kills the processes with these ids."""
     for pid in pids:
         with suppress(OSError):
             os.kill(pid, signal.SIGKILL)

@@ -192,7 +192,7 @@ def imported(name):
 
 
 def sides(bench, norm, others):
-    """Returns the calls to time, by name.
+    """Returns the functions to time, by name.
 
     The bare gradients come first.
     """
@@ -224,9 +224,9 @@ def sides(bench, norm, others):
 
 
 def least(calls, rounds):
-    """Returns the fewest process seconds that each call took in any round.
+    """Returns the smallest process seconds of each function over the rounds.
 
-    Rounds are interleaved, and the first round does not count.
+    The functions take turns, and the first round does not count.
     """
     seconds = {name: [] for name in calls}
     for _ in range(rounds + 1):

@@ -21,7 +21,7 @@ from robench.tables.stats import compute_interval, compute_paired_p
 
 METRIC = Measure("ndcg", 10)
 EPSILONS = (0.01, 0.05, 0.1)
-# Claims that do not hold according to the README, and the reasons.
+# The claims that do not hold according to the README, and the reasons.
 KNOWN = {
     r"mf λ=0\.75 raises the (l2|linf) worst case": "three seeds do not tell it from its twin",
     r"mf λ=0\.5 raises the linf worst case": "trained in l2; three seeds do not tell it from its twin",
@@ -32,9 +32,10 @@ KNOWN = {
 
 
 def matrices(folder: Path):
-    """Returns the values of all cells, their evaluations, and all tables.
+    """Returns the values and the score evaluations of all cells, and all tables.
 
-    The values are {(model, λ): {(attack label, ε): [S, U]}}. The evaluations have the same form.
+    The values are {(model, λ): {(attack label, ε): [S, U]}}. The numbers of evaluations are given per seed, with the
+    same keys.
     """
     registry = Registry.of(Host.discover())
     names = ("ndcg", "recall", "hr", "mrr", "rbo", "jaccard", "t-hr", "t-ndcg", "t-percentile")

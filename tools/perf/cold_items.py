@@ -33,13 +33,16 @@ SPLIT = Part("leave-last-out", {"seed": 0}, "leave-last-out")
 
 
 def without(rows, cold):
-    """Returns the rows without the items in ``cold``, bool [n_items]."""
+    """Returns the rows without cold items.
+
+    The mask ``cold``, bool [n_items], is True for a cold item.
+    """
     parts = [rows.row(user)[~cold[rows.row(user)]] for user in range(rows.n_users)]
     return Interactions.from_rows(parts, rows.n_items)
 
 
 def gain(above):
-    """Returns NDCG@10 of one held-out item with ``above`` items before it: [U]."""
+    """Returns the NDCG@10 of a held-out item that ``above`` items precede: [U]."""
     return np.where(above < 10, 1 / np.log2(2 + above), 0.0)
 
 

@@ -6,9 +6,9 @@ The script prints NDCG@10 per model, defence and seed, and the means. The values
 of the RMS in both norms. Data and measurement are those of ``bert4rec.py`` in the same folder. ``--test`` measures test
 items instead of validation items.
 
-``--search`` tries the same four values of ε in training for every defence of suites/whitebox.yaml. It names the best
-trial of each defence. Each trial has a share: the value left under attack, divided by the value left without a defence.
-The value is summed over both norms. The best trial has the largest sum of shares over models.
+``--search`` tries the same four values of ε in training for every defence of suites/whitebox.yaml. The script then
+names the best trial of each defence. Each trial has a share: the value left under attack, divided by the value left
+without a defence. The value is summed over both norms. The best trial has the largest sum of shares over models.
 """
 
 import argparse
@@ -57,7 +57,7 @@ def one(job):
 
 
 def members(search):
-    """Returns the defence and the settings of each label."""
+    """Maps each label to a defence and its settings."""
     if not search:
         return MEMBERS
     trials = {

@@ -113,13 +113,13 @@ class IdleAttack(HistoryAttack):
 
 @hookimpl
 def robench_models() -> dict[str, type[Model]]:
-    """Returns the idle model."""
+    """Returns the idle model by its name."""
     return {"idle-model": IdleModel}
 
 
 @hookimpl
 def robench_attacks() -> dict[str, type[HistoryAttack]]:
-    """Returns the idle attack."""
+    """Returns the idle attack by its name."""
     return {"idle-attack": IdleAttack}
 
 
@@ -194,7 +194,7 @@ class Storing:
         timed(background, "write_batch", 0, waits=False)
 
     def per_cell(self) -> dict[str, float]:
-        """Returns the milliseconds per stored cell, or an empty result if there are none."""
+        """Returns the milliseconds per stored cell, or an empty mapping without cells."""
         if not self.cells:
             return {}
         return {"stored": self.cells, "ms": 1000 * self.cpu / self.cells, "wait": 1000 * self.waiting / self.cells}
@@ -221,7 +221,7 @@ def measure_size(cells: int, folder: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Prints a line per size."""
+    """Measures the sizes that the command line names, and prints the costs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cells", type=int, nargs="+", default=[1_000, 5_000, 10_000])
     parser.add_argument("--folder", type=Path, help="where the suites are kept [default: a temporary folder]")

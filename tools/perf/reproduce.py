@@ -28,7 +28,7 @@ from robench.tables.stats import compute_interval, compute_paired_p
 METRIC = Measure("ndcg", 10)
 SUITES = Path(__file__).parents[2] / "suites" / "reproduce"
 CELL = ("dataset", "model", "defense_label", "attack_label", "norm", "epsilon", "seed")
-# Verdicts in docs/findings/reproduced.md other than "borne out", by suite.
+# The verdicts in docs/findings/reproduced.md other than "borne out", by suite.
 DOCUMENTED = {
     "reproduce-apr": {
         r"movielens-small: BPR-MF loses more than AMF, held-out positives, ε = 0\.1": "undecided",
@@ -88,7 +88,7 @@ class Cells:
         return np.stack([self.results.per_user(c, METRIC) for c in found])
 
     def spent(self, dataset, model, attack, epsilon, name):
-        """Returns the spent budget in the records, averaged over seeds."""
+        """Returns an entry of the achieved budget in the records, averaged over seeds."""
         found = self._found(dataset, model, "none", attack, epsilon, None)
         return float(np.mean([self.results.record(c)["achieved"][name] for c in found]))
 
@@ -109,7 +109,7 @@ def say(cells, claim, gap, numbers):
 
 
 def unsaid(cells):
-    """Prints documented verdicts that no claim in the folder of the suite has.
+    """Prints the documented verdicts that belong to no claim in the folder.
 
     Returns:
         The number of printed verdicts.
@@ -131,7 +131,7 @@ def above_popularity(cells, dataset, model, defense):
     """Prints whether a victim beats popularity.
 
     Returns:
-        The number of surprises.
+        1 if the verdict is not the documented one, else 0.
     """
     own, line = cells.values(dataset, model, defense), cells.values(dataset, "popularity")
     numbers = f"{own.mean():.4f} against {line.mean():.4f}"
@@ -139,9 +139,10 @@ def above_popularity(cells, dataset, model, defense):
 
 
 def apr(cells):
-    """Judges He et al. 2018.
+    """Judges the claims of He et al. (2018).
 
-    The claims are that BPR-MF loses more than AMF under the same ε, and that AMF is the better model.
+    The claims are that BPR-MF loses more than AMF under the same ε, and that AMF is the better model. Like the other
+    functions of this kind, the function returns the number of verdicts that are not the documented ones.
     """
     wrong = 0
     groups = {
@@ -179,7 +180,7 @@ def apr(cells):
 
 
 def msap(cells):
-    """Judges Anelli et al. 2021.
+    """Judges the claim of Anelli et al. (2021).
 
     The claim is that many steps beat one step at equal ε. Further lines show how much is due to the larger budget.
     """

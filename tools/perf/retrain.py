@@ -1,4 +1,4 @@
-"""Measures the CPU time of a grid of a suite against repeated training.
+"""Compares the CPU time of a suite's grid with that of repeated training.
 
     python tools/perf/retrain.py [--suite FILE] [--only KEY=VALUE ...] [--set PATH=VALUE ...] [--metrics NAME ...]
 
@@ -37,7 +37,7 @@ class InProcess(Executor):
 
 @hookimpl
 def robench_executors() -> dict[str, type[Executor]]:
-    """Returns the executor."""
+    """Returns the executor by its name."""
     return {"in-process": InProcess}
 
 

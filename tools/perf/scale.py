@@ -21,7 +21,7 @@ from robench_plugins.models.mf import MatrixFactorization
 
 
 def step(name, work, *given):
-    """Runs one step, and prints the seconds and the memory."""
+    """Runs one step, and prints its process seconds and the peak memory so far."""
     start = time.process_time()
     found = work(*given)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

@@ -69,7 +69,7 @@ PAIRS = {
 
 
 def shared(cls, settings, data, epochs):
-    """Returns the seconds of each epoch of the shared loop.
+    """Returns the seconds per epoch of the shared loop.
 
     The first epoch does not count, and there is no validation.
     """
@@ -81,7 +81,7 @@ def shared(cls, settings, data, epochs):
 
 
 def plain(cls, settings, data, epochs):
-    """Returns the seconds of each epoch of a bare loop.
+    """Returns the seconds per epoch of a plain loop.
 
     The first epoch does not count.
     """
@@ -100,9 +100,9 @@ def plain(cls, settings, data, epochs):
 
 
 def plain_mf(model, data):
-    """Runs BPR on shuffled triples.
+    """Returns a function that yields the BPR losses of the batches of one epoch.
 
-    Negatives that a dense table marks as used are drawn again.
+    A negative is drawn again if a dense table marks it as used.
     """
     users, items = (torch.from_numpy(np.array(part)) for part in (data.train.users(), data.train.items))
     known = torch.zeros(data.n_users, data.n_items, dtype=torch.bool)
@@ -122,9 +122,9 @@ def plain_mf(model, data):
 
 
 def plain_sasrec(model, data):
-    """Runs the model's own layers with torch's cross-entropy.
+    """Returns a function that yields the losses of the batches of one epoch.
 
-    The loss covers all positions with a target.
+    The losses come from the model's own layers and torch's cross-entropy. They cover all positions with a target.
     """
 
     def losses():

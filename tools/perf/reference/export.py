@@ -21,7 +21,7 @@ SPLITS = {
 
 
 def prepared(source: Path, split: str):
-    """Returns the data set after the split, without filters."""
+    """Returns the data of a split, prepared without filters."""
     data = Recbole.make(path=source)
     return prepare(data.load(), data.config, SPLITS[split])
 
