@@ -1,6 +1,6 @@
 """Registers the names of all built-in components, and the progress bar.
 
-A new built-in component needs one line here. Like any other plugin package, this one implements the hooks of
+A new built-in component needs one line here. Like any other plugin package, this package implements the hooks of
 ``robench.api.hooks``.
 """
 

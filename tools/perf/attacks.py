@@ -15,7 +15,7 @@ The columns are multiples of the 40 gradients:
 
 plain loop    the 40 steps written out in torch, without a host, a best iterate, or an FGSM point
 host          the attack on the host's oracle: goal at most 1.1
-whole cell    ``MeasuredVictim.attacked``: also embedding, clean scores, the host's looks at candidates, ranks, lists
+whole cell    ``MeasuredVictim.attacked``: also embedding, clean scores, the host's judgements, ranks, lists
 torchattacks, foolbox
               their PGD, if they can be imported; torchattacks clamps to [0, 1], so its column has pictures only
 

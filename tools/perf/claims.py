@@ -91,9 +91,10 @@ def clean_and_attacked(model, own, line):
 
 
 def defended(model, cells):
-    """Compares worst cases at the headline ε with the undefended twin.
+    """Compares worst cases with those of the undefended twin.
 
-    The number of failures is returned.
+    Returns:
+        The number of failures that are not known exceptions.
     """
     wrong = 0
     for norm, names in (("l2", ("pgd-l2", "cw-l2")), ("linf", ("fgsm-linf", "pgd-linf"))):
@@ -116,7 +117,8 @@ def defended(model, cells):
 def against_noise(model, own, spent):
     """Compares FGSM and PGD with random points at equal numbers of evaluations.
 
-    The number of failures is returned.
+    Returns:
+        The number of failures that are not known exceptions.
     """
     wrong = 0
     for name in (f"{attack}-{norm}" for attack in ("fgsm", "pgd") for norm in ("linf", "l2")):

@@ -85,7 +85,7 @@ class Recommendation:
 
 @dataclass(frozen=True, eq=False)
 class Query:
-    """A request whose user and items have been looked up in a data set.
+    """A request, with its user or items looked up in a data set.
 
     Args:
         data: the prepared data.

@@ -1,4 +1,4 @@
-"""Makes the executor that the options of a command ask for."""
+"""Makes the executor that the options of a command select."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from robench.host.registry import Registry
 
 
 def make_executor(registry: Registry, name: str, workers: int | None, scheduler: str | None) -> Executor:
-    """Returns an executor.
+    """Returns an executor with the given settings.
 
     Args:
         registry: the plugins.

@@ -75,7 +75,7 @@ class Preview:
 def make_preview(
     path: Path, registry: Registry, results: Path | None, overrides: tuple[str, ...], only: tuple[str, ...]
 ) -> Preview:
-    """Returns a preview of the victims of a suite and the states of their cells.
+    """Returns a preview of a suite's victims and the states of their cells.
 
     The data is prepared as in a run, because a stored cell counts only if it was measured on the same data.
 

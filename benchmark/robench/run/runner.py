@@ -53,7 +53,7 @@ log = logging.getLogger("robench")
 class Options:
     """The options of a run that are not part of the suite.
 
-    They come from the command line or from ``robench.run``, whose docstring explains them.
+    The options come from the command line or from ``robench.run``. The docstring of ``robench.run`` explains them.
     """
 
     results: Path | None = None
@@ -67,7 +67,7 @@ class Options:
 
 @dataclass(frozen=True, eq=False)
 class _DataRead:
-    """What a run knows about its data once the data is in the cache.
+    """The keys, arrays and summaries of a run's data, once the data is in the cache.
 
     Args:
         keys: the keys of the data, by data set and split.

@@ -53,7 +53,7 @@ def check_origin(folder: Path, suite: Path, make_plan: Callable[[], Mapping[str,
 
 
 def note_origin(folder: Path, suite: Path, plan: Mapping[str, Any]) -> None:
-    """Writes the note. The caller writes the plan afterwards.
+    """Writes the note, which the caller does before writing the plan.
 
     If the new plan has the same entries as the stored plan, an earlier note is kept.
 

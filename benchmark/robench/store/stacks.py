@@ -204,7 +204,7 @@ class Stacks:
         return self._rows[key]
 
     def _read(self, name: str, most: int) -> NDArray[Any]:
-        """Reads one array of the npz. A file of more than ``most`` bytes is refused.
+        """Reads one array of the npz, and refuses an array of more than ``most`` bytes.
 
         The array is inflated in small parts, because its stated size may be forged.
         """

@@ -59,13 +59,13 @@ class Trial:
         kind: the kind of the component.
         label: the label of the component in the suite.
         name: the identity of the component.
-        number: the number of the trial. The trial 0 has the settings of the suite.
+        number: the number of the trial. Trial 0 has the settings of the suite.
         settings: the searched settings.
         fixed: the other settings. λ and ε of a defence are left out, because one choice serves all of them.
         value: the mean validation NDCG@10 of all fits, or None if a fit failed.
         seconds: the sum of the seconds of all fits.
         fits: the value of each fit, by the id of the victim.
-        error: the reason of a failure, in one line.
+        error: the reason for a failure, in one line.
     """
 
     kind: Literal["model", "defense"]
@@ -89,7 +89,7 @@ def parse_trials(content: bytes, where: str) -> tuple[TrialsHeader, list[Trial]]
     """Parses a file of trials.
 
     Raises:
-        UserError: if the content is not a file of trials, or if a trial occurs twice.
+        UserError: if the content is not a file of trials, or if a trial occurs twice or has an impossible value.
     """
     try:
         lines = content.decode("utf-8").splitlines()

@@ -24,7 +24,7 @@ KEY = ("tuned",)
 
 @dataclass(frozen=True, eq=False)
 class Tuning:
-    """A claim that has been checked.
+    """A checked claim about the search of a suite's settings.
 
     Args:
         content: the file of trials.
@@ -53,10 +53,10 @@ def read_tuning(
     parts: Mapping[str, Sequence[Part]],
     mistakes: Mistakes,
 ) -> Tuning | None:
-    """Reads the file of a claim, and compares the file with the suite.
+    """Compares the file of trials that a claim names with the suite.
 
     Args:
-        entry: the claim.
+        entry: the claim, which is the key ``tuned``.
         folder: the folder of the suite.
         datasets: the data sets of the suite.
         split: the split of the suite.

@@ -25,7 +25,7 @@ MemberRecord = Mapping[str, Any]  # an entry of the record's ``members``
 
 @dataclass(frozen=True)
 class MemberRow:
-    """The outcome of one member of an ensemble, over the seeds of a victim.
+    """The outcome of an ensemble's member, over the seeds of a victim.
 
     Args:
         name: the name of the member.

@@ -1,6 +1,6 @@
 """Measures a sample of cells again, and compares them with the stored cells.
 
-The prepared data, the fits and the attacks are all made anew from the data set.
+The data is prepared again, and the fits and the attacks are repeated.
 """
 
 from __future__ import annotations

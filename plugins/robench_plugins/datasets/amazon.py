@@ -42,7 +42,7 @@ class Amazon(Dataset):
     class Config(DatasetConfig):
         """Settings of the files.
 
-        Relative paths start at the folder of the suite.
+        Relative paths refer to the folder of the suite.
         """
 
         path: Path = Field(description="File of ratings (CSV) or reviews (JSON lines)")
@@ -82,7 +82,7 @@ class Amazon(Dataset):
 
 
 def read_amazon(path: Path, metadata: Path | None, order: Order = "auto") -> Ratings:
-    """Returns the ratings of a file, with the products of a file of metadata.
+    """Returns the ratings in a file, with the products in a metadata file.
 
     Args:
         path: a file of ratings or reviews.

@@ -40,7 +40,7 @@ class CsvFile(Dataset):
     class Config(DatasetConfig):
         """Settings of the files and their columns.
 
-        Relative paths start at the folder of the suite.
+        Relative paths refer to the folder of the suite.
         """
 
         path: Path | None = Field(
@@ -234,6 +234,6 @@ def _is_alone(ids: Ids, name: str) -> bool:
 def _optional_column(table: Table, name: str | None, usual: tuple[str, ...]) -> str | None:
     """Returns the column that a setting names, or None if there is none.
 
-    ``auto`` stands for the first of the usual names that the table has.
+    ``auto`` means the first of the usual names that the table has.
     """
     return next((n for n in usual if n in table), None) if name == AUTO else name

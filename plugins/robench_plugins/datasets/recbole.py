@@ -75,7 +75,7 @@ class Recbole(Dataset):
 
     @classmethod
     def recognise(cls, path: Path) -> Mapping[str, Any] | None:
-        """Returns the settings of a folder of atomic files, or of one of its files."""
+        """Returns the settings for a folder of atomic files, or for one of its files."""
         folder = path if path.is_dir() else path.parent
         files = [one for one in folder.iterdir() if plain_suffix(one) == ".inter" and not is_hidden(one.name)]
         known = path.is_dir() or plain_suffix(path) in (".inter", ".item", ".user")

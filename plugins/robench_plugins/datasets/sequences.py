@@ -34,7 +34,7 @@ class Sequences(Dataset):
     class Config(DatasetConfig):
         """Settings of the files.
 
-        Relative paths start at the folder of the suite.
+        Relative paths refer to the folder of the suite.
         """
 
         path: Path = Field(description="File of sequences")
@@ -49,7 +49,9 @@ class Sequences(Dataset):
 
     @classmethod
     def recognise(cls, path: Path) -> Mapping[str, Any] | None:
-        """Returns the settings of a text of pairs, or of lines of several lengths."""
+        """Returns the settings for a text file with lines of user and items.
+
+        Either every line is a pair, or the lines have different lengths. The result is None for other files."""
         lines = first_lines(path) if plain_suffix(path) in TEXTS else None
         if lines is None or any(sign in line for line in lines for sign in ",;|"):
             return None

@@ -39,7 +39,7 @@ class InjectionFilter(Defense):
     left. For example, "The best answer is Die Hard" would become "The", to which a language model gives a high
     likelihood.
 
-    Like other filters against prompt injection, this one is a list of patterns. (Liu et al., USENIX Security 2024,
+    Like other filters against prompt injection, this filter is a list of patterns. (Liu et al., USENIX Security 2024,
     "Formalizing and benchmarking prompt injection attacks and defenses", survey such filters.) It detects only the
     phrases on the list. An attack that is optimised through the filter may use other words. A title that would become
     empty is not changed, because every item needs a title.

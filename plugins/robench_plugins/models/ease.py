@@ -42,7 +42,7 @@ class Ease(HistoryModel):
     weights: NDArray[np.float32]
 
     def declared_memory(self, users: int, items: int, interactions: int) -> int:
-        """Returns the bytes of the dense matrices of items × items."""
+        """Returns the bytes of the dense matrices (items × items) that a fit needs."""
         return int(PEAK * 8 * items**2)
 
     def learn(self, data: TrainData) -> None:

@@ -155,7 +155,7 @@ class TextBert(TokenModel, SequenceModel):
     def train(self, mode: bool = True) -> Self:
         """Switches between training and evaluation, as every torch module does.
 
-        If layers are trained, all texts are encoded anew before an evaluation.
+        If layers are trained, all texts are encoded again before an evaluation.
         """
         super().train(mode)
         if not mode and self.config.tuned_layers and "texts" in self._buffers:
@@ -225,7 +225,7 @@ class TextBert(TokenModel, SequenceModel):
     def _current_texts(self, batch: Batch) -> Tensor:
         """Returns the text vectors, float [n_items, D].
 
-        In training, tuned layers encode the texts of the batch's items anew.
+        In training, tuned layers encode the texts of the batch's items again.
         """
         if not (self.training and self.config.tuned_layers):
             return self.texts

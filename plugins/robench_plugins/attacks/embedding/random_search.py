@@ -67,13 +67,13 @@ class RandomSearch(EmbeddingAttack):
 
 
 def _proposal(oracle: Oracle, ball: Ball, best: Delta, share: Tensor, rng: Rng) -> dict[str, Tensor]:
-    """Returns ``best`` with some entries drawn anew, on the surface of the ball.
+    """Returns ``best`` with new draws for some entries, on the surface of the ball.
 
     Args:
         oracle: the users whose inputs are perturbed.
         ball: the perturbations within budget.
         best: the best point so far, [B, ...] per input.
-        share: the share of entries to draw anew, float [B].
+        share: the share of entries to draw again, float [B].
         rng: the source of the draws.
     """
     draw, pick = oracle.normal(rng), oracle.uniform(rng)

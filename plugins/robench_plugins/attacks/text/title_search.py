@@ -92,10 +92,10 @@ def is_better(one: Exposure, other: Exposure) -> Tensor:
 def search_jointly(
     oracle: TextOracle, rng: Rng, draw: Callable[[int, np.random.Generator], str], evaluations: int
 ) -> Iterator[list[str]]:
-    """Searches for titles if all items share one outcome.
+    """Searches for the titles of items that share one outcome.
 
-    This is the case in an untargeted attack. The search draws the titles of all items once. Then it draws a quarter of
-    the titles anew at a time, and keeps the new titles if they are better.
+    This is the case in an untargeted attack. The search draws the titles of all items once. Then it redraws a quarter
+    of the titles at a time, and keeps the new titles if they are better.
 
     Args:
         oracle: the victim of an untargeted attack.

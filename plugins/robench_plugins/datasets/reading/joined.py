@@ -86,7 +86,7 @@ def _alike(tables: list[pa.Table]) -> list[pa.Table]:
 
 
 def digest_of_parts(files: Mapping[str, Path], others: Iterable[Path | None]) -> str:
-    """Returns a digest of the files of the parts, and of other files.
+    """Returns one digest for the files of all parts and for other files.
 
     Raises:
         DataError: if a file cannot be read.

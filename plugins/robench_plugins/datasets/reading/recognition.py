@@ -35,7 +35,7 @@ UNNAMED = ("user", "item", "rating", "time")
 
 
 def first_lines(path: Path) -> list[str] | None:
-    """Returns the first lines of a text, without empty lines.
+    """Returns the first lines of a text file, without empty lines.
 
     The result is None if the path is a folder, or if the file holds no text.
 
@@ -53,7 +53,7 @@ def first_lines(path: Path) -> list[str] | None:
 
 
 def _encoding(content: bytes) -> str:
-    """Returns the encoding that the first bytes of a text seem to have."""
+    """Returns the encoding that the first bytes of a file seem to have."""
     mark = next((name for bom, name in BOMS.items() if content.startswith(bom)), "")
     if mark:
         return "utf-8-sig" if mark == "utf-8" else mark

@@ -23,7 +23,7 @@ BOMS = {
 
 
 def to_utf8(content: bytes, encoding: str, path: Path) -> bytes:
-    """Returns a text as UTF-8 without a byte order mark.
+    """Returns the content of a text file as UTF-8, without a byte order mark.
 
     Args:
         content: the bytes of a file.
@@ -106,7 +106,7 @@ def _count_lines(content: bytes) -> int:
 
 
 def rows_with_lines(content: bytes, quoted: bool = False) -> Iterator[tuple[int, str]]:
-    """Yields the number of the first line of each row, and the text of the row.
+    """Yields the text of each row with the number of the row's first line.
 
     Empty lines are skipped.
 

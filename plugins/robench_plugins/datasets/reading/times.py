@@ -105,7 +105,7 @@ def _mostly_from(values: IntArray | FloatArray, least: int) -> bool:
 
 
 def _from_floats(table: Table, values: FloatArray, key: str) -> Times:
-    """Returns times of float64, as whole numbers or as ranks."""
+    """Returns the times in a float64 column, as whole numbers or as ranks."""
     if not np.isfinite(values).all():
         row = int(np.flatnonzero(~np.isfinite(values))[0])
         raise table.error(f"{key} {values[row]} is not a time", row)
@@ -119,7 +119,7 @@ def _from_floats(table: Table, values: FloatArray, key: str) -> Times:
 
 
 def _from_decimals(table: Table, column: pa.ChunkedArray, key: str) -> Times:
-    """Returns times of decimal numbers, in nanoseconds or as ranks.
+    """Returns the times in a column of decimal numbers, in nanoseconds or as ranks.
 
     Ranks are used if nanoseconds would lose the order.
     """
@@ -137,7 +137,7 @@ def _from_decimals(table: Table, column: pa.ChunkedArray, key: str) -> Times:
 
 
 def _from_exact(table: Table, numbers: list[Decimal], key: str) -> Times:
-    """Returns times of decimal numbers that have many digits."""
+    """Returns the times in decimal numbers with many digits."""
     bad = next((row for row, number in enumerate(numbers) if number < 0), None)
     if bad is not None:
         raise table.error(f"{key} {numbers[bad]} is negative", bad, NEGATIVE)
@@ -149,7 +149,7 @@ def _from_exact(table: Table, numbers: list[Decimal], key: str) -> Times:
 
 
 def _from_stamps(column: pa.ChunkedArray) -> Times:
-    """Returns times of a column of timestamps or dates."""
+    """Returns the times in a column of timestamps or dates."""
     kind = column.type
     unit = kind.unit if pa.types.is_timestamp(kind) else "s"
     ticks = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[unit]
@@ -158,7 +158,7 @@ def _from_stamps(column: pa.ChunkedArray) -> Times:
 
 
 def _from_dates(table: Table, column: pa.ChunkedArray, key: str) -> Times:
-    """Returns times of ISO dates, in UTC."""
+    """Returns the times in a column of ISO dates, in UTC."""
     cells = column.combine_chunks().dictionary_encode()
     encoded = cells.chunk(0) if isinstance(cells, pa.ChunkedArray) else cells
     distinct, codes = encoded.dictionary, encoded.indices.to_numpy()

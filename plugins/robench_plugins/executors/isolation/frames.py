@@ -74,7 +74,7 @@ class Frames:
         """Yields the messages that have arrived completely.
 
         Raises:
-            RefusedError: if one of them is not plain data.
+            RefusedError: if bytes are not a message, or if a message is too large or not plain data.
         """
         self.fresh = False
         for _ in range(PIECES):

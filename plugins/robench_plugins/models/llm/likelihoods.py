@@ -20,8 +20,8 @@ PREFIX_BYTES = 2**30  # the largest size of the cached prompts in bytes; beyond 
 class TitleLikelihoods:
     """The mean log-likelihoods of titles after prompts, in nats per token.
 
-    The genuine titles of a user are evaluated together, and a rewritten title is evaluated by itself. The last bits of
-    a likelihood depend on the titles that are evaluated with it. With this rule, every number is independent of earlier
+    The genuine titles of a user are evaluated together, and a rewritten title is evaluated alone. The last bits of a
+    likelihood depend on the titles that are evaluated with it. With this rule, every number is independent of earlier
     evaluations. Results are cached and have no gradient, unless a method says otherwise.
 
     Args:
@@ -43,7 +43,7 @@ class TitleLikelihoods:
         self.prefixes.clear()
 
     def of_titles(self, prompt: Sequence[int], vectors: Tensor, titles: Sequence[Sequence[int]]) -> Tensor:
-        """Returns the likelihoods of several titles, evaluated together: float [n].
+        """Returns the likelihoods of titles that are evaluated together, float [n].
 
         Args:
             prompt: the tokens of the prompt.
@@ -67,7 +67,7 @@ class TitleLikelihoods:
         return self._cached(inputs, vectors, lambda: self.decoder.log_likelihoods(vectors, titles))
 
     def of_title(self, prompt: Sequence[int], vectors: Tensor, title: Sequence[int]) -> Tensor:
-        """Returns the likelihood of one title, evaluated by itself: float [].
+        """Returns the likelihood of one title that is evaluated alone, float [].
 
         Args:
             prompt: the tokens of the prompt.

@@ -44,11 +44,11 @@ class Llm(LikelihoodModel):
     A decoder reads a prompt with the last titles of the user, and the likelihood of a title after the prompt is its
     score. The model follows Hou et al. (ECIR 2024, "Large language models are zero-shot rankers"). The history is in
     order, a retriever chooses the candidates, and nothing is trained. Hou et al. show all candidates to a chat model
-    and parse a ranking from its text. Here each candidate is scored by itself, by the mean log-likelihood of the tokens
-    of its title. So the ranking does not depend on the order of the candidates, needs no parsing and has a gradient.
-    Scoring by several tokens follows Zhang et al. ("Language models as recommender systems", ICBINB 2021), with the
-    length normalisation of Brown et al. (NeurIPS 2020). All other items follow the candidates in the order of the
-    retriever.
+    and parse a ranking from its text. Here each candidate is scored separately, by the mean log-likelihood of the
+    tokens of its title. So the ranking does not depend on the order of the candidates, needs no parsing and has a
+    gradient. Scoring by several tokens follows Zhang et al. ("Language models as recommender systems", ICBINB 2021),
+    with the length normalisation of Brown et al. (NeurIPS 2020). All other items follow the candidates in the order of
+    the retriever.
 
     With ``lora_rank`` > 0, LoRA factors (Hu et al., ICLR 2022) are trained on the cross-entropy of the tokens of the
     next title. The pretrained weights are neither trained nor stored in a checkpoint. An item without interactions is

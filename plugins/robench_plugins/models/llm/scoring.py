@@ -97,7 +97,7 @@ class CandidateScorer:
         """Returns the likelihoods of usable candidates after a genuine prompt, float [m].
 
         A genuine title is evaluated together with the genuine titles of all candidates. A rewritten title is evaluated
-        by itself.
+        alone.
 
         Args:
             prompt: the prompt of the user.
