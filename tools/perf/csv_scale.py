@@ -4,8 +4,8 @@
 
 A file of ratings with the sizes of MovieLens 20M is made, with items drawn by Zipf's law. Its rows are in random order,
 or grouped by user with ``--by-user``. The baseline is ``pandas.read_csv`` alone. Then robench loads the file, filters
-it to its 5-core and splits it. Pandas and robench run in separate processes. The exit code is 1 if robench needs more than three
-times the CPU of pandas, more than 90 s of CPU, or more than 4 GiB.
+it to its 5-core and splits it. Pandas and robench run in separate processes. The exit code is 1 if robench needs more
+than three times the CPU of pandas, more than 90 s of CPU, or more than 4 GiB.
 """
 
 import argparse

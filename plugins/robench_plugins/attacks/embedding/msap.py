@@ -27,7 +27,10 @@ class Msap(EmbeddingAttack):
     """
 
     class Config(EmbeddingConfig):
-        """Settings of MSAP. The defaults are the strongest settings of the paper."""
+        """Settings of MSAP.
+
+        The defaults are the strongest settings of the paper.
+        """
 
         norm: Literal["linf"] = "linf"
         scale: Scale = "absolute"

@@ -47,7 +47,7 @@ def _read_parquet(path: Path) -> Table:
 def _read_json_lines(path: Path, form: Delimited) -> Table:
     """Returns a table of a file that has one JSON object per line.
 
-    Every value is a string, or null if the object lacks it.
+    Values become strings. A value that is missing in an object becomes null.
     """
     raw = read_content(path)
     check_text(raw, path)

@@ -37,7 +37,7 @@ class Times:
     """The times of events.
 
     Args:
-        values: int64 [n], in ``ticks`` per second, or None if the source has no times.
+        values: the times, int64 [n], in a unit of 1 / ``ticks`` seconds. None if the source has no times.
         ticks: the number of ticks per second since 1970, or None if only the order is known.
         notes: lines for the user.
     """

@@ -172,7 +172,7 @@ class Llm(LikelihoodModel):
         Histories do not change.
 
         Args:
-            items: A rows of the catalogue.
+            items: the catalogue rows of A items.
             tokens: the tokens of their titles, [A, L].
             vectors: the vectors that are read in place of the tokens, float [A, L, d].
             choice: the weight of the log-likelihood of every token at each position, float [A, L, V].

@@ -98,7 +98,7 @@ class CatalogueTitles:
         """Returns these titles with soft titles for some candidates.
 
         Args:
-            items: A rows of the catalogue.
+            items: the catalogue rows of A items.
             tokens: the tokens of their titles, [A, L].
             vectors: the vectors that are read in place of the tokens, float [A, L, d].
             choice: the weight of the log-likelihood of every token at each position, float [A, L, V].
