@@ -1,4 +1,4 @@
-"""The Python interface: ``robench.run``, ``robench.load``, ``robench.plugins``.
+"""The code of ``robench.run``, ``robench.load`` and ``robench.plugins``.
 
 The command line also uses this package.
 """

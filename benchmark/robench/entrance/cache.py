@@ -1,4 +1,7 @@
-"""Describes and prunes the cache, for ``robench cache``."""
+"""Describes and prunes the cache.
+
+The command ``robench cache`` uses this module.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from robench.files.sizes import format_size, parse_size
 def describe_cache() -> list[str]:
     """Returns lines that describe the contents of the cache.
 
-    The first line names the folder. One line per kind of entry follows, and the last line gives the total.
+    The first line names the folder of the cache. One line per kind of entry follows. The last line gives the total.
     """
     cache = Cache(default_folder())
     entries = list_entries(cache)
@@ -23,13 +26,13 @@ def describe_cache() -> list[str]:
 
 
 def prune_cache(most: str) -> str:
-    """Removes the least recently used entries of the cache.
+    """Removes the least recently used entries until the cache is small enough.
 
     Args:
-        most: the largest size that the cache may keep, such as ``2GiB``.
+        most: the largest size of the remaining entries, such as ``2GiB``.
 
     Returns:
-        A line that describes the removed entries and the remaining entries.
+        A line with the numbers and sizes of removed and remaining entries.
 
     Raises:
         UserError: if ``most`` is not a size, or if a run uses the cache.

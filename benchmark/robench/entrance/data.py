@@ -1,4 +1,4 @@
-"""What was read of each data set, as a pandas frame."""
+"""Returns the summaries of data sets as a pandas frame."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ FIELDS = ("title", "year", "genres", "description")
 
 
 def data_frame_of(results: Results) -> pd.DataFrame:
-    """Returns one row per data set and split.
+    """Returns a frame with one row per data set and split.
 
-    Texts have the dtype ``string``, counts ``Int64`` and ``equal_times`` float64. ``notes`` holds tuples of strings.
+    Columns of strings have the dtype ``string``, and counts have ``Int64``. ``equal_times`` has float64. ``notes``
+    holds tuples of strings.
     """
     rows = [_columns(row) for row in build_data_rows(results)]
     names = _columns(DataRow("", "", DataSummary()))
@@ -27,7 +28,7 @@ def data_frame_of(results: Results) -> pd.DataFrame:
 
 
 def _columns(row: DataRow) -> dict[str, Any]:
-    """Returns the values of a row by the name of the column."""
+    """Maps the name of each column to the value in a row."""
     summary = row.summary
     return {
         "dataset": row.dataset,

@@ -1,4 +1,7 @@
-"""Describes what was read of a data set, for ``robench data inspect``."""
+"""Reads data sets and describes what was read.
+
+The command ``robench data inspect`` uses this module.
+"""
 
 from __future__ import annotations
 
@@ -21,19 +24,20 @@ from robench.spec import Part
 from robench.suite.load import load_suite
 
 SUITES = (".yaml", ".yml")
-PLAIN = re.compile(r"[A-Za-z/.][A-Za-z0-9_./-]*", re.ASCII)  # strings that YAML needs no quotes for
+PLAIN = re.compile(r"[A-Za-z/.][A-Za-z0-9_./-]*", re.ASCII)  # strings that need no quotes in YAML
 WORDS = ("true", "false", "null", "yes", "no", "on", "off", ".")
 SPLIT = Part("leave-last-out", {}, "leave-last-out")
 
 
 @dataclass(frozen=True)
 class Inspected:
-    """A data set with its summary.
+    """A data set that was read, with the summary.
 
     Args:
         label: the label of the data set.
-        settings: the entry with which a suite reads the data, or an empty mapping if a suite names it.
-        summary: what was read, and what the filters left.
+        settings: the entry that a suite needs to read the data. The mapping is empty if a suite already names the data
+            set.
+        summary: the counts of what was read and of what the filters kept.
     """
 
     label: str
@@ -41,17 +45,22 @@ class Inspected:
     summary: DataSummary
 
     def to_json(self) -> dict[str, Any]:
-        """Returns the summary as plain JSON."""
+        """Returns the label, the settings and the summary as plain JSON."""
         return {"label": self.label, "settings": _plain(self.settings), "summary": encode(self.summary)}
 
 
 def inspect_data(path: Path, registry: Registry) -> list[Inspected]:
-    """Returns the summaries of a file or a folder, or of all data sets of a suite.
+    """Reads a file or a folder of data, or all data sets that a suite names.
 
-    The format of a file is recognised by its content. A suite's name ends in .yaml.
+    If the name of the path ends in ``.yaml`` or ``.yml``, the path is a suite. Otherwise, the format of the data is
+    recognised.
+
+    Args:
+        path: a file of data, a folder of data, or a suite.
+        registry: the plugins.
 
     Raises:
-        UserError: if the suite is wrong, or if the data cannot be read.
+        UserError: if the suite is wrong, or if the data cannot be recognised or read.
     """
     cache = Cache(default_folder())
     if path.suffix.lower() in SUITES:
@@ -72,10 +81,13 @@ def inspect_data(path: Path, registry: Registry) -> list[Inspected]:
 
 
 def recognise(path: Path, registry: Registry) -> tuple[Entry, type[Dataset], Mapping[str, Any]]:
-    """Returns the data set that reads a file or a folder, with its settings.
+    """Finds the data set that reads a file or a folder.
+
+    Returns:
+        The entry and the class of the data set, and the settings with which it reads the path.
 
     Raises:
-        UserError: if there is no such path, or if no data set recognises it.
+        UserError: if the path does not exist, or if no data set recognises the format.
     """
     if not path.exists():
         raise UserError("no such file", where=str(path))
@@ -83,7 +95,7 @@ def recognise(path: Path, registry: Registry) -> tuple[Entry, type[Dataset], Map
     for entry in registry.entries["dataset"]:
         try:
             cls: type[Dataset] = registry.load_entry("dataset", entry)
-        except UserError:  # robench plugins --check reports it
+        except UserError:  # robench plugins --check reports this error
             continue
         settings = cls.recognise(path)
         if settings is not None:
@@ -95,7 +107,7 @@ def recognise(path: Path, registry: Registry) -> tuple[Entry, type[Dataset], Map
 
 
 def describe_inspected(one: Inspected) -> Iterator[str]:
-    """Yields lines about a data set."""
+    """Yields lines that describe a data set and what was read."""
     summary = one.summary
     yield f"{one.label}:"
     if one.settings:
@@ -121,23 +133,23 @@ def describe_inspected(one: Inspected) -> Iterator[str]:
 
 
 def _repeats(summary: DataSummary) -> str:
-    """Returns what happened to repeated pairs."""
+    """Returns a phrase with the number of repeats, and whether they are kept."""
     kept = any(note.endswith("and are kept") for note in summary.notes)
     noun = "repeat" if summary.repeats == 1 else "repeats"
     return f"{summary.repeats:,} {noun} of a user-item pair" + (" (kept)" if kept else "")
 
 
 def _entry(settings: Mapping[str, Any]) -> str:
-    """Returns the settings as an entry of a suite."""
+    """Formats settings as an entry of a suite."""
     return "{" + ", ".join(f"{key}: {_scalar(value)}" for key, value in _plain(settings).items()) + "}"
 
 
 def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the settings with strings in place of paths."""
+    """Converts the paths among the settings to strings."""
     return {key: str(value) if isinstance(value, Path) else value for key, value in settings.items()}
 
 
 def _scalar(value: object) -> str:
-    """Returns a value as YAML."""
+    """Formats a value as YAML."""
     plain = isinstance(value, str) and PLAIN.fullmatch(value) is not None and value not in WORDS
     return str(value) if plain else json.dumps(value, ensure_ascii=False)

@@ -1,4 +1,7 @@
-"""Lists and prepares the data sets on the web, for ``robench data``."""
+"""Lists and prepares data sets from the web.
+
+The commands ``robench data list`` and ``robench data prepare`` use this module.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +26,9 @@ class KnownDataset:
     """A data set that can be downloaded.
 
     Args:
-        name: the name for people.
-        identity: the name for machines.
-        cls: the class.
+        name: the reference of the data set, which is the name for people.
+        identity: the identity of the data set, which is the name for machines.
+        cls: the class of the data set.
     """
 
     name: str
@@ -34,11 +37,11 @@ class KnownDataset:
 
     @property
     def about(self) -> str:
-        """The first line of the description."""
+        """The first line of the class's docstring."""
         return (self.cls.__doc__ or "").strip().partition("\n")[0]
 
     def facts(self, cache: Cache) -> dict[str, Any]:
-        """Returns what is known of the data set, as plain JSON."""
+        """Returns the declarations and the downloaded files of the data set, as JSON."""
         found = _find(cache, self.identity)
         return {
             "name": self.name,
@@ -52,9 +55,9 @@ class KnownDataset:
 
 
 def known_datasets(registry: Registry) -> Iterator[KnownDataset]:
-    """Yields the data sets on the web, in the order of their registration.
+    """Yields the data sets that can be downloaded, in the order of registration.
 
-    A data set that cannot be imported is left out. ``robench plugins --check`` reports it.
+    Data sets that cannot be imported are left out. ``robench plugins --check`` reports such data sets.
     """
     for entry in registry.entries["dataset"]:
         try:
@@ -66,13 +69,13 @@ def known_datasets(registry: Registry) -> Iterator[KnownDataset]:
 
 
 def list_datasets(registry: Registry) -> list[dict[str, Any]]:
-    """Returns what is known of every data set on the web, as plain JSON."""
+    """Returns ``KnownDataset.facts`` of every data set that can be downloaded."""
     cache = Cache(default_folder())
     return [one.facts(cache) for one in known_datasets(registry)]
 
 
 def describe_datasets(registry: Registry) -> Iterator[str]:
-    """Yields lines about every data set that can be downloaded."""
+    """Yields lines that describe every data set that can be downloaded."""
     cache = Cache(default_folder())
     for known in known_datasets(registry):
         found = _find(cache, known.identity)
@@ -95,15 +98,15 @@ def describe_datasets(registry: Registry) -> Iterator[str]:
 
 
 def prepare_dataset(name: str, given: Sequence[str], registry: Registry) -> list[str]:
-    """Prepares the files of a data set, and returns lines about them.
+    """Downloads and unpacks the files of a data set, and returns lines about them.
 
     Args:
         name: the name of the data set.
-        given: files or addresses to take instead of those that the data set names.
+        given: paths or addresses of files that replace the declared downloads.
         registry: the plugins.
 
     Raises:
-        UserError: if the data set cannot be downloaded or has no files on the web.
+        UserError: if the data set is unknown, has no files on the web, or cannot be prepared.
     """
     entry = registry.find("dataset", name)
     cls: type[Dataset] = registry.load_entry("dataset", entry)
@@ -131,7 +134,7 @@ def prepare_dataset(name: str, given: Sequence[str], registry: Registry) -> list
 
 
 def _find(cache: Cache, identity: str) -> SourceData | None:
-    """Returns the files of a data set, or None if they are missing or damaged."""
+    """Returns a data set's prepared files, or None if they are missing or damaged."""
     try:
         return find_source_data(cache, identity)
     except UserError:
@@ -139,7 +142,7 @@ def _find(cache: Cache, identity: str) -> SourceData | None:
 
 
 def _describe_files(found: SourceData) -> Iterator[str]:
-    """Yields a line about the checksum of every file."""
+    """Yields a line about the size and the checksum of every downloaded file."""
     for one in found.files:
         state = (
             f"its {one.checked.partition(':')[0]} is the published one" if one.checked else "no checksum is published"
@@ -148,7 +151,10 @@ def _describe_files(found: SourceData) -> Iterator[str]:
 
 
 def _with_advice(error: UserError, name: str, given: Sequence[str], cls: type[Dataset]) -> UserError:
-    """Returns an error about a download, with what to do without a network."""
+    """Adds advice to an error if a download failed, and returns the error.
+
+    The advice says how to prepare the data set with files that were downloaded in another way.
+    """
     addresses = [one for one in match_origins(cls.downloads, given) if is_address(one)] if not error.path else []
     if error.where in addresses and not error.hint:
         options = " ".join(f"--from {one.name}" for one in cls.downloads)
@@ -158,14 +164,14 @@ def _with_advice(error: UserError, name: str, given: Sequence[str], cls: type[Da
 
 
 def _progress() -> Progress:
-    """Returns a bar for downloads, on standard error."""
+    """Returns a progress bar for downloads, which is shown on standard error."""
     console = Terminal(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     return Progress(*columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal)
 
 
 def _reporter(bar: Progress, name: str) -> Report:
-    """Returns a function that shows the progress of one file."""
+    """Adds a file to a progress bar, and returns a function that reports progress."""
     task = bar.add_task(name, total=None)
 
     def report(done: int, total: int | None) -> None:

@@ -1,4 +1,4 @@
-"""Makes pandas frames of a Python program known as data sets."""
+"""Lets suites use the pandas frames of a Python program as data sets."""
 
 from __future__ import annotations
 
@@ -13,16 +13,18 @@ FRAME = "frame"  # robench's own data set that reads frames
 
 
 def with_frames(registry: Registry, frames: Mapping[str, Any]) -> Registry:
-    """Returns a registry with which a suite may name frames as data sets.
+    """Returns a registry in which frames are available as data sets, by name.
 
-    The entry ``{name: mine}`` of a suite then stands for ``{name: frame, data: mine, label: mine}``.
+    The entry ``{name: mine}`` of a suite then means ``{name: frame, data: mine, label: mine}``.
 
     Args:
         registry: the plugins.
-        frames: a frame of interactions, or a pair of this and a frame of items, by name.
+        frames: the data sets by name. A data set is a frame of interactions, or a pair of a frame of interactions and a
+            frame of items.
 
     Raises:
-        UserError: if a name is not text, or is the name of another data set.
+        UserError: if ``frames`` is not a mapping, if a name is not a string or is empty, or if a plugin already offers
+            a data set of this name.
     """
     if not isinstance(frames, Mapping):
         raise UserError("a mapping from names to frames is needed", path="datasets", hint="datasets={'mine': frame}")
@@ -37,10 +39,14 @@ def with_frames(registry: Registry, frames: Mapping[str, Any]) -> Registry:
 
 
 def check_used(frames: Iterable[str], datasets: Iterable[Part]) -> None:
-    """Refuses a frame that the suite does not name.
+    """Checks that the suite uses every frame.
+
+    Args:
+        frames: the names of the frames.
+        datasets: the data sets of the suite.
 
     Raises:
-        UserError: if no data set of the suite reads the frame.
+        UserError: if no data set of the suite reads a frame.
     """
     named = {str(part.config["data"]) for part in datasets if part.name == FRAME}
     for name in frames:

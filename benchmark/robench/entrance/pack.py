@@ -1,4 +1,7 @@
-"""Packs a folder of results into its published form, for ``robench pack``."""
+"""Converts a folder of results to the published form.
+
+The command ``robench pack`` uses this module.
+"""
 
 from __future__ import annotations
 
@@ -23,13 +26,13 @@ from robench.store.provenance import version_of
 
 @dataclass(frozen=True)
 class Packing:
-    """The result of packing a folder.
+    """The folder, the size and the numbers of cells of packed results.
 
     Args:
         folder: the folder with the published form.
-        cells: the number of planned cells that have a record.
-        missing: the number of planned cells that have no record.
-        size: the size of the published files in bytes.
+        cells: the number of planned cells with a record.
+        missing: the number of planned cells without a record.
+        size: the total size of the published files in bytes.
     """
 
     folder: Path
@@ -39,17 +42,20 @@ class Packing:
 
 
 def pack_results(folder: Path, registry: Registry, to: Path | None = None) -> Packing:
-    """Writes the published form of a folder, and removes the original files.
+    """Writes the published form of a folder of results.
 
-    The published form is read back before any file is removed.
+    Without ``to``, the published form replaces the files of the cells in the same folder. The published form is read
+    back and checked before any file is removed.
 
     Args:
         folder: the folder of results, which may already be packed.
-        registry: the plugins. Only the metrics of the plugins are used.
-        to: an empty or new folder for the published form. If ``to`` is given, only the tables of ``folder`` change.
+        registry: the plugins, of which only metrics are used.
+        to: an empty or new folder for the published form, or None. If ``to`` is given, only the tables in ``folder``
+            change.
 
     Raises:
-        UserError: if a record is damaged, ``to`` is not empty, or a folder cannot be written.
+        UserError: if the plan is missing, if a record is damaged, if ``to`` is not empty, or if a folder cannot be
+            written.
     """
     read_plan(folder)
     with working_alone(folder), writing_tables(folder), naming(folder if to is None else to):
@@ -83,7 +89,11 @@ def _pack(folder: Path, registry: Registry, to: Path | None) -> Packing:
 
 
 def _copied(folder: Path, to: Path, files: list[str]) -> Path:
-    """Copies files into a new or empty folder, and returns the new folder."""
+    """Copies files to ``to``, which must be new or empty, and returns ``to``.
+
+    Raises:
+        UserError: if ``to`` is not empty.
+    """
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise UserError("the folder for the published form is not empty", where=str(to), hint="give another --to")
     try:

@@ -1,6 +1,7 @@
-"""The results of a folder as pandas frames, for ``robench.load``.
+"""Returns the results of a folder as pandas frames.
 
-Frames are computed from plan.json, the records and the arrays, never from the CSV files. Numbers are not rounded.
+The function ``robench.load`` is defined here. Frames are computed from plan.json, the records and the arrays, never
+from the CSV files. Numbers are not rounded.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from robench.tables.results import Results
 
 log = logging.getLogger("robench")
 
-FEW = 8  # the most similar ids that a message lists
+FEW = 8  # the largest number of ids that a message lists
 INTEGERS = ("k", "metric_version", "rank", "rank_high", "rank_low", "seed", "seeds", "target_set", "users")
 NUMBERS = (
     *("achieved_epsilon", "epsilon", "lambda", "p_value", "train_epsilon", "value"),
@@ -43,11 +44,11 @@ def load_results(folder: str | Path) -> ResultFrames:
     """Reads a folder of results.
 
     Args:
-        folder: the folder that ``robench.run`` returned, for example ``results/smoke``.
+        folder: the folder of results that ``robench.run`` has written, for example ``results/smoke``.
 
     Raises:
-        UserError: if ``folder`` holds no results, if the plan contradicts a record, or if the plugin of a metric is
-            missing.
+        UserError: if ``folder`` holds no results, if the plan contradicts a record, or if no plugin offers a metric of
+            the plan.
     """
     path = Path(folder)
     results = read_folder(path, Registry.of(Host.discover()))
@@ -59,12 +60,12 @@ def load_results(folder: str | Path) -> ResultFrames:
 class ResultFrames:
     """The results of one folder as pandas frames.
 
-    Text columns have the dtype ``string``, whole numbers ``Int64``, other numbers ``float64``. A missing value is
-    ``<NA>``, or ``NaN`` in a ``float64`` column.
+    Columns of strings have the dtype ``string``, columns of whole numbers ``Int64``, and columns of other numbers
+    ``float64``. A missing value is ``<NA>``, or ``NaN`` in a ``float64`` column.
 
     Args:
         folder: the folder of results.
-        results: the plan of the folder, with its records.
+        results: the plan and the records of the folder.
     """
 
     def __init__(self, folder: Path, results: Results) -> None:
@@ -72,12 +73,12 @@ class ResultFrames:
         self._results = results
 
     def __repr__(self) -> str:
-        """Returns a string with the name of the folder and the number of its cells."""
+        """Returns a string with the folder and the number of planned cells."""
         return f"<results of {self.folder}: {len(self._results.cells)} cells>"
 
     @cached_property
     def cells(self) -> pd.DataFrame:
-        """The columns of cells.csv, one row per measured cell, metric and target set.
+        """The table of cells.csv, with one row per measured cell, metric and target set.
 
         A cell that was not measured has one row with the ``status`` ``failed``, ``skipped`` or ``missing``.
         """
@@ -85,20 +86,23 @@ class ResultFrames:
 
     @cached_property
     def leaderboard(self) -> pd.DataFrame:
-        """The columns of leaderboard.csv, one row per table and victim."""
+        """The table of leaderboard.csv.
+
+        There is one row per leaderboard and defended or undefended model, over all seeds.
+        """
         return frame_of(LeaderboardRow, make_tables(self._results).rows())
 
     @cached_property
     def data(self) -> pd.DataFrame:
-        """What was read, one row per data set and split.
+        """The summary of what was read, with one row per data set and split.
 
-        The columns are those of the summary in plan.json: counts, times, quantiles and notes. The frame is empty for
-        results of earlier versions of robench.
+        The columns hold counts, times, quantiles and notes. The frame is empty for results of earlier versions of
+        robench.
         """
         return data_frame_of(self._results)
 
     def users(self, cell: str) -> pd.DataFrame:
-        """Returns one row per evaluated user of a measured cell.
+        """Returns a frame with one row per evaluated user of a measured cell.
 
         The frame has these columns:
 
@@ -106,18 +110,18 @@ class ResultFrames:
         - ``user_id`` is the id of the user in the source, string.
         - ``held_out`` holds lists of the held-out items.
         - ``ranks`` holds lists of the ranks of these items, starting at 1.
-        - ``top`` holds lists of the best items.
+        - ``top`` holds lists of the best items, best first.
         - ``loss`` and ``clean_loss`` are float64, and exist only if the attack has a loss per user.
         - Each metric that was measured for the cell has a float64 column, such as ``ndcg@10``.
 
-        Metrics of targets are means over the target sets. Items are identified by their rows in the data. The method
+        Metrics of targets are means over the target sets. Items are given by their rows in the catalogue. The method
         ``titles`` returns the title of each row.
 
         Args:
-            cell: the id of the cell, or its first digits.
+            cell: the id of the cell, or the first digits of the id.
 
         Raises:
-            UserError: if there is no such cell, or it was not measured.
+            UserError: if no cell or more than one cell matches, or if the cell was not measured.
         """
         measured = self._measured(cell)
         arrays = self._results.arrays(measured)
@@ -145,17 +149,24 @@ class ResultFrames:
         return frame
 
     def titles(self, cell: str) -> pd.Series[str]:
-        """Returns the title of every item in a cell's data.
+        """Returns the title of every item in the data set of a cell.
 
-        The series has the dtype ``string``. Its index is the item's row in the data.
+        The series has the dtype ``string``. The index of a title is the item's row in the catalogue.
+
+        Args:
+            cell: the id of the cell, or the first digits of the id.
 
         Raises:
-            UserError: if there is no such cell.
+            UserError: if no cell or more than one cell matches.
         """
         return pd.Series(self._known_users(self._planned(cell))["title"], dtype="string", name="title")
 
     def _planned(self, cell: str) -> CellRow:
-        """Returns the single planned cell with an id that begins with ``cell``."""
+        """Returns the planned cell with an id that begins with ``cell``.
+
+        Raises:
+            UserError: if no cell or more than one cell has such an id.
+        """
         ids = [planned.cell for planned in self._results.cells]
         matches = [planned for planned in self._results.cells if planned.cell.startswith(cell)]
         if len(matches) == 1:
@@ -174,7 +185,7 @@ class ResultFrames:
         return planned
 
     def _known_users(self, cell: CellRow) -> Arrays:
-        """Returns the arrays of users.npz for the data of a cell."""
+        """Returns the arrays in users.npz that belong to the data of a cell, by name."""
         prefix = f"{cell.key.dataset}/{cell.key.split}/"
         arrays = {name: array for name, array in self._users.items() if name.startswith(prefix)}
         if not arrays:
@@ -187,22 +198,22 @@ class ResultFrames:
 
 
 def frame_of(row: type, rows: Iterable[object]) -> pd.DataFrame:
-    """Converts rows to a pandas frame.
+    """Converts dataclass instances to a pandas frame with one row per instance.
 
-    The dtypes depend only on the columns, even if there are no rows.
+    The dtype of a column depends only on the name of the column, even if there are no rows.
 
     Args:
-        row: the dataclass of the rows. Its fields are the columns.
-        rows: the instances of this dataclass.
+        row: the dataclass, which defines the columns.
+        rows: the instances of the dataclass.
     """
     plain = [encode(one) for one in rows]
     return pd.DataFrame({name: column_of([one[name] for one in plain], name) for name in columns(row)})
 
 
 def column_of(values: list[Any], name: str) -> pd.Series[Any]:
-    """Converts the values of a column to a pandas series with the right dtype.
+    """Converts the values of a column to a pandas series.
 
-    An empty string becomes a missing value.
+    The name of the column determines the dtype. An empty string becomes a missing value.
     """
     known = [None if value == "" else value for value in values]
     if name in NUMBERS:

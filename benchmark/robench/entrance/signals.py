@@ -1,7 +1,7 @@
 """Handles the signals that end a command: Ctrl-C, SIGTERM and SIGHUP.
 
-While a run has results to keep, every signal interrupts the run like Ctrl-C. Finished cells are kept, workers end, and
-a line reports the interruption. At any other time, a signal ends the process at once, also with a line.
+During a run, every signal has the effect of Ctrl-C: finished cells are kept, workers end, and a line reports the
+interruption. At any other time, a signal ends the process at once, also with a line.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ INTERRUPTED = "interrupted"  # the first word of every line about an interruptio
 
 
 class TerminatedError(KeyboardInterrupt):
-    """An interruption by a signal that ends the run.
+    """The exception that interrupts a run when a signal arrives.
 
     Args:
         number: the number of the signal.
@@ -29,10 +29,10 @@ class TerminatedError(KeyboardInterrupt):
 
 
 def leave_at_once() -> None:
-    """Makes the signals end the process at once, with one line.
+    """Installs handlers that print a line and end the process at once.
 
-    The exit code is 128 plus the number of the signal. The handler does not raise an exception, because Python loses
-    exceptions that a handler raises in the middle of an import.
+    The exit code is 128 plus the number of the signal. The handlers do not raise an exception, because Python can lose
+    exceptions that a handler raises during an import.
     """
     for number in _numbers():
         if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
@@ -50,10 +50,10 @@ def _numbers() -> list[signal.Signals]:
 
 @contextmanager
 def interrupting_signals() -> Iterator[None]:
-    """Raises ``TerminatedError`` in the block if one of the signals arrives.
+    """Makes the signals raise ``TerminatedError`` in the block.
 
-    A second SIGTERM or SIGHUP ends the process at once. A signal that is already ignored, for example because of
-    ``nohup``, stays ignored.
+    After the first signal, Ctrl-C raises ``KeyboardInterrupt``, and SIGTERM or SIGHUP ends the process at once. A
+    signal that is already ignored, for example because of ``nohup``, stays ignored.
     """
     before = {number: signal.getsignal(number) for number in _numbers()}
     taken = [number for number, handler in before.items() if handler in (signal.SIG_DFL, _leave)]
@@ -73,10 +73,13 @@ def interrupting_signals() -> Iterator[None]:
 
 
 def describe_interruption(error: KeyboardInterrupt) -> str:
-    """Returns the line about an interruption, with the notes of the error."""
+    """Returns a line about an interruption, with the notes of the exception."""
     return "; ".join([INTERRUPTED, *getattr(error, "__notes__", ())])
 
 
 def exit_code(error: KeyboardInterrupt) -> int:
-    """Returns the exit code of an interrupted run: 128 plus the number of the signal."""
+    """Returns the exit code of an interrupted run.
+
+    The code is 128 plus the number of the signal.
+    """
     return 128 + (error.number if isinstance(error, TerminatedError) else signal.SIGINT)

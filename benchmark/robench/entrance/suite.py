@@ -28,16 +28,16 @@ def run_suite(path: Path, options: Options, frames: Mapping[str, Any] | None = N
     """Runs a suite and writes its tables.
 
     Args:
-        path: the suite.
+        path: the path of the suite file.
         options: the options of the run.
-        frames: the data sets that are pandas frames, by name. See ``robench.run``.
+        frames: the pandas frames that the suite uses as data sets, by name, as for ``robench.run``.
 
     Returns:
         The summary of the run, and the tables.
 
     Raises:
-        UserError: if the suite, an option, the data or the folder of results is wrong, or if another run is using this
-            folder.
+        UserError: if the suite, an option, the data or the folder of results is wrong, or if another run is using the
+            folder of results.
     """
     host = Host.discover()
     registry = Registry.of(host)
@@ -56,7 +56,7 @@ def run_suite(path: Path, options: Options, frames: Mapping[str, Any] | None = N
 
 
 def log_failures(summary: Summary) -> None:
-    """Logs a line for each cell that failed."""
+    """Logs lines about the cells that failed."""
     for line in summary.failure_lines():
         log.warning("%s", line)
 
@@ -70,12 +70,12 @@ def options_of(
     only: str | Iterable[str] | Mapping[str, Any],
     fresh: bool,
 ) -> Options:
-    """Checks the options of ``robench.run``, and returns them.
+    """Converts the arguments of ``robench.run`` to ``Options``.
 
     A single override or filter need not be in a list.
 
     Raises:
-        UserError: if an option has a wrong type.
+        UserError: if an argument has a wrong type.
     """
     if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int)):
         raise UserError(f"a whole number is needed, not {workers!r}", path="workers")
@@ -86,12 +86,12 @@ def options_of(
 
 
 def overrides_of(settings: Mapping[str, Any]) -> tuple[str, ...]:
-    """Converts a mapping of settings to overrides.
+    """Converts a mapping of settings to overrides of the form ``name=value``.
 
-    A value is written as JSON, so a string stays a string even if it looks like a number.
+    Values are written as JSON, so a string that looks like a number remains a string.
 
     Raises:
-        UserError: if a value is not plain data.
+        UserError: if a value cannot be written as JSON.
     """
     try:
         return tuple(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in settings.items())
@@ -100,23 +100,23 @@ def overrides_of(settings: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def conditions_of(values: Mapping[str, Any]) -> tuple[str, ...]:
-    """Converts a mapping to conditions for cells.
+    """Converts a mapping to conditions for cells, of the form ``key=value``.
 
-    If a value is a list, its entries are alternatives.
+    If a value is a list, each entry gives a separate condition. Conditions with the same key are alternatives.
     """
     several = ((key, value if isinstance(value, list | tuple) else [value]) for key, value in values.items())
     return tuple(f"{key}={one}" for key, alternatives in several for one in alternatives)
 
 
 def texts_of(value: object, name: str) -> tuple[str, ...]:
-    """Converts one or several strings to a tuple.
+    """Converts a string, or several strings, to a tuple of strings.
 
     Args:
-        value: a string, or several strings.
-        name: the name of the option.
+        value: a string, or an iterable of strings.
+        name: the name of the option, for the error message.
 
     Raises:
-        UserError: if ``value`` is anything else.
+        UserError: if ``value`` is neither a string nor an iterable of strings.
     """
     texts = (value,) if isinstance(value, str) or not isinstance(value, Iterable) else tuple(value)
     for text in texts:

@@ -1,4 +1,4 @@
-"""Builds the tables of a folder and writes them.
+"""Builds the tables for a folder of results, and writes the tables to files.
 
 This module never imports torch.
 """
@@ -23,12 +23,12 @@ log = logging.getLogger("robench")
 
 
 def read_folder(folder: Path, registry: Registry, store: Store | None = None) -> Results:
-    """Reads the plan and the cells of a folder, with the metrics that the plan names.
+    """Reads the plan and the records of a folder, and finds the metrics of the plan.
 
     Args:
         folder: the folder of results.
-        registry: the plugins. Only the metrics of the plugins are used.
-        store: the store of the folder, if some of its arrays have already been read.
+        registry: the plugins, of which only metrics are used.
+        store: the store of the folder, if the caller has already read arrays with it.
 
     Raises:
         UserError: if the plan is missing, if the plan contradicts a record, or if a metric is unknown.
@@ -45,14 +45,15 @@ def _metrics(folder: Path, plan: PlanFile, registry: Registry) -> Mapping[str, M
 
 
 def rebuild_tables(folder: Path, registry: Registry, store: Store | None = None) -> Tables:
-    """Computes every table of a folder, and writes the files of the leaderboard.
+    """Computes all tables of a folder, and writes the files with the tables.
 
-    The tables depend only on plan.json and the records. Nobody else writes the tables at the same time.
+    The tables depend only on plan.json, the records and the arrays. A lock ensures that no other process writes the
+    tables at the same time.
 
     Args:
         folder: the folder of results.
-        registry: the plugins. Only the metrics of the plugins are used.
-        store: the store of the folder, if some of its arrays have already been read.
+        registry: the plugins, of which only metrics are used.
+        store: the store of the folder, if the caller has already read arrays with it.
 
     Raises:
         UserError: if the plan is missing, if the plan contradicts a record, if a metric is unknown, or if the folder
@@ -63,7 +64,10 @@ def rebuild_tables(folder: Path, registry: Registry, store: Store | None = None)
 
 
 def rewrite_tables(folder: Path, registry: Registry, store: Store | None = None) -> Tables:
-    """Does the work of ``rebuild_tables`` in a block of ``writing_tables``."""
+    """Computes and writes all tables, while the caller holds ``writing_tables``.
+
+    The arguments are those of ``rebuild_tables``.
+    """
     tables = make_tables(read_folder(folder, registry, store))
     for line in in_lines(tables.damaged):
         log.warning("%s; the tables are made without it", line)

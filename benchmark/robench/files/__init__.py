@@ -1,1 +1,4 @@
-"""Atomic writing of files, the cache, and digests of source code."""
+"""Reads, writes, locks, downloads and unpacks files.
+
+The package also contains the cache and the digests of source code.
+"""

@@ -1,4 +1,4 @@
-"""Writes files atomically: either the whole file appears, or nothing changes."""
+"""Writes files atomically: either completely or not at all."""
 
 from __future__ import annotations
 
@@ -16,11 +16,15 @@ from robench.api.errors import UserError
 def replacing(path: Path, *, flush: bool = True) -> Iterator[IO[bytes]]:
     """Yields a temporary file that replaces ``path`` at the end of the block.
 
-    The temporary file is in the same folder. At the end of the block, the file is flushed to the disk and renamed.
+    The temporary file is in the same folder. At the end of the block, the file is flushed to the disk and renamed. If
+    the block fails, the file is removed.
 
     Args:
-        path: the file that is replaced.
-        flush: whether the temporary file is flushed to the disk here. If not, the block must flush the file.
+        path: the path of the file to replace, which need not exist.
+        flush: whether to flush the temporary file to the disk. If not, the block must flush the file.
+
+    Raises:
+        UserError: if ``path`` is a folder that is not empty.
     """
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:
@@ -39,7 +43,10 @@ def replacing(path: Path, *, flush: bool = True) -> Iterator[IO[bytes]]:
 
 
 def _make_readable(handle: int, name: str) -> None:
-    """Lets every user read a temporary file, which at first only the owner can read."""
+    """Allows every user to read a temporary file.
+
+    Temporary files are created so that only the owner can read them.
+    """
     if os.chmod in os.supports_fd:
         os.chmod(handle, 0o644)
     else:
@@ -47,16 +54,16 @@ def _make_readable(handle: int, name: str) -> None:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Writes a whole file, or changes nothing."""
+    """Writes a file atomically."""
     with replacing(path) as file:
         file.write(content)
 
 
 def _remove_empty(folder: Path) -> None:
-    """Removes an empty folder that has the path of a file.
+    """Removes an empty folder at the path where a file will be written.
 
     Raises:
-        UserError: if the folder is not empty, because its content may be somebody's work.
+        UserError: if the folder is not empty. The content may be a user's work.
     """
     try:
         folder.rmdir()
@@ -65,7 +72,7 @@ def _remove_empty(folder: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a string as UTF-8, and keeps the line endings of the string.
+    """Writes a string to a file atomically, as UTF-8 and with unchanged line ends.
 
     Lone surrogates are written as escapes.
     """

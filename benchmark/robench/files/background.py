@@ -1,6 +1,6 @@
 """Writes files in batches in a separate thread.
 
-The caller need not wait for the disk.
+The caller does not have to wait for the disk.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ from typing import NamedTuple
 
 from robench.files.atomic import replacing
 
-MOST_WAITING = 64  # the most groups of files in memory; if the limit is reached, the next group waits
-AT_ONCE = 8  # the number of files that are flushed at once
+MOST_WAITING = 64  # the largest number of waiting groups; above this number, the caller has to wait
+AT_ONCE = 8  # the number of files that are flushed at the same time
 
 
 class File(NamedTuple):
-    """A path, with the content to write to this path."""
+    """The path and the content of a file to be written."""
 
     path: Path
     content: bytes
 
 
-Group = tuple[File, ...]  # the last file appears only when the other files are on the disk
+Group = tuple[File, ...]  # files that are written together; the last file appears after the others
 
 
 class BackgroundWriter:
     """A thread that writes groups of files atomically, in the order of arrival.
 
     The groups that arrive while the disk is busy form the next batch. All files of a batch are first written, then
-    flushed to the disk together, and finally renamed. After a power cut, the last file of a group is therefore complete
-    or missing. If the last file exists, the other files of the group are complete too.
+    flushed to the disk together, and finally renamed. After a power cut, the last file of a group is therefore either
+    complete or missing. If the last file exists, the other files of the group are also complete.
     """
 
     def __init__(self) -> None:
@@ -45,11 +45,13 @@ class BackgroundWriter:
         self._thread.start()
 
     def put(self, files: Sequence[File]) -> None:
-        """Hands a group of files to the thread.
+        """Passes a group of files to the thread.
+
+        After an error, the thread writes no further groups.
 
         Raises:
-            OSError: if an earlier group could not be written. After such an error, nothing more is written.
-            UserError: as above.
+            OSError: if a file of an earlier group could not be written.
+            UserError: if the path of a file in an earlier group is a folder that is not empty.
         """
         self._check()
         self._queue.put(tuple(files))
@@ -58,8 +60,8 @@ class BackgroundWriter:
         """Waits until every file is on the disk, and ends the thread.
 
         Raises:
-            OSError: if a group could not be written.
-            UserError: as above.
+            OSError: if a file could not be written.
+            UserError: if the path of a file is a folder that is not empty.
         """
         self._queue.put(None)
         self._thread.join()
@@ -79,10 +81,9 @@ class BackgroundWriter:
                 self._write(batch, threads)
 
     def _next(self) -> list[Group] | None:
-        """Waits for a group, and returns the next batch.
+        """Waits for a group, and returns a batch that begins with this group.
 
-        The batch consists of this group and all groups that have arrived since. The result is None when the writer is
-        closed.
+        The batch also contains all other groups that are waiting. The result is None if the writer was closed.
         """
         group = self._queue.get()
         if group is None:
@@ -101,7 +102,7 @@ class BackgroundWriter:
     def _write(self, batch: Sequence[Group], threads: ThreadPoolExecutor) -> None:
         try:
             write_batch(batch, threads)
-        except BaseException:  # A single group may have caused the error, so the other groups are written.
+        except BaseException:  # A single group may have caused the error, so each group is written separately.
             for group in batch:
                 try:
                     write_batch([group], threads)
@@ -113,22 +114,24 @@ class BackgroundWriter:
 def write_group(files: Sequence[File]) -> None:
     """Writes one group of files atomically.
 
+    The last file appears after the others.
+
     Raises:
-        OSError: as in ``write_batch``.
-        UserError: as in ``write_batch``.
+        OSError: if a file cannot be written.
+        UserError: if a path is a folder that is not empty.
     """
     with ThreadPoolExecutor(AT_ONCE) as threads:
         write_batch([tuple(files)], threads)
 
 
 def write_batch(batch: Sequence[Group], threads: ThreadPoolExecutor) -> None:
-    """Writes groups of files atomically.
+    """Writes several groups of files atomically.
 
     The last file of each group appears after the others.
 
     Args:
         batch: the groups.
-        threads: the threads that flush files. Starting threads for each batch would take most of its CPU time.
+        threads: the threads that flush files. Starting new threads for each batch would take most of the CPU time.
 
     Raises:
         OSError: if a file cannot be written. Files that have already appeared remain.
@@ -141,14 +144,14 @@ def write_batch(batch: Sequence[Group], threads: ThreadPoolExecutor) -> None:
                 opened.append((last if file is group[-1] else first).enter_context(replacing(file.path, flush=False)))
                 opened[-1].write(file.content)
                 opened[-1].flush()
-        # A file system flushes all waiting files at once.
+        # With several threads, the file system can flush all files at the same time.
         list(threads.map(lambda temporary: os.fsync(temporary.fileno()), opened))
     for folder in {file.path.parent for group in batch for file in group}:
         _flush_folder(folder)
 
 
 def _flush_folder(folder: Path) -> None:
-    """Flushes the names of files to the disk, if the system can do so."""
+    """Flushes the entries of a folder to the disk, if the system supports this."""
     if hasattr(os, "O_DIRECTORY"):
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:

@@ -1,9 +1,7 @@
-"""The cache for expensive results that depend only on a key.
+"""The cache of expensive results: prepared data, profiles and checkpoints.
 
-The results are prepared data, profiles and checkpoints.
-
-A key is a hash of everything that the result depends on. An entry holds its own key and a digest of its content. The
-key and the digest are checked whenever the entry is read. A bad entry is dropped and computed again.
+The key of a result is a hash of everything on which the result depends. Each entry stores the key and a digest of the
+content. Both are checked whenever the entry is read. A bad entry is removed and computed again.
 """
 
 from __future__ import annotations
@@ -37,9 +35,9 @@ from robench.files.sources import Sources
 log = logging.getLogger("robench")
 
 Arrays = Mapping[str, NDArray[Any]]
-USE_LOCK = ".use.lock"  # in the folder of the cache
+USE_LOCK = ".use.lock"  # the name of a lock file in the folder of the cache
 MOST_ENTRY = 1 << 36  # the largest size of a file in bytes
-MOST_NAME = 200  # the largest length of a problem in a message
+MOST_NAME = 200  # the largest number of characters of a name or a problem in a message
 
 
 @once
@@ -47,12 +45,13 @@ def _log_once(text: str) -> None:
     log.warning("%s", text)
 
 
-# Receives messages about the cache. A worker sends them to the parent, which shows each message only once.
+# The function that receives messages about the cache. A worker sends the messages to its parent process, which shows
+# each message only once.
 report_trouble: ContextVar[Callable[[str], None]] = ContextVar("report_trouble", default=_log_once)
 
 
 class Entry(NamedTuple):
-    """The content of the cache for one key: arrays, and notes as JSON."""
+    """The content of one entry: arrays by name, and notes as JSON."""
 
     arrays: dict[str, NDArray[Any]]
     notes: dict[str, Any]
@@ -61,30 +60,31 @@ class Entry(NamedTuple):
 def touch(path: Path) -> None:
     """Sets the access time of an entry to the current time.
 
-    Pruning removes the least recently used entries. The time is set here because many file systems do not record every
-    access.
+    Pruning removes the least recently used entries. This function is needed because many file systems do not record
+    every access.
     """
     with suppress(OSError):  # the cache may be read-only
         os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))
 
 
 def default_folder() -> Path:
-    """Returns the folder of the cache: ``ROBENCH_CACHE``, or ``~/.cache/robench``."""
+    """Returns the path of the cache: ``ROBENCH_CACHE``, or else ``~/.cache/robench``."""
     return Path(os.environ.get("ROBENCH_CACHE") or Path.home() / ".cache" / "robench")
 
 
 def read_entry(path: Path, name: str = "") -> Entry:
-    """Reads the file of an entry, and compares its content with its digest, if any.
+    """Reads the file of an entry, and checks the content against the stored digest.
 
     Args:
-        path: the file.
-        name: the kind and the key that the entry must have, as ``kind/key``. The name is empty if any entry is
-            accepted, or if the file has no digest.
+        path: the path of the file.
+        name: the kind and the key that the entry must have, as ``kind/key``. If the name is empty, any entry is
+            accepted, even without a digest.
 
     Raises:
         OSError: if the file cannot be read.
         SafetensorError: if the file is not a complete safetensors file.
-        UserError: if the file is not a regular file, or its content has changed since it was written.
+        UserError: if the file is not a regular file, if the content does not match the digest, or if the entry has
+            another name.
     """
     check_file(path, MOST_ENTRY)
     with safe_open(path, framework="numpy") as file:
@@ -99,9 +99,15 @@ def read_entry(path: Path, name: str = "") -> Entry:
 
 
 def write_entry(path: Path, name: str, arrays: Arrays, notes: Mapping[str, Any]) -> None:
-    """Writes the file of an entry with its name and its digest.
+    """Writes the file of an entry, which also stores a name and a digest.
 
-    The file is written either completely or not at all.
+    The file is written atomically.
+
+    Args:
+        path: the path of the file.
+        name: the kind and the key of the entry, as ``kind/key``.
+        arrays: the arrays of the entry, by name.
+        notes: the notes of the entry, as JSON.
     """
     complete = {key: np.ascontiguousarray(part) for key, part in arrays.items()}
     text = json.dumps(dict(notes))
@@ -109,7 +115,7 @@ def write_entry(path: Path, name: str, arrays: Arrays, notes: Mapping[str, Any])
 
 
 def _sha256(name: str, arrays: Arrays, notes: str) -> str:
-    """Returns the digest of an entry."""
+    """Returns the SHA-256 digest of an entry's name, arrays and notes."""
     shapes = [[key, str(arrays[key].dtype), list(arrays[key].shape)] for key in sorted(arrays)]
     whole = hashlib.sha256(json.dumps([name, shapes, notes]).encode())
     for key in sorted(arrays):
@@ -118,13 +124,15 @@ def _sha256(name: str, arrays: Arrays, notes: str) -> str:
 
 
 class Cache:
-    """A folder of entries as safetensors files. Nothing is ever unpickled.
+    """A folder with cached entries.
+
+    Entries are safetensors files. Nothing is ever unpickled.
 
     Args:
-        folder: the folder, which is created at the first write.
+        folder: the path of the folder, which is created at the first write.
 
     Attributes:
-        sources: the digests of code, for keys.
+        sources: the digests of source code, which are parts of keys.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -132,10 +140,10 @@ class Cache:
         self.sources = Sources()
 
     def check(self) -> None:
-        """Checks that the folder can be written, before any work is done.
+        """Creates the folder if necessary, and checks that files can be written there.
 
         Raises:
-            UserError: if the path is a file, or if the folder cannot be written.
+            UserError: if the folder cannot be created or written.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -146,11 +154,14 @@ class Cache:
 
     @property
     def use_lock(self) -> Path:
-        """The path of the lock that all runs share, which prevents pruning during a run."""
+        """The path of the lock file that prevents pruning during a run.
+
+        All runs share the lock.
+        """
         return self.folder / USE_LOCK
 
     def path(self, kind: str, key: str) -> Path:
-        """Returns the path of an entry, which need not exist."""
+        """Returns the path of the file for an entry, which need not exist."""
         return self.folder / kind / key[:2] / f"{key}.safetensors"
 
     def read(self, kind: str, key: str) -> Entry | None:
@@ -158,9 +169,9 @@ class Cache:
         return self._read(kind, key)[0]
 
     def _read(self, kind: str, key: str) -> tuple[Entry | None, str]:
-        """Returns an entry and a description of its fault.
+        """Returns an entry and a description of the entry's fault.
 
-        The entry is None if it is missing or bad. The description is empty if there is no fault.
+        The entry is None if it is missing or bad. The description is empty if the entry is good or missing.
         """
         path = self.path(kind, key)
         try:
@@ -175,29 +186,34 @@ class Cache:
             return None, f"{type(error).__name__}: {error}"
 
     def drop(self, path: Path, problem: str) -> None:
-        """Removes a bad entry, which is a file or a folder, and reports the problem."""
+        """Removes a bad entry and reports the problem.
+
+        Args:
+            path: the path of the entry, which is a file or a folder.
+            problem: a description of what is wrong with the entry.
+        """
         report_trouble.get()(f"{path}: {in_one_line(problem, MOST_NAME)}; it is made again")
-        with suppress(OSError):  # In a read-only folder the entry stays bad, and the next reader reports it too.
+        with suppress(OSError):  # In a read-only folder, the bad entry remains, and the next reader also reports it.
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 path.unlink(missing_ok=True)
 
     def write(self, kind: str, key: str, arrays: Arrays, notes: Mapping[str, Any]) -> None:
-        """Stores an entry, either completely or not at all."""
+        """Stores an entry atomically."""
         path = self.path(kind, key)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_entry(path, f"{kind}/{key}", arrays, notes)
 
     def describe_failure(self, error: OSError) -> UserError:
-        """Returns the error for a cache that could not be written, with advice."""
+        """Converts an error from writing to the cache to an error with advice."""
         hint = "make room there, or set ROBENCH_CACHE to another folder"
         return UserError(f"the cache cannot be written: {error.strerror or error}", where=str(self.folder), hint=hint)
 
     def keep(self, kind: str, key: str, arrays: Arrays, notes: Mapping[str, Any]) -> None:
-        """Stores an entry if the cache can be written.
+        """Stores an entry atomically, but does not raise an error if writing fails.
 
-        If the cache cannot be written, the failure is reported and the caller continues.
+        A failure is reported instead.
         """
         try:
             self.write(kind, key, arrays, notes)
@@ -205,14 +221,14 @@ class Cache:
             report_trouble.get()(f"{self.describe_failure(error)}; results are measured without it")
 
     def get(self, kind: str, key: str, make: Callable[[], tuple[Arrays, Mapping[str, Any]]]) -> Entry:
-        """Returns an entry, and computes it first if it is missing or bad.
+        """Returns an entry, which is first computed and stored if it is missing or bad.
 
-        If several processes need the entry at the same time, only one of them computes it.
+        If several processes need the same entry at the same time, only one of them computes it.
 
         Args:
-            kind: the folder of similar entries.
-            key: the digest of everything that the entry depends on.
-            make: the function that computes the arrays and the notes.
+            kind: the name of the subfolder for entries of this kind.
+            key: the digest of everything on which the entry depends.
+            make: a function that computes the arrays and the notes of the entry.
         """
         entry = self.read(kind, key)
         if entry is None:
@@ -227,5 +243,5 @@ class Cache:
         return entry
 
     def alone(self, kind: str, key: str) -> AbstractContextManager[None]:
-        """Returns a context manager that holds the lock of an entry."""
+        """Returns a context manager that waits for the lock of an entry and holds it."""
         return locked(self.path(kind, key).with_suffix(".lock"))

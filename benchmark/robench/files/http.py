@@ -1,4 +1,4 @@
-"""Downloads a file, and continues after a broken connection."""
+"""Downloads files over HTTP, and resumes interrupted downloads."""
 
 from __future__ import annotations
 
@@ -18,18 +18,22 @@ from robench.files.sizes import format_size
 
 Report = Callable[[int, int | None], None]
 BLOCK = 1 << 18
-TIMEOUT = 30.0  # seconds without a byte
+TIMEOUT = 30.0  # the longest time without any data, in seconds
 ATTEMPTS = 4
-PAUSE = 1.0  # seconds before the second attempt, which double
+PAUSE = 1.0  # the seconds before the second attempt; each further pause is twice as long
 MOST_BYTES = 1 << 36
 BROKEN = (TimeoutError, ConnectionError, http.client.HTTPException)
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follows redirects, but none from https to another scheme."""
+    """A handler that follows redirects, except from https to another scheme."""
 
     def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
-        """Returns the request for the new address."""
+        """Returns the request for the address of a redirect.
+
+        Raises:
+            UserError: if the redirect must not be followed.
+        """
         before, after = urlsplit(req.full_url).scheme, urlsplit(newurl).scheme
         if after not in ("http", "https") or (before == "https" and after != "https"):
             raise UserError(f"redirects to {newurl[:200]}, which is not followed", where=req.full_url)
@@ -39,16 +43,18 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 def download(url: str, path: Path, report: Report) -> None:
     """Downloads a file.
 
-    An unfinished download stays in a file with the ending ``.part``. A later download continues there if the server
-    says that its file is the same.
+    An unfinished download stays in a file with the ending ``.part``. A later call resumes the download if the file on
+    the server has not changed.
 
     Args:
         url: the address, with http or https.
-        path: the file to write.
-        report: a function that receives the bytes so far and the size, or None if the size is unknown.
+        path: the path of the file to write.
+        report: a function that receives the number of bytes so far and the total number, or None if the total is
+            unknown.
 
     Raises:
-        UserError: if the server refuses, or if the connection breaks again and again.
+        UserError: if the address is not valid, if the server refuses the request, if the file is too large, or if every
+            attempt fails.
         OSError: if the file cannot be written.
     """
     if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
@@ -88,7 +94,7 @@ def download(url: str, path: Path, report: Report) -> None:
 
 
 class _Part:
-    """The unfinished file of a download, with the version that the server stated."""
+    """The unfinished file of a download, and the version of the file on the server."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -96,11 +102,11 @@ class _Part:
         self.facts = path.with_name(f"{path.name}.part.json")
 
     def size(self) -> int:
-        """Returns the number of bytes so far."""
+        """Returns the number of bytes that have been downloaded."""
         return self.file.stat().st_size if self.file.exists() else 0
 
     def version(self, url: str) -> str:
-        """Returns the version that the bytes belong to.
+        """Returns the version of the file on the server from which the bytes come.
 
         The result is empty if the version is unknown, or if the bytes come from another address.
         """
@@ -110,7 +116,7 @@ class _Part:
         return ""
 
     def start(self, url: str, version: str) -> None:
-        """Empties the file, and notes the version of its future content."""
+        """Removes the unfinished file, and stores the version of a new download."""
         self.discard()
         self.facts.write_text(json.dumps({"url": url, "version": version}), encoding="utf-8")
 
@@ -120,13 +126,13 @@ class _Part:
         self.facts.unlink(missing_ok=True)
 
     def finish(self) -> None:
-        """Gives the complete file its name."""
+        """Renames the file, which is now complete, to the final name."""
         self.file.replace(self.path)
         self.facts.unlink(missing_ok=True)
 
 
 def _continue(url: str, part: _Part, report: Report) -> bool:
-    """Downloads what is missing of a file, and returns whether it is complete."""
+    """Downloads the missing bytes of a file, and returns whether it is complete."""
     version, done = part.version(url), part.size()
     request = urllib.request.Request(url, headers={"User-Agent": "robench", "Accept-Encoding": "identity"})
     if version and done:
@@ -160,6 +166,10 @@ def _starts_at(headers: Any, start: int) -> bool:
 
 
 def _version_of(headers: Any) -> str:
-    """Returns the strong ETag or the time of the last change, or an empty string."""
+    """Returns the version of a file on the server, or an empty string.
+
+    The version is the strong ETag, or else the time of the last change. The string is empty if the server states
+    neither.
+    """
     tag = str(headers.get("ETag", ""))
     return tag if tag and not tag.startswith("W/") else str(headers.get("Last-Modified", ""))

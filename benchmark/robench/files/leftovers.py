@@ -1,4 +1,4 @@
-"""Removes the temporary files of processes that were killed while they wrote."""
+"""Removes the temporary files of processes that were killed while writing."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pathlib import Path
 from robench.files.lock import is_free
 
 AGE = 600.0  # a file counts as abandoned after this many seconds without a write
-MOMENT = 1.0  # the most seconds between the writing of a whole file and its renaming
+MOMENT = 1.0  # the largest number of seconds between the last write to a temporary file and the renaming
 DRAWN = r"\.[a-z0-9_]{8}\.tmp"  # the random ending of names from the module tempfile
-NAMES = (  # the files of a folder of results, apart from its cells
+NAMES = (  # the files in a folder of results, except for those of cells
     *(".suite-file", "suite.yaml", "plan.json", "users.npz", "cells.csv", "timings.csv"),
     *("leaderboard.csv", "leaderboard.json", "leaderboard.md", "index.html"),
     *("records.jsonl", "arrays.npz", "MANIFEST.json", "trials.jsonl"),
@@ -25,17 +25,19 @@ OF_CACHE = re.compile(rf"\.?(?P<key>[0-9a-f]{{16,64}})(?P<end>\.safetensors|\.np
 
 
 def remove_leftovers(results: Path, cache: Path, *, alone: bool) -> None:
-    """Removes the unfinished files of killed processes.
+    """Removes the unfinished files of killed processes from results and cache.
 
-    Only files with names that robench gives are removed, and only from folders that robench writes. All other files in
-    these folders belong to somebody else.
+    Only files with names that robench uses for temporary files are removed. All other files may belong to somebody
+    else.
+
+    In the cache, a process holds the lock of an entry while writing the entry. An unfinished file is removed if the
+    lock is free, or if the last write was more than ten minutes ago.
 
     Args:
         results: a folder of results.
-        cache: the cache. Other processes hold the lock of an entry while they write the entry. Files without a lock are
-            removed if they were last written ten minutes ago.
-        alone: whether this process holds the lock of ``results``. Then no other run writes there, and only
-            ``leaderboard`` may write for a moment.
+        cache: the folder of the cache.
+        alone: whether this process holds the lock of ``results``. If so, no other run writes there, and temporary files
+            that are older than a second are removed. Otherwise, they must be older than ten minutes.
     """
     now = time.time()
     for path in (*_matching(results, OF_RESULTS), *_matching(results / "cells", OF_CELLS)):
@@ -48,13 +50,13 @@ def remove_leftovers(results: Path, cache: Path, *, alone: bool) -> None:
 
 
 def _matching(folder: Path, names: re.Pattern[str]) -> Iterator[Path]:
-    """Yields the paths in a folder with names that match a pattern."""
+    """Yields the paths in a folder, if their names match a pattern."""
     with suppress(OSError):  # the folder is missing, or belongs to another user
         yield from [path for path in folder.iterdir() if names.fullmatch(path.name)]
 
 
 def _unfinished_entries(cache: Path) -> Iterator[tuple[Path, str]]:
-    """Yields each unfinished path of the cache with the key of the path's entry.
+    """Yields the path and the key of each unfinished entry in the cache.
 
     Entries have paths such as ``kind/ab/abcd…``, in which ``ab`` are the first two characters of the key. If the name
     of an entry has no ending, the entry is a folder.
@@ -70,7 +72,7 @@ def _unfinished_entries(cache: Path) -> Iterator[tuple[Path, str]]:
 
 
 def _age(path: Path, now: float) -> float:
-    """Returns the seconds since the last write, or 0 if the path is gone."""
+    """Returns the seconds since the last write to a path, or 0 if it is missing."""
     try:
         return now - path.lstat().st_mtime
     except OSError:  # another process has removed it
@@ -78,7 +80,7 @@ def _age(path: Path, now: float) -> float:
 
 
 def remove_path(path: Path) -> None:
-    """Removes a file or a folder, if possible."""
+    """Removes a file or a folder, and ignores failures."""
     with suppress(OSError):  # the path is missing, belongs to another user, or is in a read-only folder
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)

@@ -2,8 +2,8 @@
 
 When a process ends, the operating system releases all locks of this process, even after a crash.
 
-If a lock file is a link, the link is not followed. The content of a lock file is never lost. On Windows and on some
-network file systems, such locks do not exist, and the block is entered without a lock.
+If a lock file is a link, the link is not followed. Opening a lock file does not change its content. On Windows and on
+some network file systems, there are no such locks, and blocks are entered without a lock.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ except ImportError:  # on Windows
 else:
     HAS_LOCKS = True
 
-RUN_LOCK, TABLES_LOCK = ".run.lock", ".tables.lock"  # in a folder of results
-MOST_OWNER = 200  # the largest size of the text about the owner of a lock, in bytes
+RUN_LOCK, TABLES_LOCK = ".run.lock", ".tables.lock"  # the names of lock files in a folder of results
+MOST_OWNER = 200  # the largest size of the line about the owner of a lock, in bytes
 
 
 def open_lock(path: Path) -> int:
-    """Returns the handle of a lock file, and creates the file if it is missing.
+    """Opens a lock file, which is created if it is missing, and returns the handle.
 
     Raises:
-        OSError: if the file cannot be opened, or is a link or not a regular file.
+        OSError: if the file cannot be opened, is a link, or is not a regular file.
     """
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     handle = os.open(path, flags, 0o644)
@@ -48,9 +48,9 @@ def open_lock(path: Path) -> int:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Waits for the lock of a file, and holds it during the block.
+    """Waits for the exclusive lock of a file, and holds the lock during the block.
 
-    If there can be no lock file, the block is entered without a lock.
+    If no lock file can be created, the block is entered without a lock.
     """
     with suppress(OSError):  # a later write to this folder also fails, and reports the error
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -59,7 +59,7 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def is_free(path: Path) -> bool:
-    """Returns whether a lock file exists and nobody holds its lock."""
+    """Returns whether a lock file exists and no process holds its lock."""
     if not HAS_LOCKS or not path.is_file():
         return False
     try:
@@ -77,9 +77,9 @@ def is_free(path: Path) -> bool:
 
 @contextmanager
 def sharing(path: Path) -> Iterator[None]:
-    """Holds a shared lock of a file during the block.
+    """Waits for a shared lock of a file, and holds the lock during the block.
 
-    If there can be no lock file, the block is entered without a lock.
+    If no lock file can be created, the block is entered without a lock.
     """
     with _holding(path, shared=True):
         yield
@@ -87,7 +87,7 @@ def sharing(path: Path) -> Iterator[None]:
 
 @contextmanager
 def _holding(path: Path, *, shared: bool) -> Iterator[None]:
-    """Holds the lock of a file during the block, if there can be a lock."""
+    """Holds the lock of a file during the block, or no lock if locks are impossible."""
     handle = None
     with suppress(OSError):
         handle = open_lock(path)
@@ -103,10 +103,11 @@ def _holding(path: Path, *, shared: bool) -> Iterator[None]:
 
 @contextmanager
 def unless_shared(path: Path) -> Iterator[bool]:
-    """Holds the exclusive lock of a file during the block, if no process shares it.
+    """Holds the exclusive lock of a file during the block, if the lock is free.
 
     Yields:
-        False if another process holds the lock. True otherwise, even if the system has no locks.
+        False if another process holds the exclusive lock or a shared lock. True otherwise, even if the system has no
+        locks.
 
     Raises:
         UserError: if the lock file cannot be opened.
@@ -131,15 +132,15 @@ def unless_shared(path: Path) -> Iterator[bool]:
 
 @contextmanager
 def working_alone(folder: Path) -> Iterator[bool]:
-    """Holds the lock of a folder of results during the block.
+    """Holds the exclusive lock of a folder of results during the block.
 
-    A missing folder is created. The new folder is removed again if it stays empty.
+    A missing folder is created. If a new folder is empty after the block, it is removed again.
 
     Yields:
-        True if the lock is held, so no other run uses the folder. False if the system has no locks.
+        True if the lock is held, so that no other run uses the folder. False if the system has no locks.
 
     Raises:
-        UserError: if another process, which the message names, holds the lock, or if the folder cannot be written.
+        UserError: if another process holds the lock, or if the folder cannot be written.
     """
     missing = [one for one in (folder, *folder.parents) if not os.path.exists(one)]
     try:
@@ -160,10 +161,10 @@ def working_alone(folder: Path) -> Iterator[bool]:
 
 @contextmanager
 def writing_tables(folder: Path) -> Iterator[None]:
-    """Waits until nobody else writes the tables of a folder, and holds the lock.
+    """Waits until no other process writes the tables of a folder, and holds the lock.
 
-    The cells are read in the block too, so the tables that are written last are those of the newest cells. Without a
-    folder, there is no lock.
+    The block should also read the cells, so that the tables written last contain the newest cells. If the folder does
+    not exist, no lock is held.
 
     Raises:
         UserError: if the folder cannot be written.
@@ -184,9 +185,10 @@ def writing_tables(folder: Path) -> Iterator[None]:
 
 
 def _take(path: Path, *, wait: bool = False) -> tuple[int, bool]:
-    """Returns the handle of a lock file, and whether the lock is held.
+    """Takes the exclusive lock of a file.
 
-    The lock is not held if the system has no locks.
+    Returns:
+        The handle of the lock file, and whether the lock is held. The lock is not held if the system has no locks.
 
     Raises:
         UserError: if another process holds the lock and ``wait`` is false.
@@ -209,7 +211,7 @@ def _take(path: Path, *, wait: bool = False) -> tuple[int, bool]:
         if _is_current(handle, path):
             _sign(handle)
             return handle, True
-        os.close(handle)  # the last owner has removed the file in the meantime
+        os.close(handle)  # the previous owner has removed the file in the meantime
 
 
 def _is_current(handle: int, path: Path) -> bool:
@@ -220,7 +222,7 @@ def _is_current(handle: int, path: Path) -> bool:
 
 
 def _sign(handle: int) -> None:
-    """Writes into a lock file which process holds the lock."""
+    """Writes a line into a lock file that says which process holds the lock."""
     owner = f"process {os.getpid()} on {socket.gethostname()}, since {time.strftime('%Y-%m-%d %H:%M:%S')}"
-    with suppress(OSError):  # if the disk is full, the next writer reports it
+    with suppress(OSError):  # if the disk is full, the next write to another file reports the error
         os.pwrite(handle, owner.encode()[:MOST_OWNER].ljust(MOST_OWNER), 0)

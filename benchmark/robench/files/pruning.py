@@ -1,4 +1,4 @@
-"""Counts the entries of the cache, and removes the least recently used entries."""
+"""Lists the entries of the cache, and removes the least recently used entries."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from robench.files.leftovers import remove_path
 from robench.files.lock import is_free, unless_shared
 from robench.files.source_data import KIND
 
-PARTS = (".safetensors", ".npz", ".json", "")  # endings: one file, data with digests, or a folder with digests
+# The endings of the parts of an entry. An entry is one file, a file with a file of digests, or a folder with a file of
+# digests.
+PARTS = (".safetensors", ".npz", ".json", "")
 
 
 @dataclass(frozen=True)
@@ -21,9 +23,9 @@ class CachedEntry:
     """One entry of the cache.
 
     Args:
-        kind: the folder of similar entries.
-        paths: the files and folders of the entry, with the file of digests first.
-        size: the size in bytes.
+        kind: the name of the subfolder for entries of this kind.
+        paths: the paths of the entry's files and folders. The file of digests comes first.
+        size: the total size in bytes.
         used: the time of the last use, in seconds since 1970.
     """
 
@@ -34,14 +36,21 @@ class CachedEntry:
 
     @property
     def locked(self) -> bool:
-        """True if a process is making the entry."""
+        """True if a process holds the lock of the entry, because it is making the entry."""
         lock = self.paths[0].with_suffix(".lock")
         return lock.exists() and not is_free(lock)
 
 
 @dataclass(frozen=True)
 class Pruning:
-    """The result of pruning: the numbers of entries and their sizes in bytes."""
+    """The result of pruning a cache.
+
+    Args:
+        removed: the number of removed entries.
+        removed_size: the total size of the removed entries in bytes.
+        left: the number of remaining entries.
+        left_size: the total size of the remaining entries in bytes.
+    """
 
     removed: int
     removed_size: int
@@ -52,21 +61,21 @@ class Pruning:
 def list_entries(cache: Cache) -> list[CachedEntry]:
     """Returns the entries of a cache, sorted by kind.
 
-    Within a kind, the least recently used entry comes first.
+    Among the entries of a kind, the least recently used comes first.
     """
     entries = [entry for kind in sorted(_folders(cache.folder)) for entry in _entries_of(kind)]
     return sorted(entries, key=lambda entry: (entry.kind, entry.used, entry.paths))
 
 
 def prune(cache: Cache, most: int) -> Pruning:
-    """Removes the least recently used entries until the other entries fit.
+    """Removes the least recently used entries until the rest is small enough.
 
-    An entry that a process is making is kept. So are the downloaded files of data sets, which count as no entries here,
-    because no run can make them again.
+    An entry that a process is making is never removed. The downloaded files of data sets are neither counted nor
+    removed, because a run cannot make them again.
 
     Args:
         cache: the cache.
-        most: the largest size that the cache may keep, in bytes.
+        most: the largest total size of the remaining entries, in bytes.
 
     Raises:
         UserError: if a run uses the cache.
@@ -84,7 +93,7 @@ def prune(cache: Cache, most: int) -> Pruning:
             if size <= most:
                 break
             if not entry.locked:
-                for path in entry.paths:  # the digests are removed first, so that half an entry counts as missing
+                for path in entry.paths:  # the digests are removed first, so that an incomplete entry counts as missing
                     remove_path(path)
                 removed.append(entry)
                 size -= entry.size
@@ -97,12 +106,12 @@ def _folders(folder: Path) -> Iterator[Path]:
 
 
 def _entries_of(kind: Path) -> Iterator[CachedEntry]:
-    """Yields the entries below the folder of a kind."""
+    """Yields the entries in the subfolder for a kind."""
     names = {path.with_suffix("") for start in _folders(kind) for path in start.iterdir() if path.name[0] != "."}
     for name in names:
         paths = [path for end in reversed(PARTS) if (path := name.with_suffix(end)).exists()]
         if paths:
-            with suppress(OSError):  # another process has removed it
+            with suppress(OSError):  # another process has removed the entry
                 yield _entry(kind.name, paths)
 
 

@@ -1,6 +1,6 @@
 """Reads files that may be damaged.
 
-Every fault of a file is reported as a ``UserError`` that names the file.
+If a file exists but cannot be used, a ``UserError`` names the file and the fault.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from robench.api.errors import UserError
 
 MOST_BYTES = 1 << 32  # the largest size of a file that is read into memory
-# Opening a pipe must not wait for a writer. Some systems lack some of these flags.
+# With O_NONBLOCK, opening a pipe does not wait for a writer. Some systems lack some of these flags.
 _FLAGS = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
 
 
@@ -22,8 +22,8 @@ def read_file(path: Path | str, most: int = MOST_BYTES) -> bytes:
     """Returns the bytes of a file.
 
     Args:
-        path: the file.
-        most: the largest size that is read.
+        path: the path of the file.
+        most: the largest allowed size in bytes.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -43,13 +43,13 @@ def read_file(path: Path | str, most: int = MOST_BYTES) -> bytes:
 
 
 def check_file(path: Path, most: int = MOST_BYTES) -> None:
-    """Checks that a path is a regular file and not too large.
+    """Checks that a path is a regular file that is not too large.
 
-    The check is needed because opening a pipe could block for ever.
+    The check is needed because opening a pipe could block forever.
 
     Args:
-        path: the path.
-        most: the largest size in bytes.
+        path: the path of the file.
+        most: the largest allowed size in bytes.
 
     Raises:
         OSError: if the status of the file cannot be read.
@@ -59,10 +59,10 @@ def check_file(path: Path, most: int = MOST_BYTES) -> None:
 
 
 def _check_status(status: os.stat_result, path: Path | str, most: int) -> int:
-    """Returns the size of a regular file.
+    """Checks the status of a file, and returns the size in bytes.
 
     Raises:
-        UserError: if the file is of another kind or too large.
+        UserError: if the file is not a regular file, or is larger than ``most`` bytes.
     """
     if not stat.S_ISREG(status.st_mode):
         kind = "a folder" if stat.S_ISDIR(status.st_mode) else "no regular file"
@@ -73,7 +73,7 @@ def _check_status(status: os.stat_result, path: Path | str, most: int) -> int:
 
 
 def parse_json(content: bytes, where: str) -> Any:
-    """Parses a JSON document.
+    """Parses a JSON document, with stricter rules than Python's.
 
     The document must be UTF-8. Within an object, no key may occur twice. NaN and Infinity are not allowed.
 

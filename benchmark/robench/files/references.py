@@ -1,4 +1,4 @@
-"""Finds the modules to which the source of a module refers.
+"""Finds the references to other modules in the source code of a module.
 
 References are imports, and strings of the form ``module:Class``.
 """
@@ -19,9 +19,9 @@ class Reference:
     """A reference to another module.
 
     Args:
-        module: the name, for example ``package.module`` or ``.module``. Leading dots mean that the name is relative.
-        attribute: the imported object: a name, a submodule or ``*``. The string is empty if the module itself is
-            imported.
+        module: the name of the module, for example ``package.module``, or ``.module`` if the name is relative.
+        attribute: the name that is imported from the module, which may be a submodule or ``*``. The string is empty if
+            the module itself is imported.
     """
 
     module: str
@@ -29,10 +29,10 @@ class Reference:
 
 
 def references(tree: ast.AST) -> Iterator[Reference]:
-    """Yields the references of a module, including those inside functions.
+    """Yields the references in a syntax tree, including those inside functions.
 
-    Imports for type checkers are left out. Hooks are left out too, because they list all components of a plugin, and no
-    component depends on that list.
+    Imports that are only for type checkers are left out. The bodies of plugin hooks are also left out. A hook lists all
+    components of a plugin, and no component depends on this list.
     """
     for node in _nodes(tree):
         if isinstance(node, ast.Import):

@@ -1,4 +1,4 @@
-"""Converts sizes in bytes from and to strings such as ``4 GiB``."""
+"""Converts strings such as ``4 GiB`` to numbers of bytes, and numbers to strings."""
 
 from __future__ import annotations
 

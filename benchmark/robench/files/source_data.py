@@ -1,7 +1,8 @@
-"""The files of data sets as published, unpacked and kept by content.
+"""Downloads, checks and unpacks the source data of data sets.
 
-They are in the folder ``source-data`` of the cache. Pruning leaves them there, because no run can make them again. A
-file ``NAME.json`` says which content belongs to a name.
+Source data are the files of a data set as published, and are stored in the folder ``source-data`` of the cache. Pruning
+does not remove these files, because a run cannot make them again. The name of the folder with unpacked files is a
+digest of the downloaded files. For each data set, a file ``NAME.json`` names this folder.
 """
 
 from __future__ import annotations
@@ -36,10 +37,10 @@ class SourceFile:
 
     Args:
         name: the name of the file.
-        origin: the address or the path that it comes from.
+        origin: the address or the path from which the file was taken.
         size: the size in bytes.
-        sha256: the digest of the file.
-        checked: the checksum of the publisher that the file has, or an empty string if none is known.
+        sha256: the SHA-256 digest of the file.
+        checked: the published checksum that the file matches, or an empty string if no checksum is published.
     """
 
     name: str
@@ -54,9 +55,9 @@ class SourceData:
     """The unpacked files of a data set.
 
     Args:
-        folder: the folder with the files.
+        folder: the folder with the unpacked files.
         files: the downloaded files.
-        sizes: the size of each unpacked file in bytes, by its path below the folder.
+        sizes: the size of each unpacked file in bytes, by the file's path below the folder.
     """
 
     folder: Path
@@ -65,14 +66,14 @@ class SourceData:
 
 
 def find_source_data(cache: Cache, name: str) -> SourceData | None:
-    """Returns the files of a data set, or None if they are not in the cache.
+    """Returns the source data of a data set, or None if they are not in the cache.
 
     Args:
         cache: the cache.
         name: the identity of the data set.
 
     Raises:
-        UserError: if the files have been damaged.
+        UserError: if the list of the files, or the unpacked files themselves, have been damaged.
     """
     note = _note(cache, name)
     try:
@@ -91,7 +92,11 @@ def find_source_data(cache: Cache, name: str) -> SourceData | None:
 
 
 def require_source_data(cache: Cache, name: str) -> Path:
-    """Returns the folder with the files of a data set.
+    """Returns the folder with the unpacked files of a data set.
+
+    Args:
+        cache: the cache.
+        name: the identity of the data set.
 
     Raises:
         DataError: if the files are not in the cache, or have been damaged.
@@ -112,18 +117,19 @@ def prepare_source_data(
     given: Sequence[str] = (),
     report: Callable[[str], Report] = lambda _: lambda *_: None,
 ) -> SourceData:
-    """Downloads, checks and unpacks the files of a data set, and keeps them.
+    """Downloads, checks and unpacks the files of a data set into the cache.
 
     Args:
         cache: the cache.
         name: the identity of the data set.
-        downloads: the files.
-        given: files or addresses to take instead. One with the name of a download replaces this download, and others
-            replace the downloads in order.
-        report: a function from the name of a file to the function that receives its progress.
+        downloads: the files that the data set declares.
+        given: paths or addresses of files that replace declared downloads. A given file replaces the download with the
+            same file name. Given files with other names replace the remaining downloads in order.
+        report: a function that takes the name of a file, and returns the function that receives the progress of this
+            file.
 
     Raises:
-        UserError: if a file cannot be downloaded, has another checksum, or cannot be unpacked safely.
+        UserError: if a file cannot be downloaded, does not match the published checksum, or cannot be unpacked safely.
     """
     origins = match_origins(downloads, given)
     try:
@@ -140,10 +146,14 @@ def prepare_source_data(
 
 
 def match_origins(downloads: Sequence[Download], given: Sequence[str]) -> list[str]:
-    """Returns the path or the address from which each file is taken.
+    """Returns the path or the address from which each declared file is taken.
+
+    Args:
+        downloads: the files that the data set declares.
+        given: paths or addresses of files that replace declared downloads.
 
     Raises:
-        UserError: if more is given than there are files.
+        UserError: if more files are given than the data set declares.
     """
     if len(given) > len(downloads):
         raise UserError(f"{len(given)} are given, and there are {len(downloads)} files", path="--from")
@@ -155,14 +165,14 @@ def match_origins(downloads: Sequence[Download], given: Sequence[str]) -> list[s
 
 
 def is_address(origin: str) -> bool:
-    """Returns whether a file is given by its address, and not by its path."""
+    """Returns whether a string is a web address. Otherwise, the string is a path."""
     return origin.startswith(("http://", "https://"))
 
 
 def _prepare(
     cache: Cache, name: str, downloads: Sequence[Download], origins: Sequence[str], report: Callable[[str], Report]
 ) -> SourceData:
-    """Prepares the files, while the lock of the data set is held."""
+    """Does the work of ``prepare_source_data``, while the caller holds the lock."""
     base, stem = cache.folder / KIND, quote(name, safe="")
     work, fresh = base / f".{stem}.download", base / f".{stem}.unpacked"
     work.mkdir(exist_ok=True)
@@ -190,9 +200,15 @@ def _prepare(
 
 
 def _fetch(origin: str, path: Path, report: Report) -> Path:
-    """Returns the path of a file.
+    """Returns the path of a file on this machine, after downloading it if necessary.
 
-    A file that is given by its address is downloaded first.
+    Args:
+        origin: the path or the address from which to take the file.
+        path: the path at which a downloaded file is stored.
+        report: the function that receives the progress of the download.
+
+    Raises:
+        UserError: if the file does not exist, or cannot be downloaded.
     """
     if is_address(origin):
         if not path.exists():
@@ -206,10 +222,16 @@ def _fetch(origin: str, path: Path, report: Report) -> Path:
 
 
 def _check(path: Path, one: Download, origin: str, *, keep: bool) -> SourceFile:
-    """Returns the facts of a file, after checking its published checksum.
+    """Checks a file against the published checksum, and describes the file.
+
+    Args:
+        path: the path of the file.
+        one: the download that the file belongs to.
+        origin: the path or the address from which the file was taken.
+        keep: whether the file stays if the checksum differs. Otherwise, the file is removed.
 
     Raises:
-        UserError: if the checksum differs. A downloaded file is then removed.
+        UserError: if the checksum differs, or is of an unknown kind.
     """
     algorithm, _, expected = one.checksum.partition(":")
     digests = {"sha256": hashlib.sha256()}
@@ -231,7 +253,7 @@ def _check(path: Path, one: Download, origin: str, *, keep: bool) -> SourceFile:
 
 
 def _keep(fresh: Path, found: SourceData) -> None:
-    """Moves unpacked files to their place, unless the same content is there."""
+    """Moves unpacked files to their final folder, unless the same files are there."""
     if found.folder.exists() and _sizes(found.folder) == found.sizes:
         return
     shutil.rmtree(found.folder, ignore_errors=True)
@@ -240,12 +262,12 @@ def _keep(fresh: Path, found: SourceData) -> None:
 
 
 def _key(files: Sequence[SourceFile]) -> str:
-    """Returns the digest of the content of downloaded files."""
+    """Returns a digest of the names and contents of downloaded files."""
     return hashlib.sha256(json.dumps([[one.name, one.sha256] for one in files]).encode()).hexdigest()
 
 
 def _sizes(folder: Path) -> dict[str, int]:
-    """Returns the size of every file below a folder, by its path."""
+    """Returns the size of every file below a folder, by the file's relative path."""
     with suppress(OSError):
         files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
         return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}

@@ -1,7 +1,7 @@
-"""Digests of the source code that can change a result.
+"""Computes digests of the source code that can change a result.
 
-Cache keys and records contain these digests. If a plugin's module is edited, only the digests of classes that import
-this module change. No module is imported to compute a digest, because imports are read from source code.
+Cache keys and records contain these digests. If a module of a plugin is edited, only the digests of classes that depend
+on this module change. No module is imported to compute a digest, because imports are read from source code.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 from robench.api.component import Component
 from robench.files.references import Reference, references
 
-# These parts of robench fit, attack and judge a model.
+# The parts of robench that fit, attack and judge models.
 CORE = ("api", "engine", "spec.py", "run/device.py", "run/victim.py")
 SHARED = "robench.pretrained"
 INSTALLED = ("site-packages", "dist-packages", "lib-dynload")
@@ -29,9 +29,9 @@ STANDARD_LIBRARY = Path(ast.__file__).parent
 
 
 class Sources:
-    """The digests of source code.
+    """A calculator of digests of source code.
 
-    An instance reads every file only once, so each run needs a new instance.
+    An instance reads every file only once, so a new instance is needed after a change of the code.
     """
 
     def __init__(self) -> None:
@@ -49,7 +49,7 @@ class Sources:
 
     @cached_property
     def core(self) -> str:
-        """The digest of the parts of robench on which all numbers depend."""
+        """The digest of the parts of robench on which all results depend."""
         root = files("robench")
         return _digest(item for name in CORE for item in _python_files(root / name, name))
 
@@ -60,10 +60,11 @@ class Sources:
     def digest(self, cls: type) -> str:
         """Returns the digest of all modules on which a class depends.
 
-        The digest covers the modules of the class and of its bases. It also covers the modules of the same top-level
-        packages that are imported there, directly or indirectly. If such a module is a single file, modules in the same
-        folder count as well. A base counts if it is a component or is in the package of ``cls``. Of robench, only
-        ``robench.pretrained`` is included, because ``core`` covers the rest.
+        The digest covers the modules that define the class and its bases, as far as the bases are components or belong
+        to the same top-level package. The digest also covers modules of these top-level packages that are imported
+        there, directly or indirectly. If a top-level module is a single file, the other modules in the same folder
+        count as part of its package. Of robench, only ``robench.pretrained`` is included, because ``core`` covers the
+        rest.
 
         Args:
             cls: the class of a component.
@@ -92,17 +93,14 @@ class Sources:
             yield SHARED, self._shared.encode()
 
     def _is_file(self, name: str) -> bool:
-        """Returns whether a top-level module is a single file.
-
-        If so, the modules in the same folder count as its helpers.
-        """
+        """Returns whether a top-level module is a single file, rather than a package."""
         spec = self._spec(name)
         return spec is not None and spec.submodule_search_locations is None
 
     def _folder_of(self, name: str) -> Path | None:
-        """Returns the folder of a top-level module.
+        """Returns the folder that contains a top-level module.
 
-        The result is None if the module is installed or has no file.
+        The result is None if the module has no file, is in an installed package, or is in the standard library.
         """
         spec = self._spec(name)
         if spec is None or not spec.has_location or spec.origin is None:
@@ -112,10 +110,10 @@ class Sources:
         return None if folder.name in INSTALLED or folder == STANDARD_LIBRARY else folder
 
     def _imported(self, reference: Reference) -> Iterator[str]:
-        """Yields the modules that an import runs.
+        """Yields the names of the modules on which an import depends.
 
-        The ``__init__`` of a top-level package is included only if the import takes a name from the package that is not
-        a submodule.
+        The ``__init__`` of a top-level package is included only if the import takes a name from this package, other
+        than a submodule.
         """
         parts = reference.module.split(".")
         yield from (".".join(parts[:count]) for count in range(2, len(parts)))
@@ -127,9 +125,9 @@ class Sources:
             yield reference.module
 
     def _references(self, name: str) -> tuple[Reference, ...]:
-        """Returns the references that a module makes to other modules, by absolute name.
+        """Returns a module's references to other modules, with absolute names.
 
-        The result is empty if the module has no source.
+        The result is empty if the module has no source code.
         """
         if name not in self._neighbours:
             spec, content = self._spec(name), self._content(name)
@@ -140,9 +138,9 @@ class Sources:
         return self._neighbours[name]
 
     def _content(self, name: str) -> bytes | None:
-        """Returns the bytes of a module's file, which may be in a folder or a zip file.
+        """Returns the content of the file that defines a module.
 
-        The result is None if the module has no file.
+        The file may be in a folder or in a zip file. The result is None if the module has no file.
         """
         if name not in self._contents:
             spec = self._spec(name)
@@ -153,9 +151,9 @@ class Sources:
         return self._contents[name]
 
     def _spec(self, name: str) -> ModuleSpec | None:
-        """Returns the spec of a module without importing it.
+        """Returns the import spec of a module, or None if there is no such module.
 
-        The result is None if there is no such module.
+        The module is not imported.
         """
         loaded: ModuleSpec | None = getattr(sys.modules.get(name), "__spec__", None)
         if loaded is not None:
@@ -176,7 +174,7 @@ def _top(name: str) -> str:
 
 
 def _parsed(content: bytes) -> ast.AST:
-    """Returns the syntax tree of a file, or an empty tree if it cannot be parsed."""
+    """Returns the syntax tree of a module, or an empty tree if it cannot be parsed."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -196,7 +194,7 @@ def _absolute(tree: ast.AST, package: str) -> Iterator[Reference]:
 def _python_files(path: Traversable, name: str) -> Iterator[tuple[str, bytes]]:
     """Yields the name and the content of each Python file at or below a path.
 
-    Files below a folder are yielded in sorted order.
+    The files in a folder are sorted by name.
     """
     if path.is_dir():
         for child in sorted(path.iterdir(), key=lambda child: child.name):

@@ -1,4 +1,4 @@
-"""Unpacks archives from the web, which may be hostile."""
+"""Unpacks archives that may be hostile, because they come from the web."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from robench.files.sizes import format_size
 
 BLOCK = 1 << 20
 MOST_FILES = 10_000
-LARGEST_RATIO = 200  # text does not shrink more than this
-ALWAYS_FINE = 1 << 28  # bytes that may be unpacked whatever the ratio
+LARGEST_RATIO = 200  # the largest allowed ratio of unpacked size to archive size; text is not compressed further
+ALWAYS_FINE = 1 << 28  # the number of bytes that may always be unpacked, whatever the ratio
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, ValueError)
 
@@ -30,8 +30,8 @@ class Member:
     """A file in an archive.
 
     Args:
-        name: the path in the archive.
-        size: the size in bytes, as the archive says.
+        name: the path of the file in the archive.
+        size: the size in bytes that the archive states.
         open: a function that opens the file for reading.
     """
 
@@ -41,21 +41,22 @@ class Member:
 
 
 def is_archive(path: Path) -> bool:
-    """Returns whether a file is an archive of files, by its name."""
+    """Returns whether the name of a file is that of an archive, such as ``a.zip``."""
     return path.name.lower().endswith((".zip", *TARS))
 
 
 def unpack(archive: Path, folder: Path) -> None:
     """Unpacks an archive into an empty folder.
 
-    Nothing is written if the archive holds a path out of the folder, a link, a device, too many files or too much.
+    The archive may not contain paths that leave the folder, links, devices, too many files, or too many bytes. These
+    rules are checked before anything is written. While writing, the unpacked bytes are counted again.
 
     Args:
-        archive: a .zip or .tar file, which may be compressed.
-        folder: the folder, which exists.
+        archive: the path of a .zip or .tar file. A .tar file may be compressed.
+        folder: the folder, which must exist.
 
     Raises:
-        UserError: if the archive is damaged or hostile.
+        UserError: if the archive is damaged or breaks a rule.
         OSError: if a file cannot be written.
     """
     most = max(ALWAYS_FINE, LARGEST_RATIO * archive.stat().st_size)
@@ -75,7 +76,11 @@ def unpack(archive: Path, folder: Path) -> None:
 
 
 def _zip_members(file: zipfile.ZipFile, archive: Path) -> Iterator[Member]:
-    """Yields the files in a .zip archive."""
+    """Yields the files in a .zip archive.
+
+    Raises:
+        UserError: if the archive contains a link, a device, or a name with a NUL.
+    """
     for info in file.infolist():
         kind = stat.S_IFMT(info.external_attr >> 16)
         if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
@@ -87,7 +92,11 @@ def _zip_members(file: zipfile.ZipFile, archive: Path) -> Iterator[Member]:
 
 
 def _tar_members(tar: tarfile.TarFile, archive: Path) -> Iterator[Member]:
-    """Yields the files in a .tar archive."""
+    """Yields the files in a .tar archive.
+
+    Raises:
+        UserError: if the archive contains a link, a device, or too many entries.
+    """
     for number, info in enumerate(tar):
         if number > MOST_FILES:
             raise _hostile(archive, info.name, f"comes after {MOST_FILES} others")
@@ -106,7 +115,17 @@ def _open_member(tar: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
 
 
 def _write(members: list[Member], folder: Path, archive: Path, most: int) -> None:
-    """Writes files into a folder, after checking all of them."""
+    """Checks the files of an archive, and then writes them into a folder.
+
+    Args:
+        members: the files of the archive.
+        folder: the folder.
+        archive: the path of the archive, for error messages.
+        most: the largest total size of the unpacked files, in bytes.
+
+    Raises:
+        UserError: if ``_check`` refuses the files, or if they are larger than the archive states.
+    """
     targets = _check(members, folder, archive, most)
     left = most
     for member, target in zip(members, targets, strict=True):
@@ -120,10 +139,10 @@ def _write(members: list[Member], folder: Path, archive: Path, most: int) -> Non
 
 
 def _check(members: list[Member], folder: Path, archive: Path, most: int) -> list[Path]:
-    """Returns the path of every file below the folder.
+    """Checks the files of an archive, and returns the path to write for each file.
 
     Raises:
-        UserError: if a path leaves the folder or occurs twice, or if there are too many files or bytes.
+        UserError: if a path leaves the folder, if two paths conflict, or if there are too many files or bytes.
     """
     if len(members) > MOST_FILES:
         raise UserError(f"an archive of more than {MOST_FILES} files", where=str(archive))
@@ -148,7 +167,7 @@ def _check(members: list[Member], folder: Path, archive: Path, most: int) -> lis
 
 
 def _parents(name: str) -> Iterable[str]:
-    """Returns the paths of the folders that hold a file."""
+    """Returns the relative paths of all folders that contain a file."""
     return [str(path) for path in PurePosixPath(name).parents if str(path) != "."]
 
 
@@ -157,6 +176,10 @@ def _hostile(archive: Path, name: str, problem: str) -> UserError:
 
 
 def copy_file(source: Path, target: Path) -> None:
-    """Copies the content of a file."""
+    """Copies the content of a file to a new file.
+
+    Raises:
+        OSError: if the new file already exists, or cannot be written.
+    """
     with source.open("rb") as old, target.open("xb") as new:
         shutil.copyfileobj(old, new, BLOCK)

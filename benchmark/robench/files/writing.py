@@ -1,4 +1,4 @@
-"""Describes failures to write a file.
+"""Turns failures to write a file into errors with advice for the user.
 
 The causes include full disks, quotas, read-only folders and disk errors.
 """
@@ -28,10 +28,7 @@ F = TypeVar("F", bound=_HasFolder)
 
 
 def describe_failure(folder: Path, error: OSError) -> UserError:
-    """Returns the error for a folder of results that could not be written.
-
-    The message of the error says what to do.
-    """
+    """Converts an error from writing to a folder of results to an error with advice."""
     hint = "give another --results"
     if error.errno in FULL:
         hint = "finished cells are kept: make room, and run again to go on"
@@ -44,7 +41,7 @@ def describe_failure(folder: Path, error: OSError) -> UserError:
 def naming(folder: Path) -> Iterator[None]:
     """Turns an ``OSError`` from the block into a ``UserError``.
 
-    The message of the error names the folder and says what to do.
+    The message names the folder and says what to do.
     """
     try:
         yield
@@ -53,7 +50,7 @@ def naming(folder: Path) -> Iterator[None]:
 
 
 def naming_folder(method: Callable[Concatenate[F, P], T]) -> Callable[Concatenate[F, P], T]:
-    """Wraps a method so that a failed write is reported with ``self.folder``."""
+    """Wraps a method so that an ``OSError`` becomes an error about ``self.folder``."""
 
     @wraps(method)
     def named(self: F, /, *args: P.args, **kwargs: P.kwargs) -> T:

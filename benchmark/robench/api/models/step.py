@@ -27,7 +27,8 @@ class Step:
         model: the model in training.
         batch: the batch of this step.
         epoch: the epoch, from 0.
-        progress: the share of the planned epochs that is finished, in [0, 1).
+        progress: the share of the planned epochs that is finished, in [0, 1]. The value is 1 in all epochs that the
+            setting ``decays`` adds.
         rng: the stream of this step.
     """
 

@@ -106,9 +106,13 @@ def validation_ndcg(model: Model, data: TrainData, k: int = 10, most: int | None
 
 
 def count_decays(setting: int | str, data: TrainData) -> int:
-    """Returns how often the learning rate decays, given the setting ``decays``.
+    """Returns the largest number of decays of the learning rate.
 
-    The setting ``auto`` depends on the number of validation items, because a plateau must be visible.
+    With the setting ``auto``, the learning rate decays only if there are enough validation items to detect a plateau.
+
+    Args:
+        setting: the value of the setting ``decays``.
+        data: the data of the fit.
     """
     if setting == "auto":
         return AUTO_DECAYS if len(data.validation.items) >= PLATEAU_ITEMS else 0
