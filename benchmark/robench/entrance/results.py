@@ -88,7 +88,7 @@ class ResultFrames:
     def leaderboard(self) -> pd.DataFrame:
         """The table of leaderboard.csv.
 
-        There is one row per leaderboard and defended or undefended model, over all seeds.
+        There is one row per table, data set, split, model and defence. Each row covers all seeds.
         """
         return frame_of(LeaderboardRow, make_tables(self._results).rows())
 

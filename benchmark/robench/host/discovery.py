@@ -1,7 +1,4 @@
-"""Loads plugins one by one.
-
-A broken plugin is reported, and the other plugins are still loaded.
-"""
+"""Loads plugins, so that a broken plugin does not affect the others."""
 
 from __future__ import annotations
 
@@ -26,11 +23,11 @@ log = logging.getLogger("robench")
 class Host:
     """The plugins of one environment.
 
-    The owner of a plugin has the form ``distribution:entry``.
+    A plugin is identified by its owner, a string of the form ``distribution:entry``.
 
     Attributes:
-        owners: the plugins that are loaded, in order.
-        idle: the loaded plugins that implement no hook.
+        owners: the owners of the loaded plugins, in order.
+        idle: the owners of the loaded plugins that implement no hook.
         broken: the reason why a plugin could not be loaded, by owner.
     """
 
@@ -45,8 +42,8 @@ class Host:
     def discover(cls) -> Host:
         """Returns a host with every plugin of this environment.
 
-        Plugins are the entry points of the group ``robench``, and the modules in the environment variable
-        ``ROBENCH_PLUGINS``. The variable is a comma-separated list, for plugins that are not packaged yet.
+        Plugins are the entry points of the group ``robench``, and the modules that the environment variable
+        ``ROBENCH_PLUGINS`` names. The variable is a comma-separated list of plugins that are not packaged yet.
         """
         host = cls()
         # An editable install can list the same entry point twice.
@@ -62,7 +59,7 @@ class Host:
         """Returns a host with only these plugins.
 
         Args:
-            plugins: a module or an object with hooks, by owner.
+            plugins: the plugins by owner. A plugin is a module or another object with hooks.
         """
         host = cls()
         for owner, plugin in plugins.items():
@@ -94,9 +91,9 @@ class Host:
             self.idle.append(owner)
 
     def _calls(self, hook: str) -> Iterator[tuple[str, Any]]:
-        """Yields the owner and the implementation for each plugin with a hook.
+        """Yields the owner and the implementation for each plugin that implements a hook.
 
-        Plugins are visited in the order of registration.
+        The order is pluggy's order of hook implementations.
         """
         for implementation in getattr(self.manager.hook, hook).get_hookimpls():
             yield implementation.plugin_name, implementation
@@ -104,7 +101,11 @@ class Host:
     def registered(self, hook: str) -> Iterator[tuple[str, dict[str, type[Any] | str]]]:
         """Yields the owner and the components of each plugin with a registration hook.
 
-        The components are ``{name: class or "module:Class"}``.
+        The components have the form ``{name: class or "module:Class"}``. If the hook of a plugin fails, the plugin is
+        recorded as broken and left out.
+
+        Args:
+            hook: the name of the hook.
         """
         for owner, implementation in self._calls(hook):
             try:
@@ -115,9 +116,11 @@ class Host:
             yield owner, offered
 
     def notify(self, hook: str, **arguments: Any) -> None:
-        """Calls a lifecycle hook of every plugin.
+        """Calls a hook of every plugin, and logs failures instead of raising them.
 
-        A failure is logged, and the run continues.
+        Args:
+            hook: the name of a hook that follows a run.
+            arguments: the arguments of the hook.
         """
         for owner, implementation in self._calls(hook):
             try:
@@ -127,7 +130,8 @@ class Host:
 
 
 def _import(name: str) -> Any:
-    # The module's name serves as a distribution. A colon ends a distribution: "robench:x" would become "robench".
+    # The module's name takes the place of a distribution in the owner. Since a colon ends the distribution, a module
+    # called "robench:x" would count as part of robench.
     if not all(part.isidentifier() for part in name.split(".")):
         raise ImportError(f"'{name}' is not the name of a module")
     try:

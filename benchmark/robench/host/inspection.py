@@ -9,33 +9,33 @@ from robench.api.component import BaseConfig, Component
 
 
 def import_attribute(target: str) -> Any:
-    """Returns the object that ``module:attribute`` names."""
+    """Imports and returns the object that a string ``module:attribute`` names."""
     module, _, attribute = target.partition(":")
     return getattr(importlib.import_module(module), attribute)
 
 
 def find_fault(cls: Any, base: type[Any]) -> str:
-    """Returns why an object is not a valid component, or an empty string.
+    """Returns the reason why an object is not a valid component, or an empty string.
 
     Args:
-        cls: the object that a plugin registered.
-        base: the base class of components of this kind.
+        cls: the object that a plugin has registered.
+        base: the base class from which components of this kind must derive.
     """
     if not (isinstance(cls, type) and issubclass(cls, base)):
         return f"is not a subclass of {base.__name__}"
     config = getattr(cls, "Config", None)
     if not (isinstance(config, type) and issubclass(config, BaseConfig)):
         return "has a Config that is not a subclass of BaseConfig"
-    # Components have no metaclass that would refuse to instantiate an incomplete class.
+    # Components have no metaclass that prevents instances of an incomplete class.
     missing = [name for name in dir(cls) if getattr(getattr(cls, name, None), "__isabstractmethod__", False)]
     missing += [name for name in ("surface", "stage") if name in base.__annotations__ and not hasattr(cls, name)]
     return f"lacks {', '.join(missing)}" if missing else ""
 
 
 def describe_component(cls: type[Component]) -> str:
-    """Describes a component in one line.
+    """Returns a line that describes a component.
 
-    The line lists the settings, the surfaces and the default threat model.
+    The line lists the settings, the surfaces and the default threat model, as far as the component has them.
     """
     settings = [field.alias or name for name, field in cls.Config.model_fields.items()]
     parts = [f"settings: {', '.join(settings)}"] if settings else []
@@ -50,6 +50,6 @@ def describe_component(cls: type[Component]) -> str:
 def _describe_threat(cls: Any) -> str:
     try:
         fields = cls().threat().as_dict()
-    except Exception:  # A setting has no default, or the plugin has a bug. Surface and stage are still known.
+    except Exception:  # a setting has no default, or the plugin has a bug; surface and stage are known nevertheless
         return f"threat: {cls.surface}, {cls.stage}"
     return "threat: " + ", ".join(f"k {value}" if name == "k" else str(value) for name, value in fields.items())

@@ -1,7 +1,7 @@
-"""Finds modules of the current folder that a user may have meant as plugins.
+"""Finds modules in the current folder that the user may want to use as plugins.
 
-A name that no plugin offers may belong to such a module. If so, the hints of ``registry.py`` and ``discovery.py`` name
-the module.
+If no plugin offers a name, such a module may define the component. The hints of ``registry.py`` and ``discovery.py``
+then name the module.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 
 EXTRA = "ROBENCH_PLUGINS"
-MOST_FILES, MOST_BYTES = 200, 200_000  # the most that is read for a hint
+MOST_FILES, MOST_BYTES = 200, 200_000  # the largest number of files, and of characters per file, that are searched
 
 
 def find_module(name: str) -> str:
@@ -22,9 +22,9 @@ def find_module(name: str) -> str:
 
 
 def suggest_plugin(hook: str, name: str) -> str:
-    """Returns a hint about a file that seems to offer a component.
+    """Returns a hint about a file that seems to offer a component, if there is one.
 
-    Only files in the current folder are searched, and no file is imported. The hint is empty if there is no such file.
+    Only files in the current folder are searched, and no file is imported. If no file fits, the hint is empty.
 
     Args:
         hook: the hook that registers components of this kind.

@@ -1,10 +1,10 @@
-"""The registry of components, with the plugin and the class of each component.
+"""The registry, which maps the names of components to plugins and classes.
 
 A class is imported only when it is needed. A component has two names:
 
-- The identity is for machines. It appears in ids, cache keys and the columns of tables. It depends only on the
-  distribution that offers the component.
-- The reference is for people. It is the shortest name that is unambiguous among the installed plugins.
+- The identity is for machines. Identities appear in ids, cache keys and the columns of tables. An identity depends only
+  on the distribution that offers the component.
+- The reference is for people. A reference is the shortest name that is unambiguous among the installed plugins.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from robench.api.defense import Defense
     from robench.api.models.base import Model
 
-OWN = "robench"  # only components of this distribution have bare names and roles
+OWN = "robench"  # only components of this distribution have identities without a qualifier, and special roles
 Kind = Literal["dataset", "model", "attack", "defense", "metric", "executor"]
-# The hook under which plugins register a kind of components, and the base class of that kind.
+# The hook that registers components of each kind, and the base class of this kind.
 KINDS: dict[Kind, tuple[str, str]] = {
     "dataset": ("robench_datasets", "robench.api.dataset:Dataset"),
     "model": ("robench_models", "robench.api.models.base:Model"),
@@ -46,9 +46,9 @@ class Entry:
     """One component that a plugin offers.
 
     Args:
-        name: the name that the plugin gave to the component.
-        owner: ``distribution:entry`` of the plugin.
-        target: the class, or ``module:Class``.
+        name: the name under which the plugin registers the component.
+        owner: the owner of the plugin, in the form ``distribution:entry``.
+        target: the class of the component, or a string ``module:Class``.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Entry:
 
     @property
     def distribution(self) -> str:
-        """The part of the owner before the colon."""
+        """The name of the distribution, which is the part of the owner before the colon."""
         return self.owner.partition(":")[0]
 
     @property
@@ -69,12 +69,13 @@ class Entry:
 class Registry:
     """The components that plugins offer, by kind and name.
 
-    A registry is passed as an argument and is never global.
+    A registry is always passed as an argument. There is no global registry.
 
     Args:
         entries: the components of each kind, in the order of the plugins.
         broken: the reason why a plugin could not be loaded, by owner. Error messages name these plugins.
-        aliases: the entries of a suite that stand for the names of data sets, such as frames from Python.
+        aliases: additional names of data sets, such as frames from Python. Each name is mapped to the entry of a suite
+            that it abbreviates.
     """
 
     def __init__(
@@ -89,7 +90,7 @@ class Registry:
     def of(cls, host: Host) -> Registry:
         """Returns a registry of all components that the plugins of a host offer.
 
-        No component is imported.
+        Components that plugins register by name are not imported.
         """
         entries: dict[Kind, list[Entry]] = {}
         for kind, (hook, _) in KINDS.items():
@@ -101,7 +102,7 @@ class Registry:
 
         Args:
             kind: the kind of the component.
-            name: the name of the component.
+            name: the name under which robench registers the component.
             cls: the new class.
             aliases: the aliases of the new registry.
         """
@@ -109,12 +110,12 @@ class Registry:
         return Registry({**self.entries, kind: replaced}, self.broken, aliases)
 
     def find(self, kind: Kind, name: str) -> Entry:
-        """Returns the entry that matches a name from a user.
+        """Returns the component that a user means by a name.
 
         The name has the form ``name``, ``distribution/name`` or ``distribution:entry/name``.
 
         Raises:
-            UserError: if no plugin or several plugins offer a component of this name.
+            UserError: if no plugin or more than one plugin offers such a component.
         """
         qualifier, _, short = name.rpartition("/")
         named = self._named(kind, short)
@@ -135,7 +136,10 @@ class Registry:
         raise UserError(f"unknown {kind} '{name}'{self._broken_plugins()}", hint=hint)
 
     def _broken_plugins(self) -> str:
-        """Describes the plugins that could not be loaded, or returns an empty string."""
+        """Returns a phrase about the plugins that could not be loaded.
+
+        The phrase is empty if all plugins are loaded.
+        """
         if not self.broken:
             return ""
         (owner, reason), *others = sorted(self.broken.items())
@@ -146,9 +150,9 @@ class Registry:
         return [entry for entry in self.entries[kind] if entry.name == short]
 
     def identity(self, kind: Kind, entry: Entry) -> str:
-        """Returns the identity of an entry.
+        """Returns the identity of a component.
 
-        The identity does not depend on the other installed distributions. There are three forms:
+        The identity does not depend on other installed distributions. There are three forms:
 
         - ``name`` is for components of robench itself.
         - ``distribution/name`` is for components of any other distribution.
@@ -159,18 +163,18 @@ class Registry:
         return entry.name if entry.own else f"{entry.distribution}/{entry.name}"
 
     def resolve(self, kind: Kind, identity: str) -> Entry:
-        """Returns the entry of an identity from a plan, a record or a payload.
+        """Returns the component with an identity from a plan, a record or a payload.
 
-        Files from older versions hold a reference instead. Such a reference is looked up like a name from a user.
+        Files from older versions contain a reference instead. A reference is looked up like a name from a user.
 
         Raises:
-            UserError: if no plugin or several plugins offer the component.
+            UserError: if no plugin or more than one plugin offers the component.
         """
         named = self._named(kind, identity.rpartition("/")[2])
         return next((e for e in named if self.identity(kind, e) == identity), None) or self.find(kind, identity)
 
     def reference(self, kind: Kind, entry: Entry) -> str:
-        """Returns the shortest name that refers only to this entry."""
+        """Returns the shortest name that refers only to this component."""
         rivals = [other for other in self._named(kind, entry.name) if other != entry]
         if not rivals:
             return entry.name
@@ -178,25 +182,27 @@ class Registry:
         return f"{entry.owner if same else entry.distribution}/{entry.name}"
 
     def spelling(self, kind: Kind, identity: str) -> str:
-        """Returns the name by which a suite file refers to an identity.
+        """Returns the name to write in a suite for the component with an identity.
 
         The name is qualified if the bare name is ambiguous in this environment.
         """
         return identity if "/" in identity else self.reference(kind, self.resolve(kind, identity))
 
     def load(self, kind: Kind, name: str) -> Any:
-        """Returns the class that matches a name from a user.
+        """Returns the class of the component that a user means by a name.
 
         Raises:
-            UserError: if the name is unknown or ambiguous, or the class cannot be imported.
+            UserError: if the name is unknown or ambiguous, or if the class cannot be imported or is not a valid
+                component.
         """
         return self.load_entry(kind, self.find(kind, name))
 
     def class_of(self, kind: Kind, identity: str) -> Any:
-        """Returns the class of an identity.
+        """Returns the class of the component with an identity.
 
         Raises:
-            UserError: if no plugin offers the component, or its class cannot be imported.
+            UserError: if no plugin offers the component, or if the class cannot be imported or is not a valid
+                component.
         """
         return self.load_entry(kind, self.resolve(kind, identity))
 
@@ -209,30 +215,32 @@ class Registry:
     @overload
     def make(self, kind: Literal["defense"], part: Part) -> Defense: ...
     def make(self, kind: Kind, part: Part) -> Component:
-        """Returns the component of a part, with the part's settings.
+        """Returns an instance of a part's component, with the settings of the part.
 
         Raises:
-            UserError: if no plugin offers the component, or its class cannot be imported.
+            UserError: if no plugin offers the component, or if the class cannot be imported or is not a valid
+                component.
         """
         component: Component = self.class_of(kind, part.name).make(**part.config)
         return component
 
     def metrics(self, names: Iterable[str]) -> dict[str, Metric]:
-        """Returns the metrics of measures such as ``ndcg@10``, in order.
+        """Maps the identities of metrics, such as ``ndcg``, to instances of the metrics.
 
-        The keys are the identities of the metrics, such as ``ndcg``.
+        Args:
+            names: the names of measures, such as ``ndcg@10``.
 
         Raises:
-            UserError: if no plugin offers one of the metrics, or its class cannot be imported.
+            UserError: if no plugin offers a metric, or if the class cannot be imported or is not a valid component.
         """
         identities = dict.fromkeys(Measure.parse(name).name for name in names)
         return {identity: self.class_of("metric", identity)() for identity in identities}
 
     def load_entry(self, kind: Kind, entry: Entry) -> Any:
-        """Returns the class of an entry, which must be a complete component.
+        """Returns the class of a component, after importing and checking the class.
 
         Raises:
-            UserError: if the class cannot be imported, or is not a component of this kind.
+            UserError: if the class cannot be imported, or is not a valid component of this kind.
         """
         cls = entry.target
         if isinstance(cls, str):
@@ -246,16 +254,19 @@ class Registry:
         return cls
 
     def listing(self) -> Iterator[tuple[str, str, str]]:
-        """Yields (kind, name, owner) of every component, without importing any."""
+        """Yields the kind, the name and the owner of every component.
+
+        No component is imported.
+        """
         for kind, entries in self.entries.items():
             for entry in sorted(entries, key=lambda e: (e.name, e.owner)):
                 yield kind, entry.name, entry.owner
 
     def check(self) -> Iterator[tuple[str, str, str, str]]:
-        """Imports every component and yields (kind, name, owner, state).
+        """Imports every component, and yields its kind, name, owner and state.
 
-        The state describes the requirements and the abilities of a component, or it is ``error: ...``. If several
-        plugins offer the name, the state also shows how to refer to this component.
+        The state describes the settings and abilities of the component, or has the form ``error: ...``. If several
+        plugins offer a component of this name, the state also gives the name to write in a suite.
         """
         for kind, entries in self.entries.items():
             for entry in sorted(entries, key=lambda e: (e.name, e.owner)):

@@ -1,4 +1,4 @@
 """Turns a suite into cells and tables, and finds cells that cannot be measured.
 
-``make_plan`` is the entry point. ``robench run`` and ``robench plan`` use this package.
+The entry point is ``make_plan``. ``robench run`` and ``robench plan`` use this package.
 """

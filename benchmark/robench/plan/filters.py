@@ -1,6 +1,6 @@
-"""Selects cells by their columns.
+"""Selects cells by conditions on their columns.
 
-The key ``exclude`` of a suite and the option ``--only`` of the command line use this module.
+The key ``exclude`` of a suite and the option ``--only`` of the command line are implemented here.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from robench.spec import Cell
 from robench.suite.load import Suite
 from robench.suite.yaml import parse_scalar
 
-MOST_NAMES = 40  # A hint is given only if there are fewer names than this.
+MOST_NAMES = 40  # a hint lists the known names only if there are fewer names than this
 NAMED = ("model", "defense", "attack")  # the columns that hold the identity of a component
-# Each of these keys of a condition matches the column with the same name.
+# Each of these keys of conditions matches the column with the same name.
 _OTHERS = (
     "dataset",
     "split",
@@ -37,7 +37,7 @@ _OTHERS = (
     "cell",
     "victim",
 )
-# The columns that each key of a condition matches. A component matches by its identity or its label.
+# The columns that each key of a condition matches. A component can match by identity or by label.
 COLUMNS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {name: (name, f"{name}_label") for name in NAMED} | {name: (name,) for name in _OTHERS}
 )
@@ -51,7 +51,8 @@ def without_excluded(suite: Suite, cells: list[Cell], errors: list[UserError]) -
     Args:
         suite: the suite.
         cells: all cells of the suite.
-        errors: the list to which errors about wrong or unused entries are added.
+        errors: a list to which errors about entries of ``exclude`` are added. An entry must have known keys and match
+            at least one cell.
     """
     columns = {cell.id: cell.columns() for cell in cells} if suite.exclude else {}
     for index, conditions in enumerate(suite.exclude):
@@ -75,12 +76,14 @@ def without_excluded(suite: Suite, cells: list[Cell], errors: list[UserError]) -
 
 
 def select_cells(cells: Sequence[Cell], only: Sequence[str]) -> list[Cell]:
-    """Returns the cells that ``--only`` selects, and the clean cells for the tables.
+    """Returns the cells that ``--only`` selects, with the clean cells of the victims.
+
+    The tables need the clean cells. For a poisoned victim, the clean cell is that of the victim without poisoning.
 
     Args:
         cells: the cells of the plan.
-        only: conditions such as ``["model=mf", "seed=0"]``. A cell must match every key. Several values of one key are
-            alternatives. Without conditions, all cells are selected.
+        only: conditions such as ``["model=mf", "seed=0"]``. A cell must match every key. Several values of the same key
+            are alternatives. Without conditions, all cells are selected.
 
     Raises:
         UserError: if an option is not ``key=value``, if a key is unknown, if no cell has the value of an option, or if
@@ -103,7 +106,11 @@ def select_cells(cells: Sequence[Cell], only: Sequence[str]) -> list[Cell]:
 
 
 def _read_option(option: str, cells: Collection[Columns]) -> tuple[str, list[Any]]:
-    """Returns the key of an ``--only`` option, and the values that the option allows."""
+    """Parses an option ``--only``, and returns the key and the accepted values.
+
+    Raises:
+        UserError: if the option is not ``key=value``, if the key is unknown, or if no cell has the value.
+    """
     key, equals, text = option.partition("=")
     path = f"--only {option}"
     if not equals:
@@ -120,14 +127,14 @@ def _read_option(option: str, cells: Collection[Columns]) -> tuple[str, list[Any
 
 
 def resolve_names(conditions: Conditions, cells: Collection[Columns]) -> Conditions:
-    """Replaces other names of components in conditions by their identities.
+    """Returns conditions with identities in place of other names of components.
 
-    ``toy`` becomes ``their-package/toy`` and ``robench/mf`` becomes ``mf``, unless a cell has exactly that name or
-    label.
+    For example, ``toy`` becomes ``their-package/toy``, and ``robench/mf`` becomes ``mf``. A name stays unchanged if it
+    is the identity or the label of a component in some cell.
 
     Args:
         conditions: a value or a list of values for each key.
-        cells: the columns of the cells that give the known names.
+        cells: the columns of all cells, which contain the known identities and labels.
     """
     return {key: _identities(key, value, cells) if key in NAMED else value for key, value in conditions.items()}
 
@@ -143,7 +150,10 @@ def _identities(key: str, value: Any, cells: Collection[Columns]) -> list[Any]:
 
 
 def make_matcher(conditions: Conditions) -> Callable[[Columns], bool]:
-    """Returns a function that tests the columns of a cell against all conditions."""
+    """Returns a function that checks the columns of a cell against all conditions.
+
+    A column meets a condition if it equals the value, or one of the values, of the condition.
+    """
 
     def matches(columns: Columns) -> bool:
         for key, value in conditions.items():
@@ -160,5 +170,5 @@ def _format(value: Any) -> str:
 
 
 def _clean_twin(cell: Cell) -> str:
-    """Returns the id of a cell's victim, as if the victim were not poisoned."""
+    """Returns the id that a cell's victim would have without poisoning."""
     return replace(cell.victim, poison=None).id

@@ -1,6 +1,6 @@
-"""Finds cells that cannot be measured, and warm-ups that never end.
+"""Finds cells that cannot be measured, and warm-ups that are too long.
 
-``plan.py`` skips these cells, and reports such warm-ups as errors.
+A warm-up is too long if training ends first. ``plan.py`` skips the cells, and reports the warm-ups as errors.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def find_split_misfit(model: Planned[Model], split: Part) -> str:
 
 
 def find_attack_misfit(attack: PlannedAttack) -> str:
-    """Returns the reason why robench cannot carry out an attack, or an empty string."""
+    """Returns the reason why robench cannot measure an attack, or an empty string."""
     component = attack.component
     bases = {f"{base.__module__}:{base.__qualname__}" for base in type(component).__mro__}
     rules = SURFACES.get(component.surface)
@@ -45,9 +45,9 @@ def find_attack_misfit(attack: PlannedAttack) -> str:
 
 
 def find_surface_misfit(attack: PlannedAttack, model: Planned[Model]) -> str:
-    """Returns the reason why a test-time attack does not fit a model.
+    """Returns the reason why an attack at test time does not fit a model.
 
-    The result is an empty string if the attack fits.
+    The result is an empty string if the attack fits the model.
     """
     name, label, cls = model.part.name, attack.part.label, model.cls
     surface, gradient = attack.threat.surface, attack.component.gradient
@@ -66,10 +66,7 @@ def find_surface_misfit(attack: PlannedAttack, model: Planned[Model]) -> str:
 
 
 def find_endless_warmups(suite: Suite, cells: Iterable[Cell], parts: PlannedParts) -> list[UserError]:
-    """Returns an error for each warm-up that does not end before training does.
-
-    There is at most one error per pair of a model and a defence.
-    """
+    """Returns one error per pair of model and defence with too long a warm-up."""
     planned = {(cell.victim.model.label, cell.victim.defense.label) for cell in cells if not cell.skip}
     errors: dict[tuple[str, str], UserError] = {}
     for model, defense in product(parts.models, parts.defenses):
@@ -88,9 +85,9 @@ def find_endless_warmups(suite: Suite, cells: Iterable[Cell], parts: PlannedPart
 
 
 def note_skips(reasons: Iterable[str]) -> list[str]:
-    """Returns one line for each reason to skip cells, with the number of cells.
+    """Returns one line per reason for skipping cells, with the number of cells.
 
     Args:
-        reasons: the reason of each cell, or an empty string for a cell that is not skipped.
+        reasons: the reason for skipping each cell, or an empty string for a cell that is not skipped.
     """
     return [f"skipped: {counted(count, 'cell')}: {reason}" for reason, count in Counter(filter(None, reasons)).items()]

@@ -1,4 +1,4 @@
-"""Makes the components of a suite once, for all rules of the plan."""
+"""Creates the components of a suite, which the other modules of the plan use."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ C = TypeVar("C", bound=Component)
 
 @dataclass(frozen=True)
 class Planned(Generic[C]):
-    """A part of a suite and its component.
+    """A part of a suite, with an instance of the component.
 
     Args:
-        part: the part that the suite configures.
-        component: an instance with the settings of the part.
-        own: whether the component is robench's own. A component of another package can be neither the baseline nor the
-            standard ensemble.
+        part: the part as the suite names it.
+        component: an instance of the component with the settings of the part.
+        own: whether robench itself offers the component. A component of another package can be neither the baseline
+            nor the standard ensemble.
     """
 
     part: Part
@@ -41,7 +41,12 @@ class Planned(Generic[C]):
 
 @dataclass(frozen=True)
 class PlannedAttack(Planned[Attack]):
-    """An attack of a suite with its threat model and budgets."""
+    """An attack of a suite, with the threat model and the budgets.
+
+    Args:
+        threat: the threat model of the attack.
+        epsilons: the values of ε at which the suite measures the attack.
+    """
 
     threat: Threat
     epsilons: tuple[float, ...]
@@ -57,10 +62,10 @@ class PlannedParts:
 
 
 def make_parts(suite: Suite, registry: Registry) -> PlannedParts:
-    """Makes the components of a suite.
+    """Creates the components of all models, defences and attacks of a suite.
 
     Raises:
-        UserError: if a plugin cannot be imported.
+        UserError: if no plugin offers a component, or if the class of a component cannot be imported.
     """
     attacks = []
     for entry in suite.attacks:
@@ -79,5 +84,5 @@ def is_baseline(model: Planned[Model]) -> bool:
 
 
 def is_standard(attack: Planned[Attack]) -> bool:
-    """Returns whether an attack is the ensemble by which leaderboards are ranked."""
+    """Returns whether leaderboards are ranked by this attack, the standard ensemble."""
     return attack.own and isinstance(attack.component, Ensemble) and attack.component.standard

@@ -30,10 +30,17 @@ from robench.suite.load import Suite
 
 @dataclass(frozen=True)
 class Plan:
-    """Every cell of a suite in order, and the tables that the suite asks for.
+    """The cells and the tables that a suite expects.
 
-    ``excluded`` is the number of cells that the suite's key ``exclude`` removed. ``tuned`` is the search of the
-    settings, or None if the suite names none.
+    Args:
+        suite: the name of the suite.
+        cells: the cells, in order.
+        metrics: the names of the measures, such as ``ndcg@10``.
+        ranking: the tables.
+        targets: the number, the size and the kind of the target sets.
+        seeds: the seeds.
+        excluded: the number of cells that the suite's key ``exclude`` removed.
+        tuned: the search by which the settings were chosen, or None if the suite names no such search.
     """
 
     suite: str
@@ -66,13 +73,14 @@ class Plan:
 
 
 def make_plan(suite: Suite, registry: Registry) -> Plan:
-    """Plans the cells of a suite.
+    """Plans the cells and the tables of a suite.
 
     The cells are ordered by data set, model, defence, seed, poisoning, attack and ε.
 
     Raises:
-        UserErrors: if an ``exclude`` entry matches nothing, if a ``ranking`` entry fits no threat model, or if a
-            warm-up does not end before the training does.
+        UserError: if ``exclude`` removes all cells, or if a component cannot be created.
+        UserErrors: if an entry of ``exclude`` is wrong or matches no cell, if an entry of ``ranking`` gives no table,
+            or if training ends during a warm-up.
     """
     parts = make_parts(suite, registry)
     cells: dict[str, Cell] = {}
@@ -98,7 +106,7 @@ def _planned_tuning(suite: Suite) -> PlannedTuning | None:
 
 
 def _cells(suite: Suite, parts: PlannedParts) -> Iterable[Cell]:
-    # A suite that promotes nothing needs no target items. A small catalogue may have too few.
+    # A suite that promotes nothing plans no target items, because a small catalogue may have too few.
     promotes = any(attack.threat.stage == "train" or attack.threat.goal != "untargeted" for attack in parts.attacks)
     targets = suite.targets if promotes else TargetChoice(0, suite.targets.pick, 0)
     for dataset, model, defense, seed in product(suite.datasets, parts.models, parts.defenses, suite.seeds):
@@ -112,7 +120,7 @@ def _cells(suite: Suite, parts: PlannedParts) -> Iterable[Cell]:
 def _test_cells(
     suite: Suite, victim: Victim, model: Planned[Model], defense: Planned[Defense], attacks: Iterable[PlannedAttack]
 ) -> Iterable[Cell]:
-    """Yields the clean cell of a victim, and the cells under attacks at test time."""
+    """Yields a victim's clean cell, and the cells under attacks at test time."""
     misfit = find_split_misfit(model, victim.split) or find_defense_misfit(model, defense)
     baseline = is_baseline(model)
     yield Cell(victim, users=suite.users, skip=misfit, baseline=baseline)
@@ -140,7 +148,7 @@ def _test_cells(
 def _poisoned_cells(
     suite: Suite, clean: Victim, model: Planned[Model], defense: Planned[Defense], attack: PlannedAttack
 ) -> Iterable[Cell]:
-    """Yields the cells of the poisoned twins of a victim."""
+    """Yields one cell for each poisoned version of a victim."""
     skip = find_split_misfit(model, clean.split) or find_defense_misfit(model, defense) or find_attack_misfit(attack)
     # A corruption has no target items. More target sets would only repeat the same victim.
     sets = range(1 if isinstance(attack.component, Corruption) else suite.targets.sets)

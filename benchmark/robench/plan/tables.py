@@ -1,4 +1,4 @@
-"""Plans the tables of a suite, from its ``ranking`` or one per threat model."""
+"""Plans the tables of a suite."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from robench.suite.schema import RankingEntry
 def plan_tables(
     suite: Suite, cells: Sequence[Cell], registry: Registry, errors: list[UserError]
 ) -> tuple[PlannedTable, ...]:
-    """Returns the tables in the suite's ``ranking``, or one per threat model.
+    """Returns one table per entry of the suite's ``ranking``, or per threat model.
 
-    Without a ``ranking``, the table of a threat model has the largest ε of that threat model.
+    If the suite has no ``ranking``, there is one table per threat model, at the largest ε of this threat model.
 
     Args:
         suite: the suite.
         cells: the cells of the plan.
         registry: the plugins.
-        errors: the list to which errors about entries without a matching threat model are added.
+        errors: a list to which errors about entries that give no table are added.
     """
     by_threat: dict[Threat, list[Cell]] = {}
     for cell in cells:
@@ -64,7 +64,7 @@ def _problem(
         entry: the entry.
         matching: the threat models that fit the entry.
         by_threat: the cells of each threat model.
-        metrics: the metrics, by identity.
+        metrics: the metrics, by their identities.
     """
     if not matching:
         known = "; ".join(sorted(map(_in_words, by_threat))) or "none"
@@ -78,14 +78,15 @@ def _problem(
 
 
 def _usual(names: Sequence[str], cells: Sequence[Cell], metrics: Mapping[str, Metric]) -> str | None:
-    """Returns the default metric of a table.
+    """Returns the measure by which a table is ranked if the suite has no ``ranking``.
 
-    The default is NDCG@10, or T-HR@10 if items are promoted. If the suite lacks this metric, the result is the first
-    suitable metric of the same kind, or None.
+    The default is ``ndcg@10``, or ``t-hr@10`` if items are promoted. If the suite does not list the default, the result
+    is the first suitable measure of the same kind, or None.
 
     Args:
-        names: the metrics of the suite.
+        names: the measures of the suite.
         cells: the cells of one threat model.
+        metrics: the metrics, by their identities.
     """
     threat = cells[0].threat
     promoted = threat is not None and threat.goal != "untargeted"
@@ -97,9 +98,9 @@ def _usual(names: Sequence[str], cells: Sequence[Cell], metrics: Mapping[str, Me
 
 
 def _unmeasured(name: str, cells: Sequence[Cell], metrics: Mapping[str, Metric]) -> str:
-    """Returns the reason why cells of a threat model lack a metric.
+    """Returns the reason why some cells of a threat model lack a measure.
 
-    The result is an empty string if all cells have the metric.
+    The result is an empty string if all cells have the measure.
     """
     measure = Measure.parse(name)
     problems = (measure.problem(metrics[measure.name], cell.threat, cell.kind) for cell in cells)

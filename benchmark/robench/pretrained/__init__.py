@@ -1,6 +1,6 @@
-"""Pretrained encoders and decoders, and a cache for expensive results.
+"""Pretrained encoders and decoders for plugins, and a cache of expensive results.
 
-Plugins use this package. ``__init__.pyi`` lists the public names. Each name is imported when it is first used.
+The public names are listed in ``__init__.pyi``. Each name is imported on first use.
 """
 
 from robench.api.lazy import attach_stub

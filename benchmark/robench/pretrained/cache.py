@@ -1,6 +1,6 @@
 """A cache for expensive results that depend only on their inputs.
 
-Plugins compute such a result once per machine.
+With this cache, a plugin computes each result only once per machine.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from robench.files.reading import check_file, parse_json, read_file
 
 
 def cache_folder() -> Path:
-    """Returns the folder of the cache on this machine."""
+    """Returns the path of the cache on this machine."""
     return default_folder()
 
 
 def cached_array(kind: str, content: Any, make: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
-    """Returns an array from the cache, and computes the array first if it is missing.
+    """Returns an array from the cache, which is first computed if it is missing.
 
-    If several processes need the array at the same time, only one computes it.
+    If several processes need the same array at the same time, only one of them computes it.
 
     Args:
-        kind: the name of the folder in the cache.
-        content: all inputs that the array depends on, as JSON.
-        make: the function that computes the array.
+        kind: the name of the subfolder in the cache.
+        content: all inputs on which the array depends, as JSON.
+        make: a function that computes the array.
     """
     arrays, _ = Cache(default_folder()).get(kind, _key(content), lambda: ({"array": make()}, {}))
     return arrays["array"]
@@ -50,14 +50,15 @@ def cached_array_path(kind: str, content: Any) -> Path:
 
 
 def cached_folder(kind: str, content: Any, make: Callable[[Path], None]) -> Path:
-    """Returns a folder in the cache, and fills the folder first if it is missing.
+    """Returns the path of a folder in the cache, which is filled if it is missing.
 
-    The folder is either complete or absent. If several processes need the folder at the same time, only one fills it.
+    The folder is either complete or missing. If several processes need the same folder at the same time, only one of
+    them fills it.
 
     Args:
-        kind: the name of the parent folder in the cache.
-        content: all inputs that the files depend on, as JSON.
-        make: a function that receives an empty folder and fills it.
+        kind: the name of the subfolder in the cache.
+        content: all inputs on which the files depend, as JSON.
+        make: a function that writes the files into an empty folder.
     """
     cache, key = Cache(default_folder()), _key(content)
     path = cache.path(kind, key).with_suffix("")
@@ -91,13 +92,16 @@ def cached_folder(kind: str, content: Any, make: Callable[[Path], None]) -> Path
 def _sums_path(folder: Path) -> Path:
     """Returns the path of the file with the checksums of a folder.
 
-    The checksum file is next to the folder. It holds the folder's key and the digest of every file.
+    The file with the checksums is next to the folder. It contains the folder's key and the digest of every file.
     """
     return folder.with_suffix(".json")
 
 
 def _find_problem(folder: Path, key: str) -> str:
-    """Returns how a folder has changed since it was filled, or an empty string."""
+    """Returns a description of what is wrong with a folder, or an empty string.
+
+    A folder is wrong if its files or its key differ from the stored digests.
+    """
     try:
         noted = parse_json(read_file(_sums_path(folder)), str(_sums_path(folder)))
         same = noted == {"key": key, "files": _sums(folder)}
@@ -111,7 +115,7 @@ def _find_problem(folder: Path, key: str) -> str:
 
 
 def _sums(folder: Path) -> dict[str, str]:
-    """Returns the sha256 of every file in a folder, by the name of the file."""
+    """Returns the SHA-256 digest of every file in a folder, by the name of the file."""
     sums = {}
     for file in sorted(folder.iterdir()):
         check_file(file, MOST_ENTRY)

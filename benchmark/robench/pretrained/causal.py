@@ -1,4 +1,4 @@
-"""Loads causal language models, and gives their tokens and token vectors."""
+"""Loads causal language models, and gives access to tokens and token vectors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class CausalModel:
     """A frozen causal language model in evaluation mode and float32.
 
     Args:
-        folder: the folder that the model was loaded from.
+        folder: the folder from which the model was loaded.
         tokenizer: the tokenizer, from the library transformers.
         net: the network, from the library transformers.
     """
@@ -46,12 +46,12 @@ class CausalModel:
 
     @property
     def context(self) -> int:
-        """The largest number of tokens that the network can read at once."""
+        """The largest number of tokens that the network can read at a time."""
         return int(getattr(self.net.config, "max_position_embeddings", 0) or 2048)
 
     @property
     def start(self) -> list[int]:
-        """The tokens that the tokenizer puts before every text."""
+        """The special tokens that the tokenizer adds before every text."""
         plain, whole = (self.tokenizer("a", add_special_tokens=special).input_ids for special in (False, True))
         return list(whole[: whole.index(plain[0])]) if plain and plain[0] in whole else []
 
@@ -65,9 +65,9 @@ class CausalModel:
 
     @cached_property
     def words(self) -> dict[int, str]:
-        """The tokens that are whole words after a blank, with their words.
+        """The word of each token that is a whole word after a blank.
 
-        Words of one letter are left out.
+        Words with a single letter are left out.
         """
         texts = self.tokenizer.batch_decode([[token] for token in range(len(self.table()))])
         words = sorted({text.strip() for text in texts if len(text.strip()) > 1 and text.strip().isalpha()})
@@ -85,9 +85,9 @@ class CausalModel:
         return [int(token) for token in tokens]
 
     def spans(self, text: str) -> list[int]:
-        """Returns the position in a string at which each token begins.
+        """Returns the position in a string of each token's first character.
 
-        Blanks before the token are not counted.
+        Blanks at the beginning of a token are skipped.
 
         Raises:
             DataError: if the tokenizer does not report positions.
@@ -118,7 +118,11 @@ class CausalModel:
 
 
 def _read(folder: Path) -> tuple[Any, Any]:
-    """Reads the tokenizer and the network of a folder."""
+    """Reads the tokenizer and the network in a folder.
+
+    Raises:
+        DataError: if files are missing or broken, or if the model is not a decoder.
+    """
     check_files(folder)
     library = transformers(EXTRA)
     where, options = str(folder), {"local_files_only": True}

