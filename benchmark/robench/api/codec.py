@@ -23,14 +23,14 @@ JSON_ONLY: Mapping[str, Any] = {"json_only": True}  # marks a field without a co
 
 
 def named(name: str) -> Mapping[str, Any]:
-    """Returns the metadata of a field that is written under the given name."""
+    """Returns the metadata for a field that is written under the given name."""
     return {"name": name}
 
 
 def inline(*names: str) -> Mapping[str, Any]:
-    """Returns the metadata of a nested dataclass that is written field by field.
+    """Returns the metadata for a nested dataclass that is written field by field.
 
-    The fields of the nested dataclass are written as if they belonged to the outer dataclass.
+    The fields of this nested dataclass are written as if they belonged to the outer dataclass.
 
     Args:
         names: the nested fields to write. Without names, all nested fields are written.

@@ -1,7 +1,7 @@
 """Makes text from plugins, data and suites inert, with one function per medium.
 
-Inert text is only displayed. Such a text moves no cursor, runs no formula and contains no link. The template of the
-HTML page applies ``visible`` and then escapes HTML.
+Inert text is only displayed: no cursor moves, no formula runs, and nothing becomes a link. The template of the HTML
+page applies ``visible`` and then escapes HTML.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ STANDARD_LIBRARY = Path(ast.__file__).parent
 
 
 class Sources:
-    """A calculator of digests of source code.
+    """An object that computes digests of source code.
 
     An instance reads every file only once, so a new instance is needed after a change of the code.
     """

@@ -13,7 +13,7 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class Slopes:
-    """Estimates, to first order, of how much each substitution raises the loss.
+    """First-order estimates of how much each substitution raises the loss.
 
     If item j replaces item i at place l, the loss rises by about ⟨g_l, v_j − v_i⟩ (HotFlip, Ebrahimi et al., ACL 2018,
     eq. 1). Here g_l is the gradient with respect to the vector at place l, and v_i is the vector of item i. The model

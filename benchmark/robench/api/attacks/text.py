@@ -209,7 +209,7 @@ class TextAttack(Attack):
     def rewrite(self, oracle: TextOracle, rng: Rng) -> Iterator[Sequence[str]]:
         """Yields candidates, one title per item of the oracle.
 
-        The host replaces a title that is over budget, not printable or without a counted edit by the genuine title. The
-        host scores the result and keeps the best candidate. Under the goal ``promote``, the combination of each item's
+        If a title is over budget, is not printable or has no counted edit, the host uses the genuine title instead. The
+        host scores each candidate and keeps the best one. Under the goal ``promote``, the combination of each item's
         best title is also a candidate.
         """

@@ -85,7 +85,7 @@ class PairwiseModel(TorchModel):
         return rows
 
     def batches(self, data: TrainData, rng: Rng) -> Iterator[Batch]:
-        """Yields batches of shuffled triples, which include those of fake users."""
+        """Yields batches of shuffled triples of real and fake users."""
         generator = rng.numpy()
         users, items = data.train.users(), data.train.items
         order = generator.permutation(len(items))

@@ -1,4 +1,4 @@
-"""Ranks held-out items and targets by counting the scores above theirs."""
+"""Ranks held-out items and targets by counting higher scores."""
 
 from __future__ import annotations
 

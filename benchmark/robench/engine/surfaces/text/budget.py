@@ -42,7 +42,7 @@ class TitleBudget:
     def enforce(self, proposal: Sequence[str], costs: Costs) -> list[str]:
         """Returns titles that are within the budget, and records the overshoot.
 
-        A title that is over budget, not printable or without a counted edit is replaced by the genuine title.
+        If a title is over budget, is not printable or has no counted edit, the genuine title is returned instead.
 
         Raises:
             PluginError: if the proposal is not a sequence of strings with one title per item.
