@@ -352,15 +352,18 @@ def data_inspect(
 
     The format of a file is recognised by its content.
     """
-    from robench.entrance.data_inspection import describe_inspected, inspect_data  # noqa: PLC0415  # may import torch
+    from robench.entrance.data_inspection import (  # noqa: PLC0415  # may import torch
+        describe_inspected,
+        inspect_data,
+        refuse_unusable,
+    )
 
     inspected = inspect_data(path, Registry.of(Host.discover()))
     if as_json:
         typer.echo(json.dumps([one.to_json() for one in inspected], indent=1))
-        return
-    for one in inspected:
-        for line in describe_inspected(one):
-            say(line)
+    for line in () if as_json else (line for one in inspected for line in describe_inspected(one)):
+        say(line)
+    refuse_unusable(inspected)
 
 
 @app.callback(invoke_without_command=True)

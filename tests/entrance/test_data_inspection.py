@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from robench.api.errors import UserError
-from robench.entrance.data_inspection import describe_inspected, inspect_data
+from robench.entrance.data_inspection import describe_inspected, inspect_data, refuse_unusable
 from robench.host.discovery import Host
 from robench.host.registry import Registry
 
@@ -109,6 +109,15 @@ def test_every_data_set_of_a_suite_is_shown(tmp_path, registry):
     (tmp_path / "log.txt").unlink()
     with pytest.raises(UserError, match=r"x.yaml:4: datasets\[0\].*no such file"):
         inspect_data(tmp_path / "x.yaml", registry)
+
+
+def test_a_suite_without_evaluated_users_is_shown_and_refused(tmp_path, registry):
+    (tmp_path / "log.csv").write_text("user,item\na,x\na,y\nb,x\n")
+    (tmp_path / "x.yaml").write_text("models: [popularity]\ndatasets: [{name: csv, path: log.csv}]\n")
+    inspected = inspect_data(tmp_path / "x.yaml", registry)
+    assert "  split: 3 train, 0 validation, 0 test, 0 evaluated users" in describe_inspected(inspected[0])
+    with pytest.raises(UserError, match=r"no user has both .* needs at least 3 interactions"):
+        refuse_unusable(inspected)
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,11 @@ class DataSummary:
     notes: tuple[str, ...] = ()
     known: int = 0
 
+    @property
+    def dropped_repeats(self) -> int:
+        """The number of dropped rows that repeat a user-item pair."""
+        return self.rows - self.low_ratings - self.outside_core - self.interactions
+
 
 def describe_summary(summary: DataSummary) -> str:
     """Returns a line with the most important numbers of a summary."""

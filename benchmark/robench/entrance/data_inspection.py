@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from robench.api.codec import encode
 from robench.api.dataset import PARTS, Dataset
-from robench.api.errors import DataError, UserError
+from robench.api.errors import DataError, UserError, UserErrors
 from robench.api.summary import QUANTILES, DataSummary
+from robench.engine.data.targets import no_users_error
 from robench.files.cache import Cache, default_folder
 from robench.host.registry import Entry, Registry
 from robench.run.data import prepare_data
@@ -38,11 +39,13 @@ class Inspected:
         settings: the entry that a suite needs to read the data. The mapping is empty if a suite already names the data
             set.
         summary: the counts of what was read and of what the filters kept.
+        problem: the reason why a suite cannot use the data, or None.
     """
 
     label: str
     settings: Mapping[str, Any]
     summary: DataSummary
+    problem: UserError | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Returns the label, the settings and the summary as plain JSON."""
@@ -71,13 +74,28 @@ def inspect_data(path: Path, registry: Registry) -> list[Inspected]:
                 data = prepare_data(part, suite.split, registry, suite.folder, cache)[1]
             except DataError as error:
                 raise placed(error, suite, suite.homes["dataset"][part.label], part.label) from None
-            inspected.append(Inspected(part.label, {}, data.summary))
+            problem = None
+            if not data.summary.evaluated:
+                home = suite.homes["dataset"][part.label]
+                problem = placed(no_users_error(suite.split), suite, home, part.label)
+            inspected.append(Inspected(part.label, {}, data.summary, problem))
         return inspected
     entry, cls, settings = recognise(path, registry)
     config = cls.Config.model_validate(settings).resolved()
     part = Part(registry.identity("dataset", entry), config, path.name)
     summary = prepare_data(part, SPLIT, registry, Path(), cache)[1].summary
     return [Inspected(path.name, {"name": registry.reference("dataset", entry)} | dict(settings), summary)]
+
+
+def refuse_unusable(inspected: Iterable[Inspected]) -> None:
+    """Checks that a suite can use all of its data sets.
+
+    Raises:
+        UserErrors: if a suite would be refused because no user of a data set can be evaluated.
+    """
+    problems = [one.problem for one in inspected if one.problem is not None]
+    if problems:
+        raise UserErrors(problems)
 
 
 def recognise(path: Path, registry: Registry) -> tuple[Entry, type[Dataset], Mapping[str, Any]]:
@@ -133,10 +151,10 @@ def describe_inspected(one: Inspected) -> Iterator[str]:
 
 
 def _repeats(summary: DataSummary) -> str:
-    """Returns a phrase with the number of repeats, and whether they are kept."""
-    kept = any(note.endswith("and are kept") for note in summary.notes)
-    noun = "repeat" if summary.repeats == 1 else "repeats"
-    return f"{summary.repeats:,} {noun} of a user-item pair" + (" (kept)" if kept else "")
+    """Returns a phrase with the numbers of repeats that are dropped and kept."""
+    noun = "repeat" if summary.dropped_repeats == 1 else "repeats"
+    kept = summary.repeats - summary.dropped_repeats
+    return f"{summary.dropped_repeats:,} {noun} of a user-item pair" + (f" ({kept:,} others are kept)" if kept else "")
 
 
 def _entry(settings: Mapping[str, Any]) -> str:

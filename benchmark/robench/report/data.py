@@ -26,7 +26,7 @@ def build_data_section(tables: Tables) -> Section | None:
 def _cells(summary: DataSummary) -> dict[str, str]:
     """Maps each row heading to the entry of one data set."""
     train, validation, test = summary.parts
-    dropped = (summary.low_ratings, summary.repeats, summary.outside_core)
+    dropped = (summary.low_ratings, summary.dropped_repeats, summary.outside_core)
     described = [f"{count} {name}" for name, count in summary.described.items() if count]
     return {
         "rows": str(summary.rows),

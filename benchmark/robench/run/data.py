@@ -18,7 +18,7 @@ from robench.api.errors import DataError
 from robench.api.models.base import Model
 from robench.engine.data.prepare import prepare
 from robench.engine.data.prepared import Prepared
-from robench.engine.data.targets import choose_targets, evaluated_users
+from robench.engine.data.targets import choose_targets, evaluated_users, no_users_error
 from robench.files.atomic import write_bytes, write_text
 from robench.files.cache import Cache, touch
 from robench.files.reading import parse_json, read_file
@@ -31,7 +31,7 @@ from robench.suite.load import Suite
 from robench.suite.paths import anchor_path, anchor_paths, find_path_fields
 
 FILES = "files"  # the name of the split that takes its parts from separate files
-PREPARED_FORMAT = 2  # increased if earlier prepared data can no longer be read, or if the rules of preparation change
+PREPARED_FORMAT = 3  # increased if earlier prepared data can no longer be read, or if the rules of preparation change
 _PLURAL = {"title": "titles", "year": "years", "genres": "genres", "description": "descriptions"}
 
 
@@ -255,7 +255,7 @@ def load_suite_data(
         raise placed(lacks, suite, ("metrics",), label)
     users = evaluated_users(data, cells[0].users)
     if not len(users):
-        raise placed(DataError("no user has both a training and a test item"), suite, home, label)
+        raise placed(no_users_error(victim.split), suite, home, label)
     return SuiteData(key, data, users, label)
 
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -105,6 +107,46 @@ def test_a_held_out_repeat_is_no_question():
     assert len(data.test) == 0  # item 5 of user 1 is in training, and item 6 of user 2 in validation
     assert "2 held-out interactions repeat an item that the user has, and are dropped" in data.summary.notes
     assert (data.summary.repeats, data.summary.interactions, data.summary.outside_core) == (2, 5, 0)
+    assert data.summary.dropped_repeats == 2
+    assert not any("kept" in note for note in data.summary.notes)
+
+
+def test_the_core_counts_distinct_users_and_items_if_repeats_are_kept():
+    users, items = np.array([1, 1, 1, 2, 2, 3, 3]), np.array([5, 5, 5, 5, 6, 5, 6])
+    data = prepare(
+        Ratings(users, items, np.arange(7)), DatasetConfig(repeats="all", min_user_interactions=2), SPLITS[0]
+    )
+    assert data.user_ids == ("2", "3")
+    assert data.summary.outside_core == 3
+    config = DatasetConfig(repeats="all", min_item_interactions=3)
+    assert prepare(Ratings(users, items, np.arange(7)), config, SPLITS[0]).catalogue.ids == ("5",)
+
+
+def test_filters_that_leave_nothing_name_themselves_and_the_largest_counts():
+    log = Ratings(np.array([1, 1, 2]), np.array([5, 6, 5]), None, np.array([1.0, 2.0, 3.5]))
+    with pytest.raises(DataError) as error:
+        prepare(log, DatasetConfig(min_item_interactions=3), SPLITS[0])
+    assert "(min_item_interactions 3)" in str(error.value)
+    assert "a user has at most 2 interactions, and an item at most 2" in str(error.value)
+    with pytest.raises(DataError, match=r"\(min_rating 4\).*highest rating is 3.5"):
+        prepare(log, DatasetConfig(min_rating=4), SPLITS[0])
+
+
+def test_ids_that_match_only_in_form_are_said():
+    log = Ratings(np.array(["a", "B", "c"]), np.array(["caf\u00e9", "x", "y"]))
+    log = replace(
+        log, catalogue={"cafe\u0301": Item("1"), "x": Item("2"), "y": Item("3")}, profiles={"a": "1", "b": "2"}
+    )
+    notes = prepare(log, DatasetConfig(), SPLITS[0]).summary.notes
+    assert (
+        r"the descriptions of items match 2 of 3 items; 1 more differ only in form, such as 'caf\xe9' and 'cafe\u0301'"
+        in notes
+    )
+    assert "the profiles match 1 of 3 users; 1 more differ only in form, such as 'B' and 'b'" in notes
+    log = Ratings(np.array(["e\u0301", "\u00e9"]), np.array(["x", "y"]), profiles={"z": "1"})
+    notes = prepare(log, DatasetConfig(), SPLITS[0]).summary.notes
+    assert any("2 users have ids that differ only in form" in note for note in notes)
+    assert "the profiles match 0 of 2 users" in notes
 
 
 @given(log=logs())

@@ -147,6 +147,18 @@ def k_core(users: IntArray, items: IntArray, per_user: int, per_item: int) -> ND
         of_item -= np.bincount(items[dropped], minlength=len(of_item))
 
 
+def pairs_of(events: Events, core: Events) -> NDArray[np.bool_]:
+    """Returns a mask of the events whose user and item are in the k-core, bool [n].
+
+    Args:
+        events: the events, in which a user-item pair may be repeated.
+        core: one event for each pair in the k-core.
+    """
+    users = np.bincount(core.users, minlength=int(events.users.max(initial=0)) + 1) > 0
+    items = np.bincount(core.items, minlength=int(events.items.max(initial=0)) + 1) > 0
+    return users[events.users] & items[events.items]
+
+
 def new_if_held_out(events: Events, parts: NDArray[np.int8]) -> NDArray[np.bool_]:
     """Returns a mask that is False for held-out events that repeat a pair, bool [n].
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
@@ -49,10 +50,20 @@ def _distinct(ids: NDArray[Any] | Ids) -> tuple[Sequence[str], NDArray[np.intege
 def plain_form(name: str) -> str:
     """Converts an id to a form that is equal for ids that look alike.
 
-    Ids look alike if they differ only in white space, in letter case, or in how a whole number is written.
+    Ids look alike if they differ only in white space, in letter case, in how a whole number is written, or in the
+    Unicode form of a character, such as ``é`` as one code point or as two.
     """
-    text = " ".join(name.split()).casefold()
+    text = " ".join(unicodedata.normalize("NFKC", name).split()).casefold()
     return str(int(text.partition(".")[0])) if len(text) < 40 and NUMBER.fullmatch(text) else text
+
+
+def show_pair(one: str, other: str) -> str:
+    """Returns two ids that look alike, such as ``'A' and 'a'``.
+
+    The ids are written with escapes if they would otherwise look the same.
+    """
+    same = unicodedata.normalize("NFKC", one) == unicodedata.normalize("NFKC", other)
+    return " and ".join(map(ascii if same else repr, (one, other)))
 
 
 def find_look_alikes(names: Sequence[str], kind: str) -> str:
@@ -70,7 +81,7 @@ def find_look_alikes(names: Sequence[str], kind: str) -> str:
     alike = [group for group in forms.values() if len(group) > 1]
     if not alike:
         return ""
-    examples = ", ".join(" and ".join(repr(name) for name in group[:2]) for group in alike[:EXAMPLES])
+    examples = ", ".join(show_pair(*group[:2]) for group in alike[:EXAMPLES])
     return (
         f"{sum(map(len, alike))} {kind} have ids that differ only in form, such as {examples}; each counts as its own"
     )

@@ -9,12 +9,12 @@ import numpy as np
 from robench.api.data import Catalogue, IntArray, Interactions, Item
 from robench.api.dataset import DatasetConfig, Ratings
 from robench.api.errors import DataError
-from robench.engine.data.events import Events, k_core, new_if_held_out, once_per_pair, sort_events
+from robench.engine.data.events import Events, k_core, new_if_held_out, once_per_pair, pairs_of, sort_events
 from robench.engine.data.ids import number_ids
 from robench.engine.data.own_split import check_own_split, describe_cold, describe_own_split, once_in_earliest_part
 from robench.engine.data.prepared import Prepared
 from robench.engine.data.splits import KNOWN, TEST, TRAIN, VALIDATION, parts_of
-from robench.engine.data.summary import Log, summarise
+from robench.engine.data.summary import Log, nothing_left, summarise
 from robench.spec import Part
 
 
@@ -22,8 +22,8 @@ def prepare(ratings: Ratings, config: DatasetConfig, split: Part) -> Prepared:
     """Filters a raw log, numbers the users and items, and splits the events.
 
     First, ratings below the minimum are dropped. Then the setting ``repeats`` decides which events of a repeated
-    user-item pair are kept. Finally, users and items with too few interactions are dropped until nothing changes
-    (k-core).
+    user-item pair are kept. Finally, users with too few distinct items and items with too few distinct users are
+    dropped until nothing changes (k-core).
 
     If repeats are kept, a held-out event is dropped if the user already has the item in an earlier part, or earlier in
     the same part. Known items are never ranked, so such an event cannot be evaluated.
@@ -63,12 +63,13 @@ def prepare(ratings: Ratings, config: DatasetConfig, split: Part) -> Prepared:
     if repeats and config.repeats != "all":
         events = events.chosen(once)
     rated = len(events)
-    kept = k_core(events.users, events.items, config.min_user_interactions, config.min_item_interactions)
+    repeated = bool(repeats) and config.repeats == "all"
+    pairs = events.chosen(once) if repeated else events
+    kept = k_core(pairs.users, pairs.items, config.min_user_interactions, config.min_item_interactions)
     if not kept.any():
-        raise DataError(
-            f"nothing is left of {len(ratings.users)} rows after the filters (min_rating {config.min_rating}, at least "
-            f"{config.min_user_interactions} per user, {config.min_item_interactions} per item)"
-        )
+        raise nothing_left(ratings, config, pairs)
+    if repeated:
+        kept = pairs_of(events, pairs.chosen(kept))
     if not kept.all():
         events = events.chosen(kept)
     user_numbers, users = _renumber(events.users, len(user_ids))
@@ -78,7 +79,7 @@ def prepare(ratings: Ratings, config: DatasetConfig, split: Part) -> Prepared:
     if part is None:
         part = parts_of(split, events.users, events.times, timed=ratings.times is not None)
     dropped = 0
-    if repeats and config.repeats == "all":
+    if repeated:
         new = new_if_held_out(events, part)
         dropped = len(events) - int(new.sum())
         events, part = events.chosen(new), part[new]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from robench.api.data import Catalogue, Interactions
 from robench.api.dataset import DatasetConfig, Ratings
+from robench.api.errors import DataError, counted
 from robench.api.summary import DataSummary, Quantiles
 from robench.engine.data.events import Events
-from robench.engine.data.ids import find_look_alikes, plain_form
+from robench.engine.data.ids import find_look_alikes, plain_form, show_pair
 
 FIELDS = ("title", "year", "genres", "description")
-FEW = 0.5  # if a smaller share of the items has a description, the ids of the descriptions may have another form
+FEW = 0.5  # if a smaller share of the items or users is described, a note says so
 MANY_TIES = 0.2  # if at least this share of interactions has equal times, a note says so
 
 
@@ -91,34 +92,71 @@ def summarise(
 
 def _notes(log: Log, config: DatasetConfig, ties: float | None) -> list[str]:
     """Returns lines about peculiarities of the data, some of which may be empty."""
-    lines = [find_look_alikes(log.user_ids, "users"), find_look_alikes(log.item_ids, "items"), _unmatched(log)]
+    ratings = log.ratings
+    lines = [
+        find_look_alikes(log.user_ids, "users"),
+        find_look_alikes(log.item_ids, "items"),
+        _unmatched(log.item_ids, ratings.catalogue, "descriptions of items", "items"),
+        _unmatched(log.user_ids, ratings.profiles, "profiles", "users"),
+    ]
     if ties is None:
         lines.append("no times: input order counts as time")
     elif ties >= MANY_TIES:
         lines.append(f"{ties:.0%} of interactions have the time of another of the same user: ordered by item id")
-    if log.repeats and config.repeats == "all":
-        lines.append(f"{log.repeats} interactions repeat a user-item pair, and are kept")
+    if log.repeats > log.known and config.repeats == "all":
+        kept = log.repeats - log.known
+        lines.append(f"{counted(kept, 'interaction')} that repeat a user-item pair: kept, as repeats: all says")
     if log.known:
         lines.append(f"{log.known} held-out interactions repeat an item that the user has, and are dropped")
     return lines
 
 
-def _unmatched(log: Log) -> str:
-    """Returns a line about items without a description.
+def nothing_left(ratings: Ratings, config: DatasetConfig, events: Events) -> DataError:
+    """Returns the error for a log of which the filters leave nothing.
 
-    The line is empty if the source has no descriptions, or if at least half of the items have a description.
+    Args:
+        ratings: the raw log.
+        config: the filters.
+        events: the events before the k-core.
     """
-    described = log.ratings.catalogue
-    found = sum(name in described for name in log.item_ids)
-    if not described or found >= FEW * len(log.item_ids):
+    names = ("min_rating", "min_user_interactions", "min_item_interactions")
+    defaults = type(config).model_fields
+    chosen = [(name, getattr(config, name)) for name in names if getattr(config, name) != defaults[name].default]
+    problem = f"nothing is left of {counted(len(ratings.users), 'row')} after the filters"
+    problem += f" ({', '.join(f'{name} {value:.15g}' for name, value in chosen)})" if chosen else ""
+    if not len(events):
+        highest = 0.0 if ratings.ratings is None else float(ratings.ratings.max())
+        return DataError(problem, hint=f"the highest rating is {highest:g}")
+    most = [int(np.bincount(numbers).max()) for numbers in (events.users, events.items)]
+    return DataError(
+        problem,
+        hint=f"before min_user_interactions and min_item_interactions, a user has at most "
+        f"{counted(most[0], 'interaction')}, and an item at most {most[1]}",
+    )
+
+
+def _unmatched(names: Sequence[str], described: Mapping[str, object], texts: str, kind: str) -> str:
+    """Returns a line about items or users that the source does not describe.
+
+    The line is empty if the source has no descriptions. It is also empty if at least half of the ids have a
+    description, unless ids and descriptions differ only in form.
+
+    Args:
+        names: the ids of the items or users in the log.
+        described: the descriptions by id.
+        texts: the word for the descriptions.
+        kind: the word for what the ids name.
+    """
+    missing = [name for name in names if name not in described]
+    if not described or not missing:
         return ""
-    line = f"the descriptions of items match {found} of {len(log.item_ids)} items"
+    found = len(names) - len(missing)
+    line = f"the {texts} match {found} of {len(names)} {kind}"
     forms = {plain_form(name): name for name in described}
-    alike = [name for name in log.item_ids if name not in described and plain_form(name) in forms]
+    alike = [(name, forms[form]) for name in missing if (form := plain_form(name)) in forms]
     if alike:
-        name = alike[0]
-        line += f"; {len(alike)} more differ only in form, such as {name!r} and {forms[plain_form(name)]!r}"
-    return line
+        return f"{line}; {len(alike)} more differ only in form, such as {show_pair(*alike[0])}"
+    return line if found < FEW * len(names) else ""
 
 
 def _equal_times(events: Events) -> float:

@@ -8,7 +8,16 @@ from robench.api.data import IntArray, Interactions
 from robench.api.errors import DataError
 from robench.api.rng import Rng
 from robench.engine.data.prepared import Prepared
-from robench.spec import TargetChoice, UserSample
+from robench.spec import Part, TargetChoice, UserSample
+
+# The most likely reasons why no user can be evaluated, by the name of the split.
+REASONS = {
+    "leave-last-out": "a user needs at least {needed} interactions that the filters keep; random-ratio needs two",
+    "random-ratio": "a user needs enough interactions for a share of them to be held out",
+    "global-time": "no user of the latest events has earlier ones: are the times right? leave-last-out splits per user",
+    "files": "are the ids of the test users those of the training users, and are the test items new to them?",
+    "cold-users": "a held-out user needs a known item that the filters keep",
+}
 
 
 def evaluated_users(data: Prepared, sample: UserSample | None) -> IntArray:
@@ -24,6 +33,15 @@ def evaluated_users(data: Prepared, sample: UserSample | None) -> IntArray:
         return users
     drawn = Rng(sample.seed).child("users").numpy().choice(users, sample.sample, replace=False)
     return np.sort(drawn)
+
+
+def no_users_error(split: Part) -> DataError:
+    """Returns the error for data in which no user can be evaluated.
+
+    The hint names the most likely reason under the split.
+    """
+    reason = REASONS.get(split.name, "").format(needed=2 * int(split.config.get("n", 1)) + 1)
+    return DataError("no user has both a training and a test item", hint=reason)
 
 
 def choose_targets(train: Interactions, choice: TargetChoice) -> list[IntArray]:
