@@ -232,7 +232,7 @@ def test_whose_plugin_it_is_is_said_only_where_that_helps(asked, tmp_path, regis
     assert "it came from" not in told(strange(""))
     monkeypatch.setitem(registry.broken, "my-package:mine", "no module")
     broken = told(strange("my-package:mine"))
-    assert "plugins that could not be loaded: my-package:mine" in broken
+    assert "plugin my-package:mine could not be loaded: no module" in broken
     assert "install that" not in broken
     for wrong in ({"name": 3}, {"name": None}, {"owner": None}):
         assert "notes are damaged at 'model'" in told(lambda victim, wrong=wrong: victim["model"].update(wrong))

@@ -24,7 +24,8 @@ class DataSummary:
         interactions: the number of kept interactions.
         parts: the numbers of training, validation and test interactions.
         evaluated: the number of users with a test item and at least one training item or known item.
-        first: the earliest kept time, such as ``1995-01-09``, or an empty string if there are no times.
+        first: the earliest kept time, such as ``1995-01-09``. It is a number if the unit of the times is unknown, or an
+            empty string if there are no times.
         last: the latest kept time, in the same form.
         equal_times: the share of interactions at the same time as another interaction of the same user, or None if
             there are no times.
@@ -67,7 +68,7 @@ def describe_summary(summary: DataSummary) -> str:
     parts = [f"{summary.rows:,} rows"] + ([f"{dropped:,} dropped"] if dropped else [])
     parts.append(f"{summary.interactions:,} interactions of {summary.users:,} users and {summary.items:,} items")
     if summary.first:
-        parts.append(f"{summary.first} to {summary.last}")
+        parts.append(f"times {summary.first} to {summary.last}")
     if summary.equal_times:
         parts.append(f"{summary.equal_times:.0%} at equal times")
     return ", ".join(parts)

@@ -81,4 +81,5 @@ class Synthetic(Dataset):
         catalogue = {
             str(i): Item(f"Synthetic {i}", 1980 + i % 45, (f"taste {taste_of_item[i]}",)) for i in range(c.items)
         }
-        return Ratings(user_of_row, np.concatenate(items), np.arange(len(user_of_row), dtype=np.int64), None, catalogue)
+        order = np.arange(len(user_of_row), dtype=np.int64)
+        return Ratings(user_of_row, np.concatenate(items), order, None, catalogue, ticks=None)

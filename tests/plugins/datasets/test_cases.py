@@ -53,6 +53,14 @@ def test_01_times_with_fractions_keep_their_order():
     assert data.summary.first == "2017-07-14"
 
 
+def test_times_with_fractions_are_kept_to_the_nanosecond(tmp_path):
+    path, texts = tmp_path / "r.csv", ["1500000000.2", "1500000000.123456789", "1.5e9", "1500000000"]
+    path.write_text("user,item,time\n" + "".join(f"u,{item},{text}\n" for item, text in enumerate(texts)))
+    ratings = CsvFile.make(path=str(path)).load()
+    assert ratings.ticks == 10**9
+    assert ratings.times.tolist() == [int(Fraction(text) * 10**9) for text in texts]
+
+
 def test_02_stray_quotes_swallow_no_row():
     source = load("02-stray-quotes.tsv", items=CASES / "02-stray-quotes-items.tsv")
     ratings = source.load()

