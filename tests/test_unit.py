@@ -1,6 +1,6 @@
 """Tests that ``pytest -m unit`` needs no torch.
 
-The mark ``unit`` selects the tests of suites, plans, tables and reports.
+The mark ``unit`` selects the tests of the host, plans, reports, suites and tables.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Edits single digits in every kind of file in published results.
+"""Changes one digit or one bit in each kind of file in published results.
 
     python tools/faults/digits.py [--results results] [--edits 2] [--seed 0] [SUITE ...]
 

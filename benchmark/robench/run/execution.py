@@ -17,7 +17,7 @@ def make_executor(registry: Registry, name: str, workers: int | None, scheduler:
         scheduler: the address of a scheduler, or None.
 
     Raises:
-        UserError: if the executor is unknown, or does not have one of these settings.
+        UserError: if the executor is unknown, lacks a given setting, or would have fewer than one worker.
     """
     cls: type[Executor] = registry.class_of("executor", name)
     given = {"workers": workers, "scheduler": scheduler}

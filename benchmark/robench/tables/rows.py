@@ -51,7 +51,7 @@ class Row:
         planned: the number of planned cells of the row.
         measured: the number of measured cells of the row.
         bounds: the bounds of the metric.
-        adaptive: whether the attacks are computed against this pipeline. See ``Attack.adaptive``.
+        adaptive: the distinct ``Attack.adaptive`` of the row's attacks, separated by commas. See ``Attack.adaptive``.
         missing: sentences about the attacks of the table that some seeds lack. If there are any, the row cannot be
             ranked.
         notes: the flags with their numbers.

@@ -1,4 +1,4 @@
-"""A small world in which users like certain titles, with a model of titles."""
+"""A small world in which titles show a taste, and a model that reads titles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keeps the trials of a search in a file, so that a search goes on after a kill."""
+"""Keeps the trials of a search in a file, so that a killed search can be resumed."""
 
 from __future__ import annotations
 

@@ -64,7 +64,10 @@ class Content(HistoryModel):
         self.features = self._fit_vectorizer(data)
 
     def _fit_vectorizer(self, data: TrainData) -> Matrix:
-        """Learns the weights of words and returns the rows of the catalogue.
+        """Learns the word weights, and returns the TF-IDF vectors of all items.
+
+        Raises:
+            DataError: if too few items share a word.
 
         Returns:
             The rows as a sparse matrix, float32 [n_items, words].

@@ -177,3 +177,11 @@ def test_three_orders_of_the_rows_give_the_same_bytes(tmp_path, repeats):
             source = CsvFile.make(path=path, repeats=repeats, min_rating=1, min_item_interactions=2)
             contents.add(prepare(source.load(), source.config, split).to_bytes())
         assert len(contents) == 1
+
+
+def test_dates_far_from_1970_keep_their_order_beside_fractions(tmp_path):
+    path = tmp_path / "r.csv"
+    path.write_text("user,item,time\n1,a,2020-01-01T00:00:00.5\n1,b,2500-01-01\n1,c,2020-01-01T00:00:00.25\n")
+    ratings = CsvFile.make(path=path).load()
+    assert (ratings.times.tolist(), ratings.ticks) == ([1, 2, 0], None)
+    assert ratings.notes == ("of the times, only the order is kept",)

@@ -171,18 +171,19 @@ def _from_dates(table: Table, column: pa.ChunkedArray, key: str) -> Times:
         problem = f"{key} {shortened(names[bad])} is neither a number nor a date"
         raise table.error(problem, int(np.flatnonzero(codes == bad)[0]), hint)
     values, ticks = stamps
-    return Times(values[codes], ticks)
+    return Times(values[codes], ticks, () if ticks else (RANKED,))
 
 
 def _text(text: str) -> pa.Scalar:
     return pa.scalar(text, pa.large_string())
 
 
-def _parse_dates(texts: pa.Array) -> tuple[IntArray, int] | None:
+def _parse_dates(texts: pa.Array) -> tuple[IntArray, int | None] | None:
     """Returns the ticks of ISO dates, and the number of ticks per second.
 
-    The result is None if there is no such day or time. It is also None if a time has a fraction and is so far from 1970
-    that its nanoseconds do not fit into int64.
+    The times are in nanoseconds if any of them has a fraction, and otherwise in seconds. If the nanoseconds do not fit
+    into int64, the ticks are ranks and their number per second is None. The result is None if a text names a day, a
+    time or an offset that does not exist.
     """
     parts = pc.extract_regex(texts, ISO)
     day, clock, fraction, zone = (parts.field(place) for place in range(4))
@@ -207,5 +208,5 @@ def _parse_dates(texts: pa.Array) -> tuple[IntArray, int] | None:
     if not nanos.any():
         return seconds, 1
     if np.abs(seconds).max() > LARGEST // TICKS - 1:
-        return None
+        return np.unique(np.stack([seconds, nanos], axis=1), axis=0, return_inverse=True)[1].astype(np.int64), None
     return seconds * TICKS + nanos, TICKS

@@ -44,7 +44,7 @@ class _Running:
 
 
 class Dispatch:
-    """The tasks of one run on a cluster.
+    """A dispatcher of one run: it submits tasks to a cluster, and passes on events.
 
     Args:
         client: the client of the cluster.
