@@ -5,27 +5,34 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from robench.api import DataError, Dataset, DatasetConfig, Ids, Item, Ratings
+from robench.api import DataError, Dataset, DatasetConfig, Ids, Item, Ratings, SettingError
 from robench.api.component import LATER
+from robench_plugins.datasets.reading.advice import Advice
 from robench_plugins.datasets.reading.delimited import Delimited
 from robench_plugins.datasets.reading.files import read_table
-from robench_plugins.datasets.reading.items import distinct_ids, read_items, read_profiles
+from robench_plugins.datasets.reading.items import describe_items, distinct_ids, read_items, read_profiles
 from robench_plugins.datasets.reading.joined import digest_of_parts, read_parts
 from robench_plugins.datasets.reading.opening import digest_of
 from robench_plugins.datasets.reading.recognition import recognise_table
 from robench_plugins.datasets.reading.table import Table
+from robench_plugins.datasets.reading.text import ENCODINGS, find_encoding
 from robench_plugins.datasets.reading.times import Times, read_times
 
 AUTO = "auto"
 File = Literal["path", "items", "users"]  # the settings that name files
+FILES: tuple[File, ...] = ("path", "items", "users")
 RATINGS = ("rating",)
 TIMES = ("time", "timestamp")
+# The setting that each of these settings needs, which are the files that they describe.
+NEEDS = dict.fromkeys(("item_id", "title", "year", "genres", "description"), "items") | dict.fromkeys(
+    ("user_id", "profile"), "users"
+)
 
 
 class CsvFile(Dataset):
@@ -89,6 +96,21 @@ class CsvFile(Dataset):
             default=None, description="Columns of the file of users that models may read; null means all"
         )
 
+        @model_validator(mode="after")
+        def _check_use(self) -> Self:
+            """Refuses settings that would have no effect, and unknown encodings."""
+            fields = type(self).model_fields
+            for name, needed in NEEDS.items():
+                if getattr(self, needed) is None and getattr(self, name) != fields[name].default:
+                    raise SettingError(f"{name} describes the file {needed}, which is missing", name, f"{needed}: FILE")
+            if self.header and self.columns != fields["columns"].default:
+                hint = "with a header, user, item, rating and time name the columns"
+                raise SettingError("columns needs header: false", "columns", hint)
+            for one in self.encoding.values() if isinstance(self.encoding, dict) else (self.encoding,):
+                if find_encoding(one) is None:
+                    raise SettingError(f"no encoding is called '{one}'", "encoding", ENCODINGS)
+            return self
+
     config: Config
     licence: ClassVar[str] = "that of the file"
     source: ClassVar[str] = "a file of yours"
@@ -139,17 +161,23 @@ class CsvFile(Dataset):
         time = _optional_column(table, c.time, TIMES)
         ratings = None if rating is None else table.numbers(rating, "rating", c.decimal)
         times = Times(None) if time is None else read_times(table, time, decimal=c.decimal)
-        return Ratings(
-            users, items, times.values, ratings, self._catalogue(), self._profiles(), times.ticks, parts, times.notes
-        )
+        catalogue, notes = self._catalogue()
+        notes = times.notes + notes
+        return Ratings(users, items, times.values, ratings, catalogue, self._profiles(), times.ticks, parts, notes)
 
     def _form(self, path: Path) -> Delimited:
         """Returns the form of one of the files."""
         c = self.config
         of: File = "items" if path == c.items else "users" if path == c.users else "path"
-        separator = c.separator.get(of) if isinstance(c.separator, dict) else c.separator
-        encoding = c.encoding.get(of, "utf-8") if isinstance(c.encoding, dict) else c.encoding
-        return Delimited(separator, encoding)
+        separators = c.separator if isinstance(c.separator, dict) else dict.fromkeys(FILES, c.separator)
+        encodings = c.encoding if isinstance(c.encoding, dict) else dict.fromkeys(FILES, c.encoding)
+        separator, encoding = separators.get(of), encodings.get(of, "utf-8")
+        if of == "path":
+            advice = Advice(named=True, header=True, decimal=True)
+        else:
+            others = {"separator": separators.get("path") or "", "encoding": encodings.get("path", "utf-8")}
+            advice = Advice(of, others, named=True)
+        return Delimited(separator, encoding, advice=advice)
 
     def _interactions(self) -> tuple[Table, NDArray[np.int8] | None]:
         """Returns all rows of interactions, and the part of each row if there are parts."""
@@ -183,20 +211,21 @@ class CsvFile(Dataset):
         default = name == type(self.config).model_fields[key].default
         return key if default and name not in table and key in table else name
 
-    def _catalogue(self) -> dict[str, Item]:
-        """Returns the description of every item by its id.
+    def _catalogue(self) -> tuple[dict[str, Item], tuple[str, ...]]:
+        """Returns the description of every item by its id, and lines for the user.
 
-        The result is empty if there is no file about items.
+        Both are empty if there is no file about items.
         """
         c = self.config
         if c.items is None:
-            return {}
+            return {}, ()
         table = read_table(c.items, self._form(c.items))
         ids = distinct_ids(table, self._column(table, "item_id"), "item_id", "item")
         for key in ("title", "year", "genres", "description"):
             if getattr(c, key) != type(c).model_fields[key].default:
                 table.check(getattr(c, key), key)
-        return read_items(table, ids, c.title, c.year, c.genres, c.description, lambda cell: cell.split("|"))
+        items = read_items(table, ids, c.title, c.year, c.genres, c.description, lambda cell: cell.split("|"))
+        return items, describe_items(table, c.title, c.year, (c.genres, c.description))
 
     def _profiles(self) -> dict[str, str]:
         """Returns the text about every user by id.

@@ -13,7 +13,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from robench.api import DataError, Dataset, DatasetConfig, Item, Ratings
-from robench_plugins.datasets.reading.items import distinct_ids, read_items
+from robench_plugins.datasets.reading.items import describe_items, distinct_ids, read_items
 from robench_plugins.datasets.reading.table import Table
 from robench_plugins.datasets.reading.times import Times, read_times
 
@@ -97,10 +97,12 @@ class Frame(Dataset):
         time = next((name for name in ("time", "timestamp") if name in table), None)
         times = Times(None) if time is None else read_times(table, time)
         catalogue: dict[str, Item] = {}
+        notes = times.notes
         if described is not None:
             ids = distinct_ids(described, "item", "item", "item")
             catalogue = read_items(described, ids, *DESCRIPTIONS[1:], lambda cell: cell.split("|"))
-        return Ratings(users, items, times.values, ratings, catalogue, ticks=times.ticks, notes=times.notes)
+            notes += describe_items(described, "title", "year", ("genres", "description"))
+        return Ratings(users, items, times.values, ratings, catalogue, ticks=times.ticks, notes=notes)
 
 
 def _to_table(name: str, frame: pd.DataFrame, columns: tuple[str, ...], ids: tuple[str, ...]) -> FrameTable:

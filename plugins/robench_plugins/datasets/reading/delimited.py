@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,8 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 
 from robench.api import DataError
+from robench.api.errors import counted
+from robench_plugins.datasets.reading.advice import Advice
 from robench_plugins.datasets.reading.opening import check_text, plain_suffix, read_content
 from robench_plugins.datasets.reading.table import Table, check_names
 from robench_plugins.datasets.reading.text import line_of_row, rows_with_lines, split_quoted, to_utf8
@@ -38,6 +40,7 @@ class Delimited:
         quotes: whether cells between commas, semicolons or bars may be quoted.
         whole: the columns that are read as int64 if every cell is a whole number, and otherwise as strings.
         real: the columns that are read as float64 if every cell is a number, and otherwise as strings.
+        advice: the settings that hints may name.
     """
 
     separator: str | None = None
@@ -47,6 +50,7 @@ class Delimited:
     quotes: bool = True
     whole: tuple[str, ...] = ()
     real: tuple[str, ...] = ()
+    advice: Advice = field(default_factory=Advice)
 
     def separator_of(self, path: Path) -> str:
         """Returns the separator of a file.
@@ -78,7 +82,7 @@ def read_delimited(path: Path, form: Delimited) -> Table:
     separator = form.separator_of(path)
     raw = read_content(path)
     check_text(raw, path)
-    content = to_utf8(raw, form.encoding, path)
+    content = to_utf8(raw, form.encoding, path, form.advice)
     del raw
     quoted = separator if form.quotes and separator in QUOTED and b'"' in content else None
     if quoted:
@@ -93,7 +97,7 @@ def read_delimited(path: Path, form: Delimited) -> Table:
 
     prepared, sign = _with_one_sign(content, separator, path)
     data = _parse(prepared, sign, names, header, form, quoted, path)
-    table = Table(path, data, line_of, header=form.columns is None)
+    table = Table(path, data, line_of, form.columns is None, form.advice)
     if not len(table):
         raise DataError("the file has a header and no rows", where=str(path))
     return table
@@ -118,12 +122,14 @@ def _column_names(head: Sequence[str], form: Delimited, separator: str, path: Pa
         other = next((sign for sign in SEPARATORS if sign != separator and sign in head[0]), None)
         if other is not None:
             what = "header" if form.columns is None else "first row"
-            hint = f"set separator: {json.dumps(other)}"
+            hint = form.advice.form("separator", other)
             problem = f"the {what} has no {json.dumps(separator)} between columns"
             raise DataError(problem, where=f"{path}:1", hint=hint)
     if len(names) != len(head):
         problem = f"columns names {len(names)} columns, and the first row has {len(head)} cells"
-        raise DataError(problem, where=f"{path}:1", hint=f"it begins with {', '.join(head[:4])}")
+        fitting = [sign for sign in SEPARATORS if len(separator.join(head).split(sign)) == len(names) > 1]
+        hint = form.advice.form("separator", fitting[0]) if fitting else f"it begins with {', '.join(head[:4])}"
+        raise DataError(problem, where=f"{path}:1", hint=hint)
     return names
 
 
@@ -213,7 +219,9 @@ def _parse(
                 raise DataError(f"not a table: {problem}", where=str(path)) from None
     row = wrong[0]
     line = line_of_row(content, int(row.number) - 1, quoted=quoted is not None) if row.number is not None else 1
-    problem = f"a row of {row.actual_columns} cells, and there are {row.expected_columns} columns"
+    columns = counted(row.expected_columns, "column")
+    known = f"columns names {columns}" if form.columns is not None else f"line 1, the header, names {columns}"
+    problem = f"a row of {counted(row.actual_columns, 'cell')}, and {known}"
     raise DataError(problem, where=f"{path}:{line}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ def read_table(path: Path, form: Delimited) -> Table:
     """
     ending = plain_suffix(path)
     if ending in (".parquet", ".pq"):
-        return _read_parquet(path)
+        return replace(_read_parquet(path), advice=form.advice)
     return _read_json_lines(path, form) if ending in JSON_LINES else read_delimited(path, form)
 
 
@@ -51,7 +52,7 @@ def _read_json_lines(path: Path, form: Delimited) -> Table:
     """
     raw = read_content(path)
     check_text(raw, path)
-    content = to_utf8(raw, form.encoding, path)
+    content = to_utf8(raw, form.encoding, path, form.advice)
     columns: dict[str, list[str | None]] = {}
     lines: list[int] = []
     for line, text in rows_with_lines(content):
@@ -71,7 +72,7 @@ def _read_json_lines(path: Path, form: Delimited) -> Table:
     if not lines:
         raise DataError("the file is empty", where=str(path))
     data = pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()})
-    return Table(path, data, lambda row: lines[row])
+    return Table(path, data, lambda row: lines[row], advice=form.advice)
 
 
 def _parse_row(text: str, where: str) -> dict[str, Any]:

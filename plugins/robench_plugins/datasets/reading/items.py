@@ -6,7 +6,8 @@ import re
 from collections.abc import Callable, Sequence
 
 from robench.api import Item
-from robench_plugins.datasets.reading.table import Table
+from robench.api.errors import counted
+from robench_plugins.datasets.reading.table import Table, shortened
 
 YEAR = re.compile(r"\s*([0-9]{1,4})(\.0*)?\s*")
 
@@ -66,6 +67,25 @@ def read_items(
         one: Item(name, parse_year(when), tuple(filter(None, map(str.strip, split(kinds)))), text)
         for one, name, when, kinds, text in zip(ids, *columns, strict=True)
     }
+
+
+def describe_items(table: Table, title: str, year: str, others: Sequence[str]) -> tuple[str, ...]:
+    """Returns lines about descriptions that are not read.
+
+    Args:
+        table: a table with one row per item.
+        title: the column of titles.
+        year: the column of years.
+        others: the columns of genres and descriptions.
+    """
+    columns = (title, year, *others)
+    if not any(name in table for name in columns):
+        hint = "; ".join(filter(None, (f"its columns: {', '.join(table.names)}", table.advice.column("title"))))
+        return (f"{table.path.name} has no column {', '.join(columns[:-1])} or {columns[-1]} ({hint})",)
+    wrong = [cell for cell in table.texts(year) if cell.strip() and parse_year(cell) is None]
+    if not wrong:
+        return ()
+    return (f"{counted(len(wrong), 'year')} of {table.path.name} left out, such as {shortened(wrong[0])}: no numbers",)
 
 
 def read_profiles(table: Table, ids: Sequence[str], names: Sequence[str]) -> dict[str, str]:

@@ -69,7 +69,7 @@ def read_parts(
         problem = f"its columns are of another type than those of {first.path.name}: {str(error).splitlines()[0]}"
         raise list(tables.values())[-1].error(problem) from None
     parts = np.concatenate([np.full(len(table), number, dtype=np.int8) for number, table in tables.items()])
-    return JoinedTable(first.path, data, first.line_of, first.header, tuple(tables.values())), parts
+    return JoinedTable(first.path, data, first.line_of, first.header, first.advice, tuple(tables.values())), parts
 
 
 def _alike(tables: list[pa.Table]) -> list[pa.Table]:

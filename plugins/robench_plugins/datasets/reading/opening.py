@@ -17,6 +17,7 @@ from robench.api.errors import suggest
 
 # The first bytes of each kind of compressed file, by its ending.
 MAGIC = {".gz": b"\x1f\x8b", ".bz2": b"BZh", ".xz": b"\xfd7zXZ\x00", ".zst": b"\x28\xb5\x2f\xfd", ".zip": b"PK"}
+WORKBOOK = b"xl/workbook.xml"  # the name of a file in every .xlsx archive
 ARCHIVES = (".tar", ".tgz", ".tbz2", ".txz", ".7z", ".rar")
 # The first bytes of formats that are not read, or only under another name.
 FOREIGN = {
@@ -27,6 +28,7 @@ FOREIGN = {
     b"\x04\x22\x4d\x18": "an LZ4 file",
     b"SQLite format 3\0": "an SQLite database",
     b"\x89HDF": "an HDF5 file",
+    b"\xd0\xcf\x11\xe0": "an old Excel workbook",
 }
 BLOCK = 1 << 20
 LARGEST_RATIO = 1000  # text does not shrink more than this
@@ -83,6 +85,8 @@ def read_content(path: Path) -> bytes:
         content = path.read_bytes()
     except OSError as error:
         raise unreadable(path, error) from None
+    if content.startswith(b"PK") and WORKBOOK in content:
+        raise DataError("an Excel workbook", where=str(path), hint="save it as CSV, and name that file")
     ending = path.suffix.lower()
     actual = next((end for end, magic in MAGIC.items() if content.startswith(magic)), "")
     if ending not in MAGIC:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from robench.api import DataError, FloatArray, Ids
 from robench.api.errors import did_you_mean
+from robench_plugins.datasets.reading.advice import Advice
 
 DATA_LIKE = re.compile(r"[-+]?[0-9.,:TZ /-]+")
 SHOWN = 60  # the most characters of a cell in a message
@@ -30,12 +31,14 @@ class Table:
             cell is an empty string or null.
         line_of: a function from the number of a row, starting at 0, to its line in the file.
         header: whether the file names its columns.
+        advice: the settings that hints may name.
     """
 
     path: Path
     data: pa.Table
     line_of: Callable[[int], int]
     header: bool = True
+    advice: Advice = field(default_factory=Advice)
 
     @property
     def names(self) -> list[str]:
@@ -69,9 +72,9 @@ class Table:
         """
         if name in self:
             return
-        hint = did_you_mean(name, self.names)
+        hint = "; ".join(filter(None, (did_you_mean(name, self.names), self.advice.column(key))))
         if self.header and any(DATA_LIKE.fullmatch(cell) for cell in self.names):
-            hint = "the first row looks like data: set header: false, and columns: [user, item, ...]"
+            hint = self.advice.missing_header()
         raise self.error(f"no column '{name}' for {key}", hint=hint)
 
     def column(self, name: str, key: str) -> pa.ChunkedArray:
@@ -87,6 +90,8 @@ class Table:
             text = column.cast(pa.large_string()) if not pa.types.is_dictionary(column.type) else column
             empty = pc.or_kleene(empty, _equals_empty(text))
         if (row := first_true(empty)) is not None:
+            if pc.all(empty).as_py():
+                raise self.error(f"an empty {key}, as in all rows", row, self.advice.null(key))
             raise self.error(f"an empty {key}", row)
         return column
 
@@ -160,8 +165,9 @@ class Table:
         numbers = to_floats(column, decimal)
         if not np.isfinite(numbers).all():
             row = int(np.flatnonzero(~np.isfinite(numbers))[0])
-            hint = "set decimal: ','" if decimal == "." and "," in _text(column[row].as_py()) else ""
-            raise self.error(f"{key} {shortened(column[row].as_py())} is not a number", row, hint)
+            cell = _text(column[row].as_py())
+            hint = "set decimal: ','" if self.advice.decimal and decimal == "." and "," in cell else ""
+            raise self.error(f"{key} {shortened(cell)} is not a number", row, hint)
         return numbers
 
 

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from robench.api import DataError
+from robench_plugins.datasets.reading.advice import Advice
 
 BLOCK = 1 << 24
-WIDE = "is it UTF-16? set encoding: utf-16-le or utf-16-be"
+ENCODINGS = "such as utf-8, latin-1, cp1252 or utf-16"
 UTF8 = ("utf-8", "utf_8", "utf8")
 # The byte order marks and their encodings. The marks of UTF-32 come first, because they begin with those of UTF-16.
 BOMS = {
@@ -22,32 +23,44 @@ BOMS = {
 }
 
 
-def to_utf8(content: bytes, encoding: str, path: Path) -> bytes:
+def find_encoding(name: str) -> codecs.CodecInfo | None:
+    """Returns the encoding of a name, or None if there is no such encoding of text."""
+    try:
+        "".encode(name)  # refuses codecs that are no encodings of text
+        codec = codecs.lookup(name)
+    except (LookupError, ValueError):
+        return None
+    return None if codec.name.replace("_", "-").endswith("unicode-escape") else codec
+
+
+def _wide(advice: Advice) -> str:
+    return f"is it UTF-16? {advice.form('encoding', 'utf-16-le')} or utf-16-be"
+
+
+def to_utf8(content: bytes, encoding: str, path: Path, advice: Advice | None = None) -> bytes:
     """Returns the content of a text file as UTF-8, without a byte order mark.
 
     Args:
         content: the bytes of a file.
         encoding: the encoding of the file.
         path: the file, for messages.
+        advice: the settings that hints may name.
 
     Raises:
         DataError: if the encoding does not exist, if the bytes are not in this encoding, or if the text holds a NUL. An
             encoding with one byte per character accepts nearly all bytes, and is refused if the bytes are UTF-8.
     """
-    try:
-        "".encode(encoding)  # refuses codecs that are no encodings of text
-        codec = codecs.lookup(encoding)
-        if codec.name.replace("_", "-").endswith("unicode-escape"):
-            raise LookupError
-    except (LookupError, ValueError):
-        hint = "such as utf-8, latin-1, cp1252 or utf-16"
-        raise DataError(f"no encoding is called '{encoding}'", where=str(path), hint=hint) from None
+    advice = advice or Advice()
+    codec = find_encoding(encoding)
+    if codec is None:
+        raise DataError(f"no encoding is called '{encoding}'", where=str(path), hint=ENCODINGS)
     mark = next((name for bom, name in BOMS.items() if content.startswith(bom)), "")
     if mark and not codec.name.startswith(mark):
         problem = f"not {encoding.upper()}: it starts with the mark of {mark.upper()}"
-        raise DataError(problem, where=str(path), hint=f"set encoding: {mark}")
+        raise DataError(problem, where=str(path), hint=advice.form("encoding", mark))
     if _has_single_bytes(codec) and not content.isascii() and _is_utf8(content):
-        raise DataError(f"its bytes are UTF-8, not {encoding.upper()}", where=str(path), hint="set encoding: utf-8")
+        hint = advice.form("encoding", "utf-8")
+        raise DataError(f"its bytes are UTF-8, not {encoding.upper()}", where=str(path), hint=hint)
     if mark == "utf-8" and codec.name in (*UTF8, "utf-8-sig"):
         content, codec = content[len(codecs.BOM_UTF8) :], codecs.lookup("utf-8")
     recoded: list[bytes] | None = [] if codec.name not in UTF8 else None
@@ -56,14 +69,14 @@ def to_utf8(content: bytes, encoding: str, path: Path) -> bytes:
         try:
             text = decoder.decode(content[start : start + BLOCK], final=start + BLOCK >= len(content))
         except UnicodeError as error:
-            raise _undecodable(content, start, codec.name, path, error) from None
+            raise _undecodable(content, start, codec.name, path, error, advice) from None
         if recoded is not None:
             recoded.append(text.encode("utf-8", "surrogatepass"))
     if recoded is not None:
         content = b"".join(recoded).removeprefix(codecs.BOM_UTF8)
     if b"\0" in content:
         line = _count_lines(content[: content.index(b"\0")]) + 1
-        raise DataError("a NUL byte, so it is not a text", where=f"{path}:{line}", hint=WIDE)
+        raise DataError("a NUL byte, so it is not a text", where=f"{path}:{line}", hint=_wide(advice))
     return content
 
 
@@ -85,7 +98,9 @@ def _is_utf8(content: bytes) -> bool:
     return True
 
 
-def _undecodable(content: bytes, start: int, encoding: str, path: Path, error: UnicodeError) -> DataError:
+def _undecodable(
+    content: bytes, start: int, encoding: str, path: Path, error: UnicodeError, advice: Advice
+) -> DataError:
     """Returns the error for bytes that do not have an encoding, with their line."""
     if not isinstance(error, UnicodeDecodeError):
         return DataError(f"not {encoding.upper()}: {error}", where=str(path))
@@ -93,9 +108,9 @@ def _undecodable(content: bytes, start: int, encoding: str, path: Path, error: U
     byte = start - carried + error.start
     hint = ""
     if encoding in UTF8:
-        hint = "if the file is older or from Windows, set encoding: latin-1 or cp1252"
+        hint = f"if the file is older or from Windows, {advice.form('encoding', 'latin-1')} or cp1252"
         if b"\0" in content[:BLOCK]:
-            hint = WIDE
+            hint = _wide(advice)
     line = _count_lines(content[:byte]) + 1
     return DataError(f"not {encoding.upper()} at byte {byte}", where=f"{path}:{line}", hint=hint)
 

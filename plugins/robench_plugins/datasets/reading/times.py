@@ -28,7 +28,7 @@ NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 ISO = (
     r"^(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})"
     r"(?:[T ](?P<clock>[0-9]{2}:[0-9]{2}(?::[0-9]{2})?)(?:[.,](?P<fraction>[0-9]{1,9}))?"
-    r"\s*(?P<zone>Z|[+-][0-9]{2}:?[0-9]{2})?)?$"
+    r"\s*(?P<zone>Z|UTC|[+-][0-9]{2}:?[0-9]{2})?)?$"
 )
 
 
@@ -195,7 +195,7 @@ def _parse_dates(texts: pa.Array) -> tuple[IntArray, int | None] | None:
         seconds = np.asarray(whole.cast(pa.timestamp("s")).cast(pa.int64()).to_numpy(zero_copy_only=False))
     except pa.ArrowInvalid:
         return None
-    digits = pc.replace_substring_regex(zone, "[Z:]", "")
+    digits = pc.replace_substring_regex(zone, "UTC|[Z:]", "")
     shift = pc.if_else(pc.equal(digits, ""), "+0000", digits)
     hours, minutes = (
         np.asarray(pc.utf8_slice_codeunits(shift, start, start + 2).cast(pa.int64()).to_numpy()) for start in (1, 3)

@@ -1,0 +1,95 @@
+"""Tests that hints name the setting that helps.
+
+No setting is ignored without a word.
+"""
+
+import io
+import re
+import zipfile
+
+import pandas as pd
+import pytest
+from pydantic import ValidationError
+
+from robench.api.errors import DataError
+from robench_plugins.datasets.csv_file import CsvFile
+from robench_plugins.datasets.frame import Frame
+
+LOG = "user,item\na,x\nb,y\n"
+
+
+def csv(folder, log=LOG, items=None, users=None, **settings):
+    """Returns a data set of these texts, or of bytes in Latin-1."""
+    given = {"path": log, "items": items, "users": users}
+    for name, text in given.items():
+        if text is not None:
+            (folder / f"{name}.txt").write_bytes(text if isinstance(text, bytes) else text.encode())
+            settings[name] = folder / f"{name}.txt"
+    return CsvFile.make(**settings)
+
+
+def workbook() -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as file:
+        file.writestr("xl/workbook.xml", "<workbook/>")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ({"items": "item|title\nx|Heat\n"}, '(set separator: {items: "|"})'),
+        ({"log": LOG.replace(",", ";"), "items": "item|title\n", "separator": ";"}, '{path: ";", items: "|"})'),
+        ({"items": "item,title\nx,é\n".encode("latin-1")}, "set encoding: {path: utf-8, items: latin-1} or cp1252"),
+        ({"users": "user,town\na,é\n".encode("latin-1")}, "set encoding: {path: utf-8, users: latin-1} or cp1252"),
+        ({"users": "a,24\nb,30\n"}, "the first row looks like data: write a row of names above it"),
+        ({"log": workbook()}, "an Excel workbook (save it as CSV"),
+        ({"log": "a;x;3,5;10\nb;y;4;11\n", "header": False}, '(set separator: ";")'),
+        ({"log": "user,item,rating\na,x,\nb,y,\n"}, "an empty rating, as in all rows (set rating: null)"),
+        ({"log": "user,item,time\na,x,\nb,y,\n"}, "an empty time, as in all rows (set time: null)"),
+        ({"log": "user,item,rating\na,x,\nb,y,1\n"}, "path.txt:2: an empty rating"),
+        ({"log": "member,item\na,x\n"}, "no column 'user' for user (known: item, member; set user: NAME)"),
+        ({"log": "user\na,x,1,2\n"}, "a row of 4 cells, and line 1, the header, names 1 column"),
+        ({"log": "user,item,rating\na,x,'4,5'\n".replace("'", '"')}, "(set decimal: ',')"),
+    ],
+)
+def test_the_hint_names_the_setting_that_helps(tmp_path, given, problem):
+    with pytest.raises(DataError) as caught:
+        csv(tmp_path, **given).load()
+    assert problem in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"columns": ("a", "b")}, "columns needs header: false"),
+        ({"title": "name"}, "title describes the file items, which is missing"),
+        ({"profile": ("age",)}, "profile describes the file users, which is missing"),
+        ({"encoding": "latin1x"}, "no encoding is called 'latin1x'"),
+        ({"encoding": {"items": "nothing"}}, "no encoding is called 'nothing'"),
+    ],
+)
+def test_a_setting_without_effect_is_refused(tmp_path, settings, problem):
+    with pytest.raises(ValidationError, match=re.escape(problem)):
+        csv(tmp_path, **settings)
+
+
+def test_descriptions_that_are_not_read_are_said(tmp_path):
+    note = "items.txt has no column title, year, genres or description (its columns: item, name; set title: NAME)"
+    assert csv(tmp_path, items="item,name\nx,Heat\n").load().notes == (note,)
+    items = "item,year\nx,c. 1990\ny,1994.0\n"
+    assert csv(tmp_path, items=items).load().notes == ("1 year of items.txt left out, such as 'c. 1990': no numbers",)
+    assert csv(tmp_path, items="item,title,year\nx,Heat,1995\ny,Fargo,\n").load().notes == ()
+
+
+def test_a_frame_gets_no_advice_on_settings_that_it_lacks():
+    frame = pd.DataFrame({"user": ["a"], "item": ["x"], "rating": ["3,5"]})
+    with pytest.raises(DataError) as caught:
+        Frame.holding({"mine": frame}).make(data="mine").load()
+    assert str(caught.value) == "mine.iloc[0]: rating '3,5' is not a number"
+
+
+def test_a_time_may_end_in_utc(tmp_path):
+    log = "user,item,time\na,x,2020-01-01 00:00:00 UTC\nb,y,2020-01-01T00:00:01.5UTC\nc,z,2020-01-01 00:00:02Z\n"
+    ratings = csv(tmp_path, log).load()
+    assert (ratings.times - ratings.times[0]).tolist() == [0, 1.5e9, 2e9]
