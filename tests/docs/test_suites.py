@@ -65,6 +65,14 @@ def test_every_suite_of_the_repository_can_be_planned(planned, path):
         assert "no such" in refusal
 
 
+def test_tuned_suites_have_the_settings_of_their_best_trials(registry):
+    suites = [load_suite(path, registry) for path in SUITES if path.name.endswith(".tuned.yaml")]
+    assert suites
+    for suite in suites:
+        assert {*suite.tuning.untuned} == {"popularity"}
+        assert len(suite.tuning.chosen) == len(suite.models) - 1
+
+
 def test_the_suite_with_every_key_is_planned_and_has_them_all(planned, tmp_path):
     (text,) = blocks(read("docs/reference/suite.md"), "yaml")
     keys = set(SuiteFile.model_fields) - {"tuned"}  # a suite with this key needs its file of trials
