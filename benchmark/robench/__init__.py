@@ -74,6 +74,8 @@ def run(
     Raises:
         UserError: if the suite, an option, the data or the folder of results is wrong.
     """
+    if not isinstance(suite, str | Path):
+        raise UserError(f"a suite is the path of a YAML file, not {type(suite).__name__}", hint="write it to a file")
     from robench.entrance.suite import log_failures, options_of, run_suite  # noqa: PLC0415  # imports torch
 
     options = options_of(results, workers, executor, scheduler, overrides, only, fresh)

@@ -224,6 +224,7 @@ def test_plugins_are_a_frame():
     ("call", "problem"),
     [
         (lambda: robench.run("nothing.yaml"), "no such file"),
+        (lambda: robench.run({"models": ["mf"]}), "a suite is the path of a YAML file, not dict"),
         (lambda: robench.run("s.yaml", workers=0), "at least one worker"),
         (lambda: robench.run("s.yaml", workers="2"), "a whole number is needed, not '2'"),
         (lambda: robench.run("s.yaml", executor="nowhere"), "unknown executor 'nowhere'"),

@@ -13,7 +13,7 @@ from robench.recommend import everyone
 from robench.recommend.lists import recommend, write_lists
 from robench.recommend.query import Request
 
-COLUMNS = ["data", "victim", "user", "rank", "item", "title", "score"]
+COLUMNS = ["data", "victim", "user", "rank", "item", "title", "score", "held_out"]
 
 
 @pytest.fixture
@@ -39,7 +39,8 @@ def rows_of(path) -> list[dict]:
     if path.suffix == ".jsonl":
         return [json.loads(line) for line in path.read_text().splitlines()]
     with path.open(newline="") as file:
-        return [{**row, "rank": int(row["rank"]), "score": float(row["score"])} for row in csv.DictReader(file)]
+        kinds = {"rank": int, "score": float, "held_out": "True".__eq__}
+        return [{**row, **{name: kind(row[name]) for name, kind in kinds.items()}} for row in csv.DictReader(file)]
 
 
 def test_every_user_gets_the_list_that_the_user_alone_gets(done, written, registry, monkeypatch):
@@ -47,6 +48,7 @@ def test_every_user_gets_the_list_that_the_user_alone_gets(done, written, regist
     path, count = written(k=4, defense="none")
     found = rows_of(path)
     assert [*found[0]] == COLUMNS
+    assert 0 < sum(row["held_out"] for row in found) < len(found)
     assert len(found) == count == 4 * len({(row["victim"], row["user"]) for row in found})
     for user in [row["user"] for row in found[:: len(found) // 3]]:
         for one in recommend(done / "four.yaml", Request(user, k=4, defense="none"), registry, lambda line: None):
@@ -54,6 +56,7 @@ def test_every_user_gets_the_list_that_the_user_alone_gets(done, written, regist
             assert [(row["item"], row["title"]) for row in mine] == [(line.item, line.title) for line in one.lines]
             assert [row["score"] for row in mine] == pytest.approx([line.score for line in one.lines], rel=1e-5)
             assert [row["rank"] for row in mine] == [1, 2, 3, 4]
+            assert [row["held_out"] for row in mine] == [line.held_out for line in one.lines]
             assert {row["data"] for row in mine} == {one.data}
 
 

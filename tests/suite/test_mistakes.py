@@ -17,7 +17,24 @@ from robench.suite.messages import describe_error
 
 GOOD = "name: t\ndatasets:\n  - {name: synthetic}\nmodels:\n  - {name: mf}\n"
 DEFENSE = "defenses:\n  - {name: adversarial-training, "
+CSV = GOOD.replace("synthetic", "csv, path: r.csv, ...")
 CASES = [
+    (
+        "wrong file",
+        CSV.replace("...", "separator: {pth: '|'}"),
+        3,
+        "datasets[0].separator.pth: must be 'path', 'items'",
+        "",
+    ),
+    ("no text", CSV.replace("...", "encoding: {items: 3}"), 3, "datasets[0].encoding.items: must be text, got 3", ""),
+    ("text or mapping", CSV.replace("...", "separator: 3"), 3, "datasets[0].separator: must be text, got 3", ""),
+    (
+        "no effect",
+        CSV.replace("...", "title: name"),
+        3,
+        "datasets[0].title: title describes the file items",
+        "items: FILE",
+    ),
     ("unknown key", GOOD + "modells: []\n", 6, "unknown key 'modells'", "did you mean 'models'"),
     ("unknown setting", GOOD.replace("{name: mf}", "{name: mf, factor: 3}"), 5, "unknown key 'factor'", "'factors'"),
     ("wrong type", GOOD.replace("{name: mf}", "{name: mf, factors: many}"), 5, "models[0].factors", "'many'"),
@@ -218,6 +235,15 @@ def test_all_mistakes_at_once_in_the_order_of_their_lines(tmp_path, registry):
         load_suite(path, registry)
     lines = str(caught.value).splitlines()
     assert [int(line.split(":")[1]) for line in lines] == [2, 3, 4, 5, 5, 6]
+
+
+def test_data_in_place_of_a_suite_is_named(tmp_path, registry):
+    for name in ("ratings.csv", "log.tsv.gz"):
+        (tmp_path / name).write_bytes(b"user,item\n\xff")
+        with pytest.raises(UserError, match=rf"{name}: this is data, not a suite \(robench data inspect .*{name}\)"):
+            load_suite(tmp_path / name, registry)
+    (tmp_path / "my.csv.yaml").write_text(GOOD)
+    assert load_suite(tmp_path / "my.csv.yaml", registry).name == "t"
 
 
 def test_a_missing_file_suggests_its_neighbour(tmp_path, registry):

@@ -109,17 +109,25 @@ def recognise(path: Path, registry: Registry) -> tuple[Entry, type[Dataset], Map
     """
     if not path.exists():
         raise UserError("no such file", where=str(path))
-    claims = []
+    claims, tried, problems = [], [], []
     for entry in registry.entries["dataset"]:
         try:
             cls: type[Dataset] = registry.load_entry("dataset", entry)
         except UserError:  # robench plugins --check reports this error
             continue
-        settings = cls.recognise(path)
+        if cls.recognise.__func__ is not Dataset.recognise.__func__:  # type: ignore[attr-defined]  # class methods
+            tried.append(registry.reference("dataset", entry))
+        try:
+            settings = cls.recognise(path)
+        except DataError as error:
+            problems.append(error)
+            continue
         if settings is not None:
             claims.append((entry, cls, settings))
     if not claims:
-        hint = "name the data set and its settings in a suite, and inspect the suite"
+        if problems:
+            raise problems[0]
+        hint = f"tried: {', '.join(tried)}; a suite can name the data set and its settings: inspect the suite"
         raise UserError("no data set recognises its format", where=str(path), hint=hint)
     return min(claims, key=lambda claim: claim[1].general)
 

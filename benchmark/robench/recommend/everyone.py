@@ -39,6 +39,7 @@ COLUMNS = {
     "item": pa.string(),
     "title": pa.string(),
     "score": pa.float64(),
+    "held_out": pa.bool_(),
 }
 Rows = Sequence[tuple[Any, ...]]  # rows of COLUMNS
 Write = Callable[[Rows], None]
@@ -100,6 +101,7 @@ class EveryUser:
             scores = torch.from_numpy(_scores(model, users, history))
             masked = mask_known(scores, build_chunk(users, history, self.data.test)).numpy()
             best = top_items(masked, self.k)
+            held_out = [set(self.data.test.row(user).tolist()) for user in users.tolist()]
             yield [
                 (
                     self.name,
@@ -109,6 +111,7 @@ class EveryUser:
                     self.data.catalogue.ids[item],
                     self.titles.shown(item),
                     float(masked[row, item]),
+                    item in held_out[row],
                 )
                 for row, user in enumerate(users.tolist())
                 for rank, item in enumerate(best[row].tolist(), 1)

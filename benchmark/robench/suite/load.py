@@ -23,6 +23,9 @@ from robench.suite.schema import SPLITS, RankingEntry, SuiteFile
 from robench.suite.tuning import Tuning, read_tuning
 from robench.suite.yaml import KeyPath, Tree, parse
 
+DATA = (".csv", ".tsv", ".tab", ".dat", ".parquet", ".pq", ".jsonl", ".ndjson", ".inter")  # endings of data
+YAML = (".yaml", ".yml")
+
 
 @dataclass(frozen=True)
 class Suite:
@@ -115,6 +118,9 @@ def load_suite(path: Path, registry: Registry, overrides: Sequence[str] = ()) ->
         UserError: if the file is missing or not YAML.
         UserErrors: if the suite has mistakes. All mistakes are reported in the order of their lines.
     """
+    endings = [suffix.lower() for suffix in path.suffixes[-2:]]
+    if endings and endings[-1] not in YAML and any(ending in DATA for ending in endings) and path.is_file():
+        raise UserError("this is data, not a suite", where=str(path), hint=f"robench data inspect {path}")
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:

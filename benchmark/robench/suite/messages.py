@@ -20,6 +20,8 @@ _PATTERNS = {
     NAME: "must be small letters, digits, '.', '_' or '-', and begin with a letter or digit",
     DEVICE: "must be auto, cpu, cuda or cuda:N, such as cuda:0",
 }
+SCALARS = ("str", "int", "float", "bool")  # the names that pydantic gives to branches of a union
+BRANCH = re.compile(r"\w+\[.*\]|\[key\]")
 _KINDS = {
     "int": "must be a whole number",
     "float": "must be a number",
@@ -67,7 +69,27 @@ def location_of(detail: ErrorDetails) -> tuple[str | int, ...]:
     error = detail.get("ctx", {}).get("error")
     if isinstance(error, SettingError):
         return (error.field,)
-    return tuple(part for part in detail["loc"] if part != "function-after")
+    return tuple(part for part in detail["loc"] if part != "function-after" and not is_branch(part))
+
+
+def is_branch(part: str | int) -> bool:
+    """Returns whether a part of a path names a branch of a union.
+
+    An example is ``dict[str,str]``.
+    """
+    return isinstance(part, str) and (part in SCALARS or BRANCH.fullmatch(part) is not None)
+
+
+def is_about_another_branch(detail: ErrorDetails) -> bool:
+    """Returns whether a mistake belongs to a branch of a union that is not meant.
+
+    Of a union of a text and a mapping, pydantic reports the mistakes of both branches. The type of the value shows
+    which branch is meant.
+    """
+    last = detail["loc"][-1] if detail["loc"] else ""
+    if isinstance(detail["input"], dict):
+        return last in SCALARS
+    return is_branch(last) and last not in SCALARS and detail["type"] == "dict_type"
 
 
 def _problem(kind: str, context: Mapping[str, Any], message: str) -> str:

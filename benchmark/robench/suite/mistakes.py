@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from robench.api.errors import UserError, did_you_mean, likeliest
-from robench.suite.messages import describe_error, location_of, suggest_value
+from robench.suite.messages import describe_error, is_about_another_branch, location_of, suggest_value
 from robench.suite.schema import SECTIONS
 from robench.suite.yaml import KeyPath, Tree, format_path
 
@@ -76,6 +76,8 @@ class Mistakes:
             explained: the problem and the hint for some unknown keys, by key.
         """
         for detail in error.errors():
+            if is_about_another_branch(detail):
+                continue
             loc = location_of(detail)
             home = (homes or {}).get(str(loc[0]), (*path, loc[0])) if loc else path
             unknown = detail["type"] == "extra_forbidden"

@@ -13,13 +13,17 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from robench.api import DataError
 from robench_plugins.datasets.reading.delimited import BLANKS, QUOTED, SEPARATORS, Delimited
 from robench_plugins.datasets.reading.files import JSON_LINES
-from robench_plugins.datasets.reading.opening import is_hidden, plain_suffix, read_content
+from robench_plugins.datasets.reading.opening import check_text, is_hidden, plain_suffix, read_content
+from robench_plugins.datasets.reading.table import SHOWN
 from robench_plugins.datasets.reading.text import BOMS
 
 HEAD = 1 << 16  # the number of bytes that are examined
 LINES = 100
+MOST_NAMES = 8  # the most names of columns in a message
+TABLES = (".csv", ".tsv", ".tab", *JSON_LINES)  # the endings of tables
 DATA = re.compile(r"[-+]?[0-9][0-9.,:TZ+ -]*", re.ASCII)
 DECIMAL_COMMA = re.compile(r"[0-9]+,[0-9]+", re.ASCII)
 USUAL = {
@@ -67,8 +71,45 @@ def _encoding(content: bytes) -> str:
 def recognise_table(path: Path) -> dict[str, Any] | None:
     """Returns the settings with which ``csv`` reads a file.
 
-    The result is None if the file has no users and items.
+    The result is None if the file has no users and items, and its name does not say that it is a table.
+
+    Raises:
+        DataError: if the name says that the file is a table, and no users and items are found in it.
     """
+    settings = _settings_of(path)
+    if settings is None and path.is_file() and not is_hidden(path.name) and plain_suffix(path) in TABLES:
+        raise _unrecognised(path)
+    return settings
+
+
+def _unrecognised(path: Path) -> DataError:
+    """Returns the error for a table without users and items."""
+    content = read_content(path)
+    check_text(content, path)
+    lines = first_lines(path)
+    if lines is None:
+        return DataError("the file is empty" if not content.strip() else "the file holds no text", where=str(path))
+    if plain_suffix(path) in JSON_LINES:
+        names = list(first_object(lines) or ())
+        if not names:
+            return DataError("its first line is no JSON object", where=f"{path}:1", hint="write one object per line")
+    else:
+        usual = Delimited().separator_of(path)
+        separator = _separator(lines, usual)
+        if separator is None:
+            number = next(
+                (n for n, row in enumerate(_rows(lines, usual)) if len(row) != len(_rows(lines, usual)[0])), 0
+            )
+            problem = "no separator gives all rows the same number of cells"
+            hint = f"row {number + 1} begins with {lines[number][:SHOWN]!r}"
+            return DataError(problem, where=str(path), hint=hint)
+        names = _rows(lines, separator)[0]
+    problem = f"no columns of users and items among {', '.join(names[:MOST_NAMES])}"
+    return DataError(problem, where=f"{path}:1", hint="name them in a suite, as user: NAME and item: NAME of csv")
+
+
+def _settings_of(path: Path) -> dict[str, Any] | None:
+    """Returns the settings of a table, or None if it has no users and items."""
     if not path.is_file() or is_hidden(path.name):
         return None
     ending = plain_suffix(path)
