@@ -111,6 +111,12 @@ def test_every_data_set_of_a_suite_is_shown(tmp_path, registry):
         inspect_data(tmp_path / "x.yaml", registry)
 
 
+def test_a_mistake_in_a_folder_says_as_what_it_is_read(tmp_path, registry):
+    (tmp_path / "u.data").write_text("1\t2\tbad\t4\n")
+    with pytest.raises(UserError, match=r"u.data:1: rating 'bad' .*the folder is read as movielens"):
+        inspect_data(tmp_path, registry)
+
+
 def test_a_suite_without_evaluated_users_is_shown_and_refused(tmp_path, registry):
     (tmp_path / "log.csv").write_text("user,item\na,x\na,y\nb,x\n")
     (tmp_path / "x.yaml").write_text("models: [popularity]\ndatasets: [{name: csv, path: log.csv}]\n")

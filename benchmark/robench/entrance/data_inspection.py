@@ -83,7 +83,13 @@ def inspect_data(path: Path, registry: Registry) -> list[Inspected]:
     entry, cls, settings = recognise(path, registry)
     config = cls.Config.model_validate(settings).resolved()
     part = Part(registry.identity("dataset", entry), config, path.name)
-    summary = prepare_data(part, SPLIT, registry, Path(), cache)[1].summary
+    try:
+        summary = prepare_data(part, SPLIT, registry, Path(), cache)[1].summary
+    except DataError as error:
+        if path.is_dir():
+            read_as = f"the folder is read as {registry.reference('dataset', entry)}"
+            error.hint = "; ".join(filter(None, (error.hint, read_as)))
+        raise
     return [Inspected(path.name, {"name": registry.reference("dataset", entry)} | dict(settings), summary)]
 
 
