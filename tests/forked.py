@@ -34,12 +34,14 @@ PRELOADED = (
     "robench.run.runner",
     "robench.run.worker",
     "robench.tables.build",
-    "robench.testing.attacks",
+    "robench.testing.conformance",
+    "robench.testing.embedding",
     "robench.testing.models",
     "scipy.stats",
     "sklearn.linear_model",
     "sympy",
     "tabulate",
+    "torch._dynamo",  # the first step of an optimiser imports this package, which takes a second
     "torch.fx.experimental.symbolic_shapes",
 )
 if FORKS:

@@ -182,9 +182,12 @@ def test_damaged_prepared_data_are_made_anew(robench, folder):
         assert path.read_bytes() == content
 
 
-def test_a_terminal_without_greek_letters_shows_question_marks(folder):
+def test_a_terminal_without_greek_letters_shows_question_marks(robench, folder):
     places = {"PYTHONPATH": ".", "ROBENCH_PLUGINS": "mine", "PYTHONIOENCODING": "ascii"}
-    done = real(folder, "run", "t.yaml", **places, PYTHONUTF8="0", LC_ALL="C")
+    done = robench(folder, "run", "t.yaml", **places)
+    assert done.returncode == 0, done.stderr
+    places |= {"PYTHONUTF8": "0", "LC_ALL": "C"}
+    done = real(folder, "leaderboard", "results/t", **places)
     assert done.returncode == 0, done.stderr
     assert real(folder, "plan", "t.yaml", "--set", "models.0.λ=1", **places).returncode == 2
 

@@ -3,13 +3,12 @@
 The models, attacks and defences below have such faults. Similar faults have gone unnoticed in other projects.
 """
 
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from tests.forked import conformance
 
 from robench.api import Batch, Embedded, EmbeddingAttack, Rng, Step
 from robench.testing import DefenseTests, EmbeddingAttackTests, ModelTests, TorchModelTests
@@ -158,21 +157,20 @@ def test_scores_of_other_users_or_of_another_dtype_are_told_in_words():
             scores_of(model, np.arange(1), data.train)
 
 
-def test_conformance_runs_torch_on_one_thread_and_importing_it_changes_nothing(tmp_path):
+def test_conformance_runs_torch_on_one_thread_and_restores_the_number(tmp_path):
+    """``tests/run/test_device.py`` tests that importing changes nothing."""
     (tmp_path / "test_threads.py").write_text(
         "import torch\n"
         "torch.set_num_threads(3)\n"
-        "import robench.testing.worlds\n"
         "from robench.testing import MetricTests\n"
         "from robench_plugins.metrics.ranking import Ndcg\n"
-        "def test_import(): assert torch.get_num_threads() == 3\n"
+        "def test_before(): assert torch.get_num_threads() == 3\n"
         "class TestThreads(MetricTests):\n"
         "    metric = Ndcg\n"
         "    def test_threads(self): assert torch.get_num_threads() == 1\n"
         "def test_after(): assert torch.get_num_threads() == 3\n"
     )
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_threads.py"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = conformance(tmp_path, "-q", "test_threads.py")
     assert done.returncode == 0, done.stdout
     assert "5 passed" in done.stdout
 

@@ -1,0 +1,30 @@
+"""Tests the modules that are imported before commands are forked."""
+
+from importlib.util import find_spec
+
+import pytest
+from tests.forked import FORKS, PRELOADED, conformance
+
+STEP = """
+import sys, torch
+
+def test_step():
+    before = set(sys.modules)
+    optimizer = torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))])
+    optimizer.zero_grad()
+    optimizer.step()
+    assert len(set(sys.modules) - before) < 10
+"""
+
+
+def test_every_module_exists():
+    """The fork server ignores a module that does not exist."""
+    assert [name for name in PRELOADED if find_spec(name) is None] == []
+
+
+@pytest.mark.skipif(not FORKS, reason="the system has no fork server")
+def test_a_step_of_an_optimizer_imports_next_to_nothing_in_a_fork(tmp_path):
+    """The import of ``torch._dynamo`` would cost every victim a second."""
+    (tmp_path / "test_step.py").write_text(STEP)
+    done = conformance(tmp_path, "test_step.py")
+    assert done.returncode == 0, done.stdout
