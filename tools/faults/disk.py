@@ -180,10 +180,11 @@ def two_runs(disks: Disks) -> None:
         disks.check(f"{arguments[0]} beside a run: exit {code}", code == 2, line)
     first.kill()
     first.communicate()
-    (results / ".plan.json.x.tmp").touch()
-    os.utime(results / ".plan.json.x.tmp", (time.time() - 2,) * 2)
+    unfinished = results / ".plan.json.abcd1234.tmp"
+    unfinished.touch()
+    os.utime(unfinished, (time.time() - 2,) * 2)
     code, _ = disks.measure(results)
-    left = [path.name for path in results.iterdir() if path.name.startswith(".")]
+    left = [path.name for path in results.iterdir() if path.name.endswith(".tmp")]
     disks.check(f"a run after a killed one: exit {code}, left {left}", code == 0, not left, disks.same(results))
 
 
