@@ -190,6 +190,10 @@ def test_a_terminal_without_greek_letters_shows_question_marks(robench, folder):
     done = real(folder, "leaderboard", "results/t", **places)
     assert done.returncode == 0, done.stderr
     assert real(folder, "plan", "t.yaml", "--set", "models.0.λ=1", **places).returncode == 2
+    (folder / "t.yaml").write_text(SUITE.replace("[mine]", "[{name: mine, label: ε}]"), "utf-8")
+    done = real(folder, "plan", "t.yaml", **places)
+    assert done.returncode == 0, done.stderr
+    assert "| ?, seed 0" in done.stdout
 
 
 def test_without_a_command_the_help_is_shown(robench, folder):
