@@ -21,7 +21,8 @@ from robench_plugins.executors.isolation import tree
 from robench_plugins.executors.isolation.frames import to_frame
 from robench_plugins.executors.isolation.keeper import keep
 
-PRELOADED = ("torch", "numpy", "scipy.sparse", "pandas")  # almost every victim imports these
+# Almost every victim imports these. The first step of an optimiser imports the last, which takes a second.
+PRELOADED = ("torch", "numpy", "scipy.sparse", "pandas", "torch._dynamo")
 INTERVAL = 0.5  # the seconds between two searches for orphans
 REQUEST = b"!"  # sent with three descriptors: the task, the socket of events, the lifeline
 
