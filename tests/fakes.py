@@ -9,7 +9,7 @@ import random
 import numpy as np
 
 from robench.api.codec import columns, decode, encode
-from robench.spec import digest
+from robench.api.digest import digest
 from robench.store.folder import Store
 from robench.store.record import new_record
 from robench.store.seal import seal

@@ -12,11 +12,10 @@ import secrets
 import sys
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 import typer.core
-from rich.table import Table
 
 from robench import __version__
 from robench.api.errors import UserError, counted
@@ -24,9 +23,6 @@ from robench.api.terminal import say, screen
 from robench.entrance.signals import describe_interruption, exit_code, interrupting_signals
 from robench.host.discovery import Host
 from robench.host.registry import Registry
-
-if TYPE_CHECKING:
-    from robench.tables.build import Tables
 
 
 class Commands(typer.core.TyperGroup):
@@ -57,6 +53,9 @@ SuiteFile = Annotated[Path, typer.Argument(help="the suite, a YAML file", show_d
 Results = Annotated[Path | None, typer.Option("--results", help="folder for the results [default: results/<suite>]")]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="a.b=c", help="override a setting of the suite")]
 Only = Annotated[list[str] | None, typer.Option("--only", metavar="KEY=VALUE", help="only cells that match")]
+Workers = Annotated[int | None, typer.Option(help="worker processes [default: cores]")]
+ExecutorName = Annotated[str, typer.Option("--executor", help="where victims are fitted")]
+Scheduler = Annotated[str | None, typer.Option(metavar="tcp://HOST:PORT", help="join this scheduler's dask cluster")]
 Folder = Annotated[Path, typer.Argument(help="a folder of results", show_default=False)]
 
 
@@ -64,11 +63,9 @@ Folder = Annotated[Path, typer.Argument(help="a folder of results", show_default
 def run(
     suite: SuiteFile,
     results: Results = None,
-    workers: Annotated[int | None, typer.Option(help="worker processes [default: cores]")] = None,
-    executor: Annotated[str, typer.Option(help="where victims are fitted")] = "local",
-    scheduler: Annotated[
-        str | None, typer.Option(metavar="tcp://HOST:PORT", help="join the dask cluster of this scheduler")
-    ] = None,
+    workers: Workers = None,
+    executor: ExecutorName = "local",
+    scheduler: Scheduler = None,
     set_: Set = None,
     only: Only = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="measure stored cells again")] = False,
@@ -78,12 +75,13 @@ def run(
     The victims are fitted, and every cell that is not stored yet is measured.
     """
     from robench.entrance.suite import run_suite  # noqa: PLC0415  # imports torch
+    from robench.report.terminal import print_tables  # noqa: PLC0415
     from robench.run.runner import Options  # noqa: PLC0415  # as above
 
     options = Options(results, workers, executor, scheduler, tuple(set_ or ()), tuple(only or ()), fresh)
     with interrupting_signals():
         summary, tables = run_suite(suite, options)
-    print_tables(tables, summary.folder)
+    print_tables(tables, summary.folder, screen())
     for line in summary.failure_lines():
         say(line, err=True)
     if summary.failures:
@@ -113,11 +111,9 @@ def tune(
     suite: SuiteFile,
     trials: Annotated[int, typer.Option(help="trials of every model and defence")] = 8,
     seed: Annotated[int, typer.Option(min=0, help="of the search, which draws the settings")] = 0,
-    workers: Annotated[int | None, typer.Option(help="worker processes [default: cores]")] = None,
-    executor: Annotated[str, typer.Option(help="where victims are fitted")] = "local",
-    scheduler: Annotated[
-        str | None, typer.Option(metavar="tcp://HOST:PORT", help="join the dask cluster of this scheduler")
-    ] = None,
+    workers: Workers = None,
+    executor: ExecutorName = "local",
+    scheduler: Scheduler = None,
     set_: Set = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="begin anew, without the trials beside the suite")] = False,
 ) -> None:
@@ -142,8 +138,9 @@ def tune(
 def leaderboard(folder: Folder) -> None:
     """Rebuild the tables and the page from plan.json and the records alone."""
     from robench.entrance.tables import rebuild_tables  # noqa: PLC0415  # numpy and scipy take a moment
+    from robench.report.terminal import print_tables  # noqa: PLC0415
 
-    print_tables(rebuild_tables(folder, Registry.of(Host.discover())), folder)
+    print_tables(rebuild_tables(folder, Registry.of(Host.discover())), folder, screen())
 
 
 @app.command()
@@ -185,15 +182,6 @@ def verify(
         typer.echo(line)
     if findings.problems:
         raise typer.Exit(1)
-
-
-def print_tables(tables: Tables, folder: Path) -> None:
-    """Prints the leaderboard of a folder, and the paths of its files."""
-    from robench.report.terminal import print_leaderboard  # noqa: PLC0415  # numpy takes a moment
-
-    print_leaderboard(tables, screen())
-    say(f"leaderboard: {folder / 'leaderboard.md'}")
-    say(f"page: {folder / 'index.html'}")
 
 
 @app.command()
@@ -257,20 +245,10 @@ def plugins(
 
     With --check, the exit code is 1 if a plugin is broken or registers nothing.
     """
-    host = Host.discover()
-    registry = Registry.of(host)
-    console = screen()
-    table = Table("kind", "name", "owner", *(["state"] if check else []))
-    lines = list(registry.check() if check else registry.listing())
-    for line in lines:
-        table.add_row(*line)
-    console.print(table)
-    for owner, error in host.broken.items():
-        console.print(f"broken plugin {owner}: {error}", style="red", highlight=False)
-    for owner in host.idle:
-        text = f"plugin {owner} registers nothing: none of its functions is a hook marked @hookimpl"
-        console.print(text, style="red", highlight=False)
-    if check and (host.broken or host.idle or any(line[-1].startswith("error: ") for line in lines)):
+    from robench.entrance.plugins import print_plugins  # noqa: PLC0415
+
+    sound = print_plugins(screen(), check=check)
+    if check and not sound:
         raise typer.Exit(1)
 
 

@@ -5,8 +5,6 @@ Every package uses this module.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
@@ -15,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from robench.api.codec import IF_SET, encode, inline
+from robench.api.digest import canonical, digest, digest_text, digest_with_victim
 from robench.api.surfaces import Scale, Surface
 from robench.api.threat import GoalName, Norm, Stage, Threat
 
@@ -28,39 +27,6 @@ Whole = Annotated[int, Field(ge=-LARGEST, le=LARGEST)]
 Count = Annotated[int, Field(ge=0, le=LARGEST)]
 Epsilon = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Weight = Annotated[float, Field(ge=0, le=1)]
-
-
-canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
-
-
-def digest(content: object, length: int = 16) -> str:
-    """Returns the first hex digits of the sha256 of plain data as canonical JSON."""
-    return _digest_text(canonical(content), length)
-
-
-def _digest_text(text: str, length: int = 16) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:length]
-
-
-def digest_spec(spec: Mapping[str, Any]) -> tuple[str, str]:
-    """Returns the id of a cell and the id of its victim, given the cell's spec.
-
-    The victim is most of the spec, so it is written as JSON only once.
-    """
-    victim = canonical(spec["victim"])
-    return _digest_with(victim, {name: part for name, part in spec.items() if name != "victim"}), _digest_text(victim)
-
-
-def _digest_with(victim: str, rest: Mapping[str, Any]) -> str:
-    """Returns the digest of a cell's spec.
-
-    Args:
-        victim: the victim in canonical JSON.
-        rest: the other fields of the spec.
-    """
-    before = canonical({name: part for name, part in rest.items() if name < "victim"})[1:-1]
-    after = canonical({name: part for name, part in rest.items() if name > "victim"})[1:-1]
-    return _digest_text("{" + ",".join(filter(None, (before, f'"victim":{victim}', after))) + "}")
 
 
 @dataclass(frozen=True)
@@ -181,7 +147,7 @@ class Victim:
     @cached_property
     def id(self) -> str:
         """The id, which has 16 hex digits."""
-        return _digest_text(self.text)
+        return digest_text(self.text)
 
     @property
     def strength(self) -> tuple[float, float | None]:
@@ -356,7 +322,7 @@ class Cell:
     @cached_property
     def id(self) -> str:
         """The id, which has 16 hex digits."""
-        return _digest_with(self.victim.text, self._rest())
+        return digest_with_victim(self.victim.text, self._rest())
 
     @property
     def budget(self) -> float:

@@ -10,12 +10,12 @@ import pytest
 from tests import rival
 
 import robench_plugins
+from robench.api.digest import digest, digest_spec
 from robench.api.errors import UserError
 from robench.host.discovery import Host
 from robench.host.registry import Registry
 from robench.plan.filters import select_cells
 from robench.plan.plan import make_plan
-from robench.spec import digest, digest_spec
 from robench.suite.load import load_suite
 from robench.suite.yaml import dump
 

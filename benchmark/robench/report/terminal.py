@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from rich.console import Console, JustifyMethod
 from rich.table import Table
 
+from robench.api.terminal import say
 from robench.report.blocks import Grid
 from robench.report.leaderboard import build_clean_grids, build_leaderboard_grid, format_title
 from robench.report.numbers import build_grid, format_bounds, format_defense, format_interval
 from robench.tables.build import Tables
+
+
+def print_tables(tables: Tables, folder: Path, console: Console) -> None:
+    """Prints the leaderboard of a folder, and the paths of its files."""
+    print_leaderboard(tables, console)
+    say(f"leaderboard: {folder / 'leaderboard.md'}")
+    say(f"page: {folder / 'index.html'}")
 
 
 def print_leaderboard(tables: Tables, console: Console) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from robench.api.data import IntArray
 from robench.api.dataset import PARTS, Dataset
+from robench.api.digest import digest
 from robench.api.errors import DataError
 from robench.api.models.base import Model
 from robench.engine.data.prepare import prepare
@@ -26,7 +27,7 @@ from robench.files.source_data import require_source_data
 from robench.files.sources import Sources
 from robench.host.registry import Registry
 from robench.run.dependencies import placed
-from robench.spec import Cell, Part, Victim, digest
+from robench.spec import Cell, Part, Victim
 from robench.suite.load import Suite
 from robench.suite.paths import anchor_path, anchor_paths, find_path_fields
 

@@ -11,10 +11,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal
 
+from robench.api.digest import digest
 from robench.api.errors import DataError, UserError, UserErrors
 from robench.files.sources import Sources
 from robench.host.registry import Kind, Registry
-from robench.spec import Cell, Part, digest
+from robench.spec import Cell, Part
 from robench.store.record import Record
 from robench.suite.load import Suite
 from robench.suite.yaml import KeyPath, format_path

@@ -40,7 +40,8 @@ from robench.run.task import Payload, cell_to_payload, record_of
 from robench.run.todo import Todo, find_todo
 from robench.run.worker import work
 from robench.spec import Cell, Victim, describe_victim
-from robench.store.folder import Store, users_arrays
+from robench.store.arrays import users_arrays
+from robench.store.folder import Store
 from robench.store.npz import hash_arrays
 from robench.store.origin import check_origin, note_origin
 from robench.suite.load import Suite, load_suite

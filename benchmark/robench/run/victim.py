@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from robench.api.data import HeldOut, IntArray, Interactions
+from robench.api.digest import digest
 from robench.api.metric import Measure, Metric
 from robench.api.usage import record_usage
 from robench.engine.attack.measurement import Measurement
@@ -21,7 +22,7 @@ from robench.engine.measure import MeasuredVictim
 from robench.files.cache import Cache
 from robench.host.registry import Registry
 from robench.run.data import DataKey
-from robench.spec import NO_DEFENSE, Cell, Part, Victim, digest
+from robench.spec import NO_DEFENSE, Cell, Part, Victim
 from robench.store.record import build_outcome, compute_metric_values
 
 

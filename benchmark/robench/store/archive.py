@@ -18,10 +18,11 @@ from typing import Any, Literal
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from robench.api.digest import digest
 from robench.api.errors import UserError, counted
 from robench.files.atomic import replacing
 from robench.files.reading import parse_json, read_file
-from robench.spec import CellId, digest
+from robench.spec import CellId
 from robench.store.models import Content, Sha256, first_problem
 from robench.store.npz import Arrays, hash_arrays
 from robench.store.record import Record, parse_record

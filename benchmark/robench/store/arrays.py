@@ -1,6 +1,6 @@
-"""Checks the names, kinds, shapes and ranges of a cell's arrays.
+"""The arrays of a cell and of users.npz: their names, kinds, shapes and ranges.
 
-The arrays must agree with each other and with the record.
+The arrays of a cell must agree with each other and with the record.
 """
 
 from __future__ import annotations
@@ -138,3 +138,24 @@ def find_users_problem(arrays: Arrays) -> str:
         if (items < 0).any() or (items >= len(known["title"])).any():
             return f"the items of '{place}' are not those that have titles"
     return ""
+
+
+def users_arrays(name: str, data: Any, users: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+    """Returns the arrays of users.npz for one data set and split.
+
+    Args:
+        name: the name of the data set and split, which is the prefix of all array names.
+        data: the prepared data.
+        users: the rows of the evaluated users, int64 [U].
+
+    Returns:
+        The arrays ``user``, int64 [U], ``user_id``, str [U], and ``title``, str [n_items]. The held-out items of all
+        users are stored as CSR, in ``held_out_indptr`` and ``held_out_items``.
+    """
+    return {
+        f"{name}/user": users,
+        f"{name}/user_id": np.array([data.user_ids[u] for u in users.tolist()], dtype=np.str_),
+        f"{name}/held_out_indptr": data.test.indptr,
+        f"{name}/held_out_items": data.test.items,
+        f"{name}/title": np.array([data.catalogue.title(i) for i in range(data.train.n_items)], dtype=np.str_),
+    }

@@ -15,7 +15,6 @@ from glob import escape
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import yaml
 from numpy.typing import NDArray
 
@@ -385,24 +384,3 @@ def _check_cell(files: Sequence[File]) -> None:
     for file in others:
         if problem := find_array_problem(record, arrays_from_bytes(file.content, str(file.path))):
             raise UserError(problem, where=str(file.path))
-
-
-def users_arrays(name: str, data: Any, users: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
-    """Returns the arrays of users.npz for one data set and split.
-
-    Args:
-        name: the name of the data set and split, which is the prefix of all array names.
-        data: the prepared data.
-        users: the rows of the evaluated users, int64 [U].
-
-    Returns:
-        The arrays ``user``, int64 [U], ``user_id``, str [U], and ``title``, str [n_items]. The held-out items of all
-        users are stored as CSR, in ``held_out_indptr`` and ``held_out_items``.
-    """
-    return {
-        f"{name}/user": users,
-        f"{name}/user_id": np.array([data.user_ids[u] for u in users.tolist()], dtype=np.str_),
-        f"{name}/held_out_indptr": data.test.indptr,
-        f"{name}/held_out_items": data.test.items,
-        f"{name}/title": np.array([data.catalogue.title(i) for i in range(data.train.n_items)], dtype=np.str_),
-    }

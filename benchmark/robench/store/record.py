@@ -11,10 +11,11 @@ import numpy as np
 from pydantic import ValidationError
 
 from robench.api.data import FloatArray
+from robench.api.digest import digest_spec
 from robench.api.errors import UserError
 from robench.api.metric import Measure, Metric, Outcome, probability
 from robench.api.threat import Threat
-from robench.spec import PROTOCOL_VERSION, digest_spec
+from robench.spec import PROTOCOL_VERSION
 from robench.store.models import first_problem
 from robench.store.npz import Arrays
 from robench.store.record_schema import record_adapter

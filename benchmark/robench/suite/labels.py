@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from robench.api.digest import digest
 from robench.api.escapes import visible
 from robench.host.registry import Kind
-from robench.spec import NO_DEFENSE, Part, digest
+from robench.spec import NO_DEFENSE, Part
 from robench.suite.grids import OWN_COLUMNS
 from robench.suite.mistakes import Mistakes
 from robench.suite.yaml import KeyPath

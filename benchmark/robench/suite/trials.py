@@ -14,9 +14,10 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from robench.api.codec import IF_SET, decode, encode
+from robench.api.digest import canonical
 from robench.api.errors import UserError
 from robench.files.reading import parse_json
-from robench.spec import OWN_STRENGTHS, Part, canonical
+from robench.spec import OWN_STRENGTHS, Part
 
 FORMAT_VERSION = 1
 CRITERION = "validation ndcg@10"

@@ -13,8 +13,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from robench.api.component import Component, search
+from robench.api.digest import canonical, digest
 from robench.api.errors import UserError
-from robench.spec import OWN_STRENGTHS, Part, canonical, digest
+from robench.spec import OWN_STRENGTHS, Part
 from robench.suite.trials import Trial
 
 STARTUP = 10  # trials that are drawn at random before the search learns from earlier ones

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from robench.spec import Victim, digest
+from robench.api.digest import digest
+from robench.spec import Victim
 from robench.store.provenance import version_of
 
 

@@ -17,6 +17,7 @@ from robench.api.attacks.base import Attack
 from robench.api.attacks.poisoning import PoisoningAttack, Profiles
 from robench.api.data import FloatArray, HeldOut, IntArray, TrainData
 from robench.api.defense import Defense
+from robench.api.digest import digest
 from robench.api.errors import PluginError, UserError
 from robench.api.models.base import Model
 from robench.api.models.torch import TorchModel
@@ -28,7 +29,7 @@ from robench.engine.fit.loop import EpochCallback, fit
 from robench.engine.fit.poisoning import PoisonedData, add_profiles, make_profiles, poison
 from robench.engine.fit.poisoning_budget import ProfileBudget
 from robench.files.cache import Arrays, Cache
-from robench.spec import NO_DEFENSE, Victim, digest
+from robench.spec import NO_DEFENSE, Victim
 
 Notes = dict[str, Any]  # the JSON notes that are stored with a checkpoint
 
