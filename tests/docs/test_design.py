@@ -39,3 +39,10 @@ def test_files_and_objects_that_the_page_names_exist():
             assert pkgutil.resolve_name(name) is not None
         except (ImportError, AttributeError) as error:
             raise AssertionError(name) from error
+
+
+def test_no_python_file_has_more_than_400_lines():
+    roots = (ROOT / name for name in ("benchmark", "plugins", "tests", "tools"))
+    lengths = {path: path.read_text("utf-8").count("\n") for root in roots for path in root.rglob("*.py")}
+    assert len(lengths) > 500
+    assert [f"{path.relative_to(ROOT)}: {lines}" for path, lines in lengths.items() if lines > 400] == []

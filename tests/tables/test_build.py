@@ -15,7 +15,6 @@ from robench.api.threat import Threat
 from robench.report.files import write_tables
 from robench.report.leaderboard import build_leaderboard_grid, format_title
 from robench.report.markdown import to_markdown
-from robench.report.numbers import format_number
 from robench.report.terminal import print_leaderboard
 from robench.store.record import new_record
 from robench.tables.cells import ValueRow
@@ -371,17 +370,6 @@ def test_without_a_null_control_there_is_no_verdict(tmp_path):
     poisoned = (world.store.folder / "leaderboard.md").read_text().partition("## Poisoning")[2]
     assert "rises" not in poisoned
     assert "| –         |" in poisoned
-
-
-def test_numbers_for_people():
-    assert [format_number(v) for v in (-1e-9, 0.0, 0.5, -0.25, 1.0, None)] == [
-        ".0000",
-        ".0000",
-        ".5000",
-        "-.2500",
-        "1.0000",
-        "–",
-    ]
 
 
 def test_the_weight_of_a_defence_in_its_own_terms_stands_beside_lambda(tmp_path):

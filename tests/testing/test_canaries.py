@@ -299,7 +299,7 @@ def test_a_defence_that_trains_on_clean_inputs_fails_its_conformance_test():
 
 @pytest.mark.parametrize("model", [ReferencePairwise, ReferenceSequence])
 def test_the_robust_loss_is_on_perturbed_inputs_and_above_the_clean_one(model):
-    """With λ = 0, the loss of the step is the robust loss alone."""
+    """Compares losses at λ = 0, because the total is then the robust loss alone."""
     data, _ = crowd()
     trained, _ = fitted(model(), data)
     trained.train()

@@ -101,7 +101,7 @@ class Llm(LikelihoodModel):
         return Decoder.load(self.config.weights)
 
     def reads_profiles(self) -> bool:
-        """Returns whether the template has a placeholder for the user's profile."""
+        """Returns whether the template asks for the user's profile."""
         return "{profile}" in load_template(self.config.prompt)
 
     def outside(self) -> str:
