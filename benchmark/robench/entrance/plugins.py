@@ -1,4 +1,4 @@
-"""Lists the components of the installed plugins, on a terminal or in a pandas frame.
+"""Lists the components of the installed plugins, printed or as a frame.
 
 The function ``robench.plugins`` is defined here.
 """

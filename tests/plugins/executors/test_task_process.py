@@ -1,4 +1,4 @@
-"""Tests of beats, of a task that has not begun, and of interrupts, without a fork server."""
+"""Tests parts of isolation that need no fork server."""
 
 import socket
 import subprocess
