@@ -13,7 +13,7 @@ import pytest
 
 from robench.api.errors import UserError
 from robench.files import lock
-from robench.files.lock import RUN_LOCK, is_free, locked, open_lock, sharing, working_alone
+from robench.files.lock import RUN_LOCK, is_free, locked, open_lock, searching_alone, sharing, working_alone
 
 HOLDER = """
 import sys, time
@@ -43,6 +43,17 @@ def test_a_second_run_says_who_is_at_work_and_the_end_of_the_first_frees_the_fol
 def test_two_in_one_process_exclude_each_other(tmp_path):
     with working_alone(tmp_path), pytest.raises(UserError, match=f"process {os.getpid()} "):
         working_alone(tmp_path).__enter__()
+
+
+def test_a_second_search_is_refused_and_the_lock_file_goes_at_the_end(tmp_path):
+    with searching_alone(tmp_path / "a.trials.jsonl"):
+        with pytest.raises(UserError, match=rf"a\.trials\.jsonl: another search .*: process {os.getpid()} "):
+            searching_alone(tmp_path / "a.trials.jsonl").__enter__()
+        with searching_alone(tmp_path / "b.trials.jsonl"):
+            pass
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(UserError, match="cannot be written"):
+        searching_alone(tmp_path / "none" / "a.trials.jsonl").__enter__()
 
 
 def test_a_folder_that_stays_empty_is_removed_with_those_above_it(tmp_path):

@@ -1,6 +1,7 @@
 """Tests the search: equal trials, sealed test items, and resumption."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -121,6 +122,26 @@ def test_trials_of_another_search_are_refused_unless_fresh(tuned):
     with pytest.raises(UserError, match="not a file of trials"):
         tuned()
     tuned(fresh=True)
+
+
+def test_two_searches_of_one_suite_exclude_each_other(tuned, monkeypatch):
+    text = SUITE.split("models:")[0] + "models: [ease]\n"
+    refused = []
+
+    def validate(task, emit):
+        with pytest.raises(
+            UserError, match=rf"another search is at work on this file: process {os.getpid()}"
+        ) as caught:
+            tuned(text, fresh=True)
+        refused.append(str(caught.value))
+        worker.validate(task, emit)
+
+    monkeypatch.setattr(search, "validate", validate)
+    summary = tuned(text)
+    assert len(refused) == 2
+    assert not any("\n" in line for line in refused)
+    assert len(trials_of(summary)[1]) == 2, "the refused searches dropped nothing"
+    assert [path.name for path in summary.trials.parent.glob(".*")] == []
 
 
 def test_a_failed_trial_counts_and_a_component_without_a_value_ends_the_search(tuned, monkeypatch):

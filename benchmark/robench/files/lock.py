@@ -13,7 +13,7 @@ import socket
 import stat
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from robench.api.errors import UserError
@@ -146,14 +146,15 @@ def working_alone(folder: Path) -> Iterator[bool]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         handle, held = _take(folder / RUN_LOCK)
+    except _HeldError as other:
+        problem, hint = "another run is at work in this folder", "wait for its end, or give another --results"
+        raise UserError(f"{problem}{other}", where=str(folder), hint=hint) from None
     except OSError as error:
         raise describe_failure(folder, error) from None
     try:
-        yield held
+        with _releasing(folder / RUN_LOCK, handle):
+            yield held
     finally:
-        with suppress(OSError):
-            (folder / RUN_LOCK).unlink(missing_ok=True)
-        os.close(handle)
         for one in missing:
             with suppress(OSError):  # the folder is not empty
                 one.rmdir()
@@ -175,13 +176,36 @@ def writing_tables(folder: Path) -> Iterator[None]:
             handle, _ = _take(path, wait=True)
     except OSError as error:
         raise describe_failure(folder, error) from None
-    try:
+    with nullcontext() if handle is None else _releasing(path, handle):
         yield
-    finally:
-        if handle is not None:
-            with suppress(OSError):
-                path.unlink(missing_ok=True)
-            os.close(handle)
+
+
+@contextmanager
+def searching_alone(trials: Path) -> Iterator[None]:
+    """Holds the exclusive lock of a file of trials during the block.
+
+    The lock file is beside the file of trials. If the system has no locks, no lock is held.
+
+    Raises:
+        UserError: if another process holds the lock, or if the folder cannot be written.
+    """
+    path = trials.with_name(f".{trials.name}.lock")
+    try:
+        handle, _ = _take(path)
+    except _HeldError as other:
+        problem = f"another search is at work on this file{other}"
+        raise UserError(problem, where=str(trials), hint="wait for its end") from None
+    except OSError as error:
+        raise describe_failure(trials.parent, error) from None
+    with _releasing(path, handle):
+        yield
+
+
+class _HeldError(Exception):
+    """Raised if another process holds a lock.
+
+    The message is the line about the owner after a colon, or empty if the lock file has no such line.
+    """
 
 
 def _take(path: Path, *, wait: bool = False) -> tuple[int, bool]:
@@ -191,7 +215,7 @@ def _take(path: Path, *, wait: bool = False) -> tuple[int, bool]:
         The handle of the lock file, and whether the lock is held. The lock is not held if the system has no locks.
 
     Raises:
-        UserError: if another process holds the lock and ``wait`` is false.
+        _HeldError: if another process holds the lock and ``wait`` is false.
     """
     while True:
         handle = open_lock(path)
@@ -202,16 +226,24 @@ def _take(path: Path, *, wait: bool = False) -> tuple[int, bool]:
         except BlockingIOError:
             owner = in_one_line(os.pread(handle, MOST_OWNER, 0).decode("utf-8", "replace"))
             os.close(handle)
-            problem = "another run is at work in this folder" + (f": {owner}" if owner else "")
-            raise UserError(
-                problem, where=str(path.parent), hint="wait for its end, or give another --results"
-            ) from None
+            raise _HeldError(f": {owner}" if owner else "") from None
         except OSError:  # this file system has no locks
             return handle, False
         if _is_current(handle, path):
             _sign(handle)
             return handle, True
         os.close(handle)  # the previous owner has removed the file in the meantime
+
+
+@contextmanager
+def _releasing(path: Path, handle: int) -> Iterator[None]:
+    """Removes a lock file at the end of the block, and releases its lock."""
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+        os.close(handle)
 
 
 def _is_current(handle: int, path: Path) -> bool:

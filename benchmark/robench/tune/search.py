@@ -15,7 +15,7 @@ from robench.api.errors import UserError, counted
 from robench.api.executor import Event, Executor, Task
 from robench.files.atomic import write_text
 from robench.files.cache import Cache, default_folder
-from robench.files.lock import sharing
+from robench.files.lock import searching_alone, sharing
 from robench.files.writing import naming
 from robench.host.registry import Registry
 from robench.plan.plan import make_plan
@@ -117,7 +117,8 @@ def tune_suite(path: Path, options: SearchOptions, registry: Registry, say: Say)
         say: a function that receives a line per finished trial.
 
     Raises:
-        UserError: if the suite, an option or the data is wrong, or if the trials beside it are of another search.
+        UserError: if the suite, an option or the data is wrong, if the trials beside it are of another search, or if
+            another process is searching the same suite.
     """
     if options.trials < 1:
         raise UserError(f"{options.trials} trials", path="--trials", hint="1 or more")
@@ -148,6 +149,7 @@ class _Search:
         """Runs the trials that are missing, and writes the tuned suite."""
         self.cache.check()
         with ExitStack() as stack:
+            stack.enter_context(searching_alone(self._path("trials.jsonl")))
             stack.enter_context(sharing(self.cache.use_lock))
             clean = [cell for cell in self.cells if cell.attack is None]
             self.data = load_suite_data(clean, self.suite, self.registry, self.cache, required=True)
@@ -155,6 +157,10 @@ class _Search:
             for subject in self.subjects:
                 self.file.check(subject)
             best, failures = self._search()
+            return self._write(best, failures)
+
+    def _write(self, best: Mapping[Subject, Trial], failures: Sequence[str]) -> SearchSummary:
+        """Writes the trials in order, and the tuned suite unless a component failed."""
         content = self.file.finish(self.subjects, self.options.trials)
         if failures:
             return SearchSummary(None, self.file.path, tuple(best.values()), tuple(failures))
