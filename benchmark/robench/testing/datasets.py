@@ -7,6 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from robench.api.dataset import Dataset
+from robench.engine.data.columns import check_columns
 from robench.testing.conformance import Conformance
 
 
@@ -24,7 +25,7 @@ class DatasetTests(Conformance):
 
     def test_rows_belong_together(self) -> None:
         ratings = self.make().load()
-        assert len(ratings.users) == len(ratings.items) > 0
+        check_columns(ratings)
         assert ratings.times is None or ratings.times.dtype == np.int64
 
     def test_loading_twice_gives_the_same(self) -> None:

@@ -70,6 +70,31 @@ def test_overlaps_and_what_training_lacks_are_counted():
     assert data.summary.notes[3].startswith("no validation items")
 
 
+@pytest.mark.parametrize(("keep", "row"), [("first", ["0", "1", "2"]), ("last", ["1", "0", "2"])])
+def test_repeats_within_a_part_keep_the_earliest_or_the_latest_event(keep, row):
+    data = prepare(
+        log([(0, 0, 1, 0), (0, 1, 2, 0), (0, 0, 3, 0), (0, 2, 4, 0), (0, 3, 5, 2)]), DatasetConfig(repeats=keep), FILES
+    )
+    assert [data.catalogue.ids[item] for item in data.train.row(0)] == row
+
+
+def test_overlaps_count_pairs_and_not_rows():
+    data = prepare(log([(0, 0, 1, 0), (0, 0, 2, 2), (0, 0, 3, 2), (0, 1, 4, 2)]), DatasetConfig(), FILES)
+    assert data.summary.notes[0].startswith("overlap of the parts: 1 user-item pair (1 of test) in an earlier part")
+
+
+def test_test_rows_that_equal_the_training_rows_leave_nobody_to_evaluate():
+    rows = [(user, item, item, part) for part in (0, 2) for user in range(3) for item in range(4)]
+    data = prepare(log(rows), DatasetConfig(), FILES)
+    assert (data.summary.parts, data.summary.evaluated) == ((12, 0, 0), 0)
+    assert data.summary.notes[0].startswith("overlap of the parts: 12 user-item pairs (12 of test)")
+
+
+def test_a_user_without_test_items_is_not_said_to_lack_training():
+    data = prepare(log([(0, 0, 1, 0), (0, 1, 2, 2), (1, 2, 3, 1)]), DatasetConfig(), FILES)
+    assert not any("not evaluated" in note for note in data.summary.notes)
+
+
 def test_a_rating_filter_drops_rows_of_every_part_and_a_k_core_is_refused():
     one = log([(0, 0, 1, 0), (0, 1, 2, 0), (0, 2, 3, 2), (1, 0, 1, 0), (1, 1, 2, 2)])
     rated = Ratings(one.users, one.items, one.times, np.array([5.0, 1, 5, 5, 1]), parts=one.parts)

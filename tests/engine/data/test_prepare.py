@@ -122,6 +122,29 @@ def test_the_core_counts_distinct_users_and_items_if_repeats_are_kept():
     assert prepare(Ratings(users, items, np.arange(7)), config, SPLITS[0]).catalogue.ids == ("5",)
 
 
+def test_the_lowest_rating_is_kept_and_decides_before_repeats():
+    log = Ratings(np.ones(5, dtype=int), np.array([5, 5, 6, 6, 7]), np.arange(5), np.array([1.0, 4.0, 4.0, 5.0, 3.5]))
+    data = prepare(log, DatasetConfig(min_rating=4), SPLITS[0])
+    assert data.catalogue.ids == ("5", "6")
+    assert data.train.times.tolist() == [1, 2]
+    assert (data.summary.low_ratings, data.summary.repeats) == (2, 1)
+
+
+def test_equal_times_are_those_of_one_user_and_every_event_counts():
+    log = Ratings(np.array([1, 1, 1, 1, 2]), np.array([5, 6, 7, 8, 5]), np.array([3, 3, 3, 4, 4]))
+    summary = prepare(log, DatasetConfig(), SPLITS[0]).summary
+    assert summary.equal_times == 3 / 5
+    assert "60% of interactions have the time of another of the same user: ordered by item id" in summary.notes
+
+
+def test_white_space_in_texts_becomes_single_blanks():
+    item = Item("a\n\u2028b", 1, ("c\r\nd", " e\t f "), "g\x0b\x0ch")
+    log = Ratings(np.array([1]), np.array([5]), catalogue={"5": item}, profiles={"1": "age:\n24 "})
+    data = prepare(log, DatasetConfig(), SPLITS[0])
+    assert data.catalogue.items == (Item("a b", 1, ("c d", "e f"), "g h"),)
+    assert data.profiles == ("age: 24",)
+
+
 def test_filters_that_leave_nothing_name_themselves_and_the_largest_counts():
     log = Ratings(np.array([1, 1, 2]), np.array([5, 6, 5]), None, np.array([1.0, 2.0, 3.5]))
     with pytest.raises(DataError) as error:

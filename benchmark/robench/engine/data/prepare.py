@@ -9,6 +9,7 @@ import numpy as np
 from robench.api.data import Catalogue, IntArray, Interactions, Item
 from robench.api.dataset import DatasetConfig, Ratings
 from robench.api.errors import DataError
+from robench.engine.data.columns import check_columns
 from robench.engine.data.events import Events, k_core, new_if_held_out, once_per_pair, pairs_of, sort_events
 from robench.engine.data.ids import number_ids
 from robench.engine.data.own_split import check_own_split, describe_cold, describe_own_split, once_in_earliest_part
@@ -42,7 +43,7 @@ def prepare(ratings: Ratings, config: DatasetConfig, split: Part) -> Prepared:
         DataError: if the log is empty or inconsistent, if the log does not fit the filters or the split, or if nothing
             is left after the filters.
     """
-    _check_columns(ratings)
+    check_columns(ratings)
     own = split.name == "files"
     if own:
         check_own_split(ratings, config)
@@ -104,28 +105,6 @@ def prepare(ratings: Ratings, config: DatasetConfig, split: Part) -> Prepared:
         summarise(log, config, events, (train, validation, test, known), catalogue, profiles),
         known if cold else None,
     )
-
-
-def _check_columns(ratings: Ratings) -> None:
-    """Checks that a log is not empty, and that its columns are consistent.
-
-    Raises:
-        DataError: if the log has no rows, if two columns differ in length, if a rating is not a finite number, or if
-            times are not integers.
-    """
-    n = len(ratings.users)
-    if n == 0:
-        raise DataError("the data set has no rows")
-    for name in ("items", "times", "ratings", "parts"):
-        column = getattr(ratings, name)
-        if column is not None and len(column) != n:
-            raise DataError(f"{n} users but {len(column)} {name}")
-    if ratings.ratings is not None and not np.isfinite(ratings.ratings).all():
-        raise DataError(
-            f"the rating of row {int(np.flatnonzero(~np.isfinite(ratings.ratings))[0]) + 1} is not a number"
-        )
-    if ratings.times is not None and np.asarray(ratings.times).dtype.kind not in "iu":
-        raise DataError(f"times must be whole numbers of ticks, not {np.asarray(ratings.times).dtype}")
 
 
 def _rated(ratings: Ratings, lowest: float | None) -> IntArray | None:
