@@ -14,8 +14,7 @@ from pydantic import Field
 from robench.api import DataError, Dataset, DatasetConfig, Item, Ratings
 from robench.api.errors import counted
 from robench_plugins.datasets.reading.delimited import Delimited, read_delimited
-from robench_plugins.datasets.reading.files import JSON_LINES
-from robench_plugins.datasets.reading.json_lines import json_objects
+from robench_plugins.datasets.reading.json_lines import JSON_LINES, json_objects, table_of_lines
 from robench_plugins.datasets.reading.opening import digest_of, plain_suffix, read_content
 from robench_plugins.datasets.reading.recognition import first_lines, first_object
 from robench_plugins.datasets.reading.table import Table
@@ -152,35 +151,40 @@ def _read_reviews(path: Path) -> Table:
     """Returns the columns user, item, rating and time of a file of reviews."""
     columns: dict[str, list[str]] = {"user": [], "item": [], "rating": [], "time": []}
     lines: list[int] = []
-    for line, row in json_objects(path):
+    for line, row in json_objects(path, literals=True):
         for name, usual in (("user", USERS), ("item", ITEMS), ("rating", RATINGS), ("time", TIMES)):
             value = next((row[one] for one in usual if one in row), None)
-            if not isinstance(value, str | int | float) or value == "":
+            if not isinstance(value, str | bool) or value == "":
                 raise DataError(f"no {' or '.join(usual)}", where=f"{path}:{line}")
             columns[name].append(str(value))
         lines.append(line)
-    if not lines:
-        raise DataError("the file is empty", where=str(path))
-    data = pa.table({name: pa.array(cells, pa.string()) for name, cells in columns.items()})
-    return Table(path, data, lambda row: lines[row])
+    return table_of_lines(path, columns, lines)
 
 
 def _read_products(path: Path, wanted: Container[str]) -> tuple[dict[str, Item], tuple[str, ...]]:
     """Returns the description of every wanted product, and notes for the user."""
     products: dict[str, Item] = {}
     repeated = 0
-    for line, row in json_objects(path):
+    for line, row in json_objects(path, literals=True):
         name = next((row[one] for one in ITEMS if one in row), None)
         if not isinstance(name, str):
             raise DataError(f"no {' or '.join(ITEMS)}", where=f"{path}:{line}")
         if name in products:
             repeated += 1
         elif name in wanted:
-            categories = dict.fromkeys(_texts(row.get("categories") or row.get("category") or ()))
-            title, description = " ".join(_texts(row.get("title"))), " ".join(_texts(row.get("description")))
-            products[name] = Item(title, None, tuple(categories), description)
+            try:
+                products[name] = _product(row)
+            except RecursionError:
+                raise DataError("nested too deeply", where=f"{path}:{line}") from None
     note = f"{counted(repeated, 'repeated description')} of products: the first one is kept"
     return products, (note,) if repeated else ()
+
+
+def _product(row: Mapping[str, Any]) -> Item:
+    """Returns the description of a product."""
+    categories = dict.fromkeys(_texts(row.get("categories") or row.get("category") or ()))
+    title, description = " ".join(_texts(row.get("title"))), " ".join(_texts(row.get("description")))
+    return Item(title, None, tuple(categories), description)
 
 
 def _texts(value: Any) -> Iterable[str]:

@@ -89,6 +89,26 @@ def test_a_frame_gets_no_advice_on_settings_that_it_lacks():
     assert str(caught.value) == "mine.iloc[0]: rating '3,5' is not a number"
 
 
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        (r'{"user": "a", "item": "\ud83d"}', "x.jsonl:2: half of a character"),
+        (r'{"user": "a", "item": "y", "\ud83d": null}', "x.jsonl:1: half of a character"),
+        (
+            '{"user": "a", "item": "y", "more": ' + "[" * 700 + "]" * 700 + "}",
+            "x.jsonl:2: the value of 'more' is nested",
+        ),
+        ('{"user": "a", "user": "b", "item": "y"}', "x.jsonl:2: not JSON: a key occurs twice"),
+        ("{'user': 'a', 'item': 'y'}", "x.jsonl:2: not JSON"),
+    ],
+)
+def test_a_mistake_in_json_lines_names_its_line(tmp_path, line, problem):
+    (tmp_path / "x.jsonl").write_text('{"user": "a", "item": "x"}\n' + line)
+    with pytest.raises(DataError) as caught:
+        CsvFile.make(path=tmp_path / "x.jsonl").load()
+    assert problem in str(caught.value)
+
+
 def test_a_time_may_end_in_utc(tmp_path):
     log = "user,item,time\na,x,2020-01-01 00:00:00 UTC\nb,y,2020-01-01T00:00:01.5UTC\nc,z,2020-01-01 00:00:02Z\n"
     ratings = csv(tmp_path, log).load()

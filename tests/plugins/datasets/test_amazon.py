@@ -113,7 +113,14 @@ def test_an_order_that_cannot_be_seen_is_asked_for(tmp_path):
         ("x.jsonl", '{"user_id": "A", "asin": ["b"], "rating": 1, "timestamp": 1}', "x.jsonl:1: no parent_asin"),
         ("x.jsonl", "[1]\n", "x.jsonl:1: not a JSON object"),
         ("x.jsonl", "{'asin': __import__('os')}\n", "x.jsonl:1: not JSON"),
-        ("x.jsonl", "{" * 100_000, "x.jsonl:1: not JSON"),
+        ("x.jsonl", "{'asin': 1, []: 2}", "x.jsonl:1: not JSON"),
+        ("x.jsonl", r"{'user_id': '\d'}", "x.jsonl:1: no parent_asin or asin"),
+        ("x.jsonl", '{"asin": "B", "asin": "C"}', "x.jsonl:1: not JSON: a key occurs twice"),
+        (
+            "x.jsonl",
+            r'{"user_id": "A\ud83d", "asin": "B", "rating": 1, "timestamp": 1}',
+            "x.jsonl:1: half of a character",
+        ),
     ],
 )
 def test_mistakes_are_one_line(tmp_path, name, text, problem):
@@ -121,4 +128,25 @@ def test_mistakes_are_one_line(tmp_path, name, text, problem):
     with pytest.raises(DataError) as error:
         Amazon.make(path=tmp_path / name).load()
     assert problem in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("start", "repeated", "times", "end", "problem"),
+    [
+        ("", "{", 10**5, "", "not JSON"),
+        ('{"user_id": ', "[", 10**7, "", "not JSON: nested too deeply"),
+        ("{'user_id': ", "-", 10**5, "1}", "not JSON"),
+        ("{'user_id': ", "-", 10**7, "1}", "not JSON"),
+        ("{'user_id': ['", "a','", 10**3, "']}", "no user_id or reviewerID"),
+        ("{'user_id': ['", "a','", 10**6, "']}", "not JSON"),  # too long for Python's parser
+        ("{'user_id': 'A', 'asin': 'B', 'overall': 0x", "f", 10**4, "}", "not JSON"),
+    ],
+)
+def test_a_hostile_line_is_refused_in_one_line(tmp_path, start, repeated, times, end, problem):
+    (tmp_path / "x.jsonl").write_text(start + repeated * times + end)
+    with pytest.raises(DataError) as error:
+        Amazon.make(path=tmp_path / "x.jsonl").load()
+    assert f"x.jsonl:1: {problem}" in str(error.value)
+    assert len(str(error.value)) < 300
     assert "\n" not in str(error.value)

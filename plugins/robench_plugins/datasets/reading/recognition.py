@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from robench.api import DataError
 from robench_plugins.datasets.reading.delimited import BLANKS, QUOTED, SEPARATORS, Delimited
-from robench_plugins.datasets.reading.files import JSON_LINES
+from robench_plugins.datasets.reading.json_lines import JSON_LINES
 from robench_plugins.datasets.reading.opening import check_text, is_hidden, plain_suffix, read_content
 from robench_plugins.datasets.reading.table import SHOWN
 from robench_plugins.datasets.reading.text import BOMS
