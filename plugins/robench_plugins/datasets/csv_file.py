@@ -29,6 +29,7 @@ File = Literal["path", "items", "users"]  # the settings that name files
 FILES: tuple[File, ...] = ("path", "items", "users")
 RATINGS = ("rating",)
 TIMES = ("time", "timestamp")
+OF_INTERACTIONS = {"header", "columns", "decimal"}  # the settings that apply to the file of interactions only
 # The setting that each of these settings needs, which are the files that they describe.
 NEEDS = dict.fromkeys(("item_id", "title", "year", "genres", "description"), "items") | dict.fromkeys(
     ("user_id", "profile"), "users"
@@ -172,11 +173,12 @@ class CsvFile(Dataset):
         separators = c.separator if isinstance(c.separator, dict) else dict.fromkeys(FILES, c.separator)
         encodings = c.encoding if isinstance(c.encoding, dict) else dict.fromkeys(FILES, c.encoding)
         separator, encoding = separators.get(of), encodings.get(of, "utf-8")
+        settings = type(c).model_fields.keys()
         if of == "path":
-            advice = Advice(named=True, header=True, decimal=True)
+            advice = Advice(settings)
         else:
             others = {"separator": separators.get("path") or "", "encoding": encodings.get("path", "utf-8")}
-            advice = Advice(of, others, named=True)
+            advice = Advice(settings - OF_INTERACTIONS, of, others)
         return Delimited(separator, encoding, advice=advice)
 
     def _interactions(self) -> tuple[Table, NDArray[np.int8] | None]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from robench.api import DataError, Dataset, DatasetConfig, Ids, IntArray, Item, Ratings
+from robench_plugins.datasets.reading.advice import Advice
 from robench_plugins.datasets.reading.delimited import Delimited
 from robench_plugins.datasets.reading.files import read_table
 from robench_plugins.datasets.reading.items import distinct_ids, read_items
@@ -20,6 +21,7 @@ from robench_plugins.datasets.reading.recognition import first_lines
 from robench_plugins.datasets.reading.text import to_utf8
 
 TEXTS = (".txt", ".dat", ".data", "")
+ADVICE = Advice(settings=("encoding",))
 SPACE = b" \t\n\r\x0b\x0c"
 
 
@@ -51,7 +53,8 @@ class Sequences(Dataset):
     def recognise(cls, path: Path) -> Mapping[str, Any] | None:
         """Returns the settings for a text file with lines of user and items.
 
-        Either every line is a pair, or the lines have different lengths. The result is None for other files."""
+        Either every line is a pair, or the lines have different lengths. The result is None for other files.
+        """
         lines = first_lines(path) if plain_suffix(path) in TEXTS else None
         if lines is None or any(sign in line for line in lines for sign in ",;|"):
             return None
@@ -64,7 +67,7 @@ class Sequences(Dataset):
 
     def load(self) -> Ratings:
         """Returns the interactions in the order of the file, with the items."""
-        content = to_utf8(read_content(self.config.path), self.config.encoding, self.config.path)
+        content = to_utf8(read_content(self.config.path), self.config.encoding, self.config.path, ADVICE)
         users, items = read_sequences(content, self.config.path)
         return Ratings(users, items, catalogue=self._catalogue())
 
@@ -75,7 +78,7 @@ class Sequences(Dataset):
         """
         if self.config.items is None:
             return {}
-        table = read_table(self.config.items, Delimited(encoding=self.config.encoding))
+        table = read_table(self.config.items, Delimited(encoding=self.config.encoding, advice=ADVICE))
         name = "item" if "item" in table or "item_id" not in table else "item_id"
         ids = distinct_ids(table, name, "item", "item")
         return read_items(table, ids, "title", "year", "genres", "description", lambda cell: cell.split("|"))

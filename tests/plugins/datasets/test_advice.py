@@ -14,6 +14,9 @@ from pydantic import ValidationError
 from robench.api.errors import DataError
 from robench_plugins.datasets.csv_file import CsvFile
 from robench_plugins.datasets.frame import Frame
+from robench_plugins.datasets.movielens import MovieLens
+from robench_plugins.datasets.recbole import Recbole
+from robench_plugins.datasets.sequences import Sequences
 
 LOG = "user,item\na,x\nb,y\n"
 
@@ -80,6 +83,36 @@ def test_descriptions_that_are_not_read_are_said(tmp_path):
     items = "item,year\nx,c. 1990\ny,1994.0\n"
     assert csv(tmp_path, items=items).load().notes == ("1 year of items.txt left out, such as 'c. 1990': no numbers",)
     assert csv(tmp_path, items="item,title,year\nx,Heat,1995\ny,Fargo,\n").load().notes == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "problem"),
+    [
+        ("a.inter", b"user_id:token,item_id:token\na,b\n", r'a.inter:1: the header has no "\t" between columns'),
+        ("a.inter", b"user_id:token\titem_id:token\na\t\xe9\n", "from Windows, save it as UTF-8)"),
+        ("a.inter", "user_id:token\titem_id:token\na\tb\n".encode("utf-16"), "the mark of UTF-16 (save it as UTF-8)"),
+        ("u.data", b"1,2,3,4\n", r'u.data:1: the first row has no "\t" between columns'),
+        ("u.data", b"1\t2\t3\n", "the format has 4 columns, and the first row has 3 cells (it begins with 1, 2, 3)"),
+        ("u.data", b"1\t2\t3\t4\n1\t2\t3\n", "u.data:2: a row of 3 cells, and the format has 4 columns"),
+        ("ratings.csv", b'userId,movieId,rating,timestamp\n1,2",3,4\n', 'double it ("") within a quoted cell)'),
+    ],
+)
+def test_a_format_gets_no_advice_on_settings_that_it_lacks(tmp_path, name, text, problem):
+    (tmp_path / name).write_bytes(text)
+    dataset = Recbole if name == "a.inter" else MovieLens
+    with pytest.raises(DataError) as caught:
+        dataset.make(path=tmp_path).load()
+    assert str(caught.value).endswith(problem)
+
+
+def test_sequences_have_an_encoding_and_no_separator(tmp_path):
+    (tmp_path / "x.txt").write_bytes(b"a x y\nb \xe9 z\n")
+    with pytest.raises(DataError, match="set encoding: latin-1 or cp1252"):
+        Sequences.make(path=tmp_path / "x.txt").load()
+    (tmp_path / "x.txt").write_bytes(b"a x y\n")
+    (tmp_path / "items.csv").write_text("item|title\nx|Heat\n")
+    with pytest.raises(DataError, match=r'has no "," between columns$'):
+        Sequences.make(path=tmp_path / "x.txt", items=tmp_path / "items.csv").load()
 
 
 def test_a_frame_gets_no_advice_on_settings_that_it_lacks():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 
@@ -12,28 +12,34 @@ class Advice:
     """The settings with which a user can change how a file is read.
 
     Args:
+        settings: the names of the settings that apply to the file. Hints name no others.
         file: the setting that names the file, if ``separator`` and ``encoding`` may be given per file. An empty string
             means that they apply to all files.
         others: the values of ``separator`` and ``encoding`` for the file of interactions, which the user keeps if
             ``file`` names another file.
-        named: whether settings name the columns of the file, and the settings ``rating`` and ``time`` can be null.
-        header: whether the file may have no header, as the setting ``header`` says.
-        decimal: whether there is a setting ``decimal``.
     """
 
+    settings: Collection[str] = ()
     file: str = ""
     others: Mapping[str, str] = field(default_factory=dict)
-    named: bool = False
-    header: bool = False
-    decimal: bool = False
 
-    def form(self, setting: str, value: str) -> str:
-        """Returns advice on a setting that may differ from file to file.
+    def separator(self, value: str) -> str:
+        """Returns advice on a separator, or an empty string."""
+        return self._form("separator", value) if "separator" in self.settings else ""
+
+    def encoding(self, value: str, other: str = "") -> str:
+        """Returns advice on an encoding.
 
         Args:
-            setting: ``separator`` or ``encoding``.
-            value: the value to set.
+            value: the encoding to set.
+            other: another encoding that is worth a try, or an empty string.
         """
+        if "encoding" not in self.settings:
+            return "save it as UTF-8"
+        return self._form("encoding", value) + (f" or {other}" if other else "")
+
+    def _form(self, setting: str, value: str) -> str:
+        """Returns advice on a setting that may differ from file to file."""
         written = _scalar(value)
         if self.file:
             other = self.others.get(setting)
@@ -42,13 +48,13 @@ class Advice:
 
     def missing_header(self) -> str:
         """Returns advice for a file whose first row looks like data."""
-        if self.header:
+        if "header" in self.settings:
             return "the first row looks like data: set header: false, and columns: [user, item, ...]"
         return "the first row looks like data: write a row of names above it"
 
     def null(self, key: str) -> str:
         """Returns advice for a column that is empty in all rows, or an empty string."""
-        return f"set {key}: null" if self.named and key in ("rating", "time") else ""
+        return f"set {key}: null" if key in self.settings and key in ("rating", "time") else ""
 
     def column(self, key: str) -> str:
         """Returns advice for a missing column, or an empty string.
@@ -56,7 +62,13 @@ class Advice:
         Args:
             key: the setting that names the column.
         """
-        return f"set {key}: [NAME, ...]" if key == "profile" else f"set {key}: NAME" if self.named else ""
+        if key not in self.settings:
+            return ""
+        return f"set {key}: [NAME, ...]" if key == "profile" else f"set {key}: NAME"
+
+    def decimal(self) -> str:
+        """Returns advice for a number with a comma, or an empty string."""
+        return "set decimal: ','" if "decimal" in self.settings else ""
 
 
 def _scalar(value: str) -> str:

@@ -52,6 +52,13 @@ class Delimited:
     real: tuple[str, ...] = ()
     advice: Advice = field(default_factory=Advice)
 
+    def named(self, number: int) -> str:
+        """Returns a phrase about the number of columns, and what determines it."""
+        columns = counted(number, "column")
+        if self.columns is None:
+            return f"line 1, the header, names {columns}"
+        return f"columns names {columns}" if "columns" in self.advice.settings else f"the format has {columns}"
+
     def separator_of(self, path: Path) -> str:
         """Returns the separator of a file.
 
@@ -86,7 +93,7 @@ def read_delimited(path: Path, form: Delimited) -> Table:
     del raw
     quoted = separator if form.quotes and separator in QUOTED and b'"' in content else None
     if quoted:
-        _check_quotes(content, separator, path)
+        _check_quotes(content, separator, path, form.advice)
     head = _first_row(content, separator, quoted, path)
     names = _column_names(head, form, separator, path)
     check_names(filter(None, names), f"{path}:1")
@@ -122,18 +129,19 @@ def _column_names(head: Sequence[str], form: Delimited, separator: str, path: Pa
         other = next((sign for sign in SEPARATORS if sign != separator and sign in head[0]), None)
         if other is not None:
             what = "header" if form.columns is None else "first row"
-            hint = form.advice.form("separator", other)
+            hint = form.advice.separator(other)
             problem = f"the {what} has no {json.dumps(separator)} between columns"
             raise DataError(problem, where=f"{path}:1", hint=hint)
     if len(names) != len(head):
-        problem = f"columns names {len(names)} columns, and the first row has {len(head)} cells"
+        problem = f"{form.named(len(names))}, and the first row has {len(head)} cells"
         fitting = [sign for sign in SEPARATORS if len(separator.join(head).split(sign)) == len(names) > 1]
-        hint = form.advice.form("separator", fitting[0]) if fitting else f"it begins with {', '.join(head[:4])}"
+        hint = form.advice.separator(fitting[0]) if fitting else ""
+        hint = hint or f"it begins with {', '.join(head[:4])}"
         raise DataError(problem, where=f"{path}:1", hint=hint)
     return names
 
 
-def _check_quotes(content: bytes, separator: str, path: Path) -> None:
+def _check_quotes(content: bytes, separator: str, path: Path, advice: Advice) -> None:
     """Checks that every quote starts or ends a cell.
 
     Raises:
@@ -152,7 +160,9 @@ def _check_quotes(content: bytes, separator: str, path: Path) -> None:
     first = min((int(some[0]) for some in wrong if len(some)), default=None)
     if first is not None:
         line = content[:first].count(b"\n") + content[:first].count(b"\r") - content[:first].count(b"\r\n") + 1
-        hint = 'double it ("") within a quoted cell, or set separator if it is not a comma'
+        hint = 'double it ("") within a quoted cell'
+        if "separator" in advice.settings:
+            hint += ", or set separator if it is not a comma"
         raise DataError("a stray quote: its cell does not start and end with one", where=f"{path}:{line}", hint=hint)
 
 
@@ -219,9 +229,7 @@ def _parse(
                 raise DataError(f"not a table: {problem}", where=str(path)) from None
     row = wrong[0]
     line = line_of_row(content, int(row.number) - 1, quoted=quoted is not None) if row.number is not None else 1
-    columns = counted(row.expected_columns, "column")
-    known = f"columns names {columns}" if form.columns is not None else f"line 1, the header, names {columns}"
-    problem = f"a row of {counted(row.actual_columns, 'cell')}, and {known}"
+    problem = f"a row of {counted(row.actual_columns, 'cell')}, and {form.named(row.expected_columns)}"
     raise DataError(problem, where=f"{path}:{line}")
 
 

@@ -166,7 +166,7 @@ class Table:
         if not np.isfinite(numbers).all():
             row = int(np.flatnonzero(~np.isfinite(numbers))[0])
             cell = _text(column[row].as_py())
-            hint = "set decimal: ','" if self.advice.decimal and decimal == "." and "," in cell else ""
+            hint = self.advice.decimal() if decimal == "." and "," in cell else ""
             raise self.error(f"{key} {shortened(cell)} is not a number", row, hint)
         return numbers
 

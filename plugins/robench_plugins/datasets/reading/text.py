@@ -34,7 +34,7 @@ def find_encoding(name: str) -> codecs.CodecInfo | None:
 
 
 def _wide(advice: Advice) -> str:
-    return f"is it UTF-16? {advice.form('encoding', 'utf-16-le')} or utf-16-be"
+    return f"is it UTF-16? {advice.encoding('utf-16-le', 'utf-16-be')}"
 
 
 def to_utf8(content: bytes, encoding: str, path: Path, advice: Advice | None = None) -> bytes:
@@ -57,9 +57,9 @@ def to_utf8(content: bytes, encoding: str, path: Path, advice: Advice | None = N
     mark = next((name for bom, name in BOMS.items() if content.startswith(bom)), "")
     if mark and not codec.name.startswith(mark):
         problem = f"not {encoding.upper()}: it starts with the mark of {mark.upper()}"
-        raise DataError(problem, where=str(path), hint=advice.form("encoding", mark))
+        raise DataError(problem, where=str(path), hint=advice.encoding(mark))
     if _has_single_bytes(codec) and not content.isascii() and _is_utf8(content):
-        hint = advice.form("encoding", "utf-8")
+        hint = advice.encoding("utf-8")
         raise DataError(f"its bytes are UTF-8, not {encoding.upper()}", where=str(path), hint=hint)
     if mark == "utf-8" and codec.name in (*UTF8, "utf-8-sig"):
         content, codec = content[len(codecs.BOM_UTF8) :], codecs.lookup("utf-8")
@@ -108,7 +108,7 @@ def _undecodable(
     byte = start - carried + error.start
     hint = ""
     if encoding in UTF8:
-        hint = f"if the file is older or from Windows, {advice.form('encoding', 'latin-1')} or cp1252"
+        hint = f"if the file is older or from Windows, {advice.encoding('latin-1', 'cp1252')}"
         if b"\0" in content[:BLOCK]:
             hint = _wide(advice)
     line = _count_lines(content[:byte]) + 1
