@@ -68,7 +68,7 @@ class Case:
 
     @property
     def damaged(self) -> bool:
-        """Whether the file is damaged, so that a refusal is right."""
+        """Whether the file is damaged. If so, a refusal is right."""
         return self.form["damage"] != "none"
 
 
