@@ -70,7 +70,7 @@ def claimed(tmp_path, registry):
 
 
 def test_a_component_with_the_settings_of_its_best_trial_is_tuned(claimed):
-    tuning = claimed().tuning
+    tuning = claimed().tuning.planned
     assert (tuning.trials, tuning.seed, tuning.search_seed) == (2, 0, 5)
     assert tuning.chosen == ("item-knn", "mine")  # of trials with equal values, the first one wins
     assert tuning.untuned == {"popularity": "no trials"}
@@ -87,12 +87,12 @@ def test_a_component_with_the_settings_of_its_best_trial_is_tuned(claimed):
     ],
 )
 def test_other_settings_do_not_count_as_tuned(claimed, old, new, untuned):
-    assert claimed(SUITE.replace(old, new)).tuning.untuned == {"popularity": "no trials", **untuned}
+    assert claimed(SUITE.replace(old, new)).tuning.planned.untuned == {"popularity": "no trials", **untuned}
 
 
 @pytest.mark.parametrize(("old", "new"), [("users: 40", "users: 41"), ("name: a\n", "name: a\nsplit: random-ratio\n")])
 def test_settings_that_were_chosen_on_other_data_do_not_count(claimed, old, new):
-    tuning = claimed(SUITE.replace(old, new)).tuning
+    tuning = claimed(SUITE.replace(old, new)).tuning.planned
     assert tuning.chosen == ()
     assert {*tuning.untuned.values()} == {"chosen on other data"}
 
@@ -122,4 +122,8 @@ def test_a_claim_without_its_file_or_with_unequal_trials_is_refused(claimed):
 
 def test_the_resolved_suite_keeps_the_claim(claimed, registry):
     suite = claimed()
-    assert suite.resolved(registry)["tuned"] == {"file": "trials.jsonl", "trials": 2, "sha256": suite.tuning.sha256}
+    assert suite.resolved(registry)["tuned"] == {
+        "file": "trials.jsonl",
+        "trials": 2,
+        "sha256": suite.tuning.planned.sha256,
+    }

@@ -39,8 +39,8 @@ def test_every_component_gets_the_same_number_of_trials_and_the_best_is_chosen(t
         parts = [part for part in (*suite.models, *suite.defenses) if part.label == best.label]
         assert all(best.settings.items() <= part.config.items() for part in parts)
     assert len(suite.defenses) == 3
-    assert suite.tuning.chosen == tuple(labels)
-    assert suite.tuning.untuned == {"popularity": "no trials"}
+    assert suite.tuning.planned.chosen == tuple(labels)
+    assert suite.tuning.planned.untuned == {"popularity": "no trials"}
     plan = make_plan(suite, registry).to_json()["tuned"]
     assert (plan["trials"], plan["seed"], plan["chosen"]) == (3, 3, labels)
 
@@ -214,7 +214,7 @@ def test_a_grid_becomes_one_entry_for_each_component(tuned, registry):
     suite = load_suite(summary.suite, registry)
     assert [part.label for part in suite.models] == ["mf[batch_size=32]", "mf[batch_size=64]", "ease"]
     assert [part.config.get("batch_size") for part in suite.models] == [32, 64, None]
-    assert suite.tuning.untuned == {}
+    assert suite.tuning.planned.untuned == {}
 
 
 def test_the_command_searches_in_processes_and_survives_a_second_start(robench, tmp_path):

@@ -95,14 +95,8 @@ def make_plan(suite: Suite, registry: Registry) -> Plan:
     if errors:
         raise UserErrors(errors)
     excluded = len(cells) - len(remaining)
-    tuned = _planned_tuning(suite)
+    tuned = None if suite.tuning is None else suite.tuning.planned
     return Plan(suite.name, tuple(remaining), suite.metrics, ranking, suite.targets, suite.seeds, excluded, tuned)
-
-
-def _planned_tuning(suite: Suite) -> PlannedTuning | None:
-    if (one := suite.tuning) is None:
-        return None
-    return PlannedTuning(one.trials, one.sha256, one.seed, one.search_seed, one.chosen, one.untuned)
 
 
 def _cells(suite: Suite, parts: PlannedParts) -> Iterable[Cell]:

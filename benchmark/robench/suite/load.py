@@ -14,6 +14,7 @@ from robench.api.escapes import well_formed
 from robench.api.metric import Measure
 from robench.host.registry import Kind, Registry
 from robench.spec import TRIALS_FILE, Part, TargetChoice, UserSample
+from robench.store.plan_file import PlannedTuning
 from robench.suite.expand import expand
 from robench.suite.labels import Expanded
 from robench.suite.metrics import check_metrics, check_ranking
@@ -98,10 +99,10 @@ class Suite:
             "metrics": [metric(name) for name in self.metrics],
             **({} if self.users is None else {"users": self.users.content()}),
             **({"limits": dict(self.limits)} if self.limits else {}),
-            **({} if self.tuning is None else {"tuned": self._claim(self.tuning)}),
+            **({} if self.tuning is None else {"tuned": self._claim(self.tuning.planned)}),
         }
 
-    def _claim(self, tuning: Tuning) -> Mapping[str, Any]:
+    def _claim(self, tuning: PlannedTuning) -> Mapping[str, Any]:
         """Returns the key ``tuned`` of the suite in a folder of results."""
         return {"file": TRIALS_FILE, "trials": tuning.trials, "sha256": tuning.sha256}
 

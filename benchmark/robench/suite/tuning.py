@@ -15,6 +15,7 @@ from pathlib import Path
 from robench.api.errors import UserError, counted
 from robench.files.reading import read_file
 from robench.spec import NO_DEFENSE, Part
+from robench.store.plan_file import PlannedTuning
 from robench.suite.mistakes import Mistakes
 from robench.suite.schema import TunedEntry
 from robench.suite.trials import Trial, TrialsHeader, choose, fixed_settings, parse_trials, same_settings
@@ -28,21 +29,11 @@ class Tuning:
 
     Args:
         content: the file of trials.
-        sha256: the digest of this file.
-        trials: the number of trials of every searched component.
-        seed: the seed of the fits.
-        search_seed: the seed of the search.
-        chosen: the labels of the components that have the settings of their best trial.
-        untuned: the reason why a component does not count as tuned, by label.
+        planned: what plan.json says about the search.
     """
 
     content: bytes
-    sha256: str
-    trials: int
-    seed: int
-    search_seed: int
-    chosen: tuple[str, ...]
-    untuned: Mapping[str, str]
+    planned: PlannedTuning
 
 
 def read_tuning(
@@ -98,7 +89,8 @@ def read_tuning(
             else:
                 chosen[part.label] = None
     labels = tuple(label for label in chosen if label not in untuned)
-    return Tuning(content, entry.sha256, entry.trials, header.seed, header.search_seed, labels, untuned)
+    planned = PlannedTuning(entry.trials, entry.sha256, header.seed, header.search_seed, labels, untuned)
+    return Tuning(content, planned)
 
 
 def _same_data(header: TrialsHeader, datasets: Sequence[Part], split: Part) -> bool:
