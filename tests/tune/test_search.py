@@ -5,6 +5,7 @@ import os
 
 import numpy as np
 import pytest
+from tests.run.inline import run
 
 from robench.api.data import HeldOut
 from robench.api.errors import UserError
@@ -12,9 +13,12 @@ from robench.engine.data.prepared import Prepared
 from robench.engine.fit import loop
 from robench.files.cache import Cache
 from robench.plan.plan import make_plan
+from robench.store.plan_file import OTHER_DATA, read_plan
 from robench.suite.load import load_suite
 from robench.suite.trials import parse_trials
 from robench.tune import search, worker
+from robench.verify.findings import Findings
+from robench.verify.stored import check_plan
 
 from .conftest import SUITE, Inline
 
@@ -215,6 +219,27 @@ def test_a_grid_becomes_one_entry_for_each_component(tuned, registry):
     assert [part.label for part in suite.models] == ["mf[batch_size=32]", "mf[batch_size=64]", "ease"]
     assert [part.config.get("batch_size") for part in suite.models] == [32, 64, None]
     assert suite.tuning.planned.untuned == {}
+
+
+def test_a_run_on_data_with_another_digest_calls_nothing_tuned(tuned, registry, tmp_path):
+    rows = [f"u{user},i{(user * 7 + place * place) % 13},{place}" for user in range(20) for place in range(6)]
+    (tmp_path / "one.csv").write_text("\n".join(["user,item,time", *rows]))
+    (tmp_path / "two.csv").write_text("\n".join(["user,item,time", *rows[6:]]))
+    suite = tuned("name: a\ndevice: cpu\ndatasets: [{name: csv, path: one.csv}]\nmodels: [ease]\n").suite
+
+    def read(*overrides):
+        folder = run(suite, overrides=overrides).store.folder
+        findings = Findings()
+        check_plan(folder, registry, findings)
+        planned = read_plan(folder).tuned
+        return planned.chosen, dict(planned.untuned), findings.problems
+
+    assert read() == (("ease",), {}, [])
+    other = ((), {"ease": OTHER_DATA}, [])
+    assert read("datasets.0.path=two.csv") == other
+    assert read() == (("ease",), {}, [])
+    (tmp_path / "two.csv").replace(tmp_path / "one.csv")  # the suite stays, and the data change
+    assert read() == other
 
 
 def test_the_command_searches_in_processes_and_survives_a_second_start(robench, tmp_path):

@@ -52,6 +52,10 @@ class Plan:
     excluded: int = 0
     tuned: PlannedTuning | None = None
 
+    def on_data(self, digests: Iterable[str]) -> Plan:
+        """Returns the plan for a run on data with these digests."""
+        return self if self.tuned is None else replace(self, tuned=self.tuned.on_data(digests))
+
     def to_json(self) -> Mapping[str, object]:
         """Returns the content of plan.json.
 

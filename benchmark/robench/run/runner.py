@@ -167,7 +167,7 @@ class Runner:
         """Returns the content of plan.json."""
         digests = {name: key.sha256 for name, key in read.keys.items()}
         content = {"data_sha256": digests, "users_sha256": hash_arrays(read.users), "data": encode(read.summaries)}
-        return {**self.plan.to_json(), **content}
+        return {**self.plan.on_data(digests.values()).to_json(), **content}
 
     def _work_alone(self) -> None:
         """Takes the lock of the folder of results, unless this run already holds it.

@@ -6,8 +6,8 @@ The tables and ``robench show`` use the plan.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from robench.store.models import Sha256, first_problem, model_of
 from robench.store.seal import SEAL, parse_sealed
 
 PLAN_VERSION = 1
+OTHER_DATA = "chosen on other data"  # a reason why a component does not count as tuned
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class PlannedTuning:
         search_seed: the seed of the search.
         chosen: the labels of the components that have the settings of their best trial.
         untuned: the reason why a component does not count as tuned, by label.
+        data_sha256: the digest of the data on which the settings were chosen.
     """
 
     trials: Count
@@ -57,6 +59,19 @@ class PlannedTuning:
     search_seed: Whole
     chosen: tuple[str, ...]
     untuned: Mapping[str, str]
+    data_sha256: str
+
+    def on_data(self, digests: Iterable[str]) -> PlannedTuning:
+        """Returns the search as it counts for a run on some data.
+
+        If the data are not those of the search, no component counts as tuned.
+
+        Args:
+            digests: the digests of all data of the run.
+        """
+        if {*digests} == {self.data_sha256}:
+            return self
+        return replace(self, chosen=(), untuned={**self.untuned, **dict.fromkeys(self.chosen, OTHER_DATA)})
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 from robench.api.errors import UserError, counted
 from robench.files.reading import read_file
 from robench.spec import NO_DEFENSE, Part
-from robench.store.plan_file import PlannedTuning
+from robench.store.plan_file import OTHER_DATA, PlannedTuning
 from robench.suite.mistakes import Mistakes
 from robench.suite.schema import TunedEntry
 from robench.suite.trials import Trial, TrialsHeader, choose, fixed_settings, parse_trials, same_settings
@@ -76,7 +76,7 @@ def read_tuning(
             problem = f"{label} has {counted(len(some), 'trial')} and not {entry.trials}, the same number for all"
             mistakes.add(problem, (*KEY, "trials"))
             return None
-    elsewhere = "" if _same_data(header, datasets, split) else "chosen on other data"
+    elsewhere = "" if _same_data(header, datasets, split) else OTHER_DATA
     chosen: dict[str, None] = {}
     untuned: dict[str, str] = {}
     for kind, some_parts in parts.items():
@@ -89,7 +89,9 @@ def read_tuning(
             else:
                 chosen[part.label] = None
     labels = tuple(label for label in chosen if label not in untuned)
-    planned = PlannedTuning(entry.trials, entry.sha256, header.seed, header.search_seed, labels, untuned)
+    planned = PlannedTuning(
+        entry.trials, entry.sha256, header.seed, header.search_seed, labels, untuned, header.data_sha256
+    )
     return Tuning(content, planned)
 
 
