@@ -17,6 +17,7 @@ class Site:
         files: The content of each path.
         breaks: The number of coming answers that end halfway.
         ranges: Whether the server honours ranges, so that downloads can continue.
+        lengths: Whether answers state their length.
         version: The ETag of all files; if empty, answers have no ETag.
         status: The status of every answer, or 0 for the usual answers.
         target: The address to which ``/moved`` redirects.
@@ -27,6 +28,7 @@ class Site:
     files: dict[str, bytes] = field(default_factory=dict)
     breaks: int = 0
     ranges: bool = True
+    lengths: bool = True
     version: str = '"1"'
     status: int = 0
     target: str = ""
@@ -60,7 +62,8 @@ class Site:
             request.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
         if self.version:
             request.send_header("ETag", self.version)
-        request.send_header("Content-Length", str(len(content) - start))
+        if self.lengths:
+            request.send_header("Content-Length", str(len(content) - start))
         request.end_headers()
         body = content[start:]
         if self.breaks:

@@ -1,6 +1,7 @@
 """Tests downloads from a server on this machine."""
 
 import socket
+import urllib.request
 
 import pytest
 from tests.loopback import Site, serving
@@ -133,3 +134,28 @@ def test_too_much_is_refused(site, tmp_path, monkeypatch):
     monkeypatch.setattr(http, "MOST_BYTES", 1000)
     with pytest.raises(UserError, match=r"1.2 MiB are too much"):
         fetch(site, tmp_path / "x.zip")
+
+
+def test_bytes_of_another_address_are_not_continued(site, tmp_path):
+    site.files["/y.zip"] = CONTENT[::-1]
+    site.breaks = http.ATTEMPTS
+    with pytest.raises(UserError, match="the connection broke"):
+        fetch(site, tmp_path / "x.zip")
+    fetch(site, tmp_path / "x.zip", "/y.zip")
+    assert (tmp_path / "x.zip").read_bytes() == CONTENT[::-1]
+
+
+def test_a_server_that_states_no_length_cannot_fill_the_disk(site, tmp_path, monkeypatch):
+    monkeypatch.setattr(http, "MOST_BYTES", len(CONTENT) // 2)
+    monkeypatch.setattr(site, "lengths", False)
+    with pytest.raises(UserError, match="more than"):
+        fetch(site, tmp_path / "x.zip")
+    assert not (tmp_path / "x.zip").exists()
+
+
+def test_a_redirect_from_https_to_http_is_not_followed():
+    request = urllib.request.Request("https://example.org/x.zip")
+    with pytest.raises(UserError, match="redirects to http://example.org/y.zip, which is not followed"):
+        http._Redirects().redirect_request(request, None, 302, "", {}, "http://example.org/y.zip")
+    followed = http._Redirects().redirect_request(request, None, 302, "", {}, "https://example.org/y.zip")
+    assert followed.full_url == "https://example.org/y.zip"

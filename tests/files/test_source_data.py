@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import io
+import json
 import zipfile
 
 import pytest
@@ -166,3 +167,23 @@ def test_pruning_leaves_downloads(site, cache):
     assert [one.kind for one in list_entries(cache)] == ["source-data"]
     assert prune(cache, 0).left == 0
     assert find_source_data(cache, "ml") == kept
+
+
+def test_a_changed_list_of_files_is_damage(site, cache):
+    downloads = (Download(f"{site.address}/ml.zip", None, MD5),)
+    prepare_source_data(cache, "ml", downloads)
+    note = cache.folder / "source-data" / "ml.json"
+    facts = json.loads(note.read_text())
+    facts["files"][0]["sha256"] = "0" * 64
+    note.write_text(json.dumps(facts))
+    with pytest.raises(UserError, match="damaged"):
+        find_source_data(cache, "ml")
+    assert prepare_source_data(cache, "ml", downloads).files[0].sha256 == hashlib.sha256(GOOD).hexdigest()
+
+
+@pytest.mark.parametrize("paths", [("/a/ml.zip", "/b/ml.zip"), ("/ml.zip", "/"), ("/a/..",)])
+def test_downloads_without_a_file_name_of_their_own_are_refused(site, cache, paths):
+    site.files |= {"/a/ml.zip": GOOD, "/b/ml.zip": archive(other="x")}
+    with pytest.raises(UserError, match="a file name of its own"):
+        prepare_source_data(cache, "ml", [Download(site.address + path) for path in paths])
+    assert not site.asked

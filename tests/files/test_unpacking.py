@@ -131,3 +131,10 @@ def test_a_cut_archive_is_one_line(tmp_path, folder):
     archive.write_bytes(content)
     with pytest.raises(UserError, match="a damaged archive"):
         unpack(archive, folder)
+
+
+def test_a_file_that_unpacks_to_more_than_it_states_is_stopped(folder, tmp_path):
+    liar = unpacking.Member("a.csv", 1, lambda: io.BytesIO(b"x" * 1000))
+    with pytest.raises(UserError, match=r"'a\.csv' unpacks to more than"):
+        unpacking._write([liar], folder, tmp_path / "a.zip", 100)
+    assert sum(map(len, files(folder).values())) <= 100

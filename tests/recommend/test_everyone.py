@@ -140,3 +140,14 @@ def test_the_command_writes_a_file_and_needs_both_options(robench, done, tmp_pat
     result = robench(tmp_path, "recommend", suite, "--all-users", **environment)
     assert result.returncode == 2
     assert "one needs the other" in result.stderr
+
+
+def test_lists_of_the_whole_catalogue_end_with_the_last_unknown_item(written):
+    found = rows_of(written(k=40, model="popularity", defense="none")[0])
+    by_user = {}
+    for row in found:
+        by_user.setdefault(row["user"], []).append(row)
+    for rows in by_user.values():
+        assert 20 < len(rows) < 40
+        assert len({row["item"] for row in rows}) == len(rows)
+        assert all(np.isfinite(row["score"]) for row in rows)

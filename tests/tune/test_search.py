@@ -17,6 +17,7 @@ from robench.store.plan_file import OTHER_DATA, read_plan
 from robench.suite.load import load_suite
 from robench.suite.trials import parse_trials
 from robench.tune import search, worker
+from robench.tune.subjects import find_subjects
 from robench.verify.findings import Findings
 from robench.verify.stored import check_plan
 
@@ -250,3 +251,30 @@ def test_the_command_searches_in_processes_and_survives_a_second_start(robench, 
     assert "suite: a.tuned.yaml" in first.stdout
     plan = robench(tmp_path, "plan", "a.tuned.yaml", ROBENCH_CACHE=str(tmp_path / "c"))
     assert plan.returncode == 0, plan.stderr
+
+
+def test_a_search_goes_on_with_another_version_of_robench(tuned):
+    text = SUITE.split("models:")[0] + "models: [ease]\n"
+    path = tuned(text).trials
+    header, *rest = path.read_text().splitlines(keepends=True)
+    path.write_text(json.dumps({**json.loads(header), "robench": "0.0.1"}) + "\n" + "".join(rest))
+    assert [trial.label for trial in tuned(text).best] == ["ease"]
+
+
+def test_trials_without_a_searched_setting_are_refused(tuned):
+    text = SUITE.split("models:")[0] + "models: [ease]\n"
+    path = tuned(text).trials
+    header, first, *rest = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([header, json.dumps({**json.loads(first), "settings": {}}) + "\n", *rest]))
+    with pytest.raises(UserError, match="its trials of ease have other settings"):
+        tuned(text)
+
+
+def test_no_trial_fits_a_poisoned_victim(tmp_path, registry):
+    path = tmp_path / "a.yaml"
+    path.write_text(SUITE + "attacks: [{name: bandwagon, epsilon: 0.1}]\ntargets: {count: 2, sets: 1}\n")
+    cells = make_plan(load_suite(path, registry), registry).cells
+    assert any(cell.victim.poison is not None and cell.attack is None for cell in cells)
+    subjects = find_subjects(cells, 3, registry)
+    assert {subject.label for subject in subjects} == {"mf", "ease", "knn", "adversarial-training"}
+    assert all(cell.victim.poison is None and cell.victim.seed == 3 for one in subjects for cell in one.cells)

@@ -261,6 +261,7 @@ def test_a_plan_of_an_earlier_version_has_no_summary_and_stays_valid(robench, fo
     assert "## Data" not in (folder / "leaderboard.md").read_text()
     done = verify(robench, folder, "--sample", "1", "--workers", "1")
     assert done.returncode == 0, done.stdout
+    assert "not compared: the data of synthetic/leave-last-out: plan.json holds no summary of them" in done.stdout
 
 
 def forge(folder, **entries):

@@ -129,8 +129,12 @@ def prepare_source_data(
             file.
 
     Raises:
-        UserError: if a file cannot be downloaded, does not match the published checksum, or cannot be unpacked safely.
+        UserError: if two files have the same name, or if a file cannot be downloaded, does not match the published checksum, or cannot be unpacked safely.
     """
+    names = [one.name for one in downloads]
+    for one in downloads:
+        if names.count(one.name) > 1 or one.name in ("", ".."):
+            raise UserError("a download needs a file name of its own", where=one.url)
     origins = match_origins(downloads, given)
     try:
         cache.check()

@@ -119,6 +119,8 @@ def _check_summaries(results: Results, made: Mapping[str, Any], findings: Findin
             findings.refuse(str(results.store.folder / "plan.json"), problem)
         elif different:
             findings.notes.append(f"the notes on {name}: their words differ here")
+    for name in made.keys() - results.plan.data.keys():
+        findings.notes.append(f"the data of {name}: plan.json holds no summary of them")
 
 
 def _check_cell(results: Results, row: CellRow, again: Results, findings: Findings) -> bool:

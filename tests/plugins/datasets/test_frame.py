@@ -74,3 +74,12 @@ def test_a_wrong_frame_is_one_line(given, problem):
 def test_without_python_the_line_says_where_the_data_come_from():
     with pytest.raises(DataError, match=r"'mine' comes from Python.*datasets=\{'mine': frame\}"):
         Frame.make(data="mine").fingerprint()
+
+
+@pytest.mark.parametrize("missing", [None, np.nan])
+@pytest.mark.parametrize("column", ["user", "item"])
+def test_a_missing_id_is_one_line(column, missing):
+    log = LOG.astype(object)
+    log.loc[1, column] = missing
+    with pytest.raises(DataError, match=rf"mine\.iloc\[1\]: an empty {column}"):
+        frame(log).load()

@@ -98,3 +98,11 @@ def test_benchmark_files_that_are_missing_or_double_are_one_line(folder):
     (folder / "x.test.inter").unlink()
     with pytest.raises(DataError, match=r"no \.test\.inter file"):
         Recbole.make(path=folder).with_files({})
+
+
+def test_atomic_files_with_whole_times_and_with_fractions_keep_their_order(tmp_path):
+    head = "user_id:token\titem_id:token\ttimestamp:float\n"
+    for name, rows in {"train": "a\tx\t10\na\ty\t12\n", "valid": "a\tz\t11.5\n", "test": "a\tv\t13\n"}.items():
+        (tmp_path / f"own.{name}.inter").write_text(head + rows)
+    ratings = Recbole.make(path=tmp_path).with_files({}).load()
+    assert ratings.times.argsort().tolist() == [0, 2, 1, 3]
