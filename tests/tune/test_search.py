@@ -278,3 +278,10 @@ def test_no_trial_fits_a_poisoned_victim(tmp_path, registry):
     subjects = find_subjects(cells, 3, registry)
     assert {subject.label for subject in subjects} == {"mf", "ease", "knn", "adversarial-training"}
     assert all(cell.victim.poison is None and cell.victim.seed == 3 for one in subjects for cell in one.cells)
+
+
+def test_the_tuned_suite_keeps_the_limits_of_a_component(tuned, registry):
+    text = SUITE.split("models:")[0] + "models: [{name: ease, limits: {seconds: 50}}]\n"
+    (ease,) = load_suite(tuned(text).suite, registry).models
+    assert ease.limits == load_suite(tuned(text).suite.with_name("a.yaml"), registry).models[0].limits
+    assert ease.limits

@@ -71,6 +71,17 @@ def test_a_combination_that_the_component_refuses_is_one_line():
         with_settings(Mine, part(), {"width": 100})
 
 
+def test_the_strengths_of_a_defence_are_never_searched():
+    class Strong(Component):
+        class Config(BaseConfig):
+            weight: float = Field(default=0.5, alias="lambda", json_schema_extra=search(0, 1))
+            epsilon: float = Field(default=0.1, json_schema_extra=search(0, 1))
+            steps: int = Field(default=3, json_schema_extra=search(1, 9))
+
+    config = Strong.Config().model_dump(by_alias=True)
+    assert {*read_axes(Strong, Part("mine", config, "mine", {}, "my:plugin"))} == {"steps"}
+
+
 def test_a_declaration_that_cannot_be_read_names_the_plugin():
     class Broken(Component):
         class Config(BaseConfig):
