@@ -155,7 +155,7 @@ def test_a_server_that_states_no_length_cannot_fill_the_disk(site, tmp_path, mon
 
 def test_a_redirect_from_https_to_http_is_not_followed():
     request = urllib.request.Request("https://example.org/x.zip")
-    with pytest.raises(UserError, match="redirects to http://example.org/y.zip, which is not followed"):
+    with pytest.raises(UserError, match=r"redirects to http://example\.org/y\.zip, which is not followed"):
         http._Redirects().redirect_request(request, None, 302, "", {}, "http://example.org/y.zip")
     followed = http._Redirects().redirect_request(request, None, 302, "", {}, "https://example.org/y.zip")
     assert followed.full_url == "https://example.org/y.zip"

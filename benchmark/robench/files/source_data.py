@@ -129,7 +129,8 @@ def prepare_source_data(
             file.
 
     Raises:
-        UserError: if two files have the same name, or if a file cannot be downloaded, does not match the published checksum, or cannot be unpacked safely.
+        UserError: if two files have the same name, or if a file cannot be downloaded, does not match the published
+            checksum, or cannot be unpacked safely.
     """
     names = [one.name for one in downloads]
     for one in downloads:
