@@ -86,6 +86,16 @@ def test_with_all_repeats_a_known_item_is_not_held_out():
         assert not set(data.known.row(user).tolist()) & set(data.test.row(user).tolist())
 
 
+def test_repeated_events_make_nobody_a_user_with_enough_items():
+    rows = [(user, place % (4 if user < 30 else 5), place) for user in range(60) for place in range(9)]
+    repeated = Ratings(*(np.array(column, dtype=np.int64) for column in zip(*rows, strict=True)))
+    data = prepare(repeated, DatasetConfig(repeats="all"), Part("cold-users", CONFIG, "s"))
+    cold = np.flatnonzero(data.known.lengths())
+    assert len(cold) == 15
+    assert cold.min() >= 30
+    assert all(len(data.train.row(user)) == 9 for user in range(30))
+
+
 def test_the_draw_has_its_seed_and_the_known_items_belong_to_the_digest(tmp_path):
     one, two, other = split([9] * 40), split([9] * 40), split([9] * 40, seed=1)
     assert one.sha256() == two.sha256() != other.sha256()
@@ -97,5 +107,5 @@ def test_the_draw_has_its_seed_and_the_known_items_belong_to_the_digest(tmp_path
 
 
 def test_too_few_users_are_one_line():
-    with pytest.raises(DataError, match="2 users have at least 5 events: too few"):
+    with pytest.raises(DataError, match="2 users have at least 5 items: too few"):
         split([4, 4, 6, 6], test=0.1)

@@ -78,7 +78,7 @@ def prepare(ratings: Ratings, config: DatasetConfig, split: Part) -> Prepared:
     events = replace(events, users=users, items=items)
     part = events.parts
     if part is None:
-        part = parts_of(split, events.users, events.times, timed=ratings.times is not None)
+        part = parts_of(split, events.users, events.items, events.times, timed=ratings.times is not None)
     dropped = 0
     if repeated:
         new = new_if_held_out(events, part)

@@ -11,11 +11,11 @@ from robench.api.rng import Rng
 from robench.spec import Part
 
 TRAIN, VALIDATION, TEST, KNOWN = 0, 1, 2, 3
-FEWEST_OF_COLD = 5  # the fewest events of a cold user, as in Liang et al. (WWW 2018)
+FEWEST_OF_COLD = 5  # the fewest distinct items of a cold user, as in Liang et al. (WWW 2018)
 PartArray = NDArray[np.int8]
 
 
-def parts_of(split: Part, users: IntArray, times: IntArray, *, timed: bool) -> PartArray:
+def parts_of(split: Part, users: IntArray, items: IntArray, times: IntArray, *, timed: bool) -> PartArray:
     """Returns the part of every event, int8 [n].
 
     The parts are 0 for training, 1 for validation, 2 for test, and 3 for the known items of cold users.
@@ -24,6 +24,7 @@ def parts_of(split: Part, users: IntArray, times: IntArray, *, timed: bool) -> P
         split: the name and the settings of the split.
         users: the user of each event, int64 [n], sorted. The events of a user are in time order, and events at the same
             time are in the order of their items.
+        items: the item of each event, int64 [n].
         times: the time of each event, int64 [n].
         timed: whether the source has times.
 
@@ -38,6 +39,7 @@ def parts_of(split: Part, users: IntArray, times: IntArray, *, timed: bool) -> P
     if split.name == "cold-users":
         return cold_users(
             users,
+            items,
             float(split.config["validation"]),
             float(split.config["test"]),
             float(split.config["known"]),
@@ -88,18 +90,21 @@ def random_ratio(users: IntArray, ratios: tuple[float, ...], rng: Rng) -> PartAr
     return np.where(place < test, TEST, np.where(place < test + validation, VALIDATION, TRAIN)).astype(np.int8)
 
 
-def cold_users(users: IntArray, validation: float, test: float, known: float, by_time: bool, rng: Rng) -> PartArray:
+def cold_users(
+    users: IntArray, items: IntArray, validation: float, test: float, known: float, by_time: bool, rng: Rng
+) -> PartArray:
     """Draws cold users without training events, and holds out some of their events.
 
     At test time, models score a cold user from the events that are not held out, which are known.
 
-    This is the protocol of Liang et al. (WWW 2018). Let u be the number of users with at least 5 events. From these
-    users, round(validation · u) cold users for validation and round(test · u) cold users for the test are drawn. All
-    events of other users are for training. A cold user with n events has round((1 − known) · n) held-out events, but at
-    least one.
+    This is the protocol of Liang et al. (WWW 2018). Let u be the number of users with at least 5 distinct
+    items. From these users, round(validation · u) cold users for validation and round(test · u) cold users for the test
+    are drawn. All events of other users are for training. A cold user with n events has round((1 − known) · n) held-out
+    events, but at least one.
 
     Args:
         users: the user of each event, int64 [n], sorted.
+        items: the item of each event, int64 [n].
         validation: the share of users to validate on.
         test: the share of users to test on.
         known: the share of a cold user's events that is known.
@@ -107,14 +112,15 @@ def cold_users(users: IntArray, validation: float, test: float, known: float, by
         rng: the random stream of the split.
 
     Raises:
-        DataError: if there are too few users with at least 5 events, so that none is left for the test or for training.
+        DataError: if there are too few users with at least 5 distinct items, so that none is left for the test or for
+            training.
     """
     place, length = _places(users)
-    able = np.flatnonzero(np.bincount(users) >= FEWEST_OF_COLD)
+    able = np.flatnonzero(np.bincount(_users_of_pairs(users, items)) >= FEWEST_OF_COLD)
     drawn = rng.child("users").numpy().permutation(able)
     tested, validated = int(test * len(able) + 0.5), int(validation * len(able) + 0.5)
     if not tested or tested + validated >= len(able):
-        problem = f"{len(able)} users have at least {FEWEST_OF_COLD} events: too few to hold some of them out"
+        problem = f"{len(able)} users have at least {FEWEST_OF_COLD} items: too few to hold some of them out"
         raise DataError(problem)
     part_of = np.full(int(users[-1]) + 1, TRAIN, dtype=np.int8)
     part_of[drawn[:tested]], part_of[drawn[tested : tested + validated]] = TEST, VALIDATION
@@ -125,6 +131,12 @@ def cold_users(users: IntArray, validation: float, test: float, known: float, by
     parts = part_of[users]
     parts[(parts != TRAIN) & (place < length - held)] = KNOWN
     return parts
+
+
+def _users_of_pairs(users: IntArray, items: IntArray) -> IntArray:
+    """Returns the user of each distinct user-item pair, int64."""
+    size = int(items.max()) + 1
+    return np.unique(users * size + items) // size
 
 
 def global_time(times: IntArray, validation: float, test: float) -> PartArray:
