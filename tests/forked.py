@@ -71,7 +71,13 @@ def conformance(folder: Path, *arguments: str) -> subprocess.CompletedProcess[st
 
 
 def real(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Runs ``python -m robench ARGUMENTS``, as a user does."""
+    """Runs ``python -m robench ARGUMENTS``, as a user does.
+
+    ``PYTHONPATH`` is put before that of this process. Otherwise the command could be that of another checkout, in which
+    robench is installed.
+    """
+    paths = [env["PYTHONPATH"] for env in (environment, os.environ) if env.get("PYTHONPATH")]
+    environment |= {"PYTHONPATH": os.pathsep.join(paths)} if paths else {}
     return subprocess.run(
         [sys.executable, "-m", "robench", *arguments],
         capture_output=True,
