@@ -36,7 +36,7 @@ def run(tree: Path, suite: Path, folder: Path, arguments: list[str]) -> Path:
 def differences(one: Path, two: Path) -> tuple[int, list[str]]:
     """Returns the number of cells in the first folder, and the differences.
 
-    Each difference is a line about a cell that is not equal in both folders.
+    Each difference is a line about a cell that differs between the folders.
     """
     first, second = ({path.stem for path in (folder / "cells").glob("*.json")} for folder in (one, two))
     lines = [f"{cell}: only in one of them" for cell in sorted(first ^ second)]
@@ -55,7 +55,7 @@ def _plain(value: Any) -> Any:
 
 
 def _unequal(one: Path, two: Path) -> list[str]:
-    """Returns the names of arrays that are not equal in dtype, shape and every bit."""
+    """Returns the names of arrays that differ in dtype, in shape or in any bit."""
     if not one.exists() or not two.exists():
         return [] if one.exists() == two.exists() else ["files"]
     with np.load(one, allow_pickle=False) as first, np.load(two, allow_pickle=False) as second:

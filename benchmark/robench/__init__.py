@@ -87,13 +87,15 @@ def run(
 def load(folder: str | Path) -> ResultFrames:
     """Reads a folder of results, and returns pandas frames.
 
-    The frames are ``cells``, ``leaderboard`` and ``users(cell)``.
+    The frames are ``cells``, ``leaderboard``, ``data`` and ``users(cell)``. If the files of a cell are damaged, the
+    cell counts as missing.
 
     Args:
         folder: the folder that ``run`` returned, for example ``results/smoke``.
 
     Raises:
-        UserError: if the folder holds no results, a record is damaged, or a metric's plugin is not installed.
+        UserError: if the folder holds no results, if a file that all cells share is damaged, if the plan contradicts a
+            record, or if no plugin offers a metric of the plan.
     """
     from robench.entrance.results import load_results  # noqa: PLC0415  # imports pandas
 

@@ -326,7 +326,7 @@ def data_inspect(
     path: Annotated[Path, typer.Argument(metavar="FILE|SUITE", help="data, or a suite", show_default=False)],
     as_json: AsJson = False,
 ) -> None:
-    """Show what is read of a file, a folder, or the data sets of a suite.
+    """Show what is read from a file, a folder, or the data sets of a suite.
 
     The format of a file is recognised by its content.
     """

@@ -18,7 +18,7 @@ def robench_models():
 def find(tmp_path, monkeypatch):
     """Returns a function that looks up a component and returns the error message.
 
-    The current folder holds one plugin and two files that are no plugins.
+    The current folder holds one plugin and two files that are not plugins.
     """
     monkeypatch.chdir(tmp_path)
     (tmp_path / "nearby_plugin.py").write_text(PLUGIN)

@@ -43,7 +43,7 @@ class Poison(PoisoningAttack):
 
 
 class OldConfig(Defense):
-    """A component with a ``Config`` that is no ``BaseConfig``."""
+    """A component with a ``Config`` that is not a ``BaseConfig``."""
 
     Config: Any = dict
 

@@ -1,4 +1,4 @@
-"""Tests that sealed JSON is read as strictly as it was written."""
+"""Tests which sealed JSON is accepted, and which is refused."""
 
 import json
 

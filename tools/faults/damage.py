@@ -7,7 +7,7 @@ The script makes a small run first. Each kind of damage is tried on a copy of th
 allowed:
 
 - Each value in the tables is the undamaged one.
-- The cell of a damaged value is missing, and the file of the cell is named.
+- The cell of a damaged value is missing, and a message names the file of the cell.
 - The command ends in one line that names a file.
 
 After ``run`` all tables are the undamaged ones. The exit code is 1 if a wrong value was believed, or if a command ended
@@ -184,7 +184,10 @@ class Judge:
                 self.failures.append(f"{name}: the tables after run are not the undamaged ones")
 
     def compare(self, name: str, tables: Tables) -> None:
-        """Checks that every value is undamaged, or that its cell is missing and named."""
+        """Compares the tables of a damaged folder with the undamaged ones.
+
+        A cell with other values must be missing. A message must name this cell, unless its record is gone.
+        """
         named = " ".join(map(str, tables.damaged))
         values = by_cell(tables)
         if values.keys() != self.values.keys():

@@ -1,15 +1,14 @@
-"""Compares the reading of files in many forms with the log that they hold.
+"""Checks that files in many forms are read as the log that they hold.
 
     python -m tools.faults.files [--files 300] [--seed 0] [--keep DIR]
 
-Each file is the same kind of log in another form: separators, quotes, encodings, line ends, headers, forms of ids and
-times, compression, and damage. A naive reader knows only the log that was written. One of these results is allowed:
+Each file holds a small random log. The files differ in separators, quotes, encodings, line ends, headers, forms of ids
+and times, compression, and damage. One of these results is allowed:
 
-- The users, items, ratings and the exact order of times are those of the log.
+- The users, the items, the ratings and the exact order of times are those of the log.
 - The file is refused in one line with its name.
 
-A form that people have must be read, so a refusal of an undamaged file counts as a fault, too. The exit code is 1 if
-there is a fault.
+An undamaged file must be read, so refusing it is a fault too. The exit code is 1 if there is a fault.
 """
 
 from __future__ import annotations
@@ -172,7 +171,10 @@ def _line(cells: list[str], separator: str, rng: random.Random, *, quoted: bool)
 
 
 def _damage(case: Case, lines: list[str], separator: str, rng: random.Random, first: int) -> list[str]:
-    """Returns the lines, one of which has the mistake of the case, if there is one."""
+    """Returns the lines, after putting the mistake of the case into one of them.
+
+    The lines do not change if the case has no such mistake.
+    """
     row = rng.randrange(first, len(lines))
     sign = " " if separator == " " else separator
     line = lines[row]
@@ -195,7 +197,7 @@ def _damage(case: Case, lines: list[str], separator: str, rng: random.Random, fi
 
 
 def _pack(case: Case, content: bytes, name: str, rng: random.Random) -> tuple[bytes, str]:
-    """Returns the content and the name of the file, compressed in some way."""
+    """Returns the content and the name of a file that may be compressed."""
     if case.form["damage"] == "bad byte":
         content += b"\x81\xff\xfe\x00"
     way = rng.choice(("",) * 6 + (".gz", ".bz2", ".xz", ".zst", ".zip", "two streams"))

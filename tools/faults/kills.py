@@ -46,7 +46,10 @@ class Runs:
         self.problems.append(problem)
 
     def start(self, folder: Path) -> tuple[subprocess.Popen[bytes], str]:
-        """Starts a run in a folder, and returns its process and its mark."""
+        """Starts a run in a folder, and returns its process and its mark.
+
+        The mark is a variable in the environment of every process of the run.
+        """
         mark = f"{self.place.name}-{self.counts['starts']}"
         self.counts["starts"] += 1
         sources = os.pathsep.join(str(ROOT / part) for part in ("benchmark", "plugins"))

@@ -72,7 +72,7 @@ def a_loop(path: Path) -> None:
 
 
 def flip(share: float) -> Callable[[bytes], bytes]:
-    """Returns a function that changes one bit at a share of the length."""
+    """Returns a function that flips one bit, at the given share of the file's length."""
 
     def change(whole: bytes) -> bytes:
         at = min(int(len(whole) * share), len(whole) - 1)
@@ -242,7 +242,7 @@ UNREPAIRED = {"arrays: unknown items", "arrays: other users"}
 def mutations(rng: random.Random, count: int) -> Iterator[tuple[str, Damage, bool]]:
     """Yields random changes of records and plans.
 
-    A change that is sealed again cannot always be detected by reading.
+    Some changed files are sealed again. Reading such a file does not always reveal the change.
     """
     for number in range(count):
         end, how = rng.choice(JSON_FILES), rng.choice(("bytes", "value", "sealed"))
@@ -281,7 +281,10 @@ def entries(cache: Path, kind: str) -> list[Path]:
 
 
 def each(kind: str, end: str, change: Callable[[Path], None]) -> Callable[[Path], None]:
-    """Returns a function that damages the first cache entry of a kind."""
+    """Returns a function that damages the first cache entry of a kind.
+
+    The entry is the first file with the ending ``end``.
+    """
     return lambda cache: change(next(path for path in entries(cache, kind) if path.suffix == end))
 
 

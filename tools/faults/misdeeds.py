@@ -16,7 +16,7 @@ def misdeed(fails: bool = False, **limits: Any) -> Callable[[Misdeed], Misdeed]:
 
     Args:
         fails: whether a victim of the model must fail.
-        limits: the limits of the model, which must fail if there are any.
+        limits: the limits of the model. A victim of a model with limits must fail.
     """
 
     def register(function: Misdeed) -> Misdeed:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def started_by(name: str, value: str) -> list[int]:
-    """Returns the ids of the processes with a variable in their environment.
+    """Returns the ids of the processes with a given variable in their environment.
 
     Only the environment at the start of a process counts.
     """

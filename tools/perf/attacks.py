@@ -9,7 +9,7 @@ known items per user.
 Everything runs on one thread in this process, with the memory settings of a suite's workers. The calls are interleaved,
 and the least process seconds of the rounds count. A bare gradient is torch's cross-entropy of the same masked scores
 and one ``autograd.grad``. The bare gradients are computed at points that the attack visits. The time depends on the
-point if ReLU and pooling cut scores off.
+point, because ReLU and pooling may cut scores off.
 
 The columns are multiples of the 40 gradients:
 
@@ -89,9 +89,9 @@ def cnn():
 
 
 def classifier(net):
-    """Returns a classifier with the network's own labels.
+    """Returns a victim that classifies random pictures.
 
-    PGD-40 at ε = .1 stays within [0, 1].
+    The labels are the network's own predictions. Pixels are between .2 and .8, so PGD-40 at ε = .1 stays within [0, 1].
     """
     x = 0.2 + 0.6 * torch.rand(PICTURES, 1, 28, 28)
     with torch.no_grad():
@@ -102,7 +102,7 @@ def classifier(net):
 
 
 def recommender(model):
-    """Returns an untrained recommender with random histories.
+    """Returns a victim with an untrained recommender and random histories.
 
     Every user has one random held-out item.
     """

@@ -1,4 +1,4 @@
-"""Measures how BERT4Rec gains from adversarial training.
+"""Measures how much BERT4Rec gains from adversarial training.
 
     python tools/perf/bert4rec.py [--test] [--seeds N] [NAME]
 

@@ -94,7 +94,9 @@ class Cells:
 
 
 def say(cells, claim, gap, numbers):
-    """Prints the claim that the interval ``gap`` is positive.
+    """Judges a claim by the interval ``gap``, and prints the verdict.
+
+    A claim is borne out if the whole interval is positive, and refuted if the whole interval is negative.
 
     Returns:
         1 if the verdict is not the documented one, else 0.

@@ -3,13 +3,13 @@
     python tools/perf/titles.py [--targets 20] [--only typo]
 
 The data is MovieLens latest-small (5 interactions per user, 20 per item) with all users. The model is text-bert, or
-``--model``, fitted with one seed. Each attack rewrites the titles of ``targets`` items that few users have used, at ε
-of the title's length.
+``--model``, fitted with one seed. Each attack rewrites the titles of ``targets`` items that few users have used. The
+budget ε of an attack is a share of the title's length.
 
 ``reach`` is the mean share of users that get such an item within their first ten. ``random`` is the same share under
 random edits in the same unit, with at least as many evaluations. ``clean`` is the share with genuine titles. Intervals
-are of the paired difference over items (bootstrap, 95%). The table also has the likeness of the new titles to the
-genuine ones by the host's encoder, and the number of evaluations.
+are those of the paired difference over items (bootstrap, 95%). The table also shows the similarity of new and genuine
+titles, which the host's encoder computes, and the number of evaluations.
 
 The exit code is 1 if an attack is not better than random edits.
 """

@@ -18,8 +18,9 @@ Time to quality uses the model's own settings. The time ends when validation NDC
 RecBole's best. For sequence models both libraries compute this value without masks. RecBole's time ends at the same
 value.
 
-The exit code is 1 if a goal is missed. The shared loop may take at most 1.15x of a plain loop. RecBole must be 2x
-slower (pairwise), 20x slower (sequence), and 10x slower to the quality.
+The exit code is 1 if a goal is missed. The shared loop may take at most 1.15 times as long as a plain loop. RecBole
+must take at least 2 times as long per epoch (pairwise) or 20 times as long (sequence). It must also take at least 10
+times as long to reach the quality.
 """
 
 import argparse

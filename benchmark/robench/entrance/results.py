@@ -47,8 +47,8 @@ def load_results(folder: str | Path) -> ResultFrames:
         folder: the folder of results that ``robench.run`` has written, for example ``results/smoke``.
 
     Raises:
-        UserError: if ``folder`` holds no results, if the plan contradicts a record, or if no plugin offers a metric of
-            the plan.
+        UserError: if ``folder`` holds no results, if a file that all cells share is damaged, if the plan contradicts a
+            record, or if no plugin offers a metric of the plan.
     """
     path = Path(folder)
     results = read_folder(path, Registry.of(Host.discover()))
@@ -185,7 +185,11 @@ class ResultFrames:
         return planned
 
     def _known_users(self, cell: CellRow) -> Arrays:
-        """Returns the arrays in users.npz that belong to the data of a cell, by name."""
+        """Returns the arrays in users.npz that belong to the data of a cell, by name.
+
+        Raises:
+            UserError: if users.npz has no arrays for this data.
+        """
         prefix = f"{cell.key.dataset}/{cell.key.split}/"
         arrays = {name: array for name, array in self._users.items() if name.startswith(prefix)}
         if not arrays:

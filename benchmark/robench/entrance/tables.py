@@ -31,7 +31,8 @@ def read_folder(folder: Path, registry: Registry, store: Store | None = None) ->
         store: the store of the folder, if the caller has already read arrays with it.
 
     Raises:
-        UserError: if the plan is missing, if the plan contradicts a record, or if a metric is unknown.
+        UserError: if the plan is missing, if a file that all cells share is damaged, if the plan contradicts a record,
+            or if a metric is unknown.
     """
     plan = read_plan(folder)
     return read_results(folder, _metrics(folder, plan, registry), store, plan)
@@ -56,8 +57,8 @@ def rebuild_tables(folder: Path, registry: Registry, store: Store | None = None)
         store: the store of the folder, if the caller has already read arrays with it.
 
     Raises:
-        UserError: if the plan is missing, if the plan contradicts a record, if a metric is unknown, or if the folder
-            cannot be written.
+        UserError: if the plan is missing, if a file that all cells share is damaged, if the plan contradicts a record,
+            if a metric is unknown, or if the folder cannot be written.
     """
     with writing_tables(folder):
         return rewrite_tables(folder, registry, store)

@@ -132,7 +132,11 @@ class _Part:
 
 
 def _continue(url: str, part: _Part, report: Report) -> bool:
-    """Downloads the missing bytes of a file, and returns whether it is complete."""
+    """Downloads the missing bytes of a file, and returns whether it is complete.
+
+    Raises:
+        UserError: if the file is too large.
+    """
     version, done = part.version(url), part.size()
     request = urllib.request.Request(url, headers={"User-Agent": "robench", "Accept-Encoding": "identity"})
     if version and done:

@@ -107,7 +107,11 @@ def _tar_members(tar: tarfile.TarFile, archive: Path) -> Iterator[Member]:
 
 
 def _open_member(tar: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
-    """Opens a regular file in a .tar archive for reading."""
+    """Opens a regular file in a .tar archive for reading.
+
+    Raises:
+        tarfile.ReadError: if the archive has no content for the file.
+    """
     file = tar.extractfile(info)
     if file is None:
         raise tarfile.ReadError(f"{info.name!a} has no content")

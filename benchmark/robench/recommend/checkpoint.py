@@ -103,6 +103,9 @@ def _read(path: Path) -> tuple[Mapping[str, NDArray[Any]], Mapping[str, Any]]:
     """Returns the arrays of a checkpoint, and the mapping that describes its origin.
 
     The mapping holds the victim, the device, and the digests of the data and the code.
+
+    Raises:
+        UserError: if the file is missing or damaged, or is not a checkpoint.
     """
     if path.is_dir():
         raise _unusable(path, "it is a folder")

@@ -176,6 +176,9 @@ def _victim_of_checkpoint(
     """Returns the victim of a checkpoint.
 
     The data comes from the cache that contains the checkpoint, or else from the default cache.
+
+    Raises:
+        UserError: if the request chooses among victims, or if the checkpoint or its data cannot be read.
     """
     given = [f"--{name}" for name in ("model", "defense", "seed") if getattr(request, name) is not None]
     given += [*(["--only"] if request.only else []), *(["--set"] if request.overrides else [])]
@@ -206,7 +209,11 @@ def _victim_of_checkpoint(
 
 
 def _choose(cells: Iterable[Cell], seeds: Iterable[int], request: Request) -> list[Cell]:
-    """Returns one cell for each unpoisoned victim that matches the request."""
+    """Returns one cell for each unpoisoned victim that matches the request.
+
+    Raises:
+        UserError: if no victim matches.
+    """
     able = [cell for cell in cells if not cell.skip and cell.victim.poison is None]
     for kind in ("model", "defense"):
         name = getattr(request, kind)

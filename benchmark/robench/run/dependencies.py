@@ -135,7 +135,6 @@ class Dependencies:
 
         Other models never use a GPU.
 
-
         Raises:
             UserError: if a plugin cannot be imported.
         """

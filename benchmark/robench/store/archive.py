@@ -161,7 +161,11 @@ class Archive:
 
     @cached_property
     def _lines(self) -> dict[str, tuple[int, bytes]]:
-        """The index and the bytes of every record's line, by the id of the cell."""
+        """The index and the bytes of every record's line, by the id of the cell.
+
+        Raises:
+            UserError: if records.jsonl is missing, or if it does not have one line per cell of the manifest.
+        """
         path = self.folder / RECORDS
         try:
             lines = read_file(path).splitlines()

@@ -317,6 +317,9 @@ class Store:
         """Returns the bytes of a record's array file, after checking their sha256.
 
         The result is None if the archive holds the arrays.
+
+        Raises:
+            UserError: if the arrays are missing, or if they have changed since they were written.
         """
         path, expected = self._path(record["id"], ".npz"), str(record.get("arrays_sha256"))
         if expected in self._contents:

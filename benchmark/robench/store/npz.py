@@ -140,7 +140,14 @@ def _expect(holds: bool) -> None:
 def parse_array(content: bytes, name: str, where: str) -> NDArray[Any]:
     """Returns the array in the npy file of a member.
 
-    The number of bytes after the header must be exactly the size that the header states.
+    Args:
+        content: the bytes of the npy file.
+        name: the name of the array, for error messages.
+        where: the name of the npz file, for error messages.
+
+    Raises:
+        UserError: if the header cannot be read, or if the rest of the file does not have the size that the header
+            states.
     """
     begin, header = len(_MAGIC) + _LENGTH.size, None
     if content.startswith(_MAGIC) and len(content) >= begin:

@@ -62,9 +62,9 @@ class PlannedTuning:
     data_sha256: str
 
     def on_data(self, digests: Iterable[str]) -> PlannedTuning:
-        """Returns the search as it counts for a run on some data.
+        """Returns the search, with the components that count as tuned on some data.
 
-        If the data are not those of the search, no component counts as tuned.
+        If the search was made on other data, no component counts as tuned.
 
         Args:
             digests: the digests of all data of the run.

@@ -189,6 +189,9 @@ class Stacks:
         """Returns a mapping from records to rows of a stack, and the stack itself.
 
         The keys are line numbers in records.jsonl, counted from 0.
+
+        Raises:
+            UserError: if the stack is damaged.
         """
         if key not in self._rows:
             lines = self._read(key.lines, most=8 * self.lines + _HEADER)
@@ -204,9 +207,12 @@ class Stacks:
         return self._rows[key]
 
     def _read(self, name: str, most: int) -> NDArray[Any]:
-        """Reads one array of the npz, and refuses an array of more than ``most`` bytes.
+        """Reads one array of the npz.
 
         The array is inflated in small parts, because its stated size may be forged.
+
+        Raises:
+            UserError: if the array is missing or damaged, or if its file is larger than ``most`` bytes.
         """
         info = self._members.get(name)
         if info is None:

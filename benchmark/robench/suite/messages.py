@@ -83,7 +83,7 @@ def is_branch(part: str | int) -> bool:
 def is_about_another_branch(detail: ErrorDetails) -> bool:
     """Returns whether a mistake belongs to a branch of a union that is not meant.
 
-    Of a union of a text and a mapping, pydantic reports the mistakes of both branches. The type of the value shows
+    For a union of a string and a mapping, pydantic reports the mistakes of both branches. The type of the value shows
     which branch is meant.
     """
     last = detail["loc"][-1] if detail["loc"] else ""

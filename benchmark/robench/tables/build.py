@@ -94,8 +94,8 @@ def build_tables(folder: Path, metrics: Mapping[str, Metric], store: Store | Non
         store: the store of the folder, if some of its arrays have already been read.
 
     Raises:
-        UserError: if there is no plan, if the plan contradicts a record, or if a record used another version of a
-            metric.
+        UserError: if there is no plan, if a file that all cells share is damaged, if the plan contradicts a record, or
+            if a record used another version of a metric.
     """
     return make_tables(read_results(folder, metrics, store))
 

@@ -42,7 +42,7 @@ class RadiusRow:
 
 
 def build_radius_rows(results: Results) -> list[RadiusRow]:
-    """Returns one row per victim and radius-storing attack, over the seeds."""
+    """Returns one row per victim and attack that stores radii, over the seeds."""
     groups = results.grouped(
         lambda cell: (cell.key, cell.attack_label),
         lambda cell: cell.stage == "test" and cell.goal == "untargeted" and "radius" in results.arrays(cell),

@@ -214,7 +214,7 @@ def read_results(
         plan: the plan of the folder, if it has already been read.
 
     Raises:
-        UserError: if there is no plan, or if the plan contradicts a record.
+        UserError: if there is no plan, if a file that all cells share is damaged, or if the plan contradicts a record.
     """
     plan, store = plan or read_plan(folder), store or Store(folder)
     store.check_cells()

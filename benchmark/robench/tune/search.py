@@ -105,7 +105,7 @@ class _Open:
 
 
 def tune_suite(path: Path, options: SearchOptions, registry: Registry, say: Say) -> SearchSummary:
-    """Searches the settings of a suite, or goes on with an earlier search.
+    """Searches the settings of a suite, or continues an earlier search.
 
     Models come first, each without a defence. Then each defence is searched on the chosen models. The trials are kept
     in ``<suite>.trials.jsonl`` beside the suite, and the suite with the chosen settings is ``<suite>.tuned.yaml``.
@@ -117,7 +117,7 @@ def tune_suite(path: Path, options: SearchOptions, registry: Registry, say: Say)
         say: a function that receives a line per finished trial.
 
     Raises:
-        UserError: if the suite, an option or the data is wrong, if the trials beside it are of another search, or if
+        UserError: if the suite, an option or the data is wrong, if the file of trials belongs to another search, or if
             another process is searching the same suite.
     """
     if options.trials < 1:

@@ -123,7 +123,10 @@ def _suggest(axes: Mapping[str, Axis], number: int, earlier: Sequence[Trial], se
 
 
 def _is_inside(axis: Axis, value: Any) -> bool:
-    """Returns whether a value is inside the search. The default may be outside."""
+    """Returns whether an axis contains a value.
+
+    The default of a setting may be outside the axis.
+    """
     return value in axis.choices if axis.choices else axis.low <= value <= axis.high
 
 

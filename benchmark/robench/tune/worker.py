@@ -24,9 +24,10 @@ from robench.run.victim import make_victim_fit
 
 
 class FitEvent(TypedDict):
-    """The event that the fit of a trial has ended.
+    """An event that reports the end of a trial's fit.
 
-    It has the kind ``cell``, by which executors count what is done. ``value`` is None if there is an ``error``.
+    The kind of the event is ``cell``, so executors count it as a finished cell. ``value`` is None if there is an
+    ``error``.
     """
 
     kind: Literal["cell"]
@@ -55,7 +56,11 @@ def validate(task: Task, emit: Emit) -> None:
 
 
 def _validate(task: str, payload: Payload, emit: Emit) -> tuple[float, float]:
-    """Returns the validation NDCG@10 and the seconds of the fit."""
+    """Returns the validation NDCG@10 and the seconds of the fit.
+
+    Raises:
+        PluginError: if no user has both a training and a validation item.
+    """
     victim = cell_from_payload(payload["cells"][0]).victim
     registry, cache = Registry.of(Host.discover()), Cache(Path(payload["cache"]))
     key = DataKey(payload["data_key"], payload["data_sha"])

@@ -108,8 +108,8 @@ def _check_data(results: Results, again: Store, findings: Findings) -> None:
 def _check_summaries(results: Results, made: Mapping[str, Any], findings: Findings) -> None:
     """Compares the summaries of the data in the two plans.
 
-    Plans of earlier versions of robench have no summaries. Different notes are no problem, because another version of
-    robench may word them differently.
+    Plans of earlier versions of robench have no summaries. Different notes are not a problem, because another version
+    of robench may word them differently.
     """
     for name, summary in results.plan.data.items():
         stored, new = encode(summary), made.get(name, {})

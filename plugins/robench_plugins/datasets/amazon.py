@@ -101,7 +101,11 @@ def read_amazon(path: Path, metadata: Path | None, order: Order = "auto") -> Rat
 
 
 def _read_ratings(path: Path, order: Order) -> Table:
-    """Returns the columns user, item, rating and time of a file of ratings."""
+    """Returns the columns user, item, rating and time of a file of ratings.
+
+    Raises:
+        DataError: if the file cannot be read, or if its columns are not those of ratings.
+    """
     head = re.split(rb"[\r\n]", read_content(path)[:HEAD].removeprefix(codecs.BOM_UTF8), maxsplit=1)[0]
     cells = head.decode("utf-8", "replace").replace('"', "").split(",")
     if any(name in cells for name in (*USERS, *ITEMS)):
@@ -148,7 +152,11 @@ def _is_product_first(table: Table) -> bool:
 
 
 def _read_reviews(path: Path) -> Table:
-    """Returns the columns user, item, rating and time of a file of reviews."""
+    """Returns the columns user, item, rating and time of a file of reviews.
+
+    Raises:
+        DataError: if the file cannot be read, or if a review lacks one of these fields.
+    """
     columns: dict[str, list[str]] = {"user": [], "item": [], "rating": [], "time": []}
     lines: list[int] = []
     for line, row in json_objects(path, literals=True):
@@ -162,7 +170,11 @@ def _read_reviews(path: Path) -> Table:
 
 
 def _read_products(path: Path, wanted: Container[str]) -> tuple[dict[str, Item], tuple[str, ...]]:
-    """Returns the description of every wanted product, and notes for the user."""
+    """Returns the description of every wanted product, and notes for the user.
+
+    Raises:
+        DataError: if the file cannot be read, or if a product has no id or is nested too deeply.
+    """
     products: dict[str, Item] = {}
     repeated = 0
     for line, row in json_objects(path, literals=True):

@@ -218,6 +218,9 @@ def _genre_names(home: Path) -> list[str]:
     """Returns the genres in the order of their numbers.
 
     The genres are read from ``u.genre`` if this file exists.
+
+    Raises:
+        DataError: if the file cannot be read, or if the genres are not numbered from 0.
     """
     path = home / "u.genre"
     if not path.exists():

@@ -57,7 +57,11 @@ class Recbole(Dataset):
         return split
 
     def _benchmark_files(self) -> dict[str, Path]:
-        """Returns the file of each part in the folder."""
+        """Returns the file of each part in the folder.
+
+        Raises:
+            DataError: if a part has several files, or if there is no file for training or test.
+        """
         found: dict[str, Path] = {}
         for path in self._list("inter"):
             match = BENCHMARK.fullmatch(path.name)

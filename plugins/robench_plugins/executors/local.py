@@ -12,7 +12,7 @@ from robench_plugins.executors.isolation.launch import Launcher
 
 
 class Local(Executor):
-    """Runs every task in a separate process, with the threads of the suite.
+    """Runs every task in a separate process, with the suite's number of threads.
 
     The executor's own process never fits a model. A process ends with its task, together with all its descendants. If a
     process dies, only its own task is reported as ``lost``.

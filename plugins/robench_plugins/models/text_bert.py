@@ -104,6 +104,9 @@ class TextBert(TokenModel, SequenceModel):
         """Reads the vectors of all texts and builds the layers above them.
 
         If the encoder is frozen, the vectors come from the cache.
+
+        Raises:
+            DataError: if more layers are to be trained than the encoder has, or if the encoder cannot be loaded.
         """
         c = self.config
         self._item_texts = [item_text(item) for item in data.catalogue.items]

@@ -1,6 +1,6 @@
 """Tests that hints name the setting that helps.
 
-No setting is ignored without a word.
+No setting is ignored silently.
 """
 
 import io
@@ -22,7 +22,7 @@ LOG = "user,item\na,x\nb,y\n"
 
 
 def csv(folder, log=LOG, items=None, users=None, **settings):
-    """Returns a data set of these texts, or of bytes in Latin-1."""
+    """Writes texts or bytes to files, and returns a data set that reads the files."""
     given = {"path": log, "items": items, "users": users}
     for name, text in given.items():
         if text is not None:

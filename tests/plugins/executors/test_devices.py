@@ -44,7 +44,7 @@ def gpus(monkeypatch):
 
 
 def gpus_of(found):
-    """Returns the name of the GPU of each place for a worker."""
+    """Returns the name of each worker's GPU."""
     assert all(place["device"] == "cuda" for place in found)
     return [place["environment"][devices.VISIBLE] for place in found]
 

@@ -47,7 +47,7 @@ def victim(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def targets(victim):
-    """Returns the two most frequent candidates, and one item that is no candidate."""
+    """Returns the two most frequent candidates, and one item that is not a candidate."""
     counts = np.bincount(
         victim.model.candidates(victim.users, victim.history).ravel(), minlength=victim.history.n_items
     )

@@ -30,7 +30,10 @@ class Costs:
         self.note_overshoot(other.overshoot)
 
     def note_overshoot(self, share: float) -> None:
-        """Records the size of a proposal, as a multiple of the budget, if it is larger."""
+        """Records the size of a proposal, as a multiple of the budget.
+
+        Only the largest size is kept.
+        """
         self.overshoot = max(self.overshoot, share)
 
 

@@ -26,7 +26,10 @@ class Judgement(NamedTuple):
     broken: Tensor
 
     def where(self, better: Tensor, other: Judgement) -> Judgement:
-        """Returns this judgement's rows if ``better`` (bool [B]), and else the other's."""
+        """Combines the rows of two judgements.
+
+        Rows for which ``better`` (bool [B]) is true come from this judgement, and all others come from ``other``.
+        """
         return Judgement(*(torch.where(better, new, old) for new, old in zip(self, other, strict=True)))
 
 

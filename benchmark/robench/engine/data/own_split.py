@@ -66,7 +66,10 @@ def once_in_earliest_part(events: Events, keep: str) -> tuple[NDArray[np.bool_],
 
 
 def describe_own_split(train: Interactions, validation: Interactions, test: Interactions) -> list[str]:
-    """Returns lines about users and items that are missing in training or validation."""
+    """Returns lines about users and items without training rows.
+
+    If there are no validation items, another line says what this means for neural models.
+    """
     users = int(((train.lengths() == 0) & (test.lengths() > 0)).sum())
     items = int((train.counts() == 0).sum())
     lines = []

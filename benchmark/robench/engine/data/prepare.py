@@ -111,6 +111,9 @@ def _rated(ratings: Ratings, lowest: float | None) -> IntArray | None:
     """Returns the numbers of the rows with a rating of at least ``lowest``, int64.
 
     The result is None if ``lowest`` is None. All rows are then kept.
+
+    Raises:
+        DataError: if ``lowest`` is given and the log has no ratings.
     """
     if lowest is None:
         return None

@@ -95,7 +95,7 @@ def cold_users(
 ) -> PartArray:
     """Draws cold users without training events, and holds out some of their events.
 
-    At test time, models score a cold user from the events that are not held out, which are known.
+    The other events of a cold user are known. At test time, models score the user from these events.
 
     This is the protocol of Liang et al. (WWW 2018). Let u be the number of users with at least 5 distinct
     items. From these users, round(validation · u) cold users for validation and round(test · u) cold users for the test

@@ -112,7 +112,7 @@ def _notes(log: Log, config: DatasetConfig, ties: float | None) -> list[str]:
 
 
 def nothing_left(ratings: Ratings, config: DatasetConfig, events: Events) -> DataError:
-    """Returns the error for a log of which the filters leave nothing.
+    """Returns the error for a log in which the filters leave no rows.
 
     Args:
         ratings: the raw log.

@@ -198,7 +198,11 @@ def fit(
 
 
 def _take_step(step: Step, defense: Defense, optimiser: torch.optim.Optimizer) -> None:
-    """Takes one optimiser step on the loss of the defence or of the model."""
+    """Takes one optimiser step on the loss of the defence or of the model.
+
+    Raises:
+        PluginError: if the loss is not finite.
+    """
     optimiser.zero_grad(set_to_none=True)
     loss = defense.loss(step) if type(defense).overrides("loss") else step.losses(step.embed()).value.mean()
     if not bool(torch.isfinite(loss)):

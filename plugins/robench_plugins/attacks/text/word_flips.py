@@ -176,7 +176,8 @@ class WordFlips:
     def _likelihood_of_flip(self, choice: Tensor, index: int, tokens: Tensor) -> Tensor:
         """Returns the part of the estimate that comes from the likelihoods, float [W].
 
-        The result is the change of the loss through the mean log-likelihood if each new word replaces the tokens.
+        Each of the W words replaces some tokens of the title, which changes the mean log-likelihood of the title. The
+        result is the effect of this change on the loss.
 
         Args:
             choice: the slope of the loss with respect to the weight of a token at a place, float [L, V].
@@ -190,11 +191,10 @@ class WordFlips:
         return (rest + new) * count / (rest_count + self.sizes) - total
 
     def _likelihood_of_deletion(self, choice: Tensor, index: int, tokens: Tensor) -> Tensor:
-        """Returns the change of the loss if some tokens leave the mean log-likelihood.
+        """Returns the change of the loss if the likelihoods of some tokens are left out.
 
-        The result has the shape [].
-
-        The arguments are those of ``_likelihood_of_flip``.
+        The mean log-likelihood of the title then covers fewer tokens. The result has the shape []. The arguments are
+        those of ``_likelihood_of_flip``.
         """
         total, count, rest, rest_count = self._likelihood_without(choice, index, tokens)
         return rest * count / rest_count - total

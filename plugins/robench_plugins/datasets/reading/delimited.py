@@ -111,7 +111,11 @@ def read_delimited(path: Path, form: Delimited) -> Table:
 
 
 def _first_row(content: bytes, separator: str, quoted: str | None, path: Path) -> list[str]:
-    """Returns the cells of the first row."""
+    """Returns the cells of the first row.
+
+    Raises:
+        DataError: if the file has no rows.
+    """
     blank = " \t" if separator == BLANKS else ""
     rows = rows_with_lines(content, quoted is not None)
     line = next((text for _, text in rows if text.strip(blank)), None)
@@ -123,7 +127,11 @@ def _first_row(content: bytes, separator: str, quoted: str | None, path: Path) -
 
 
 def _column_names(head: Sequence[str], form: Delimited, separator: str, path: Path) -> list[str]:
-    """Returns the names of the columns, from the header or the settings."""
+    """Returns the names of the columns, from the header or the settings.
+
+    Raises:
+        DataError: if the first row has another separator, or another number of cells than there are names.
+    """
     names = [name.strip() for name in head] if form.columns is None else list(form.columns)
     if len(head) == 1:
         other = next((sign for sign in SEPARATORS if sign != separator and sign in head[0]), None)
@@ -167,7 +175,11 @@ def _check_quotes(content: bytes, separator: str, path: Path, advice: Advice) ->
 
 
 def _with_one_sign(content: bytes, separator: str, path: Path) -> tuple[bytes, str]:
-    """Returns the text with a separator of one byte, and this separator."""
+    """Returns the text with a separator of one byte, and this separator.
+
+    Raises:
+        DataError: if a separator of one byte is needed, and the text holds the byte that robench uses.
+    """
     if separator == BLANKS:
         single = re.sub(rb"[ \t]+", b" ", content)
         return re.sub(rb"^ | $|(?<=[\r\n]) | (?=[\r\n])", b"", single), " "
@@ -181,7 +193,11 @@ def _with_one_sign(content: bytes, separator: str, path: Path) -> tuple[bytes, s
 def _parse(
     content: bytes, sign: str, names: Sequence[str], header: int, form: Delimited, quoted: str | None, path: Path
 ) -> pa.Table:
-    """Returns the columns of a delimited text."""
+    """Returns the columns of a delimited text.
+
+    Raises:
+        DataError: if the text is not a table, has no rows, or has rows of different lengths.
+    """
     wrong: list[pa_csv.InvalidRow] = []
 
     def refuse(row: pa_csv.InvalidRow) -> str:

@@ -46,6 +46,9 @@ def _read_json_lines(path: Path, form: Delimited) -> Table:
     """Returns a table of a file that has one JSON object per line.
 
     Values become strings. A value that is missing in an object becomes null.
+
+    Raises:
+        DataError: if the file cannot be read, if an id is a list or an object, or if a value is nested too deeply.
     """
     columns: dict[str, list[str | None]] = {}
     lines: list[int] = []

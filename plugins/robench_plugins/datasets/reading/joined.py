@@ -28,7 +28,11 @@ class JoinedTable(Table):
     tables: tuple[Table, ...] = ()
 
     def error(self, problem: str, row: int | None = None, hint: str = "") -> DataError:
-        """Returns an error with the file and the line of a row."""
+        """Returns an error with the file and the line of a row.
+
+        Raises:
+            IndexError: if there is no such row.
+        """
         if row is None:
             return self.tables[0].error(problem, None, hint)
         for table in self.tables:
@@ -46,13 +50,14 @@ def read_parts(
     Args:
         files: the file of each part.
         read: a function that reads one file.
-        columns: the names of the columns that either every file must have, or no file.
+        columns: the names of columns that must be in every file or in none.
 
     Returns:
         The rows of all files, and the part of each row, int8 [n].
 
     Raises:
-        DataError: if a file cannot be read, or if it lacks a column that another file has.
+        DataError: if a file cannot be read, if it lacks one of these columns that another file has, or if columns of
+            one name have different types.
     """
     tables = {PARTS.index(name): read(files[name]) for name in PARTS if name in files}
     for name in columns:
@@ -73,9 +78,10 @@ def read_parts(
 
 
 def _alike(tables: list[pa.Table]) -> list[pa.Table]:
-    """Returns the tables, with a column as text in all tables if it is text in one.
+    """Returns the tables, after converting each column that is text in any of them.
 
-    A file of whole times is read as numbers, and another file may have times with fractions.
+    Such a column becomes text in all tables. For example, one file may have whole numbers as times, which are read as
+    numbers, and another file may have times with fractions, which are read as text.
     """
     texts = {name for table in tables for name in table.column_names if is_text(table.schema.field(name).type)}
     mixed = {name for name in texts if any(not is_text(table.schema.field(name).type) for table in tables)}

@@ -35,7 +35,7 @@ def json_objects(
         literals: whether a line may also be a dict literal of Python, as in Amazon's metadata of 2014.
 
     Raises:
-        DataError: if the file cannot be read, if a line is no object, or if an object has a key twice.
+        DataError: if the file cannot be read, if a line is not an object, or if an object has a key twice.
     """
     raw = read_content(path)
     check_text(raw, path)
@@ -58,7 +58,7 @@ def table_of_lines(
         advice: the settings that hints may name.
 
     Raises:
-        DataError: if there are no lines, or if a name or a cell contains half of a character.
+        DataError: if there are no lines, or if a name or a cell contains a lone surrogate.
     """
     if not lines:
         raise DataError("the file is empty", where=str(path))
@@ -76,7 +76,7 @@ def table_of_lines(
 
 
 def _is_whole(text: str) -> bool:
-    """Returns whether a text contains no half of a character."""
+    """Returns whether a text contains no lone surrogates."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -95,7 +95,11 @@ DECODER = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=str, o
 
 
 def _parse(text: str, where: str, literals: bool) -> dict[str, Any]:
-    """Returns the object of a line, with its numbers as strings."""
+    """Returns the object of a line, with its numbers as strings.
+
+    Raises:
+        DataError: if the line is not an object.
+    """
     try:
         row = DECODER.decode(text)
     except (ValueError, RecursionError) as error:

@@ -74,7 +74,7 @@ def read_content(path: Path) -> bytes:
     The ending of the name decides: .gz, .bz2, .xz, .zst or .zip.
 
     Raises:
-        DataError: if the file is missing, is damaged, is compressed otherwise than its name says, or holds several
+        DataError: if the file is missing or damaged, if it is not compressed as its name says, or if it holds several
             files.
     """
     if path.name.lower().endswith((*ARCHIVES, *(f".tar{ending}" for ending in MAGIC))):
@@ -127,7 +127,11 @@ def _is_text(content: bytes) -> bool:
 
 
 def _unpack(content: bytes, ending: str, path: Path) -> bytes:
-    """Returns the unpacked bytes of a file."""
+    """Returns the unpacked bytes of a file.
+
+    Raises:
+        DataError: if the file is damaged or unpacks to too many bytes, or if a .zip does not hold exactly one file.
+    """
     most = max(ALWAYS_FINE, LARGEST_RATIO * len(content))
     try:
         if ending == ".zip":
@@ -155,6 +159,9 @@ def _unpack_streams(content: bytes, ending: str, most: int) -> bytes:
 
     Bytes after the last stream are an error, unless they are zeros. Otherwise a damaged second stream would be lost
     without an error.
+
+    Raises:
+        EOFError: if the last stream is cut off.
     """
     unpacked, stream = bytearray(), _decompressor(ending)
     for start in range(0, len(content), BLOCK):
@@ -185,7 +192,12 @@ def _unpack_zst(content: bytes, most: int) -> bytes:
 
 
 def _only_member(content: bytes, most: int, path: Path) -> bytes:
-    """Returns the bytes of the only file in a zip archive, apart from hidden files."""
+    """Returns the bytes of the only file in a zip archive, apart from hidden files.
+
+    Raises:
+        DataError: if there is no file, more than one file, or a password.
+        ValueError: if the compression is not supported.
+    """
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         members = [
             member

@@ -24,7 +24,7 @@ BOMS = {
 
 
 def find_encoding(name: str) -> codecs.CodecInfo | None:
-    """Returns the encoding of a name, or None if there is no such encoding of text."""
+    """Returns the text encoding with this name, or None if there is no such encoding."""
     try:
         "".encode(name)  # refuses codecs that are no encodings of text
         codec = codecs.lookup(name)

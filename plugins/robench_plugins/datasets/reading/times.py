@@ -90,7 +90,11 @@ def _refuse_negative(table: Table, values: IntArray | FloatArray, key: str) -> N
 
 
 def _from_whole(table: Table, values: IntArray, key: str) -> Times:
-    """Returns the times in whole numbers, in the unit that their size suggests."""
+    """Returns the times in whole numbers, in the unit that their size suggests.
+
+    Raises:
+        DataError: if a time is negative.
+    """
     values = values.astype(np.int64, copy=False)
     _refuse_negative(table, values, key)
     for least, ticks, unit in UNITS:
@@ -105,7 +109,11 @@ def _mostly_from(values: IntArray | FloatArray, least: int) -> bool:
 
 
 def _from_floats(table: Table, values: FloatArray, key: str) -> Times:
-    """Returns the times in a float64 column, as whole numbers or as ranks."""
+    """Returns the times in a float64 column, as whole numbers or as ranks.
+
+    Raises:
+        DataError: if a time is negative or not finite.
+    """
     if not np.isfinite(values).all():
         row = int(np.flatnonzero(~np.isfinite(values))[0])
         raise table.error(f"{key} {values[row]} is not a time", row)
@@ -122,6 +130,9 @@ def _from_decimals(table: Table, column: pa.ChunkedArray, key: str) -> Times:
     """Returns the times in a column of decimal numbers, in nanoseconds or as ranks.
 
     Ranks are used if nanoseconds would lose the order.
+
+    Raises:
+        DataError: if a time is negative.
     """
     try:
         exact = column.cast(SECONDS)
@@ -137,7 +148,11 @@ def _from_decimals(table: Table, column: pa.ChunkedArray, key: str) -> Times:
 
 
 def _from_exact(table: Table, numbers: list[Decimal], key: str) -> Times:
-    """Returns the times in decimal numbers with many digits."""
+    """Returns the times in decimal numbers with many digits.
+
+    Raises:
+        DataError: if a time is negative.
+    """
     bad = next((row for row, number in enumerate(numbers) if number < 0), None)
     if bad is not None:
         raise table.error(f"{key} {numbers[bad]} is negative", bad, NEGATIVE)
@@ -158,7 +173,11 @@ def _from_stamps(column: pa.ChunkedArray) -> Times:
 
 
 def _from_dates(table: Table, column: pa.ChunkedArray, key: str) -> Times:
-    """Returns the times in a column of ISO dates, in UTC."""
+    """Returns the times in a column of ISO dates, in UTC.
+
+    Raises:
+        DataError: if a cell is not a date.
+    """
     cells = column.combine_chunks().dictionary_encode()
     encoded = cells.chunk(0) if isinstance(cells, pa.ChunkedArray) else cells
     distinct, codes = encoded.dictionary, encoded.indices.to_numpy()

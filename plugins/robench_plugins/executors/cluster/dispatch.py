@@ -127,6 +127,9 @@ class Dispatch:
         """Answers the first message of an attempt.
 
         The answer includes the files that the worker lacks.
+
+        Raises:
+            UserError: if a version differs between the client and the worker.
         """
         if difference := find_difference(collect_versions(), hello["versions"]):
             raise UserError(f"a worker on {hello['host']} cannot be used: {difference}", path="--executor dask")

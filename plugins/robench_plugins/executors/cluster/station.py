@@ -44,9 +44,9 @@ class PickledWork:
         pickle.loads(self.content)(task, emit)  # from the client; dask has already unpickled the client's task
 
     def __reduce__(self) -> tuple[Callable[[bytes], Any], tuple[bytes]]:
-        """Pickles the function itself for the next process.
+        """Pickles this object as the plain function, for the fork server.
 
-        The fork server therefore imports the function's module only once.
+        The fork server therefore imports the function's module once, and not once per task.
         """
         return pickle.loads, (self.content,)
 
@@ -65,7 +65,10 @@ class Launchers:
 
     @contextmanager
     def use(self, work: bytes, threads: int) -> Iterator[Launcher]:
-        """Yields a launcher, which stays open for the tasks that follow soon."""
+        """Yields a launcher, which stays open for a while after the block.
+
+        Tasks that follow soon use the same launcher.
+        """
         key = work, threads
         with self._lock:
             launcher = self._launchers.setdefault(key, Launcher(PickledWork(work), threads))

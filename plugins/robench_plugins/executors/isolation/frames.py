@@ -32,7 +32,7 @@ PLAIN = frozenset(
 
 
 class RefusedError(Exception):
-    """Raised for bytes that are no message, and for large or unsafe messages."""
+    """Raised for bytes that are not a message, and for large or unsafe messages."""
 
 
 def to_frame(message: object) -> bytes:
@@ -116,7 +116,11 @@ class _PlainUnpickler(pickle.Unpickler):
     """An unpickler of plain data and numpy arrays."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """Returns a class or function that arrays need, and refuses all others."""
+        """Returns a class or function that arrays need.
+
+        Raises:
+            RefusedError: if arrays do not need the class or function.
+        """
         if (module, name) not in PLAIN:
             raise RefusedError(f"it sent a {module}.{name}, which is not plain data")
         return super().find_class(module, name)

@@ -120,7 +120,11 @@ class TaskProcess:
             self.end()
 
     def _checked(self, event: Any) -> Event:
-        """Returns an event, after checking that it belongs to this task."""
+        """Returns an event, after checking that it belongs to this task.
+
+        Raises:
+            RefusedError: if the message is not an event, or belongs to another task.
+        """
         if not isinstance(event, dict) or not isinstance(event.get("kind"), str):
             raise RefusedError("it sent a message that is no event")
         task = event.setdefault("task", self.task.id)

@@ -27,9 +27,9 @@ class Straight(EmbeddingAttack):
 
 
 class Padded(Straight):
-    """An attack that adds large entries at the padding to the step of ``Straight``.
+    """An attack that takes the step of ``Straight``, and fills the padding.
 
-    The padding is recognised by its gradient, which is zero.
+    The entries at the padding are large. The padding is recognised by its gradient, which is zero.
     """
 
     def changed(self, delta):
@@ -47,7 +47,7 @@ class Longer(MinimumNormAttack, Straight):
 
 
 class PaddedLonger(Longer, Padded):
-    """An attack that adds large entries at the padding to the steps of ``Longer``."""
+    """An attack that takes the steps of ``Longer``, and fills the padding."""
 
 
 class Named(Straight):
