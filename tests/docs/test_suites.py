@@ -69,7 +69,7 @@ def test_tuned_suites_have_the_settings_of_their_best_trials(registry):
     suites = [load_suite(path, registry) for path in SUITES if path.name.endswith(".tuned.yaml")]
     assert suites
     for suite in suites:
-        assert {*suite.tuning.untuned} == {"popularity"}
+        assert {*suite.tuning.planned.untuned} == {"popularity"}
         assert len(suite.tuning.chosen) == len(suite.models) - 1
 
 
