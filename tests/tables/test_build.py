@@ -1,11 +1,9 @@
 """Tests tables of made-up records against numbers computed by hand."""
 
 import csv
-import io
 
 import numpy as np
 import pytest
-from rich.console import Console
 from tests.fakes import EMBEDDING, FAKES, L2, METRICS, POISONING, PROMOTED, USERS, World, ranks, row
 
 from robench.api.codec import columns
@@ -15,7 +13,6 @@ from robench.api.threat import Threat
 from robench.report.files import write_tables
 from robench.report.leaderboard import build_leaderboard_grid, format_title
 from robench.report.markdown import to_markdown
-from robench.report.terminal import print_leaderboard
 from robench.store.record import new_record
 from robench.tables.cells import ValueRow
 from robench.tables.leaderboard import LeaderboardRow, LeaderboardTable
@@ -247,40 +244,6 @@ def test_poisoned_lists_stand_beside_the_lists_of_other_seeds(tmp_path, monkeypa
     sigma = np.std([8 / 12, 8 / 12, 6 / 14], ddof=1)
     assert found.control[2] == pytest.approx(4.3026527 * sigma * np.sqrt(2 / 3))
     assert found.verdict == verdict
-
-
-def test_clean_cells_that_no_table_shows_have_a_table_of_their_own(world):
-    for seed in (0, 1):
-        world.cell(ranks(20, 99), model="popularity", seed=seed)
-        world.cell(ranks(100, 99), model="ease", seed=seed)
-        world.cell(ranks(150, 99), seed=seed)
-        world.cell(ranks(50, 99), seed=seed, attack="a", epsilon=0.05)
-    tables = world.build()
-    assert [row.key.model for row in tables.clean] == ["ease"]
-    (found,) = tables.clean
-    assert found.values[Measure("ndcg", 10)].mean == 0.5
-    assert (found.users_hit, found.users, found.seeds, found.flags) == (100, USERS, 2, "")
-    write_tables(tables, world.store.folder)
-    text = (world.store.folder / "leaderboard.md").read_text()
-    assert "## d, s: clean values" in text
-    assert "| ease    | none      | .5000 [" in text
-    assert "100 of 200" in text
-
-
-def test_a_suite_without_attacks_shows_its_clean_values(world):
-    world.ranking = []
-    for seed in (0, 1):
-        world.cell(ranks(20, 99), model="popularity", seed=seed)
-        world.cell(ranks(10, 99), seed=seed)
-    tables = world.build()
-    assert [(row.key.model, row.flags) for row in tables.clean] == [
-        ("popularity", ""),
-        ("mf", "not above popularity"),
-    ]
-    out = io.StringIO()
-    print_leaderboard(tables, Console(file=out, width=200))
-    assert "clean values" in out.getvalue()
-    assert "20 of 200" in out.getvalue()
 
 
 def test_failures_are_listed_by_name(world):

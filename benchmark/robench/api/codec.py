@@ -30,7 +30,8 @@ def named(name: str) -> Mapping[str, Any]:
 def inline(*names: str) -> Mapping[str, Any]:
     """Returns the metadata for a nested dataclass that is written field by field.
 
-    The fields of this nested dataclass are written as if they belonged to the outer dataclass.
+    The fields of this nested dataclass are written as if they belonged to the outer dataclass. If the value is None,
+    they are written as null.
 
     Args:
         names: the nested fields to write. Without names, all nested fields are written.
@@ -57,7 +58,9 @@ def encode(value: Any) -> Any:
 def _written(value: Any) -> Iterator[tuple[str, Any]]:
     for attribute, name, inlined, if_set, default in _layout(type(value)):  # type: ignore[arg-type]  # a class is hashable
         part = getattr(value, attribute)
-        if inlined is not None:
+        if inlined is not None and part is None:
+            yield from ((inner, None) for inner in inlined or columns(_nested(type(value), attribute)))
+        elif inlined is not None:
             flat = dict(_written(part))
             yield from ((inner, flat[inner]) for inner in inlined or flat)
         elif not if_set or part != default:
@@ -94,10 +97,16 @@ def column_groups(cls: Any) -> list[tuple[str, bool, list[str]]]:
     groups: list[tuple[str, bool, list[str]]] = []
     for field in fields(cls):
         if "inline" in field.metadata:
-            groups.append((field.name, True, list(field.metadata["inline"] or columns(_hints(cls)[field.name]))))
+            groups.append((field.name, True, list(field.metadata["inline"] or columns(_nested(cls, field.name)))))
         elif "json_only" not in field.metadata:
             groups.append((field.name, False, [_name(field)]))
     return groups
+
+
+def _nested(cls: Any, attribute: str) -> Any:
+    """Returns the nested dataclass of a field, which may be None."""
+    hint = _hints(cls)[attribute]
+    return next((part for part in get_args(hint) if part is not type(None)), hint)
 
 
 def decode(cls: type[T], plain: Mapping[str, Any]) -> T:

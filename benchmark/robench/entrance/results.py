@@ -88,9 +88,10 @@ class ResultFrames:
     def leaderboard(self) -> pd.DataFrame:
         """The table of leaderboard.csv.
 
-        There is one row per table, data set, split, model and defence. Each row covers all seeds.
+        There is one row per table, data set, split, model and defence. Each row covers all seeds. If the suite has no
+        attacks, there is one row per data set, split, model, defence and metric.
         """
-        return frame_of(LeaderboardRow, make_tables(self._results).rows())
+        return frame_of(LeaderboardRow, make_tables(self._results).csv_rows())
 
     @cached_property
     def data(self) -> pd.DataFrame:

@@ -52,7 +52,7 @@ def build_texts(tables: Tables) -> dict[str, str]:
     """Returns the text of every file except the page, by file name."""
     return {
         "cells.csv": to_csv(ValueRow, tables.values),
-        "leaderboard.csv": to_csv(LeaderboardRow, tables.rows()),
+        "leaderboard.csv": to_csv(LeaderboardRow, tables.csv_rows()),
         "timings.csv": to_csv(TimingRow, tables.timings),
         "leaderboard.json": to_json(tables),
         "leaderboard.md": to_markdown(tables),
@@ -105,7 +105,7 @@ def to_csv(row: type, rows: Iterable[object]) -> str:
                 line.append(_field(encode(part)))
                 continue
             if attribute not in last or last[attribute][0] is not part:
-                plain = encode(part)
+                plain = dict.fromkeys(names) if part is None else encode(part)
                 last[attribute] = part, [_field(plain[name]) for name in names]
             line += last[attribute][1]
         writer.writerow(line)

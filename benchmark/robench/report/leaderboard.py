@@ -16,6 +16,8 @@ from robench.tables.results import grouped
 
 WITHIN = "Ranks are within one model: the same ε is not the same strength for two models."
 
+NO_ATTACKS = "The suite has no attacks, so rows have no rank."
+
 
 def format_title(table: LeaderboardTable) -> str:
     """Returns a table's title: the data, the metric, the threat model and ε."""

@@ -8,7 +8,7 @@ from robench.api.errors import counted
 from robench.report.attacks import build_curves_section, build_ensembles_section, build_radii_section
 from robench.report.blocks import Bullets, Section
 from robench.report.data import build_data_section
-from robench.report.leaderboard import build_clean_grids, build_leaderboard_section
+from robench.report.leaderboard import NO_ATTACKS, build_clean_grids, build_leaderboard_section
 from robench.report.numbers import format_defense, format_victim, name_places
 from robench.report.poisoning import build_poisoning_section
 from robench.report.reranking import build_reranking_section
@@ -22,7 +22,8 @@ from robench.tables.rows import Flag
 def write_opening(tables: Tables) -> str:
     """Returns the paragraph that comes before all sections."""
     counts = ", ".join(f"{n} {status}" for status, n in sorted(tables.counts.items()))
-    return f"Cells: {counts}. Intervals are 95%: the wider of the bootstrap over users and t over seeds."
+    opening = f"Cells: {counts}. Intervals are 95%: the wider of the bootstrap over users and t over seeds."
+    return f"{opening} {NO_ATTACKS}" if tables.without_attacks else opening
 
 
 def build_sections(tables: Tables) -> Iterator[Section]:

@@ -9,9 +9,12 @@ from rich.table import Table
 
 from robench.api.terminal import say
 from robench.report.blocks import Grid
-from robench.report.leaderboard import build_clean_grids, build_leaderboard_grid, format_title
+from robench.report.leaderboard import NO_ATTACKS, build_clean_grids, build_leaderboard_grid, format_title
 from robench.report.numbers import build_grid, format_bounds, format_defense, format_interval
 from robench.tables.build import Tables
+
+ANY_WIDTH = 10_000  # columns of a terminal that is wide enough for every table
+NO_CONTENT = {"", "–", "none"}  # the cells of a row without flags, p-value or defence
 
 
 def print_tables(tables: Tables, folder: Path, console: Console) -> None:
@@ -27,15 +30,34 @@ def print_leaderboard(tables: Tables, console: Console) -> None:
         _print(console, f"{format_title(table)} ({table.title})", build_leaderboard_grid(table))
     for title, grid in build_clean_grids(tables):
         _print(console, title, grid)
+    if tables.without_attacks:
+        console.print(NO_ATTACKS)
     if tables.poisoning:
         _print(console, "Poisoning", _poisoning_grid(tables), justify="center")
 
 
 def _print(console: Console, title: str, grid: Grid, justify: JustifyMethod = "left") -> None:
+    table = _build(title, grid, justify)
+    if console.measure(table, options=console.options.update(max_width=ANY_WIDTH)).maximum > console.width:
+        table = _build(title, _narrowed(grid), justify)
+    console.print(table)
+
+
+def _build(title: str, grid: Grid, justify: JustifyMethod) -> Table:
     table = Table(*grid.head, title=title, title_justify=justify)
     for line in grid.body:
         table.add_row(*line)
-    console.print(table)
+    return table
+
+
+def _narrowed(grid: Grid) -> Grid:
+    """Returns a grid that needs less width.
+
+    Intervals have lines of their own, and columns without content are left out.
+    """
+    kept = [place for place, cells in enumerate(zip(*grid.body, strict=True)) if set(cells) - NO_CONTENT]
+    body = [[line[place].replace(" [", "\n[") for place in kept] for line in grid.body]
+    return Grid([grid.head[place] for place in kept], body)
 
 
 def _poisoning_grid(tables: Tables) -> Grid:

@@ -23,7 +23,7 @@ from robench.tables.clean import REFERENCE, CleanRow, build_clean_rows
 from robench.tables.curves import CurveRow, build_curve_rows
 from robench.tables.data import DataRow, build_data_rows
 from robench.tables.defences import DefenceRow, build_defence_rows
-from robench.tables.leaderboard import LeaderboardRow, LeaderboardTable, build_leaderboard
+from robench.tables.leaderboard import LeaderboardRow, LeaderboardTable, build_leaderboard, build_rows_without_attacks
 from robench.tables.members import EnsembleRow, build_ensemble_rows
 from robench.tables.poisoning import PoisoningRow, build_poisoning_rows
 from robench.tables.radii import RadiusRow, build_radius_rows
@@ -58,6 +58,7 @@ class Tables:
         data: the summary of each data set.
         tuned: the search of the settings, or None if the suite names none.
         damaged: the errors about damaged files. The tables leave these files out.
+        without_attacks: the rows of leaderboard.csv if the suite has no attacks.
     """
 
     suite: str
@@ -80,10 +81,15 @@ class Tables:
     data: list[DataRow] = field(default_factory=list)
     tuned: PlannedTuning | None = None
     damaged: list[UserError] = field(default_factory=list)
+    without_attacks: list[LeaderboardRow] = field(default_factory=list)
 
     def rows(self) -> list[LeaderboardRow]:
         """Returns the rows of all ranking tables, in the order of the tables."""
         return [row for table in self.leaderboard for row in table.rows]
+
+    def csv_rows(self) -> list[LeaderboardRow]:
+        """Returns the rows of leaderboard.csv."""
+        return self.rows() or self.without_attacks
 
 
 def build_tables(folder: Path, metrics: Mapping[str, Metric], store: Store | None = None) -> Tables:
@@ -107,6 +113,7 @@ def make_tables(results: Results) -> Tables:
         UserError: if a record used another version of a metric.
     """
     leaderboard = build_leaderboard(results)
+    clean = build_clean_rows(results, [row.key for table in leaderboard for row in table.rows])
     return Tables(
         results.plan.suite,
         {measure: results.metric(measure).version for measure in results.plan.metrics},
@@ -116,7 +123,7 @@ def make_tables(results: Results) -> Tables:
         build_radius_rows(results),
         build_ensemble_rows(results),
         build_curve_rows(results, REFERENCE),
-        build_clean_rows(results, [row.key for table in leaderboard for row in table.rows]),
+        clean,
         build_defence_rows(results),
         build_failure_rows(results),
         Counter(cell.reason for cell in results.cells if results.status(cell) == "skipped"),
@@ -128,4 +135,5 @@ def make_tables(results: Results) -> Tables:
         build_data_rows(results),
         results.plan.tuned,
         list(results.damaged.values()),
+        build_rows_without_attacks(results, clean),
     )

@@ -13,7 +13,7 @@ from robench.api.threat import Threat
 from robench.spec import RowKey
 from robench.store.plan_file import PlannedTable
 from robench.tables.attack_set import AttackSet, build_attack_set, has_ensembles
-from robench.tables.clean import REFERENCE, compute_baseline_values
+from robench.tables.clean import REFERENCE, CleanRow, compute_baseline_values
 from robench.tables.flags import set_flags
 from robench.tables.ranking import rank_rows
 from robench.tables.results import BASELINE, Results
@@ -25,6 +25,8 @@ from robench.tables.stats import Interval
 class LeaderboardRow:
     """A row of leaderboard.csv, with one victim of a ranking table.
 
+    If a suite has no attacks, it has no ranking table. A row then has the clean values of one victim in one metric.
+
     The columns are a contract with the readers of the file. ``docs/reference/results.md`` lists them.
 
     Args:
@@ -33,8 +35,8 @@ class LeaderboardRow:
         rank_high: the worst rank that the data allow.
         dataset: the label of the data set.
         split: the label of the split.
-        threat: the threat model of the table.
-        epsilon: the largest budget of the table.
+        threat: the threat model of the table, or None in a suite without attacks.
+        epsilon: the largest budget of the table, or None in a suite without attacks.
         metric: the metric of the table.
         key: the data and the victim, without the seed.
         baseline: whether the plan marks the model as the baseline.
@@ -62,8 +64,8 @@ class LeaderboardRow:
     rank_high: int | None
     dataset: str
     split: str
-    threat: Threat = field(metadata=inline())
-    epsilon: float
+    threat: Threat | None = field(metadata=inline())
+    epsilon: float | None
     metric: Measure
     key: RowKey = field(metadata=inline("model", "model_label", "defense", "defense_label", "lambda", "train_epsilon"))
     baseline: bool = field(default=False, kw_only=True, metadata={**JSON_ONLY, **IF_SET})
@@ -150,6 +152,48 @@ def build_leaderboard(results: Results) -> list[LeaderboardTable]:
             if any(row.worst is not None for row in rows):
                 tables.append(_table(results, table, place, rows, attacks))
     return tables
+
+
+def build_rows_without_attacks(results: Results, clean: Sequence[CleanRow]) -> list[LeaderboardRow]:
+    """Returns one row per victim and metric if the suite has no attacks.
+
+    A rank belongs to a set of attacks, so these rows have none. The list is empty if the suite has attacks.
+    """
+    if any(not cell.clean and cell.status != "skipped" for cell in results.cells):
+        return []
+    return [_row_without_attacks(results, row, measure) for row in clean for measure in row.values]
+
+
+def _row_without_attacks(results: Results, row: CleanRow, measure: Measure) -> LeaderboardRow:
+    value = row.values[measure]
+    return LeaderboardRow(
+        rank=None,
+        rank_low=None,
+        rank_high=None,
+        dataset=row.key.dataset,
+        split=row.key.split,
+        threat=None,
+        epsilon=None,
+        metric=measure,
+        key=row.key,
+        baseline=any(cell.baseline for cell in results.by_row[row.key]),
+        attack_set="",
+        adaptive="",
+        own_weights=compute_own_weights(results, row.key),
+        clean=value.mean,
+        clean_low=value.low,
+        clean_high=value.high,
+        worst=None,
+        worst_low=None,
+        worst_high=None,
+        drop=None,
+        p_value=None,
+        flags=row.flags,
+        seeds=row.seeds,
+        users=row.users,
+        users_hit=row.users_hit,
+        notes=row.notes,
+    )
 
 
 def _table(
