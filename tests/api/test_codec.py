@@ -52,6 +52,18 @@ def test_a_row_is_written_flat_in_the_order_of_its_fields_and_read_back():
     assert decode(Row, PLAIN) == ROW
 
 
+def test_a_nested_dataclass_that_is_missing_is_written_as_null():
+    @dataclass(frozen=True)
+    class Outer:
+        key: Key | None = field(metadata=inline())
+        n: int
+
+    assert columns(Outer) == ["model", "lambda", "n"]
+    for outer in (Outer(None, 1), Outer(Key("mf", 0.5), 1)):
+        assert decode(Outer, encode(outer)) == outer
+    assert encode(Outer(None, 1)) == {"model": None, "lambda": None, "n": 1}
+
+
 def test_what_has_its_default_may_be_left_out():
     marked = {**PLAIN, "baseline": True}
     assert decode(Row, marked).baseline

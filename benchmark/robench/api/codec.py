@@ -120,7 +120,9 @@ def decode(cls: type[T], plain: Mapping[str, Any]) -> T:
     values, hints = {}, _hints(cls)  # type: ignore[arg-type]  # a class is hashable
     for attribute, name, inlined, _, default in _layout(cls):  # type: ignore[arg-type]  # as above
         if inlined is not None:
-            values[attribute] = decode(hints[attribute], plain)
+            nested = _nested(cls, attribute)
+            missing = nested is not hints[attribute] and not any(plain.get(one) is not None for one in columns(nested))
+            values[attribute] = None if missing else decode(nested, plain)
         elif name in plain:
             values[attribute] = _decoded(hints[attribute], plain[name], name)
         elif default is MISSING:
