@@ -70,7 +70,7 @@ def test_tuned_suites_have_the_settings_of_their_best_trials(registry):
     assert suites
     for suite in suites:
         assert {*suite.tuning.planned.untuned} == {"popularity"}
-        assert len(suite.tuning.chosen) == len(suite.models) - 1
+        assert len(suite.tuning.planned.chosen) == len(suite.models) - 1
 
 
 def test_the_suite_with_every_key_is_planned_and_has_them_all(planned, tmp_path):

@@ -99,7 +99,7 @@ def kill(process: subprocess.Popen[bytes], way: str, draw: random.Random) -> boo
     """Kills a run or one of its workers.
 
     Returns:
-        False if the run had no worker yet.
+        Whether a process was killed. The result is False if the run has no worker yet, or if the worker has just ended.
     """
     if way == "group":
         os.killpg(process.pid, signal.SIGKILL)

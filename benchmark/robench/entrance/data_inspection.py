@@ -111,7 +111,7 @@ def recognise(path: Path, registry: Registry) -> tuple[Entry, type[Dataset], Map
         The entry and the class of the data set, and the settings with which it reads the path.
 
     Raises:
-        UserError: if the path does not exist, or if no data set recognises the format.
+        UserError: if the path does not exist or cannot be read, or if no data set recognises the format.
     """
     if not path.exists():
         raise UserError("no such file", where=str(path))

@@ -93,6 +93,7 @@ def _copied(folder: Path, to: Path, files: list[str]) -> Path:
 
     Raises:
         UserError: if ``to`` is not empty.
+        OSError: if a file cannot be copied.
     """
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise UserError("the folder for the published form is not empty", where=str(to), hint="give another --to")

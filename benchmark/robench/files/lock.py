@@ -216,6 +216,7 @@ def _take(path: Path, *, wait: bool = False) -> tuple[int, bool]:
 
     Raises:
         _HeldError: if another process holds the lock and ``wait`` is false.
+        OSError: if the lock file cannot be opened.
     """
     while True:
         handle = open_lock(path)

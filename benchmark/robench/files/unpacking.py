@@ -128,7 +128,8 @@ def _write(members: list[Member], folder: Path, archive: Path, most: int) -> Non
         most: the largest total size of the unpacked files, in bytes.
 
     Raises:
-        UserError: if ``_check`` refuses the files, or if they are larger than the archive states.
+        UserError: if ``_check`` refuses the files, or if they unpack to more than ``most`` bytes.
+        OSError: if a file cannot be written.
     """
     targets = _check(members, folder, archive, most)
     left = most

@@ -63,7 +63,8 @@ def draw_pictures(charts: Sequence[dict[str, Any]]) -> list[str]:
 def _describe_end(code: int, stderr: bytes) -> str:
     """Describes how the process ended: by a signal, or by an exit code.
 
-    If there was an exit code, the last line of the error output is added."""
+    If there was an exit code, the last line of the error output is added.
+    """
     if code < 0:
         names = {one.value: one.name for one in signal.Signals}
         limited = "; memory is limited here (ulimit -v)" if _is_limited() else ""

@@ -64,7 +64,8 @@ def read_cell(path: Path) -> StoredCell:
             The first digits of an id are enough.
 
     Raises:
-        UserError: if no record matches, if several records match, or if the record contradicts the plan.
+        UserError: if no record matches, if several records match, if the record or the plan is damaged, or if the
+            record contradicts the plan.
     """
     folder, name = find_cell(path)
     store = Store(folder)

@@ -29,7 +29,8 @@ def show_cell(path: Path, user: str | None, console: Console) -> None:
         console: the console to print on.
 
     Raises:
-        UserError: if there is no such record or user, or if several records match.
+        UserError: if there is no such record or user, if several records match, or if the record or the plan is
+            damaged.
     """
     if path.is_dir() and path.name != "cells":
         console.print(summarise(path), highlight=False, soft_wrap=True)

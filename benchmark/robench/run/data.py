@@ -111,6 +111,7 @@ def prepare_data(
 
     Raises:
         DataError: if the source cannot be read, or if no interactions are left.
+        UserError: if ``required`` is true and the cache cannot be written.
     """
     cls: type[Dataset] = registry.class_of("dataset", part.name)
     dataset = registry.make("dataset", replace(part, config=anchor_paths(part.config, cls.Config, folder)))

@@ -87,7 +87,7 @@ def make_preview(
         only: conditions that a cell must meet.
 
     Raises:
-        UserError: if the suite is wrong, or the folder holds another suite.
+        UserError: if the suite or an option is wrong, or if the folder holds another suite.
     """
     suite = load_suite(path, registry, overrides)
     if suite.device.startswith("cuda"):

@@ -123,8 +123,9 @@ class Runner:
         """Measures the open cells, and stores each cell as soon as it is finished.
 
         Raises:
-            UserError: if data cannot be prepared, if files of a model or an attack are missing or broken, or if
-                the folder belongs to another suite. In these cases, the stored results do not change.
+            UserError: if data cannot be prepared, if files of a model or an attack are missing or broken, if an option
+                is wrong, or if the folder belongs to another suite or is in use. In these cases, the stored results do
+                not change.
         """
         start = time.perf_counter()
         self._check_folder()

@@ -287,7 +287,7 @@ class Store:
         A file is read and hashed only once, and its arrays stay in memory.
 
         Raises:
-            UserError: if the arrays are missing, or if they have changed since they were written.
+            UserError: if the arrays are missing or inconsistent, or if they have changed since they were written.
         """
         expected = str(record.get("arrays_sha256"))
         if expected not in self._arrays:

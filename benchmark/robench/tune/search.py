@@ -117,8 +117,8 @@ def tune_suite(path: Path, options: SearchOptions, registry: Registry, say: Say)
         say: a function that receives a line per finished trial.
 
     Raises:
-        UserError: if the suite, an option or the data is wrong, if the file of trials belongs to another search, or if
-            another process is searching the same suite.
+        UserError: if the suite, an option or the data is wrong, if the package optuna is missing, if the file of trials
+            belongs to another search, or if another process is searching the same suite.
     """
     if options.trials < 1:
         raise UserError(f"{options.trials} trials", path="--trials", hint="1 or more")
@@ -195,7 +195,13 @@ class _Search:
         )
 
     def _search(self) -> tuple[dict[Subject, Trial], list[str]]:
-        """Searches the models and then the defences, and returns the best trials."""
+        """Searches the models and then the defences.
+
+        If every trial of a model failed, no defence is searched.
+
+        Returns:
+            The best trial of each component, and a line per component whose trials all failed.
+        """
         best: dict[Subject, Trial] = {}
         for kind in ("model", "defense"):
             subjects = [subject for subject in self.subjects if subject.kind == kind]

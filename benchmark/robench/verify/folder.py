@@ -27,7 +27,8 @@ def verify_folder(folder: Path, sample: Sample) -> Findings:
         sample: the cells to measure again.
 
     Raises:
-        UserError: if there is no folder of results, or plan.json is damaged.
+        UserError: if the folder holds no results, if a file that all cells share is damaged, if the plan contradicts a
+            record, if no plugin offers a metric of the plan, or if a record used another version of a metric.
     """
     host = Host.discover()
     registry = Registry.of(host)

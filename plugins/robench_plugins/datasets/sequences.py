@@ -92,7 +92,7 @@ def read_sequences(content: bytes, path: Path) -> tuple[Ids, Ids]:
         path: the file, for messages.
 
     Raises:
-        DataError: if the file is empty, if a line has no item, or if lines are of neither form.
+        DataError: if the file is empty, if a line has no item, or if the lines have neither form.
     """
     text = np.frombuffer(content, dtype=np.uint8)
     spaces = np.isin(text, np.frombuffer(SPACE, dtype=np.uint8))

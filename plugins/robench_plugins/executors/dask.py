@@ -46,7 +46,8 @@ class Dask(Executor):
         """Joins the cluster of the scheduler that the settings name, if any.
 
         Raises:
-            UserError: if dask is missing, or if the cluster cannot be used.
+            UserError: if dask is missing, if the cluster cannot be used, or if the settings name both a scheduler and
+                a number of workers.
         """
         if find_spec("distributed") is None:
             hint = "pip install 'robench[dask]'"

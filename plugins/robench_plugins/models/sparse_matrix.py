@@ -57,7 +57,7 @@ def nearest_neighbours(dots: Matrix, norms: Norms, shrinkage: float, own: IntArr
     """Returns the ``k`` largest similarities of each row, sparse float32 [B, n].
 
     A similarity is ⟨a, b⟩ / (‖a‖ ‖b‖ + shrinkage), and only positive similarities are returned. Of equal similarities,
-    the first ones are taken. The density only decides how the result is computed.
+    the first ones are taken. The density of ``dots`` affects only how the result is computed.
 
     Args:
         dots: the dot products ⟨a, b⟩, sparse float32 [B, n], which may be overwritten.

@@ -103,7 +103,7 @@ class TextBert(TokenModel, SequenceModel):
     def build(self, data: TrainData, rng: Rng) -> None:
         """Reads the vectors of all texts and builds the layers above them.
 
-        If the encoder is frozen, the vectors come from the cache.
+        The vectors of the pretrained encoder come from the cache.
 
         Raises:
             DataError: if more layers are to be trained than the encoder has, or if the encoder cannot be loaded.

@@ -39,8 +39,8 @@ def load_template(setting: str | None) -> str:
         setting: a template with ``{history}``, the path of a file with a template, or None for the default.
 
     Raises:
-        DataError: if there is no such file, if ``{history}`` does not occur exactly once, or if there are other names
-            in braces.
+        DataError: if the file cannot be read, if ``{history}`` does not occur exactly once, if ``{profile}`` occurs
+            more than once, or if there are other names in braces.
     """
     if setting is None:
         return DEFAULT
