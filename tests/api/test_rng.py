@@ -19,3 +19,9 @@ def test_a_stream_seeds_and_restores_torch():
     assert torch.equal(torch.rand(4), expected)
     with Rng(1).stream():
         assert torch.equal(torch.rand(4), one)
+
+
+def test_seeds_of_children_are_those_of_their_generators():
+    roles = ["1", "user 2", "ε"]
+    seeds = list(Rng(-4).child("a", "b").child_seeds([role.encode() for role in roles]))
+    assert seeds == [Rng(-4).child("a", "b", role).torch().initial_seed() for role in roles]

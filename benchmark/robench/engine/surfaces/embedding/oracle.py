@@ -20,6 +20,7 @@ from robench.engine.attack.gradients import gradient_of
 from robench.engine.attack.users import UserOracle
 from robench.engine.rank.chunk import EvaluationChunk
 from robench.engine.rank.mask import Mask
+from robench.engine.surfaces.embedding.noise import UserNoise
 
 
 @dataclass(eq=False)
@@ -158,45 +159,18 @@ class EmbeddingOracle(UserOracle[Delta]):
 
         Each user has a separate random stream, so the values do not depend on the chunks.
         """
-        return self._noise(rng, "normal")
+        return self._noise.draw(rng, "normal")
 
     def uniform(self, rng: Rng) -> dict[str, Tensor]:
         """Draws uniform entries in [−1, 1] at the places that may be perturbed.
 
         Each user has a separate random stream, so the values do not depend on the chunks.
         """
-        return self._noise(rng, "uniform")
-
-    def _noise(self, rng: Rng, kind: str) -> dict[str, Tensor]:
-        # The noise of all users is drawn on the CPU and moved to the device in one step.
-        noise = {}
-        for name, part in self.clean.inputs.items():
-            valid, width, draws = self._valid_places[name], part.shape[-1], [torch.empty(0, part.shape[-1])]
-            for user, count in zip(self._user_ids, self._valid_counts[name], strict=True):
-                generator = rng.child(kind, name, user).torch()
-                draw = torch.randn(count, width, generator=generator)
-                if kind == "uniform":
-                    draw = torch.rand(count, width, generator=generator) * 2 - 1
-                draws.append(draw)
-            entries = torch.zeros_like(part, device="cpu")
-            entries[valid] = torch.cat(draws).to(entries)
-            noise[name] = entries.to(part.device)
-        return noise
+        return self._noise.draw(rng, "uniform")
 
     @cached_property
-    def _user_ids(self) -> list[int]:
-        ids: list[int] = self.chunk.users.tolist()
-        return ids
-
-    @cached_property
-    def _valid_places(self) -> dict[str, Tensor]:
-        """The masks of the places that may be perturbed, by input, on the CPU."""
-        return {name: valid.cpu() for name, valid in self.clean.valid.items()}
-
-    @cached_property
-    def _valid_counts(self) -> dict[str, list[int]]:
-        """The number of places per user that may be perturbed, by input."""
-        return {name: valid.reshape(len(valid), -1).sum(1).tolist() for name, valid in self._valid_places.items()}
+    def _noise(self) -> UserNoise:
+        return UserNoise(self.chunk.users, self.clean.inputs, self.clean.valid)
 
     def rows(self, chosen: Tensor, costs: Costs | None = None, expectation: int | None = None) -> EmbeddingOracle:
         """Returns an oracle for the users at some positions (int64 [b]).
