@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
@@ -23,12 +23,14 @@ from robench_plugins.datasets.reading.recognition import recognise_table
 from robench_plugins.datasets.reading.table import Table
 from robench_plugins.datasets.reading.text import ENCODINGS, find_encoding
 from robench_plugins.datasets.reading.times import Times, read_times
+from robench_plugins.datasets.reading.unused import find_unused
 
 AUTO = "auto"
 File = Literal["path", "items", "users"]  # the settings that name files
 FILES: tuple[File, ...] = ("path", "items", "users")
 RATINGS = ("rating",)
 TIMES = ("time", "timestamp")
+FORM = ("separator", "encoding", "header", "columns")  # the settings of the form of a file
 OF_INTERACTIONS = {"header", "columns", "decimal"}  # the settings that apply to the file of interactions only
 # The setting that each of these settings needs, which are the files that they describe.
 NEEDS = dict.fromkeys(("item_id", "title", "year", "genres", "description"), "items") | dict.fromkeys(
@@ -104,12 +106,16 @@ class CsvFile(Dataset):
             for name, needed in NEEDS.items():
                 if getattr(self, needed) is None and getattr(self, name) != fields[name].default:
                     raise SettingError(f"{name} describes the file {needed}, which is missing", name, f"{needed}: FILE")
-            if self.header and self.columns != fields["columns"].default:
-                hint = "with a header, user, item, rating and time name the columns"
-                raise SettingError("columns needs header: false", "columns", hint)
             for one in self.encoding.values() if isinstance(self.encoding, dict) else (self.encoding,):
                 if find_encoding(one) is None:
                     raise SettingError(f"no encoding is called '{one}'", "encoding", ENCODINGS)
+            paths = _files_of(self)
+            if "path" in paths and (unused := find_unused(_changed(self, FORM), paths)):
+                name, problem, hint = unused
+                raise SettingError(problem, name, hint)
+            if self.header and self.columns != fields["columns"].default:
+                hint = "with a header, user, item, rating and time name the columns"
+                raise SettingError("columns needs header: false", "columns", hint)
             return self
 
     config: Config
@@ -127,12 +133,17 @@ class CsvFile(Dataset):
         """Returns a data set with the same settings that reads one file per part.
 
         Raises:
-            DataError: if no files are given, or if ``path`` names a file that would not be read.
+            DataError: if no files are given, if ``path`` names a file that would not be read, or if a setting has no
+                effect on the files.
         """
         if not files:
             raise DataError("has no files to split by", hint="split: {name: files, train: FILE, test: FILE}")
         if self.config.path is not None:
             raise DataError("path is not read, because the split names the files", hint="leave path out")
+        paths = {"path": list(files.values()), **_files_of(self.config)}
+        if unused := find_unused(_changed(self.config, FORM), paths):
+            _, problem, hint = unused
+            raise DataError(problem, hint=hint)
         split = type(self)(self.config)
         split.files = files
         return split
@@ -244,6 +255,17 @@ class CsvFile(Dataset):
         for one in chosen:
             table.check(one, "profile")
         return read_profiles(table, ids, chosen)
+
+
+def _files_of(config: DatasetConfig) -> dict[str, list[Path]]:
+    """Returns the files that the settings name, by setting."""
+    return {name: [path] for name in FILES if (path := getattr(config, name)) is not None}
+
+
+def _changed(config: DatasetConfig, names: Iterable[str]) -> dict[str, object]:
+    """Returns the values of the given settings that differ from the default."""
+    fields = type(config).model_fields
+    return {name: value for name in names if (value := getattr(config, name)) != fields[name].default}
 
 
 def _refuse_header(table: Table, users: Ids, items: Ids) -> None:

@@ -6,6 +6,7 @@ No setting is ignored silently.
 import io
 import re
 import zipfile
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -70,11 +71,51 @@ def test_the_hint_names_the_setting_that_helps(tmp_path, given, problem):
         ({"profile": ("age",)}, "profile describes the file users, which is missing"),
         ({"encoding": "latin1x"}, "no encoding is called 'latin1x'"),
         ({"encoding": {"items": "nothing"}}, "no encoding is called 'nothing'"),
+        ({"separator": {"items": ";"}}, "separator describes the file items, which is missing"),
     ],
 )
 def test_a_setting_without_effect_is_refused(tmp_path, settings, problem):
     with pytest.raises(ValidationError, match=re.escape(problem)):
         csv(tmp_path, **settings)
+
+
+NAMES = "user, item, rating and time name its columns"
+
+
+@pytest.mark.parametrize(
+    ("names", "settings", "problem"),
+    [
+        ({"path": "r.parquet"}, {"separator": ";"}, "separator has no effect on Parquet (r.parquet)"),
+        ({"path": "r.pq"}, {"encoding": "latin-1"}, "encoding has no effect on Parquet (r.pq)"),
+        ({"path": "r.parquet"}, {"header": False, "columns": ["user", "item"]}, "header has no effect on Parquet"),
+        ({"path": "r.jsonl.gz"}, {"header": False}, f"header has no effect on JSON lines (r.jsonl.gz)|{NAMES}"),
+        ({"path": "r.json"}, {"separator": "\t"}, "separator has no effect on JSON lines (r.json)"),
+        ({"path": "r.json"}, {"encoding": "latin-1"}, ""),
+        ({"path": "r.parquet", "items": "i.csv"}, {"separator": ";", "encoding": "latin-1"}, ""),
+        ({"path": "r.parquet", "items": "i.csv"}, {"encoding": {"items": "latin-1"}}, ""),
+        ({"path": "r.csv", "items": "i.pq"}, {"encoding": {"items": "cp1252"}}, "no effect on Parquet (i.pq)"),
+        ({"path": "r.pq", "items": "i.jsonl"}, {"separator": "|"}, "on JSON lines or Parquet (r.pq, i.jsonl)"),
+    ],
+)
+def test_settings_of_text_are_refused_for_other_formats(names, settings, problem):
+    if not problem:
+        assert CsvFile.make(**names, **settings).config.path is not None
+        return
+    with pytest.raises(ValidationError) as caught:
+        CsvFile.make(**names, **settings)
+    (error,) = caught.value.errors()
+    said, _, hint = problem.partition("|")
+    assert said in error["msg"]
+    assert hint in error["ctx"]["error"].hint
+
+
+def test_settings_of_text_are_refused_for_the_other_formats_of_parts():
+    parts = {"train": Path("a.parquet"), "test": Path("b.parquet")}
+    with pytest.raises(
+        DataError, match=r"separator has no effect on Parquet \(a\.parquet, b\.parquet\) \(leave it out\)"
+    ):
+        CsvFile.make(separator=";").with_files(parts)
+    assert CsvFile.make(separator=";").with_files({**parts, "test": Path("b.csv")}).files["test"].name == "b.csv"
 
 
 def test_descriptions_that_are_not_read_are_said(tmp_path):

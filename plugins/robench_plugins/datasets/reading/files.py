@@ -15,19 +15,28 @@ from robench_plugins.datasets.reading.json_lines import JSON_LINES, json_objects
 from robench_plugins.datasets.reading.opening import plain_suffix, read_content
 from robench_plugins.datasets.reading.table import Table, check_names
 
+PARQUET = (".parquet", ".pq")
+
+
+def format_of(path: Path) -> str:
+    """Returns ``Parquet``, ``JSON lines``, or ``delimited text``.
+
+    The ending of the name decides.
+    """
+    ending = plain_suffix(path)
+    return "Parquet" if ending in PARQUET else "JSON lines" if ending in JSON_LINES else "delimited text"
+
 
 def read_table(path: Path, form: Delimited) -> Table:
-    """Returns the table in a file.
-
-    The ending of the name chooses Parquet or JSON lines. Other files are delimited text.
+    """Returns the table in a file of any format.
 
     Raises:
         DataError: if the file cannot be read as such a table.
     """
-    ending = plain_suffix(path)
-    if ending in (".parquet", ".pq"):
+    kind = format_of(path)
+    if kind == "Parquet":
         return replace(_read_parquet(path), advice=form.advice)
-    return _read_json_lines(path, form) if ending in JSON_LINES else read_delimited(path, form)
+    return _read_json_lines(path, form) if kind == "JSON lines" else read_delimited(path, form)
 
 
 def _read_parquet(path: Path) -> Table:
@@ -39,7 +48,7 @@ def _read_parquet(path: Path) -> Table:
     check_names(data.column_names, str(path))
     if not data.num_rows:
         raise DataError("the file has columns and no rows", where=str(path))
-    return Table(path, data, lambda row: row + 1)
+    return Table(path, data, lambda row: row + 1, header=False)
 
 
 def _read_json_lines(path: Path, form: Delimited) -> Table:

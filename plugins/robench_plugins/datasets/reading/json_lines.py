@@ -72,7 +72,7 @@ def table_of_lines(
             if not _is_whole("".join([names, *filter(None, cells)]))
         )
         raise DataError("half of a character (a lone surrogate)", where=f"{path}:{bad}") from None
-    return Table(path, data, lambda row: lines[row], advice=advice or Advice())
+    return Table(path, data, lambda row: lines[row], header=False, advice=advice or Advice())
 
 
 def _is_whole(text: str) -> bool:

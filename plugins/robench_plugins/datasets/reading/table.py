@@ -30,7 +30,7 @@ class Table:
         data: the columns. Cells of delimited text are strings, and columns of ids are dictionaries of strings. An empty
             cell is an empty string or null.
         line_of: a function from the number of a row, starting at 0, to its line in the file.
-        header: whether the file names its columns.
+        header: whether the first row of the file names its columns.
         advice: the settings that hints may name.
     """
 
