@@ -139,8 +139,7 @@ class Results:
 
         Args:
             cell: the cell.
-            target_set: the target set whose ranks are included, or None for all sets. Clean cells hold the ranks of all
-                sets.
+            target_set: the only target set to include, or None for all sets. Clean cells hold the ranks of all sets.
         """
         key = cell.cell, target_set
         if key not in self._outcomes:
@@ -166,7 +165,7 @@ class Results:
         Args:
             cell: the cell.
             measure: the measure.
-            target_set: the target set whose ranks are included. See ``outcome``.
+            target_set: the only target set to include. See ``outcome``.
 
         Raises:
             UserError: if the record used another version of the metric.

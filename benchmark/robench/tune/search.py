@@ -67,7 +67,7 @@ class SearchSummary:
         suite: the suite with the chosen settings, or None if every trial of a component failed.
         trials: the file of trials.
         best: the best trial of each component.
-        failures: a line per component whose trials all failed.
+        failures: a line for each component without a successful trial.
     """
 
     suite: Path | None
@@ -78,7 +78,7 @@ class SearchSummary:
 
 @dataclass(eq=False)
 class _Open:
-    """A trial whose fits have not all ended."""
+    """A trial with fits that have not ended yet."""
 
     subject: Subject
     number: int
@@ -200,7 +200,7 @@ class _Search:
         If every trial of a model failed, no defence is searched.
 
         Returns:
-            The best trial of each component, and a line per component whose trials all failed.
+            The best trial of each component, and a line for each component without a successful trial.
         """
         best: dict[Subject, Trial] = {}
         for kind in ("model", "defense"):

@@ -28,7 +28,7 @@ class Member:
 
 
 class Ensemble(Attack):
-    """A fixed list of attacks, of which the worst outcome counts.
+    """A fixed list of attacks that is judged by the worst outcome.
 
     If every user has a separate perturbation, the worst outcome is taken per user. Later members may then skip users
     that are already broken, and the host counts the users that each member broke first. ``Config`` must have a field

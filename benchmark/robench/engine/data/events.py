@@ -148,7 +148,7 @@ def k_core(users: IntArray, items: IntArray, per_user: int, per_item: int) -> ND
 
 
 def pairs_of(events: Events, core: Events) -> NDArray[np.bool_]:
-    """Returns a mask of the events whose user and item are in the k-core, bool [n].
+    """Returns a mask of the events with a user and an item in the k-core, bool [n].
 
     Args:
         events: the events, in which a user-item pair may be repeated.

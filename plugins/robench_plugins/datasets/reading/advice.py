@@ -47,7 +47,7 @@ class Advice:
         return f"set {setting}: {written}"
 
     def missing_header(self) -> str:
-        """Returns advice for a file whose first row looks like data."""
+        """Returns advice for a file with a first row that looks like data."""
         if "header" in self.settings:
             return "the first row looks like data: set header: false, and columns: [user, item, ...]"
         return "the first row looks like data: write a row of names above it"
