@@ -2,20 +2,23 @@ import random
 from dataclasses import replace
 
 import pytest
-from tools.faults.files import judge, make_case
+from tools.faults import files, tables
+from tools.faults.files import judge
 
 from robench_plugins.datasets.csv_file import CsvFile
 
 CASES = 60
 
 
-def test_files_in_many_forms_are_read_right_or_refused_in_one_line(tmp_path):
-    cases = [make_case(random.Random(f"test/{number}")) for number in range(CASES)]
+@pytest.mark.parametrize("make", [files.make_case, tables.make_case])
+def test_files_in_many_forms_are_read_right_or_refused_in_one_line(tmp_path, make):
+    cases = [make(random.Random(f"test/{number}")) for number in range(CASES)]
     problems = {number: judge(case, tmp_path) for number, case in enumerate(cases)}
     assert not {number: problem for number, problem in problems.items() if problem}
     assert 10 < sum(case.damaged for case in cases) < 50
 
 
+@pytest.mark.parametrize("make", [files.make_case, tables.make_case])
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
@@ -24,8 +27,8 @@ def test_files_in_many_forms_are_read_right_or_refused_in_one_line(tmp_path):
         (lambda r: replace(r, times=None if r.times is None else r.times // 10**12), "other order of times"),
     ],
 )
-def test_a_reader_that_is_wrong_is_seen(tmp_path, monkeypatch, change, problem):
+def test_a_reader_that_is_wrong_is_seen(tmp_path, monkeypatch, make, change, problem):
     load = CsvFile.load
     monkeypatch.setattr(CsvFile, "load", lambda self: change(load(self)))
-    cases = [make_case(random.Random(f"test/{number}")) for number in range(CASES)]
+    cases = [make(random.Random(f"test/{number}")) for number in range(CASES)]
     assert problem in {judge(case, tmp_path) for case in cases if not case.damaged}

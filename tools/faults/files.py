@@ -26,6 +26,7 @@ import traceback
 import warnings
 import zipfile
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
 from fractions import Fraction
@@ -67,7 +68,7 @@ class Case:
 
     @property
     def damaged(self) -> bool:
-        """Whether the file is damaged. If so, a refusal is right."""
+        """Whether the file is damaged, or odd, so that a refusal is right."""
         return self.form["damage"] != "none"
 
 
@@ -227,7 +228,7 @@ def _pack(case: Case, content: bytes, name: str, rng: random.Random) -> tuple[by
     return packed, name + way
 
 
-def judge(case: Case, folder: Path) -> str:
+def judge(case: Case, folder: Path) -> str:  # noqa: PLR0911  # one per outcome
     """Returns what is wrong with the reading of a case, or an empty string."""
     path = folder / case.name
     path.write_bytes(case.content)
@@ -242,6 +243,8 @@ def judge(case: Case, folder: Path) -> str:
         return "" if case.damaged else f"refused: {message}"
     except Exception:  # a bug, which is shown
         return traceback.format_exc()
+    if case.form["damage"] == "odd":
+        return _difference(case, ratings)
     if case.damaged and case.form["damage"] not in ("stray quote", "bad byte"):
         return "damage was not seen"
     if case.damaged:
@@ -255,7 +258,10 @@ def _difference(case: Case, ratings: Ratings) -> str:
     columns = {
         "users": (ratings.users.tolist(), users),
         "items": (ratings.items.tolist(), items),
-        "ratings": (None if ratings.ratings is None else ratings.ratings.tolist(), list(map(float, stars))),
+        "ratings": (
+            None if ratings.ratings is None else ratings.ratings.tolist(),
+            list(map(float, stars)) if stars[0] else None,
+        ),
         "order of times": (
             None if ratings.times is None else _ranks(ratings.times.tolist()),
             None if exact[0] is None else _ranks(exact),
@@ -269,9 +275,14 @@ def _ranks(values: list[Any]) -> list[int]:
     return [places[value] for value in values]
 
 
-def main() -> int:
-    """Judges the files, prints the faults, and returns the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main(make: Callable[[random.Random], Case] = make_case, description: str | None = __doc__) -> int:
+    """Judges the files, prints the faults, and returns the exit code.
+
+    Args:
+        make: a function that makes one file.
+        description: the help text of the command.
+    """
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--files", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=Path, default=None, help="folder for the files with faults")
@@ -279,7 +290,7 @@ def main() -> int:
     faults, seen = 0, Counter[str]()
     with tempfile.TemporaryDirectory() as folder:
         for number in range(given.files):
-            case = make_case(random.Random(f"{given.seed}/{number}"))
+            case = make(random.Random(f"{given.seed}/{number}"))
             problem = judge(case, Path(folder))
             seen["damaged" if case.damaged else "read"] += 1
             if problem:

@@ -15,7 +15,7 @@ from robench.api import DataError, Dataset, DatasetConfig, Ids, Item, Ratings, S
 from robench.api.component import LATER
 from robench_plugins.datasets.reading.advice import Advice
 from robench_plugins.datasets.reading.delimited import Delimited
-from robench_plugins.datasets.reading.files import read_table
+from robench_plugins.datasets.reading.files import format_of, read_table
 from robench_plugins.datasets.reading.items import describe_items, distinct_ids, read_items, read_profiles
 from robench_plugins.datasets.reading.joined import digest_of_parts, read_parts
 from robench_plugins.datasets.reading.opening import digest_of
@@ -165,7 +165,8 @@ class CsvFile(Dataset):
         """Returns the interactions in the order of the file, with items and users."""
         c = self.config
         table, parts = self._interactions()
-        refused = self._form(table.path).separator_of(table.path)
+        text = format_of(table.path) == "delimited text"
+        refused = self._form(table.path).separator_of(table.path) if text else ""
         users, items = table.ids(c.user, "user", refused), table.ids(c.item, "item", refused)
         if not c.header:
             _refuse_header(table, users, items)

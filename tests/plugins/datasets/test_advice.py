@@ -109,6 +109,13 @@ def test_settings_of_text_are_refused_for_other_formats(names, settings, problem
     assert hint in error["ctx"]["error"].hint
 
 
+def test_an_id_with_a_comma_is_an_id_where_no_comma_separates_cells(tmp_path):
+    pd.DataFrame({"user": ["a,b", "c"], "item": [1, 2]}).to_parquet(tmp_path / "r.parquet")
+    (tmp_path / "r.jsonl").write_text('{"user": "a,b", "item": 1}\n{"user": "c", "item": 2}\n')
+    for name in ("r.parquet", "r.jsonl"):
+        assert CsvFile.make(path=tmp_path / name).load().users.tolist() == ["a,b", "c"]
+
+
 def test_settings_of_text_are_refused_for_the_other_formats_of_parts():
     parts = {"train": Path("a.parquet"), "test": Path("b.parquet")}
     with pytest.raises(
