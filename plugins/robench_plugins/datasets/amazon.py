@@ -14,6 +14,7 @@ from pydantic import Field
 from robench.api import DataError, Dataset, DatasetConfig, Item, Ratings
 from robench.api.errors import counted
 from robench_plugins.datasets.reading.delimited import Delimited, read_delimited
+from robench_plugins.datasets.reading.items import describe_missing
 from robench_plugins.datasets.reading.json_lines import JSON_LINES, json_objects, table_of_lines
 from robench_plugins.datasets.reading.opening import digest_of, plain_suffix, read_content
 from robench_plugins.datasets.reading.recognition import first_lines, first_object
@@ -25,6 +26,7 @@ USERS, ITEMS = ("user_id", "reviewerID"), ("parent_asin", "asin")
 RATINGS, TIMES = ("rating", "overall"), ("timestamp", "unixReviewTime")
 ASIN = re.compile("B[0-9A-Z]{9}|[0-9]{9}[0-9X]")
 SAMPLE = 1000  # the number of rows that decide which column holds the products
+TEXTS = ("title", "categories", "category", "description")  # the keys of a product that are read
 HEAD = 1 << 16  # the number of bytes in which the first line must end
 UNNAMED = ("first", "second", "rating", "time")  # the columns of ratings without a header
 Order = Literal["auto", "user-item", "item-user"]
@@ -176,6 +178,7 @@ def _read_products(path: Path, wanted: Container[str]) -> tuple[dict[str, Item],
         DataError: if the file cannot be read, or if a product has no id or is nested too deeply.
     """
     products: dict[str, Item] = {}
+    names: dict[str, None] = {}
     repeated = 0
     for line, row in json_objects(path, literals=True):
         name = next((row[one] for one in ITEMS if one in row), None)
@@ -186,10 +189,12 @@ def _read_products(path: Path, wanted: Container[str]) -> tuple[dict[str, Item],
         elif name in wanted:
             try:
                 products[name] = _product(row)
+                names |= dict.fromkeys(row)
             except RecursionError:
                 raise DataError("nested too deeply", where=f"{path}:{line}") from None
     note = f"{counted(repeated, 'repeated description')} of products: the first one is kept"
-    return products, (note,) if repeated else ()
+    missing = describe_missing(path.name, TEXTS, list(names)) if products else ()
+    return products, ((note,) if repeated else ()) + missing
 
 
 def _product(row: Mapping[str, Any]) -> Item:

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from robench.api import DataError, Dataset, DatasetConfig, Item, Ratings
 from robench_plugins.datasets.reading.delimited import Delimited, read_delimited
-from robench_plugins.datasets.reading.items import distinct_ids, read_profiles
+from robench_plugins.datasets.reading.items import describe_missing, describe_years, distinct_ids, read_profiles
 from robench_plugins.datasets.reading.opening import digest_of, is_hidden, read_content
 from robench_plugins.datasets.reading.table import Table
 from robench_plugins.datasets.reading.times import read_times
@@ -155,8 +155,9 @@ def read_movielens(folder: Path) -> Ratings:
     users, items = table.ids("userId", "userId"), table.ids("movieId", "movieId")
     times = read_times(table, "timestamp", "timestamp")
     ratings = table.numbers("rating", "rating")
-    catalogue, profiles = _read_movies(home, version), _read_users(home, version)
-    return Ratings(users, items, times.values, ratings, catalogue, profiles, times.ticks, notes=times.notes)
+    catalogue, notes = _read_movies(home, version)
+    notes, profiles = times.notes + notes, _read_users(home, version)
+    return Ratings(users, items, times.values, ratings, catalogue, profiles, times.ticks, notes=notes)
 
 
 def find_version(folder: Path) -> tuple[Path, Version]:
@@ -180,14 +181,14 @@ def find_version(folder: Path) -> tuple[Path, Version]:
     raise DataError("no MovieLens in this folder", where=str(folder), hint=f"it holds one of {expected}")
 
 
-def _read_movies(home: Path, version: Version) -> dict[str, Item]:
-    """Returns the description of every movie by its id.
+def _read_movies(home: Path, version: Version) -> tuple[dict[str, Item], tuple[str, ...]]:
+    """Returns the description of every movie by its id, and lines for the user.
 
-    The result is empty if there is no file of movies.
+    Both are empty if there is no file of movies.
     """
     path = home / version.movies
     if not path.exists():
-        return {}
+        return {}, ()
     genres = _genre_names(home) if version.movies == "u.item" else []
     columns: tuple[str, ...] = ("movieId", "title", "genres")
     if genres:
@@ -200,8 +201,11 @@ def _read_movies(home: Path, version: Version) -> dict[str, Item]:
         if flags
         else [cell.split("|") for cell in table.texts("genres")]
     )
-    rows = zip(ids, table.texts("title"), table.texts("released"), kinds, strict=True)
-    return {one: _movie(title, released, kind) for one, title, released, kind in rows}
+    rows = list(zip(ids, table.texts("title"), table.texts("released"), kinds, strict=True))
+    movies = {one: _movie(title, released, kind) for one, title, released, kind in rows}
+    wrong = [released for one, _, released, _ in rows if released.strip() and movies[one].year is None]
+    notes = describe_missing(path.name, ("title", "genres"), table.names) if version.header else ()
+    return movies, notes + describe_years(path.name, wrong, "dates such as 01-Jan-1995")
 
 
 def _movie(title: str, released: str, genres: list[str]) -> Item:

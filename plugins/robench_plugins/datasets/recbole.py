@@ -14,7 +14,7 @@ from pydantic import Field
 
 from robench.api import DataError, Dataset, DatasetConfig, Item, Ratings
 from robench_plugins.datasets.reading.delimited import Delimited, read_delimited
-from robench_plugins.datasets.reading.items import distinct_ids, read_items
+from robench_plugins.datasets.reading.items import describe_items, distinct_ids, read_items
 from robench_plugins.datasets.reading.joined import digest_of_parts, read_parts
 from robench_plugins.datasets.reading.opening import digest_of, is_hidden, plain_suffix
 from robench_plugins.datasets.reading.table import Table, check_names
@@ -97,9 +97,9 @@ class Recbole(Dataset):
         users, items = table.ids("user_id", "user"), table.ids("item_id", "item")
         ratings = table.numbers("rating", "rating") if "rating" in table else None
         times = read_times(table, "timestamp") if "timestamp" in table else Times(None)
-        return Ratings(
-            users, items, times.values, ratings, self._catalogue(), ticks=times.ticks, parts=parts, notes=times.notes
-        )
+        catalogue, notes = self._catalogue()
+        notes = times.notes + notes
+        return Ratings(users, items, times.values, ratings, catalogue, ticks=times.ticks, parts=parts, notes=notes)
 
     def _table(self) -> tuple[Table, NDArray[np.int8] | None]:
         """Returns the rows of interactions, and the part of each row if there are parts."""
@@ -152,20 +152,21 @@ class Recbole(Dataset):
             raise DataError("no .inter file in the folder", where=str(self.config.path))
         return path
 
-    def _catalogue(self) -> dict[str, Item]:
-        """Returns the description of every item by its id.
+    def _catalogue(self) -> tuple[dict[str, Item], tuple[str, ...]]:
+        """Returns the description of every item by its id, and lines for the user.
 
-        The result is empty if there is no file about items.
+        Both are empty if there is no file about items.
         """
         path = self._file("item")
         if path is None:
-            return {}
+            return {}, ()
         table = _read(path, ("item_id",))
         ids = distinct_ids(table, "item_id", "item", "item")
         title, year, genres = (
             next((name for name in names if name in table), names[0]) for names in (TITLES, YEARS, GENRES)
         )
-        return read_items(table, ids, title, year, genres, "", str.split)
+        items = read_items(table, ids, title, year, genres, "", str.split)
+        return items, describe_items(table, title, year, (genres,))
 
 
 def _read(path: Path, ids: tuple[str, ...]) -> Table:

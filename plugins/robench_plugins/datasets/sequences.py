@@ -15,7 +15,7 @@ from robench.api import DataError, Dataset, DatasetConfig, Ids, IntArray, Item, 
 from robench_plugins.datasets.reading.advice import Advice
 from robench_plugins.datasets.reading.delimited import Delimited
 from robench_plugins.datasets.reading.files import read_table
-from robench_plugins.datasets.reading.items import distinct_ids, read_items
+from robench_plugins.datasets.reading.items import describe_items, distinct_ids, read_items
 from robench_plugins.datasets.reading.opening import digest_of, plain_suffix, read_content
 from robench_plugins.datasets.reading.recognition import first_lines
 from robench_plugins.datasets.reading.text import to_utf8
@@ -69,19 +69,21 @@ class Sequences(Dataset):
         """Returns the interactions in the order of the file, with the items."""
         content = to_utf8(read_content(self.config.path), self.config.encoding, self.config.path, ADVICE)
         users, items = read_sequences(content, self.config.path)
-        return Ratings(users, items, catalogue=self._catalogue())
+        catalogue, notes = self._catalogue()
+        return Ratings(users, items, catalogue=catalogue, notes=notes)
 
-    def _catalogue(self) -> dict[str, Item]:
-        """Returns the description of every item by its id.
+    def _catalogue(self) -> tuple[dict[str, Item], tuple[str, ...]]:
+        """Returns the description of every item by its id, and lines for the user.
 
-        The result is empty if there is no file about items.
+        Both are empty if there is no file about items.
         """
         if self.config.items is None:
-            return {}
+            return {}, ()
         table = read_table(self.config.items, Delimited(encoding=self.config.encoding, advice=ADVICE))
         name = "item" if "item" in table or "item_id" not in table else "item_id"
         ids = distinct_ids(table, name, "item", "item")
-        return read_items(table, ids, "title", "year", "genres", "description", lambda cell: cell.split("|"))
+        items = read_items(table, ids, "title", "year", "genres", "description", lambda cell: cell.split("|"))
+        return items, describe_items(table, "title", "year", ("genres", "description"))
 
 
 def read_sequences(content: bytes, path: Path) -> tuple[Ids, Ids]:

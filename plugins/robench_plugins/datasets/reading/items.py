@@ -79,13 +79,38 @@ def describe_items(table: Table, title: str, year: str, others: Sequence[str]) -
         others: the columns of genres and descriptions.
     """
     columns = (title, year, *others)
-    if not any(name in table for name in columns):
-        hint = "; ".join(filter(None, (f"its columns: {', '.join(table.names)}", table.advice.column("title"))))
-        return (f"{table.path.name} has no column {', '.join(columns[:-1])} or {columns[-1]} ({hint})",)
+    if missing := describe_missing(table.path.name, columns, table.names, table.advice.column("title")):
+        return missing
     wrong = [cell for cell in table.texts(year) if cell.strip() and parse_year(cell) is None]
+    return describe_years(table.path.name, wrong, "numbers")
+
+
+def describe_missing(file: str, wanted: Sequence[str], names: Sequence[str], advice: str = "") -> tuple[str, ...]:
+    """Returns a line about a file that has none of the wanted columns.
+
+    Args:
+        file: the name of the file.
+        wanted: the columns of titles, years and other texts.
+        names: the columns of the file.
+        advice: advice on a setting, or an empty string.
+    """
+    if any(name in names for name in wanted):
+        return ()
+    hint = "; ".join(filter(None, (f"its columns: {', '.join(names)}", advice)))
+    return (f"{file} has no column {', '.join(wanted[:-1])} or {wanted[-1]} ({hint})",)
+
+
+def describe_years(file: str, wrong: Sequence[str], form: str) -> tuple[str, ...]:
+    """Returns a line about cells from which no year was read.
+
+    Args:
+        file: the name of the file.
+        wrong: the cells that are not empty, and hold no year.
+        form: what these cells should be, such as ``numbers``.
+    """
     if not wrong:
         return ()
-    return (f"{counted(len(wrong), 'year')} of {table.path.name} left out, such as {shortened(wrong[0])}: no numbers",)
+    return (f"{counted(len(wrong), 'year')} of {file} left out, such as {shortened(wrong[0])}: no {form}",)
 
 
 def read_profiles(table: Table, ids: Sequence[str], names: Sequence[str]) -> dict[str, str]:
