@@ -62,6 +62,7 @@ class Part:
 
 
 TRIALS_FILE = "trials.jsonl"  # the file of trials in a folder of results
+RESOLVED = "# The validated suite, defaults spelled out.\n"  # the first line of suite.yaml in a folder of results
 OWN_STRENGTHS = ("lambda", "epsilon")  # settings of a defence with columns of their own
 NO_DEFENSE = Part("none", {}, "none")  # the default defence, which overrides nothing
 

@@ -16,6 +16,7 @@ from robench.host.discovery import Host
 from robench.host.registry import Registry
 from robench.plan.filters import select_cells
 from robench.plan.plan import make_plan
+from robench.spec import RESOLVED
 from robench.suite.load import load_suite
 from robench.suite.yaml import dump
 
@@ -53,6 +54,26 @@ def test_the_ids_of_committed_cells_stay(folder):
     cells = make_plan(load_suite(RESULTS / folder / "suite.yaml", ALONE), ALONE).cells
     assert [cell.id for cell in cells] == [cell["cell"] for cell in stored]
     assert [cell.victim.id for cell in cells] == [cell["victim"] for cell in stored]
+
+
+def test_a_default_that_validation_chooses_differs_from_the_same_value_in_a_suite(tmp_path):
+    ease = "name: a\ndatasets: [movielens-small]\nmodels: [{}]\n"
+
+    def load(text):
+        path = tmp_path / "t.yaml"
+        path.write_text(text)
+        return load_suite(path, ALONE)
+
+    (default,) = load(ease.format("ease")).models
+    (given,) = load(ease.format("{name: ease, weight_decay: 100}")).models
+    assert default.config == {"weight_decay": 100.0}
+    assert given.config == {"weight_decay": 100.0, "by_validation": False}
+    for written in ("ease", "{name: ease, weight_decay: 100}", "{name: ease, weight_decay: 250}"):
+        suite = load(ease.format(written))
+        again = load(RESOLVED + dump(suite.resolved(ALONE)))
+        assert [part.content() for part in again.models] == [part.content() for part in suite.models]
+    swept = load(ease.format("{name: ease, grid: {weight_decay: [100, 300]}}"))
+    assert [part.label for part in swept.models] == ["ease[weight_decay=100]", "ease[weight_decay=300]"]
 
 
 def test_a_package_that_offers_the_same_names_changes_nothing_of_the_plan(plan_of):

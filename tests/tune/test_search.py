@@ -28,6 +28,23 @@ def trials_of(summary):
     return parse_trials(summary.trials.read_bytes(), "trials")
 
 
+def test_trial_0_lets_the_fit_choose_and_the_tuned_suite_does_so_too(tuned, monkeypatch, registry):
+    text = SUITE.split("models:")[0] + "models: [ease]\n"
+    draw = search.draw_settings
+    monkeypatch.setattr(
+        search, "draw_settings", lambda axes, part, n, *more: {"weight_decay": 1e6} if n else draw(axes, part, n, *more)
+    )
+    summary = tuned(text)
+    (best,) = summary.best
+    assert (best.number, best.settings) == (0, {"weight_decay": 100.0})
+    (ease,) = load_suite(summary.suite, registry).models
+    assert (dict(ease.config), ease.passed["by_validation"]) == ({"weight_decay": 100.0}, True)
+    assert load_suite(summary.suite, registry).tuning.planned.chosen == ("ease",)
+    summary = tuned(text.replace("ease", "{name: ease, by_validation: false}"), fresh=True)
+    (fixed,) = load_suite(summary.suite, registry).models
+    assert dict(fixed.config) == {"weight_decay": 100.0, "by_validation": False}
+
+
 def test_every_component_gets_the_same_number_of_trials_and_the_best_is_chosen(tuned, registry):
     summary = tuned(trials=3)
     header, trials = trials_of(summary)
@@ -87,7 +104,7 @@ def test_the_validation_value_is_that_of_the_fit(tuned, monkeypatch):
     values = []
     measure = loop.validation_ndcg
     monkeypatch.setattr(loop, "validation_ndcg", lambda *a, **k: values.append(measure(*a, **k)) or values[-1])
-    _, trials = trials_of(tuned(SUITE.split("models:")[0] + "models: [ease]\n"))
+    _, trials = trials_of(tuned(SUITE.split("models:")[0] + "models: [item-knn]\n"))
     assert [trial.value for trial in trials] == values
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any, ClassVar, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -45,6 +45,19 @@ def search(
     return {"search": {"low": low, "high": high, "log": log}}
 
 
+def off_if_given(name: str) -> dict[str, Any]:
+    """Returns the mark of a switch that is off if a suite gives another setting.
+
+    A model may choose a setting by validation unless a suite gives a value. In the resolved settings, a default looks
+    like the same value in a suite. A switch tells them apart:
+    ``by_validation: bool = Field(default=True, json_schema_extra=LATER | off_if_given("weight_decay"))``.
+
+    Args:
+        name: the name of the other setting.
+    """
+    return {"off_if_given": name}
+
+
 class BaseConfig(BaseModel):
     """The immutable settings of a component.
 
@@ -67,6 +80,33 @@ class BaseConfig(BaseModel):
             and getattr(self, name) == field.get_default(call_default_factory=True)
         }
         return self.model_dump(mode="json", by_alias=True, exclude=unchanged)
+
+    @classmethod
+    def from_written(cls, settings: Mapping[str, Any]) -> Self:
+        """Validates settings that a person wrote.
+
+        The result differs from ``model_validate(settings)`` only in switches that are marked with ``off_if_given``.
+        Resolved settings must be validated by ``model_validate``.
+
+        Args:
+            settings: the settings by name.
+        """
+        off = {
+            switch: False
+            for switch, name in cls.switches().items()
+            if name in settings and settings[name] == cls.model_fields[name].default
+        }
+        return cls.model_validate({**off, **settings})
+
+    @classmethod
+    def switches(cls) -> dict[str, str]:
+        """Returns the switches and the settings that turn them off."""
+        extras = {name: field.json_schema_extra for name, field in cls.model_fields.items()}
+        return {
+            name: str(extra["off_if_given"])
+            for name, extra in extras.items()
+            if isinstance(extra, dict) and "off_if_given" in extra
+        }
 
 
 class Component:
@@ -94,5 +134,5 @@ class Component:
 
     @classmethod
     def make(cls, /, **settings: Any) -> Any:
-        """Validates settings with ``Config``, and returns an instance with them."""
+        """Validates resolved settings with ``Config``, and returns an instance with them."""
         return cls(cls.Config.model_validate(settings))

@@ -24,7 +24,7 @@ from robench.files.atomic import write_bytes, write_text
 from robench.files.background import BackgroundWriter, File, write_group
 from robench.files.reading import read_file
 from robench.files.writing import naming, naming_folder
-from robench.spec import TRIALS_FILE
+from robench.spec import RESOLVED, TRIALS_FILE
 from robench.store.archive import Archive
 from robench.store.arrays import find_array_problem, find_users_problem
 from robench.store.npz import arrays_from_bytes, arrays_to_bytes
@@ -109,7 +109,7 @@ class Store:
         self.cells.mkdir(parents=True, exist_ok=True)
         if trials is not None:
             write_bytes(self.folder / TRIALS_FILE, trials)
-        write_text(self.folder / "suite.yaml", "# The validated suite, defaults spelled out.\n" + suite)
+        write_text(self.folder / "suite.yaml", RESOLVED + suite)
         write_text(self.folder / "plan.json", json.dumps(seal(plan), indent=1, ensure_ascii=False) + "\n")
 
     @naming_folder

@@ -27,7 +27,9 @@ from robench.suite.yaml import KeyPath
 MOST_COMBINATIONS = 1_000  # the most combinations of one entry; a larger grid is a mistake and would fill the memory
 
 
-def expand(kind: Kind, entries: Sequence[Any], key: str, registry: Registry, mistakes: Mistakes) -> list[Expanded]:
+def expand(
+    kind: Kind, entries: Sequence[Any], key: str, registry: Registry, mistakes: Mistakes, *, resolved: bool = False
+) -> list[Expanded]:
     """Returns the parts of all entries in one list of the suite.
 
     Args:
@@ -36,14 +38,17 @@ def expand(kind: Kind, entries: Sequence[Any], key: str, registry: Registry, mis
         key: the key of the list in the suite.
         registry: the plugins.
         mistakes: the list to which mistakes in the entries are added.
+        resolved: whether the entries have the resolved settings that robench wrote into a folder of results.
     """
     expanded: list[Expanded] = []
     for index, entry in enumerate(entries):
-        expanded += _expand_entry(kind, entry, (key, index), registry, mistakes)
+        expanded += _expand_entry(kind, entry, (key, index), registry, mistakes, resolved=resolved)
     return add_labels(kind, drop_twins(expanded, mistakes), mistakes)
 
 
-def _expand_entry(kind: Kind, written: Any, path: KeyPath, registry: Registry, mistakes: Mistakes) -> list[Expanded]:
+def _expand_entry(
+    kind: Kind, written: Any, path: KeyPath, registry: Registry, mistakes: Mistakes, *, resolved: bool
+) -> list[Expanded]:
     entry = {"name": written} if isinstance(written, str) else written
     if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
         mistakes.add("an entry must name its plugin", path, f"write {{name: ...}} for a {kind}")
@@ -65,7 +70,7 @@ def _expand_entry(kind: Kind, written: Any, path: KeyPath, registry: Registry, m
         return []
     expanded = []
     for passed in grid.combinations():
-        config = _validate(kind, short, cls, passed, path, grid.homes, mistakes)
+        config = _validate(kind, short, cls, passed, path, grid.homes, mistakes, resolved=resolved)
         if config is None:
             continue
         if issubclass(cls, Attack) and not _check_threat(cls, offer, config, grid.epsilons, path, mistakes):
@@ -110,6 +115,8 @@ def _validate(
     path: KeyPath,
     homes: Mapping[str, KeyPath],
     mistakes: Mistakes,
+    *,
+    resolved: bool,
 ) -> BaseConfig | None:
     """Returns the validated settings of a component.
 
@@ -123,19 +130,20 @@ def _validate(
         path: the path of the entry.
         homes: the paths of settings that are not directly below ``path``.
         mistakes: the list to which mistakes are added.
+        resolved: whether the settings are resolved.
     """
     try:
-        config: BaseConfig = cls.Config.model_validate(passed)
+        config: BaseConfig = cls.Config.model_validate(passed) if resolved else cls.Config.from_written(passed)
     except ValidationError as error:
         known = [*(info.alias or name for name, info in cls.Config.model_fields.items()), "label", "grid", "limits"]
         known += ["epsilon"] if kind == "attack" else []
         explained = _explain_unknown(cls, short, known, passed) if issubclass(cls, Attack) else {}
         mistakes.add_validation(error, path, known, homes, explained)
         return None
-    resolved = config.resolved()
+    content = config.resolved()
     # Pydantic would accept true as the number 1.
     booleans = [name for name, value in passed.items() if isinstance(value, bool)]
-    wrong = [name for name in booleans if type(resolved.get(name)) in (int, float)]
+    wrong = [name for name in booleans if type(content.get(name)) in (int, float)]
     for name in wrong:
         mistakes.add(f"must be a number, got {str(passed[name]).lower()}", homes.get(name, (*path, name)))
     return None if wrong else config

@@ -89,9 +89,11 @@ def _label(part: Part, settings: dict[str, Any], group: Sequence[Part]) -> str:
         group: all parts that had the same label before, including ``part``.
     """
     marks = [part.name] if len({other.name for other in group}) > 1 else []
-    for name, value in settings.items():
-        if len({repr(other.config.get(name)) for other in group}) > 1:
-            marks.append(f"{name}={_format(value)}")
+    differing = [name for name in settings if len({repr(other.config.get(name)) for other in group}) > 1]
+    written = {name for other in group for name in other.passed}
+    # A setting that no entry gives follows from one that an entry gives.
+    shown = [name for name in differing if name in written] or differing
+    marks += [f"{name}={_format(settings[name])}" for name in shown]
     return f"{part.label}[{','.join(marks)}]" if marks else part.label
 
 

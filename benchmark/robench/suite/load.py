@@ -13,7 +13,7 @@ from robench.api.errors import UserError, UserErrors, did_you_mean, suggest
 from robench.api.escapes import well_formed
 from robench.api.metric import Measure
 from robench.host.registry import Kind, Registry
-from robench.spec import TRIALS_FILE, Part, TargetChoice, UserSample
+from robench.spec import RESOLVED, TRIALS_FILE, Part, TargetChoice, UserSample
 from robench.store.plan_file import PlannedTuning
 from robench.suite.expand import expand
 from robench.suite.labels import Expanded
@@ -68,7 +68,7 @@ class Suite:
     def resolved(self, registry: Registry) -> Mapping[str, Any]:
         """Returns the suite as plain data, with all defaults.
 
-        Loading this data gives the same ids.
+        Loading this data as a file that begins with ``RESOLVED`` gives the same ids.
 
         Args:
             registry: the plugins, which determine the names that must be qualified.
@@ -139,16 +139,17 @@ def load_suite(path: Path, registry: Registry, overrides: Sequence[str] = ()) ->
             f"the suite is {kind}, not a mapping", where=f"{path}:1", hint="it starts with name:, datasets:, models:"
         )
     apply_overrides(tree, overrides)
-    return build_suite(tree, path, registry)
+    return build_suite(tree, path, registry, resolved=text.startswith(RESOLVED))
 
 
-def build_suite(tree: Tree, path: Path, registry: Registry) -> Suite:
+def build_suite(tree: Tree, path: Path, registry: Registry, *, resolved: bool = False) -> Suite:
     """Builds a suite from a parsed file.
 
     Args:
         tree: the content of the file.
         path: the path of the file.
         registry: the plugins.
+        resolved: whether the suite is one that robench wrote into a folder of results, with resolved settings.
 
     Raises:
         UserErrors: if the suite has mistakes. All mistakes are reported in the order of their lines.
@@ -162,10 +163,10 @@ def build_suite(tree: Tree, path: Path, registry: Registry) -> Suite:
         mistakes.add_validation(error, (), list(SuiteFile.model_fields))
         file = _sound_part(data, error)
     expanded = {
-        "dataset": expand("dataset", file.datasets, "datasets", registry, mistakes),
-        "model": expand("model", file.models, "models", registry, mistakes),
-        "defense": expand("defense", file.defenses, "defenses", registry, mistakes),
-        "attack": expand("attack", file.attacks, "attacks", registry, mistakes),
+        "dataset": expand("dataset", file.datasets, "datasets", registry, mistakes, resolved=resolved),
+        "model": expand("model", file.models, "models", registry, mistakes, resolved=resolved),
+        "defense": expand("defense", file.defenses, "defenses", registry, mistakes, resolved=resolved),
+        "attack": expand("attack", file.attacks, "attacks", registry, mistakes, resolved=resolved),
     }
     split = _split(file.split, mistakes)
     if split.name == "files" and split.config and len(file.datasets) > 1:

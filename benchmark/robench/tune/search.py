@@ -27,7 +27,7 @@ from robench.spec import Cell, Part
 from robench.suite.load import Suite, load_suite
 from robench.suite.trials import CRITERION, FORMAT_VERSION, Trial, TrialsHeader, choose, mean_value
 from robench.tune.file import TrialsFile
-from robench.tune.space import STARTUP, draw_settings, with_settings
+from robench.tune.space import STARTUP, draw_settings
 from robench.tune.subjects import Subject, find_subjects
 from robench.tune.tuned_suite import build_tuned_suite
 from robench.tune.worker import validate
@@ -170,12 +170,26 @@ class _Search:
             "sha256": hashlib.sha256(content).hexdigest(),
         }
         chosen: dict[tuple[str, str], Mapping[str, Any]] = {
-            (trial.kind, trial.label): trial.settings for trial in best.values()
+            (trial.kind, trial.label): self._settings_to_write(subject, trial) for subject, trial in best.items()
         }
         target = self._path("tuned.yaml")
         with naming(target.parent):
             write_text(target, build_tuned_suite(self.suite, chosen, claim))
         return SearchSummary(target, self.file.path, tuple(best.values()), ())
+
+    def _settings_to_write(self, subject: Subject, trial: Trial) -> Mapping[str, Any]:
+        """Returns the settings of a trial as a suite must give them.
+
+        Trial 0 may have a default that the fit chooses by validation. Such a setting needs its switch beside it.
+        """
+        if trial.number:
+            return trial.settings
+        switches = self.registry.class_of(subject.kind, subject.part.name).Config.switches()
+        off = subject.part.config
+        return {
+            **trial.settings,
+            **{s: True for s, name in switches.items() if name in trial.settings and s not in off},
+        }
 
     def _path(self, ending: str) -> Path:
         return self.suite.file.with_name(f"{self.suite.file.stem}.{ending}")
@@ -215,8 +229,8 @@ class _Search:
                     continue
                 best[subject] = trial
                 if kind == "model":
-                    cls = self.registry.class_of(kind, subject.part.name)
-                    self.models[subject.label] = with_settings(cls, subject.part, trial.settings)
+                    part = subject.part_with(subject.part, trial.number, trial.settings, self.registry)
+                    self.models[subject.label] = part
             if failures:  # defences are judged on the chosen models
                 return best, failures
         return best, []
@@ -249,7 +263,7 @@ class _Search:
 
     def _new(self, subject: Subject, number: int, settings: Mapping[str, Any]) -> _Open:
         try:
-            cells = subject.fits(settings, self.models, self.registry)
+            cells = subject.fits(number, settings, self.models, self.registry)
         except UserError as error:
             return _Open(subject, number, settings, {}, error=error.problem)
         return _Open(subject, number, settings, {cell.victim.id: cell for cell in cells})

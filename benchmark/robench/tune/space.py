@@ -143,7 +143,7 @@ def with_settings(cls: type[Component], part: Part, settings: Mapping[str, Any])
     """
     passed = {**part.passed, **settings}
     try:
-        config = cls.Config.model_validate(passed).resolved()
+        config = cls.Config.from_written(passed).resolved()
     except ValidationError as error:
         first = error.errors()[0]
         raise UserError(f"{part.label} refuses {dict(settings)}: {first['msg']}") from None

@@ -45,10 +45,27 @@ class Subject:
         """Returns the settings that are not searched, without λ and ε of a defence."""
         return fixed_settings(self.kind, self.part, self.axes)
 
-    def fits(self, settings: Settings, models: Mapping[str, Part], registry: Registry) -> list[Cell]:
+    def part_with(self, part: Part, number: int, settings: Settings, registry: Registry) -> Part:
+        """Returns one of the parts with the settings of a trial.
+
+        Trial 0 has the part of the suite. If the fit chooses a default by validation, trial 0 does too.
+
+        Args:
+            part: one of ``parts``.
+            number: the number of the trial.
+            settings: the settings of the trial.
+            registry: the plugins.
+
+        Raises:
+            UserError: if the component refuses the settings.
+        """
+        return part if number == 0 else with_settings(registry.class_of(self.kind, part.name), part, settings)
+
+    def fits(self, number: int, settings: Settings, models: Mapping[str, Part], registry: Registry) -> list[Cell]:
         """Returns the clean cells of a trial with these settings.
 
         Args:
+            number: the number of the trial.
             settings: the searched settings.
             models: the models with their chosen settings, by label.
             registry: the plugins.
@@ -56,14 +73,14 @@ class Subject:
         Raises:
             UserError: if the component refuses the settings.
         """
-        cls = registry.class_of(self.kind, self.part.name)
         cells = {}
         for cell in self.cells:
             victim = cell.victim
             if self.kind == "model":
-                victim = replace(victim, model=with_settings(cls, victim.model, settings), defense=NO_DEFENSE)
+                model = self.part_with(victim.model, number, settings, registry)
+                victim = replace(victim, model=model, defense=NO_DEFENSE)
             else:
-                defense = with_settings(cls, victim.defense, settings)
+                defense = self.part_with(victim.defense, number, settings, registry)
                 victim = replace(victim, model=models.get(victim.model.label, victim.model), defense=defense)
             new = replace(cell, victim=victim)
             cells[new.victim.id] = new

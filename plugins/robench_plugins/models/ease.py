@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 from scipy import linalg
 
 from robench.api import BaseConfig, DataError, IntArray, TrainData
-from robench.api.component import search
+from robench.api.component import LATER, off_if_given, search
 from robench_plugins.models.history_model import HistoryModel
 from robench_plugins.models.sparse_matrix import Matrix, interaction_matrix
 
 MOST_ITEMS = 30_000  # a fit of more items needs more than 15 GiB
 PEAK = 2.2  # the dense float64 matrices of items × items that a fit holds at its peak
+FALLBACK = 100.0  # λ without validation items
+CHOICES = (FALLBACK, 30.0, 300.0, 1000.0)  # validation chooses among these; of equal values, the first wins
+BLOCK = 1024  # columns that are copied at once
 
 
 class Ease(HistoryModel):
@@ -26,17 +30,25 @@ class Ease(HistoryModel):
     """
 
     class Config(BaseConfig):
-        """Settings, tuned in suites/tuning/movielens-small.yaml.
-
-        The defaults are the best of four trials by validation NDCG@10.
-        """
+        """Settings. By default, validation chooses λ."""
 
         weight_decay: float = Field(
-            default=100.0,
+            default=FALLBACK,
             gt=0,
-            description="Weight λ of the L2 penalty on B, in interactions",
+            description="Weight λ of the L2 penalty on B, in interactions; if the suite gives λ, nothing is chosen",
             json_schema_extra=search(30, 3000, log=True),
         )
+        by_validation: bool = Field(
+            default=True,
+            description="Whether validation chooses λ from 30, 100, 300 and 1,000; without validation items, λ is 100",
+            json_schema_extra=LATER | off_if_given("weight_decay"),
+        )
+
+        @model_validator(mode="after")
+        def _check_choice(self) -> Self:
+            if self.by_validation and "by_validation" in self.model_fields_set and self.weight_decay != FALLBACK:
+                raise ValueError("validation chooses weight_decay, so by_validation goes with no other value of it")
+            return self
 
     config: Config
     weights: NDArray[np.float32]
@@ -45,23 +57,28 @@ class Ease(HistoryModel):
         """Returns the bytes of the dense matrices (items × items) that a fit needs."""
         return int(PEAK * 8 * items**2)
 
+    def alternatives(self, data: TrainData) -> Iterator[Mapping[str, float]]:
+        """Computes B for each λ to choose from, and yields λ."""
+        if not self.config.by_validation or self.config.weight_decay != FALLBACK:
+            return
+        data = self.count_items(data)
+        for weight_decay in CHOICES:
+            self.weights = np.empty((0, 0), dtype=np.float32)  # frees the memory of the previous λ
+            self.weights = _to_weights(_invert_in_place(_regularised_gram(data, weight_decay)))
+            yield {"weight_decay": weight_decay}
+
     def learn(self, data: TrainData) -> None:
         """Computes B.
 
         Raises:
             DataError: if there are more items than a dense inverse can hold.
         """
-        if data.n_items > MOST_ITEMS:
-            raise DataError(f"ease inverts a dense items x items matrix, and {data.n_items} items are too many for it")
-        x = interaction_matrix(data.train)
-        gram = (x.T @ x).toarray(order="F").astype(np.float64)  # LAPACK works in place only on arrays in this order
-        gram[np.diag_indices_from(gram)] += self.config.weight_decay
+        self.weights = np.empty((0, 0), dtype=np.float32)
+        gram = _regularised_gram(data, self.chosen.get("weight_decay", self.config.weight_decay))
         eye = np.eye(len(gram), order="F")
         inverse = linalg.cho_solve(linalg.cho_factor(gram, overwrite_a=True), eye, overwrite_b=True)
         del gram, eye
-        inverse /= -np.diag(inverse)
-        np.fill_diagonal(inverse, 0)
-        self.weights = inverse.astype(np.float32, order="C")
+        self.weights = _to_weights(inverse)
 
     def score_rows(self, rows: Matrix, users: IntArray | None) -> NDArray[np.float32]:
         """Returns X B, float32 [B, n_items]."""
@@ -74,3 +91,42 @@ class Ease(HistoryModel):
     def load_learned(self, data: TrainData, state: Mapping[str, NDArray[np.generic]]) -> None:
         """Restores B."""
         self.weights = np.asarray(state["weights"], dtype=np.float32)
+
+
+def _regularised_gram(data: TrainData, weight_decay: float) -> NDArray[np.float64]:
+    """Returns XᵀX + λI, float64 [n_items, n_items].
+
+    Raises:
+        DataError: if there are more items than a dense inverse can hold.
+    """
+    if data.n_items > MOST_ITEMS:
+        raise DataError(f"ease inverts a dense items x items matrix, and {data.n_items} items are too many for it")
+    x = interaction_matrix(data.train)
+    gram = (x.T @ x).toarray(order="F").astype(np.float64)  # LAPACK works in place only on arrays in this order
+    gram[np.diag_indices_from(gram)] += weight_decay
+    return np.asarray(gram)
+
+
+def _invert_in_place(gram: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Returns the inverse of a positive definite matrix, in its memory.
+
+    The matrix is in Fortran order. The fit itself solves for the identity instead, which takes twice the time and
+    rounds differently. Published results depend on that rounding.
+    """
+    factor, problem = linalg.lapack.dpotrf(gram, lower=0, clean=0, overwrite_a=1)
+    inverse, other = linalg.lapack.dpotri(factor, lower=0, overwrite_c=1)
+    if problem or other:
+        raise linalg.LinAlgError("the regularised Gram matrix is not positive definite")
+    for start in range(0, len(inverse), BLOCK):  # LAPACK fills only the upper triangle
+        end = min(start + BLOCK, len(inverse))
+        corner = inverse[start:end, start:end]
+        corner[:] = np.triu(corner) + np.triu(corner, 1).T
+        inverse[end:, start:end] = inverse[start:end, end:].T
+    return np.asarray(inverse)
+
+
+def _to_weights(inverse: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Returns B as float32 [n_items, n_items], and overwrites the inverse."""
+    inverse /= -np.diag(inverse)
+    np.fill_diagonal(inverse, 0)
+    return inverse.astype(np.float32, order="C")

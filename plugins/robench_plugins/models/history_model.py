@@ -51,9 +51,13 @@ class HistoryModel(Model):
 
     def fit(self, data: TrainData, rng: Rng) -> None:
         """Counts the items, then learns."""
+        self.learn(self.count_items(data))
+
+    def count_items(self, data: TrainData) -> TrainData:
+        """Counts the items, and returns the data without repeated interactions."""
         data = replace(data, train=without_repeats(data.train))
         self.counts = data.train.counts().astype(np.float32)
-        self.learn(data)
+        return data
 
     def scores(self, users: IntArray, history: Interactions) -> NDArray[np.float32]:
         """Returns the scores of the whole catalogue, float32 [B, n_items]."""

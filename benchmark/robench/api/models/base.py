@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args
 
@@ -43,6 +43,7 @@ class Model(Component):
             the texts of the user's items. With ``popularity``, all users get the same list.
         cold_item: the rank of an item without training interactions. With ``behind``, such an item ranks below the
             items that a user likes. With ``content``, the item's text decides the rank.
+        chosen: the settings that validation has chosen among the ``alternatives``. Empty before, or if there are none.
     """
 
     surfaces: ClassVar[frozenset[Surface]] = frozenset()
@@ -55,6 +56,7 @@ class Model(Component):
     follows: ClassVar[bool] = False
     cold_user: ClassVar[ColdUser] = "history"
     cold_item: ClassVar[ColdItem] = "behind"
+    chosen: Mapping[str, float] = {}
 
     def __init_subclass__(cls, **more: Any) -> None:
         """Checks the surfaces that a subclass declares.
@@ -78,6 +80,18 @@ class Model(Component):
         The rows of real users come first in ``data.train``, followed by the rows of fake users. ``data.validation`` may
         only be used to select weights.
         """
+
+    def alternatives(self, data: TrainData) -> Iterator[Mapping[str, float]]:
+        """Yields settings to choose from, and prepares the model with each.
+
+        The host measures the validation NDCG@10 after each, sets ``chosen`` to the best settings, and calls ``fit``. Of
+        equal values, the first wins. The host does not call this method if there are no validation items. The default
+        implementation yields nothing. The training loop of a ``TorchModel`` never calls this method.
+
+        Args:
+            data: the data of the fit. ``data.validation`` must not be read.
+        """
+        return iter(())
 
     @abstractmethod
     def scores(self, users: IntArray, history: Interactions) -> NDArray[np.float32]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -38,7 +38,8 @@ class FitReport:
         epochs: the number of epochs that were run.
         best_epoch: the epoch from which the weights are kept.
         validation_ndcg: the NDCG@10 on validation items after the best epoch, or NaN if no user has validation items.
-        achieved: the means of the values that the training steps report, such as the spent share of ε, by name.
+        achieved: the means of the values that the training steps report, such as the spent share of ε, by name. A model
+            without a training loop reports the settings that validation has chosen.
     """
 
     epochs: int = 0
@@ -119,6 +120,22 @@ def count_decays(setting: int | str, data: TrainData) -> int:
     return int(setting)
 
 
+def choose_settings(model: Model, data: TrainData) -> Mapping[str, float]:
+    """Returns the alternative of a model with the best validation NDCG@10.
+
+    The result is empty if the model has no alternatives, or if no user can be validated on.
+    """
+    best: Mapping[str, float] = {}
+    highest = -math.inf
+    if not len(validation_users(data)[1]):
+        return best
+    for settings in model.alternatives(data):
+        ndcg = validation_ndcg(model, data, most=VALIDATION_USERS)
+        if ndcg > highest:
+            best, highest = dict(settings), ndcg
+    return best
+
+
 def fit(
     model: Model,
     data: TrainData,
@@ -150,8 +167,12 @@ def fit(
         PluginError: if the loss is not finite, or if the warm-up of the defence does not end before training does.
     """
     if not isinstance(model, TorchModel):
+        model.chosen = choose_settings(model, data)
         model.fit(data, rng)
-        return FitReport(validation_ndcg=validation_ndcg(model, data, most=VALIDATION_USERS))
+        ndcg = validation_ndcg(model, data, most=VALIDATION_USERS)
+        return FitReport(
+            validation_ndcg=ndcg, achieved={f"chosen_{name}": value for name, value in model.chosen.items()}
+        )
     model.initialise(data, rng)
     model.to(device)
     config = model.config
