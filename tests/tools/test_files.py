@@ -2,7 +2,7 @@ import random
 from dataclasses import replace
 
 import pytest
-from tools.faults import files, tables
+from tools.faults import files, parts, tables
 from tools.faults.files import judge
 
 from robench_plugins.datasets.csv_file import CsvFile
@@ -32,3 +32,25 @@ def test_a_reader_that_is_wrong_is_seen(tmp_path, monkeypatch, make, change, pro
     monkeypatch.setattr(CsvFile, "load", lambda self: change(load(self)))
     cases = [make(random.Random(f"test/{number}")) for number in range(CASES)]
     assert problem in {judge(case, tmp_path) for case in cases if not case.damaged}
+
+
+def test_parts_in_files_of_different_formats_are_read_as_one_log(tmp_path):
+    cases = [parts.make_case(random.Random(f"test/{number}")) for number in range(CASES)]
+    problems = {number: case.judge(tmp_path) for number, case in enumerate(cases)}
+    assert not {number: problem for number, problem in problems.items() if problem}
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda r: replace(r, parts=r.parts[::-1]), "other parts"),
+        (lambda r: replace(r, catalogue={}), "other item: None"),
+        (lambda r: replace(r, profiles={}), "other profiles"),
+        (lambda r: replace(r, items=r.items.codes[:-1]), "other items"),
+    ],
+)
+def test_a_reader_of_parts_that_is_wrong_is_seen(tmp_path, monkeypatch, change, problem):
+    load = CsvFile.load
+    monkeypatch.setattr(CsvFile, "load", lambda self: change(load(self)))
+    cases = [parts.make_case(random.Random(f"test/{number}")) for number in range(5)]
+    assert any(case.judge(tmp_path).startswith(problem) for case in cases)

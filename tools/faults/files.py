@@ -26,7 +26,7 @@ import traceback
 import warnings
 import zipfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
 from fractions import Fraction
@@ -244,17 +244,17 @@ def judge(case: Case, folder: Path) -> str:  # noqa: PLR0911  # one per outcome
     except Exception:  # a bug, which is shown
         return traceback.format_exc()
     if case.form["damage"] == "odd":
-        return _difference(case, ratings)
+        return find_difference(case.rows, ratings)
     if case.damaged and case.form["damage"] not in ("stray quote", "bad byte"):
         return "damage was not seen"
     if case.damaged:
         return "" if len(ratings.users) == len(case.rows) else "rows were lost"
-    return _difference(case, ratings)
+    return find_difference(case.rows, ratings)
 
 
-def _difference(case: Case, ratings: Ratings) -> str:
+def find_difference(rows: Sequence[tuple[str, str, str, Fraction | None]], ratings: Ratings) -> str:
     """Returns the column that differs from the log, or an empty string."""
-    users, items, stars, exact = (list(column) for column in zip(*case.rows, strict=True))
+    users, items, stars, exact = (list(column) for column in zip(*rows, strict=True))
     columns = {
         "users": (ratings.users.tolist(), users),
         "items": (ratings.items.tolist(), items),
@@ -275,12 +275,13 @@ def _ranks(values: list[Any]) -> list[int]:
     return [places[value] for value in values]
 
 
-def main(make: Callable[[random.Random], Case] = make_case, description: str | None = __doc__) -> int:
+def main(make: Callable[[random.Random], Any], description: str | None, judge: Callable[[Any, Path], str]) -> int:
     """Judges the files, prints the faults, and returns the exit code.
 
     Args:
         make: a function that makes one file.
         description: the help text of the command.
+        judge: a function that returns what is wrong with the reading of a file.
     """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--files", type=int, default=300)
@@ -304,4 +305,4 @@ def main(make: Callable[[random.Random], Case] = make_case, description: str | N
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(make_case, __doc__, judge))

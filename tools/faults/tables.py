@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from tools.faults.files import BEYOND, WORDS, Case, main
+from tools.faults.files import BEYOND, WORDS, Case, judge, main
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
@@ -386,4 +386,4 @@ def _packed(content: bytes, name: str, rng: random.Random) -> tuple[bytes, str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(make_case, __doc__))
+    sys.exit(main(make_case, __doc__, judge))

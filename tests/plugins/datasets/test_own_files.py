@@ -1,5 +1,6 @@
 import gzip
 
+import pandas as pd
 import pytest
 
 from robench.api.errors import DataError
@@ -27,6 +28,20 @@ def test_the_parts_are_read_with_the_settings_of_the_data_set(tmp_path):
     # One file has a time with a fraction. The times of all files are read together, so the times keep their order.
     assert ratings.times.argsort(kind="stable").tolist() == [0, 1, 2, 3, 4, 5]
     assert ratings.times[2] == ratings.times[3]
+
+
+def test_the_parts_may_have_different_formats_and_types(tmp_path):
+    files = write(tmp_path, train="user,item,rating,time\n1,x,1,10\n2,y,2,9007199254740993\n")
+    files["validation"] = tmp_path / "v.parquet"
+    frame = pd.DataFrame({"user": [1], "item": ["x"], "rating": [2], "time": [9007199254740992.0]})
+    frame.astype({"user": "uint8", "item": "category"}).to_parquet(files["validation"])
+    files["test"] = tmp_path / "t.jsonl"
+    files["test"].write_text('{"user": 1, "item": "y", "rating": 4.5, "time": 10.5}\n')
+    ratings = CsvFile.make().with_files(files).load()
+    assert ratings.users.tolist() == ["1", "2", "1", "1"]
+    assert ratings.items.tolist() == ["x", "y", "x", "y"]
+    assert ratings.ratings.tolist() == [1, 2, 2, 4.5]
+    assert ratings.times.argsort().tolist() == [0, 3, 2, 1]  # the times of two rows are equal as float64
 
 
 def test_every_file_and_its_part_count_in_the_fingerprint(tmp_path):

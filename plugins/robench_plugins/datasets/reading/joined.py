@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from robench.api import DataError
 from robench.api.dataset import PARTS
 from robench_plugins.datasets.reading.opening import digest_of
-from robench_plugins.datasets.reading.table import Table, is_text
+from robench_plugins.datasets.reading.table import Table
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +69,7 @@ def read_parts(
     names = [name for name in first.names if all(name in table for table in tables.values())]
     try:
         alike = _alike([table.data.select(names) for table in tables.values()])
-        data = pa.concat_tables(alike, promote_options="permissive")
+        data = pa.concat_tables(alike)
     except pa.ArrowException as error:
         problem = f"its columns are of another type than those of {first.path.name}: {str(error).splitlines()[0]}"
         raise list(tables.values())[-1].error(problem) from None
@@ -78,17 +78,29 @@ def read_parts(
 
 
 def _alike(tables: list[pa.Table]) -> list[pa.Table]:
-    """Returns the tables, after converting each column that is text in any of them.
+    """Returns the tables with equal types in each column.
 
-    Such a column becomes text in all tables. For example, one file may have whole numbers as times, which are read as
-    numbers, and another file may have times with fractions, which are read as text.
+    Files of different formats have different types, and so have two files if only one has times with fractions. As
+    text, each value keeps all of its digits.
     """
-    texts = {name for table in tables for name in table.column_names if is_text(table.schema.field(name).type)}
-    mixed = {name for name in texts if any(not is_text(table.schema.field(name).type) for table in tables)}
-    return [
-        table.cast(pa.schema([pa.field(one.name, pa.string()) if one.name in mixed else one for one in table.schema]))
-        for table in tables
-    ]
+    names = tables[0].column_names
+    kinds = {name: _common_type([table.schema.field(name).type for table in tables]) for name in names}
+    return [pa.table({name: _cast(table[name], kind) for name, kind in kinds.items()}) for table in tables]
+
+
+def _common_type(kinds: list[pa.DataType]) -> pa.DataType:
+    """Returns a type that holds the values of all given types as they are."""
+    if all(kind == kinds[0] for kind in kinds):
+        return kinds[0]
+    return pa.int64() if all(map(pa.types.is_signed_integer, kinds)) else pa.large_string()
+
+
+def _cast(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    if column.type == kind:
+        return column
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    return column.cast(kind)
 
 
 def digest_of_parts(files: Mapping[str, Path], others: Iterable[Path | None]) -> str:
