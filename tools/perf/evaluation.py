@@ -5,11 +5,15 @@
 The product is computed in blocks, and every full ranking needs it. Both sides run interleaved in this process on one
 thread, and the smallest process seconds of both are compared. Robench's side is everything between a fitted model and
 the numbers of a clean cell: masks, ranks, top-10 lists, and the suite's default metrics. ``--targets 5`` adds the ranks
-of five promoted items.
+of five promoted items. The script starts itself again with the environment of a worker, because the settings of the
+allocator matter.
 """
 
 import argparse
+import os
 import resource
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -25,6 +29,7 @@ from robench.host.registry import Registry
 from robench.store.record import build_outcome
 from robench.suite.schema import DEFAULT_METRICS
 from robench.testing.worlds import ReferencePairwise
+from robench_plugins.executors.isolation.launch import ALLOCATOR, environment
 
 FACTORS, KNOWN = 64, 165
 
@@ -88,6 +93,9 @@ def main() -> None:
     for name, value in (("users", 6040), ("items", 40_000), ("targets", 0), ("rounds", 5)):
         parser.add_argument(f"--{name}", type=int, default=value)
     args = parser.parse_args()
+    if any(name not in os.environ for name in ALLOCATOR):
+        with environment(1):
+            sys.exit(subprocess.run([sys.executable, *sys.argv], check=False).returncode)
     torch.set_num_threads(1)
     history, held = interactions(args.users, args.items)
     model, users = fitted(args.users, args.items), np.arange(args.users)

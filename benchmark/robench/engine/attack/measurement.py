@@ -129,24 +129,39 @@ def median_arrays(
         n_items: the number of items in the catalogue.
         targets: the targets, for which ranks are also stored, int64 [T].
     """
-    order = torch.stack(damages).argsort(dim=0, stable=True)[len(damages) // 2].cpu()
-    user = torch.arange(len(order))
-    held = chunk.held.cpu()
-    ranks = torch.stack([ranking.ranks for ranking in rankings])[order, user]
-    top = np.stack([ranking.top for ranking in rankings])[order.numpy(), user.numpy()]
+    ranking = rankings[0] if len(rankings) == 1 else median_ranking(rankings, damages)
+    held = chunk.held.cpu() >= 0
     arrays: CellArrays = {
-        "ranks": ranks[held >= 0].numpy(),
-        "held_count": (held >= 0).sum(1).numpy(),
-        "top": top,
+        "ranks": ranking.ranks[held].numpy(),
+        "held_count": held.sum(1).numpy(),
+        "top": ranking.top,
         "candidates": count_candidates(chunk, n_items),
     }
-    if all(ranking.pairs is not None for ranking in rankings):
-        pairs = np.stack([np.asarray(ranking.pairs) for ranking in rankings])[order.numpy(), :, user.numpy()]
-        likes, dislikes = pairs.swapaxes(0, 1)
-        arrays |= {"likes": likes[held.numpy() >= 0], "dislikes": dislikes[held.numpy() >= 0]}
+    if ranking.pairs is not None:
+        likes, dislikes = ranking.pairs
+        arrays |= {"likes": likes[held.numpy()], "dislikes": dislikes[held.numpy()]}
     if targets is not None and len(targets):
-        arrays["target_ranks"] = np.stack([r.targets for r in rankings])[order.numpy(), :, user.numpy()].T
+        arrays["target_ranks"] = ranking.targets
     return arrays
+
+
+def median_ranking(rankings: list[Ranking], damages: list[Tensor]) -> Ranking:
+    """Returns, for each user, the ranking by the scoring with the median damage.
+
+    Args:
+        rankings: the ranking of each scoring.
+        damages: the damage of each scoring, float64 [B].
+    """
+    order = torch.stack(damages).argsort(dim=0, stable=True)[len(damages) // 2].cpu()
+    user = torch.arange(len(order))
+    draw, row = order.numpy(), user.numpy()
+    pairs = [ranking.pairs for ranking in rankings if ranking.pairs is not None]
+    return Ranking(
+        torch.stack([ranking.ranks for ranking in rankings])[order, user],
+        np.stack([ranking.top for ranking in rankings])[draw, row],
+        np.stack([ranking.targets for ranking in rankings])[draw, :, row].T,
+        np.stack(pairs)[draw, :, row].swapaxes(0, 1) if len(pairs) == len(rankings) else None,
+    )
 
 
 def join_chunks(parts: list[CellArrays], users: IntArray) -> CellArrays:

@@ -108,8 +108,8 @@ def build_chunk(
     known = first < len(cells)
     known[known] = cells[first[known]] == held_cells[known]
     masked[first[known]] = False
-    mask_row, mask_item = np.divmod(cells[masked], history.n_items)
-    mask = torch.from_numpy(mask_row), torch.from_numpy(mask_item)
+    mask_row = row[masked]  # sorting moves no cell to another row
+    mask = torch.from_numpy(mask_row), torch.from_numpy(cells[masked] - mask_row * history.n_items)
     chunk = EvaluationChunk(torch.from_numpy(np.array(users, dtype=np.int64)), mask, torch.from_numpy(padded))
     if negatives is None:
         return chunk

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
 import torch
@@ -54,37 +55,42 @@ def rank_items(
     Raises:
         PluginError: if a score is not finite.
     """
-    scores = np.require(scores, requirements=["C", "W"])
+    if not scores.flags.carray:
+        scores = np.require(scores, requirements=["C", "W"])
     users, n_items = scores.shape
     row, item = (part.numpy() for part in chunk.masked)
-    flat, place, ends = scores.reshape(-1), row * n_items + item, np.searchsorted(row, np.arange(users + 1))
-    known_scores = flat[place]
-    held, table = chunk.held, torch.from_numpy(scores)
-    own = torch.where(held >= 0, table.gather(1, held.clamp_min(0)), torch.inf)
+    held, flat, place = chunk.held.numpy(), scores.reshape(-1), row * n_items + item
+    own = flat[np.arange(users)[:, None] * n_items + np.maximum(held, 0)]
+    own[held < 0] = np.inf
     promoted = np.empty(0, dtype=np.int64) if targets is None else targets
-    above = np.zeros((users, len(promoted)), dtype=np.int64)
-    thresholds, at_least = own.numpy(), np.empty(held.shape, dtype=np.int64)
-    sums, maxima = [table.new_zeros(())], []
     mask, step = np.empty(n_items, dtype=np.bool_), max(1, CACHED // n_items)
-    for start in range(0, users, step):
-        stop = min(start + step, users)
-        part = table[start:stop]
+    starts = range(0, users, step)
+    ends = np.searchsorted(row, [*starts, users]).tolist()
+    kept, sums, maxima = [flat[:0]], [torch.zeros(())], []
+    at_least: list[list[int]] = []
+    above: list[list[int]] = []
+    for start, first, last in zip(starts, ends[:-1], ends[1:], strict=True):
+        rows, known = scores[start : start + step], place[first:last]
+        part = torch.from_numpy(rows)
         if not masked:
             sums.append(part.sum())
-            flat[place[ends[start] : ends[stop]]] = -np.inf
+        kept.append(flat[known])  # after the sum has brought the rows into the cache
+        flat[known] = -np.inf
         if count:
             maxima.append(block_maxima(part))
-        for user in range(start, stop):
-            at_least[user] = _count_at_least(scores[user], thresholds[user], mask)
-            if len(promoted):
-                above[user] = _rank_targets(scores[user], promoted, mask)
-    above[(held.numpy()[:, :, None] == promoted).any(1)] = 0
-    top = top_items(scores, count, torch.cat(maxima).numpy()) if count else np.empty((users, 0), dtype=np.int64)
-    pairs = None if chunk.negatives is None else pair_scores(scores, held.numpy(), chunk.negatives.numpy())
-    flat[place] = known_scores  # the model may still use the array
+        at_least += map(_count_at_least, rows, own[start : start + step], repeat(mask))
+        if len(promoted):
+            above += map(_rank_targets, rows, repeat(promoted), repeat(mask))
+    target_ranks = np.array(above, dtype=np.int64).reshape(users, len(promoted))
+    if len(promoted):
+        target_ranks[(held[:, :, None] == promoted).any(1)] = 0
+    top = top_items(scores, count, torch.cat(maxima).numpy()) if maxima else np.full((users, count), -1, dtype=np.int64)
+    pairs = None if chunk.negatives is None else pair_scores(scores, held, chunk.negatives.numpy())
+    flat[place] = np.concatenate(kept)  # the model may still use the array
     if not bool(torch.isfinite(torch.stack(sums)).all()) and not np.isfinite(scores).all():
         raise PluginError(NOT_FINITE)
-    return Ranking(_break_ties(torch.from_numpy(at_least), own, held), top, above.T, pairs)
+    counts = torch.tensor(at_least, dtype=torch.int64).reshape(held.shape)
+    return Ranking(_break_ties(counts, torch.from_numpy(own), chunk.held), top, target_ranks.T, pairs)
 
 
 def held_out_ranks(scores: Tensor, held: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from robench.api.data import IntArray
@@ -31,23 +32,26 @@ def top_items(scores: Scores, count: int = TOP, maxima: Scores | None = None) ->
     if maxima is None:
         maxima = block_maxima(torch.from_numpy(scores)).numpy()
     (users, whole), block = maxima.shape, block_size(scores.shape[1])
-    parts = scores[:, : whole * block].reshape(users, whole, block)
-    edge = np.full((users, 1), -np.inf, dtype=scores.dtype)
+    end = whole * block
+    edge = np.full((users, 1), np.finfo(scores.dtype).min)  # masked items are below
     if whole >= count:
-        edge = np.partition(maxima, whole - count, axis=1)[:, whole - count, None]
-    row, which = np.divmod(_blocks_at(maxima, edge, count), max(1, whole))
-    place, offset = np.divmod(np.flatnonzero(parts[row, which] >= edge[row]), block)
-    last, beyond = np.nonzero(scores[:, whole * block :] >= edge)
-    user = np.concatenate([row[place], last])
-    item = np.concatenate([which[place] * block + offset, whole * block + beyond])
-    score = scores[user, item]
-    order = np.lexsort((item, -score, user))
-    user, item, score = user[order], item[order], score[order]
-    rank = np.arange(len(user)) - np.searchsorted(user, np.arange(users))[user]
-    listed = (rank < count) & (score > -np.inf)
-    top = np.full((users, count), -1, dtype=np.int64)
-    top[user[listed], rank[listed]] = item[listed]
-    return top
+        edge = np.maximum(edge, np.partition(maxima, whole - count, axis=1)[:, whole - count, None])
+    user, which = np.nonzero(_blocks_at(maxima, edge, count))
+    hit, offset = np.nonzero(scores[:, :end].reshape(users, whole, block)[user, which] >= edge[user])
+    user, item = user[hit], which[hit] * block + offset
+    beyond_user, beyond = np.nonzero(scores[:, end:] >= edge)
+    if len(beyond):
+        user, item = np.concatenate([user, beyond_user]), np.concatenate([item, end + beyond])
+        order = np.argsort(user, kind="stable")
+        user, item = user[order], item[order]
+    # One row per user and one column per candidate, smaller ids first. A stable sort keeps this order among ties.
+    sizes = np.bincount(user, minlength=users)
+    column = np.arange(len(user)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    shape = users, max(count, int(sizes.max(initial=0)))
+    candidates, score = np.full(shape, -1, dtype=np.int64), np.full(shape, -np.inf, dtype=scores.dtype)
+    candidates[user, column], score[user, column] = item, scores[user, item]
+    best = np.argsort(-score, axis=1, kind="stable")[:, :count]
+    return np.take_along_axis(candidates, best, axis=1)
 
 
 def block_maxima(scores: Tensor) -> Tensor:
@@ -65,14 +69,16 @@ def block_size(n_items: int) -> int:
     return 64 if n_items >= 4096 else 16
 
 
-def _blocks_at(maxima: Scores, edge: Scores, count: int) -> IntArray:
-    """Returns the positions of the blocks with a maximum of at least ``edge`` [B, 1].
+def _blocks_at(maxima: Scores, edge: Scores, count: int) -> NDArray[np.bool_]:
+    """Returns which blocks have a maximum of at least ``edge`` [B, 1].
 
-    The positions are indices of the flattened maxima. If too many maxima equal the edge, only the first ``count`` of
-    these blocks are returned per row.
+    The result is bool [B, n_items // block].
+
+    If too many maxima equal the edge, only the first ``count`` of these blocks are chosen per row.
     """
-    blocks = np.flatnonzero(maxima >= edge)
-    if len(blocks) <= len(maxima) * count:
+    blocks = maxima >= edge
+    if np.count_nonzero(blocks) <= len(maxima) * count:
         return blocks
     equal = maxima == edge
-    return np.flatnonzero((maxima > edge) | (equal & (np.cumsum(equal, axis=1) <= count)))
+    result: NDArray[np.bool_] = (maxima > edge) | (equal & (np.cumsum(equal, axis=1) <= count))
+    return result
