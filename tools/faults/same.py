@@ -55,10 +55,13 @@ CIRCUMSTANCES = {
     "environment": Circumstance(environment={"TZ": "Asia/Tokyo", "LC_ALL": "C", "OMP_NUM_THREADS": "2"}),
     "reverse order": Circumstance(
         edits={
-            TASKS: ("[cell_to_payload(cell) for cell in some.values()]", "[*map(cell_to_payload, some.values())][::-1]")
+            TASKS: (
+                "[cell_to_payload(cell) for cell in limited_last(some.values())]",
+                "[cell_to_payload(cell) for cell in limited_last(some.values())][::-1]",
+            )
         }
     ),
-    "chunks of 64 users": Circumstance(edits={CHUNK: ("min(1024, max(32,", "min(64, max(32,")}),
+    "chunks of 64 users": Circumstance(edits={CHUNK: ("scores, most = CHUNK_SCORES, 1024", "scores, most = CHUNK_SCORES, 64")}),
 }
 
 
