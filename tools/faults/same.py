@@ -61,7 +61,9 @@ CIRCUMSTANCES = {
             )
         }
     ),
-    "chunks of 64 users": Circumstance(edits={CHUNK: ("scores, most = CHUNK_SCORES, 1024", "scores, most = CHUNK_SCORES, 64")}),
+    "chunks of 64 users": Circumstance(
+        edits={CHUNK: ("scores, most = CHUNK_SCORES, 1024", "scores, most = CHUNK_SCORES, 64")}
+    ),
 }
 
 
