@@ -100,7 +100,7 @@ def test_the_margin_of_held_out_items_is_positive_just_when_the_user_is_broken(k
     assert torch.equal(goal.loss(scores, "margin") > 0, broken)
 
 
-@pytest.mark.parametrize("name", ["ce", "margin", "bpr"])
+@pytest.mark.parametrize("name", ["ce", "margin", "bpr", "hinge", "ndcg"])
 def test_promotion_gains_as_the_item_rises(name):
     scores = torch.zeros(1, 8)
     goal = Goal("promote", torch.tensor([[2]]), 3)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 from robench.api.component import Component
 from robench.api.surfaces import Surface
@@ -16,10 +16,26 @@ if TYPE_CHECKING:
 
     from robench.api.attacks.ball import Delta
 
-LossName = Literal["ce", "margin", "bpr"]
+LossName = Literal["ce", "margin", "bpr", "hinge", "ndcg"]
 Adaptive = Literal["yes", "oblivious", "frozen"]
 Positives = Literal["held-out", "known"]
 Kind = Literal["gradient", "minimum-norm", "floor", "black-box", "ensemble"]
+
+
+class OwnLoss(Protocol):
+    """A loss that an attack defines, as a function of masked scores."""
+
+    def __call__(self, scores: Tensor, items: Tensor) -> Tensor:
+        """Returns the loss of each user, float [B].
+
+        A higher loss must be closer to the goal. The host differentiates the loss, but judges candidates by its own
+        measures.
+
+        Args:
+            scores: the scores, float [B, n_items], with −inf at known items.
+            items: the held-out items, or the items to promote, int64 [B, H], padded with −1.
+        """
+        ...
 
 
 class Attack(Component):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, Self
 
 from pydantic import Field, model_validator
 
-from robench.api.attacks.base import Attack, Evaluation, Kind, LossName, Positives
+from robench.api.attacks.base import Attack, Evaluation, Kind, LossName, OwnLoss, Positives
 from robench.api.component import BaseConfig
 from robench.api.errors import SettingError
 from robench.api.rng import Rng
@@ -33,9 +33,11 @@ class Oracle(Protocol):
     - ``ce`` is −log softmax of s_y over the unmasked catalogue.
     - ``margin`` is s_(k) − s_y. Here s_(k) is the score of the k-th best competitor.
     - ``bpr`` is the mean of softplus(s_j − s_y) over the unmasked competitors j.
+    - ``hinge`` is −Σ max(0, s_y − s_j) over the k best competitors j. It also rises if y falls within the top k.
+    - ``ndcg`` is −1 / log2(1 + r). Here r is a smooth rank of y, which is 1 plus a sum of logistic steps.
 
     Under the goal ``promote``, y is a promoted item and the loss has the opposite sign. Under both goals, a higher loss
-    is closer to the goal.
+    is closer to the goal. In place of a name, an attack may pass its own function of the masked scores (``OwnLoss``).
 
     On the surface ``embedding``, a row of δ belongs to one user. On ``parameters``, a row of δ belongs to a row of the
     embedding tables. The loss is then the mean over all users.
@@ -57,16 +59,21 @@ class Oracle(Protocol):
         """Returns the number of entries per row that may be perturbed: float [B]."""
         ...
 
-    def evaluate(self, delta: Delta, loss: LossName = "ce") -> Evaluation:
-        """Returns the loss and the outcome at δ, without a gradient."""
+    def evaluate(self, delta: Delta, loss: LossName | OwnLoss = "ce") -> Evaluation:
+        """Returns the loss and the outcome at δ, without a gradient.
+
+        Args:
+            delta: the perturbation.
+            loss: the name of the loss, or the attack's own function of the masked scores.
+        """
         ...
 
-    def gradient(self, delta: Delta, loss: LossName = "ce", rival: Tensor | None = None) -> Evaluation:
+    def gradient(self, delta: Delta, loss: LossName | OwnLoss = "ce", rival: Tensor | None = None) -> Evaluation:
         """Returns the loss, the outcome and the gradient at δ.
 
         Args:
             delta: the perturbation.
-            loss: the loss to differentiate.
+            loss: the name of the loss to differentiate, or the attack's own function of the masked scores.
             rival: the item with which ``margin`` compares, for each user, int64 [B]. The default is the k-th best
                 competitor.
         """

@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, softplus
+from torch.nn.functional import cross_entropy
 
-from robench.api.attacks.base import LossName
+from robench.api.attacks.base import LossName, OwnLoss
 from robench.api.data import IntArray
 from robench.api.threat import GoalName
+from robench.engine.attack.losses import hinge_losses, own_losses, pair_losses, smooth_ndcg
 from robench.engine.rank.chunk import EvaluationChunk
 from robench.engine.rank.ranking import discount, held_out_ranks
 
@@ -82,46 +83,54 @@ class Goal:
         """True for each user with at least one entry in ``items``: bool [B]."""
         return (self.items >= 0).any(1)
 
-    def loss(self, scores: Tensor, name: LossName, rival: Tensor | None = None) -> Tensor:
+    def loss(self, scores: Tensor, loss: LossName | OwnLoss, rival: Tensor | None = None) -> Tensor:
         """Returns the loss of each user, float [B].
 
         A higher loss is closer to the goal. The loss is 0 for a user without items to promote.
 
         Let s be the scores of a user, y an item of the goal, and j any other unmasked item. ``ce`` is the mean of
-        logsumexp(s) − s_y over all y. ``bpr`` is the mean of softplus(s_j − s_y) over all pairs of y and j. If items
-        are promoted, ``ce`` and ``bpr`` have the opposite sign.
+        logsumexp(s) − s_y over all y. ``bpr`` is the mean of softplus(s_j − s_y) over all pairs of y and j. ``ndcg`` is
+        minus the mean of 1 / log2(1 + smooth rank of y). If items are promoted, these losses have the opposite sign.
 
         ``margin`` is s_(k) minus the highest s_y. Here s_(k) is the score of the rival, or the k-th highest s_j. If T
         items are promoted, ``margin`` is the lowest s_y minus the (k − T + 1)-th highest s_j. This value is positive if
         all T items are in the top k.
 
+        ``hinge`` is the mean over y of −Σ max(0, s_y − s_j), where j are the k best rivals. If items are promoted, the
+        term is s_j − s_y.
+
         Args:
             scores: the scores, float [B, n_items], with −inf at masked items. The loss is differentiable with respect
                 to the scores.
-            name: the name of the loss.
+            loss: the name of the loss, or a function of the attack.
             rival: the item with which ``margin`` compares, for each user, int64 [B]. The default is the k-th best
                 competitor.
+
+        Raises:
+            PluginError: if a function of the attack does not return one finite number per user.
         """
-        if name == "ce" and self.items.shape[1] == 1:
+        untargeted = self.name == "untargeted"
+        if loss == "ce" and self.items.shape[1] == 1:
             # This equals the general formula, and takes half the time forward and backward.
             value = cross_entropy(scores, self.items[:, 0], reduction="none", ignore_index=-1)
-            return value if self.name == "untargeted" else -value
+            return value if untargeted else -value
+        if not isinstance(loss, str):
+            return torch.where(self.applies, own_losses(loss, scores, self.items), 0.0)
         own, valid = self._own(scores)
-        count = valid.sum(1).clamp_min(1)
-        if name == "ce":
-            value = torch.where(valid, scores.logsumexp(1, keepdim=True) - own, 0.0).sum(1) / count
-        elif name == "margin":
-            return self._margin(scores, own, valid, rival)
-        else:
-            rivals = self._others(scores)
-            free = rivals > -torch.inf
-            value = torch.zeros_like(own[:, 0])
-            for h in range(own.shape[1]):
-                gap = torch.where(free, rivals, 0.0) - own[:, h : h + 1]
-                mean = torch.where(free, softplus(gap), 0.0).sum(1) / free.sum(1).clamp_min(1)
-                value = value + torch.where(valid[:, h], mean, 0.0)
-            value = value / count
-        return value if self.name == "untargeted" else -value
+        match loss:
+            case "ce":
+                gaps = torch.where(valid, scores.logsumexp(1, keepdim=True) - own, 0.0)
+                value = gaps.sum(1) / valid.sum(1).clamp_min(1)
+            case "bpr":
+                value = pair_losses(own, valid, self._others(scores))
+            case "margin":
+                return self._margin(scores, own, valid, rival)
+            case "hinge":
+                return hinge_losses(own, valid, self._best_rivals(scores), 1 if untargeted else -1)
+            case "ndcg":
+                rivals = self._others(scores)
+                value = -smooth_ndcg(own, valid, rivals, self._top(rivals))
+        return value if untargeted else -value
 
     def ranks(self, scores: Tensor) -> Tensor:
         """Returns the ranks of the items, int64 [B, H], with 0 at padding.
@@ -188,14 +197,22 @@ class Goal:
         holders[row[valid], self.items[valid]] = True
         return scores.masked_fill(holders, -torch.inf)
 
+    def _best_rivals(self, scores: Tensor) -> Tensor:
+        """Returns the scores of the k best rivals, float [B, at most k], best first."""
+        return self._top(self._others(scores))
+
+    def _top(self, rivals: Tensor) -> Tensor:
+        """Returns the k highest of the rivals' scores, float [B, at most k]."""
+        return rivals.topk(min(self.k, rivals.shape[1]), dim=1).values
+
     def _margin(self, scores: Tensor, own: Tensor, valid: Tensor, rival: Tensor | None) -> Tensor:
         if self.name == "untargeted":
             best = torch.where(valid, own, -torch.inf).amax(1)
             if rival is not None:
                 return scores.gather(1, rival.unsqueeze(1)).squeeze(1) - best
-            return self._others(scores).topk(min(self.k, scores.shape[1]), dim=1).values[:, -1] - best
+            return self._best_rivals(scores)[:, -1] - best
         last = torch.where(valid, own, torch.inf).amin(1)
-        top = self._others(scores).topk(min(self.k, scores.shape[1]), dim=1).values
+        top = self._best_rivals(scores)
         place = (self.k - valid.sum(1)).clamp(0, top.shape[1] - 1)
         edge = top.gather(1, place.unsqueeze(1)).squeeze(1)
         return torch.where(valid.any(1), last - edge, 0.0)

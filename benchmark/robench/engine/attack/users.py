@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 from torch import Tensor
 
 from robench.api.attacks.ball import Delta, linf
-from robench.api.attacks.base import Evaluation, LossName
+from robench.api.attacks.base import Evaluation, LossName, OwnLoss
 from robench.api.data import IntArray
 from robench.engine.attack.arena import Arena, Candidate
 from robench.engine.attack.costs import Costs, Diagnosis
@@ -96,7 +96,7 @@ class UserOracle(ABC, Generic[Input]):
             self.costs.gradients += len(self.chunk.users) if gradients else 0
             yield context
 
-    def evaluate_loss(self, perturbed: Input, loss: LossName) -> Evaluation:
+    def evaluate_loss(self, perturbed: Input, loss: LossName | OwnLoss) -> Evaluation:
         """Returns the loss and the outcome at a perturbed input, without a gradient."""
         values, scores = [], []
         for context in self.count_draws():
@@ -115,7 +115,7 @@ class UserOracle(ABC, Generic[Input]):
         """
         return Evaluation(mean(values), lambda: majority([self._broken(part) for part in scores]), gradient)
 
-    def _loss(self, scores: Tensor, loss: LossName) -> Tensor:
+    def _loss(self, scores: Tensor, loss: LossName | OwnLoss) -> Tensor:
         """Computes the loss on the scores' device, and moves it to the goal's device."""
         return self.goal.to(scores.device).loss(scores, loss).to(self.goal.items.device)
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from robench.api.attacks.ball import Delta, masked
-from robench.api.attacks.base import Evaluation, LossName
+from robench.api.attacks.base import Evaluation, LossName, OwnLoss
 from robench.api.errors import PluginError
 from robench.api.models.torch import Batch, Embedded, TorchModel
 from robench.api.rng import Rng
@@ -133,11 +133,11 @@ class EmbeddingOracle(UserOracle[Delta]):
             fewest = int((scores > -torch.inf).sum(1).min())
             return scores.topk(min(count, fewest), dim=1).indices
 
-    def evaluate(self, delta: Delta, loss: LossName = "ce") -> Evaluation:
+    def evaluate(self, delta: Delta, loss: LossName | OwnLoss = "ce") -> Evaluation:
         """Returns the loss and the outcome at δ, without a gradient."""
         return self.evaluate_loss(delta, loss)
 
-    def gradient(self, delta: Delta, loss: LossName = "ce", rival: Tensor | None = None) -> Evaluation:
+    def gradient(self, delta: Delta, loss: LossName | OwnLoss = "ce", rival: Tensor | None = None) -> Evaluation:
         """Returns the loss, the outcome and the gradient at δ.
 
         Entries that may not be perturbed have a gradient of 0.

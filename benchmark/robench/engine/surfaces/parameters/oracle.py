@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from robench.api.attacks.ball import Delta, linf
-from robench.api.attacks.base import Evaluation, LossName
+from robench.api.attacks.base import Evaluation, LossName, OwnLoss
 from robench.api.data import Interactions
 from robench.api.models.pairwise import sample_negatives
 from robench.api.models.torch import Batch
@@ -77,11 +77,11 @@ class ParametersOracle:
         """Returns δ with zeros at the entries beyond the width of a table."""
         return {ROWS: delta[ROWS] * self.tables.valid}
 
-    def evaluate(self, delta: Delta, loss: LossName = "ce") -> Evaluation:
+    def evaluate(self, delta: Delta, loss: LossName | OwnLoss = "ce") -> Evaluation:
         """Returns the mean loss over all users at δ, without a gradient."""
         return self._evaluate(delta, loss, gradient=False)
 
-    def gradient(self, delta: Delta, loss: LossName = "ce", rival: Tensor | None = None) -> Evaluation:
+    def gradient(self, delta: Delta, loss: LossName | OwnLoss = "ce", rival: Tensor | None = None) -> Evaluation:
         """Returns the mean loss over all users at δ, with the gradient of this loss."""
         return self._evaluate(delta, loss, gradient=True)
 
@@ -119,7 +119,7 @@ class ParametersOracle:
         model = self.tables.model
         return model.under(tables, lambda: model.score_from(batch, model.embed(batch)))
 
-    def _evaluate(self, delta: Delta, loss: LossName, *, gradient: bool) -> Evaluation:
+    def _evaluate(self, delta: Delta, loss: LossName | OwnLoss, *, gradient: bool) -> Evaluation:
         values, slopes = [], []
         leaf = delta[ROWS].detach().requires_grad_(gradient)
         pairs = self._draw_pairs()
@@ -146,7 +146,9 @@ class ParametersOracle:
             self.diagnosis.note(torch.stack(sizes) if sizes else torch.empty(0))
         return Evaluation(value_of_rows, never, self.masked(finite({ROWS: mean(slopes)})))
 
-    def _losses(self, tables: Delta, name: LossName, pairs: list[tuple[Tensor, ...]] | None) -> Iterator[Tensor]:
+    def _losses(
+        self, tables: Delta, name: LossName | OwnLoss, pairs: list[tuple[Tensor, ...]] | None
+    ) -> Iterator[Tensor]:
         """Yields the contribution of each chunk to the mean loss."""
         for number, (batch, chunk, goal) in enumerate(self.queries):
             if pairs is None:
@@ -181,7 +183,7 @@ class ParametersOracle:
             pairs.append(tuple(torch.from_numpy(np.array(part)).to(chunk.users.device) for part in parts))
         return pairs
 
-    def _own_gradient_sizes(self, delta: Delta, loss: LossName) -> Iterator[Tensor]:
+    def _own_gradient_sizes(self, delta: Delta, loss: LossName | OwnLoss) -> Iterator[Tensor]:
         """Yields the largest gradient entry of single users' losses.
 
         At most ``DIAGNOSED`` users are covered, and only users that miss the goal without an attack. The gradient of a
