@@ -42,6 +42,16 @@ PROVENANCE = {
     "code": {},
     "data_sha256": "of the data",
 }
+CHECKED = {
+    **dict.fromkeys(("foreign_genuine", "foreign_ball", "hidden_context", "wrapped_inputs", "wrapped_places"), 0.0),
+    **dict.fromkeys(("noise_genuine", "noise_ball", "declared_stochastic", "grad_mode", "saturated"), 0.0),
+    **dict.fromkeys(("slope_own", "slope_random"), 0.01),
+    "users": 64.0,
+    "movement": 0.02,
+    "rms": 0.5,
+    "places": 10.0,
+    "radius": 3.0,
+}
 EMBEDDING = {**L2, "metric": "ndcg@10", "epsilon": 0.05}
 PARAMETERS = {**TABLES, "metric": "ndcg@10", "epsilon": 0.05}
 POISONING = {**FAKES, "metric": "t-hr@10", "epsilon": 0.05}
@@ -134,10 +144,13 @@ class World:
             arrays.setdefault("loss", np.ones(n))
             arrays.setdefault("clean_loss", np.ones(n))
             arrays.setdefault("hit", np.ones(n, dtype=bool))
+        checked = status == "ok" and threat["surface"] in ("embedding", "parameters")
+        checks = more.pop("checks", CHECKED if checked else {})
         record = new_record(
             name,
             victim,
             status,
+            **({"checks": checks} if checks else {}),
             spec=spec,
             metrics={"ndcg@10": {"value": 0.5, "version": more.pop("version", 1)}},
             achieved={

@@ -22,6 +22,7 @@ from robench.plan.filters import COLUMNS
 from robench.store.record import new_record
 from robench.suite.schema import SPLITS, RankingEntry, SuiteFile, TargetsEntry, UsersEntry
 from robench.tables.cells import TimingRow, ValueRow
+from robench.tables.checks import CHECKS
 from robench.tables.flags import BLIND
 from robench.tables.leaderboard import LeaderboardRow
 
@@ -120,9 +121,10 @@ def test_every_file_of_a_folder_is_explained():
 
 def test_every_flag_is_explained():
     flags = RESULTS.partition("\n## Flags\n")[2]
-    modules = ("comparisons", "diagnoses", "flags", "members", "ranking")
+    modules = ("checks", "comparisons", "diagnoses", "flags", "members", "ranking")
     code = "".join(read(f"benchmark/robench/tables/{name}.py") for name in modules)
-    names = set(re.findall(r'(?:Flag\(|Comparison\(|return|relation =)\s*f?"([^"]+)", ', code)) | set(BLIND)
+    checks = {check.flag for check in CHECKS}
+    names = checks | set(re.findall(r'(?:Flag\(|Comparison\(|return|relation =)\s*f?"([^"]+)", ', code)) | set(BLIND)
     assert len(names) > 16
     for name in names:
         plain = name.removeprefix("{name} ").partition("{")[0]

@@ -32,6 +32,8 @@ class SurfaceRules:
         each_item_alone: whether every item has a separate perturbation. If so, a loss belongs to an item, not to a
             user.
         scale: the default scale of ε.
+        checks_victims: whether the host checks a victim before it measures attacks on this surface. The checks compare
+            scores at perturbed vectors.
         measured_by: the class that measures attacks on this surface at test time, as ``module:class``. The string is
             empty if attacks on this surface act before the fit.
     """
@@ -43,6 +45,7 @@ class SurfaceRules:
     attacks: tuple[str, ...]
     each_item_alone: bool = False
     scale: Scale = "relative"
+    checks_victims: bool = False
     measured_by: str = ""
 
 
@@ -54,6 +57,7 @@ SURFACES: Mapping[str, SurfaceRules] = MappingProxyType(
             ranks_models=False,
             whole_units=False,
             attacks=("robench.api.attacks.embedding:EmbeddingAttack",),
+            checks_victims=True,
             measured_by="robench.engine.surfaces.embedding.surface:EmbeddingSurface",
         ),
         "parameters": SurfaceRules(
@@ -62,6 +66,7 @@ SURFACES: Mapping[str, SurfaceRules] = MappingProxyType(
             ranks_models=False,
             whole_units=False,
             attacks=("robench.api.attacks.embedding:EmbeddingAttack",),
+            checks_victims=True,
             measured_by="robench.engine.surfaces.parameters.surface:ParametersSurface",
         ),
         "history": SurfaceRules(

@@ -11,6 +11,8 @@ from robench.api.surfaces import SURFACES
 from robench.engine.attack.measurement import Measurement
 from robench.engine.attack.surface import VictimSurface
 from robench.engine.attack.victim import EvaluatedVictim
+from robench.engine.checks.victim import measure_checks
+from robench.engine.surfaces.embedding.surface import EmbeddingSurface
 
 
 class MeasuredVictim(EvaluatedVictim):
@@ -46,7 +48,22 @@ class MeasuredVictim(EvaluatedVictim):
         """
         threat = attack.threat()
         promoted = targets if threat.goal != "untargeted" else None
-        return self.surface(threat.surface).measure(attack, epsilon, key, promoted)
+        surface = self.surface(threat.surface)
+        checks = self.checks if SURFACES[threat.surface].checks_victims else {}
+        self.perturbed_noise = checks.get("noise_ball", 0.0)
+        measurement = surface.measure(attack, epsilon, key, promoted)
+        measurement.checks = dict(checks)
+        return measurement
+
+    @cached_property
+    def checks(self) -> dict[str, float]:
+        """The numbers of all checks of this victim, by name.
+
+        The checks run once, before the first attack on vectors. They change no random stream of the attacks.
+        """
+        surface = self.surface("embedding")
+        assert isinstance(surface, EmbeddingSurface)
+        return measure_checks(self, surface.rms())
 
     def surface(self, name: str) -> VictimSurface:
         """Returns the object that measures attacks on one surface of this victim.

@@ -57,7 +57,12 @@ class Recorder:
         if outside := self.dependencies.outside(cell):
             record["provenance"]["outside"] = outside
         record |= {"metrics": metrics, "achieved": measurement.achieved, "diagnostics": measurement.diagnostics}
-        extra = {"members": measurement.members, "titles": measurement.titles, "reading": usage}
+        extra = {
+            "checks": measurement.checks,
+            "members": measurement.members,
+            "titles": measurement.titles,
+            "reading": usage,
+        }
         return record | {name: value for name, value in extra.items() if value}
 
     def failed(self, cell: Cell, error: BaseException) -> Record:

@@ -210,6 +210,7 @@ class FittedVictim:
             self.data.catalogue,
             self.fitted.read,
             draw_test_negatives(history, held) if has_likes else None,
+            self.fitted.inner,
         )
         if has_likes and self._calibration is None:
             self._calibration = calibrate(self.fitted.model, self.data.train_data(), victim.draws())

@@ -21,7 +21,8 @@ from robench.store.npz import Arrays
 from robench.store.record_schema import record_adapter
 from robench.store.seal import parse_sealed
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # from version 2 on, cells of attacks on vectors hold checks of their victim
+READABLE = (1, 2)  # the versions that this robench reads
 ENSEMBLE = "ensemble"  # the kind of an ensemble's cell
 Status = Literal["ok", "failed", "skipped"]
 Record = dict[str, Any]
@@ -117,7 +118,7 @@ def parse_record(content: bytes, cell: str, where: str) -> Record:
     Raises:
         UserError: if the content is not a record, was changed after it was written, or belongs to another cell.
     """
-    record = parse_sealed(content, "a record", FORMAT_VERSION, where)
+    record = parse_sealed(content, "a record", READABLE, where)
     try:
         record_adapter().validate_python(record)
     except ValidationError as error:

@@ -128,7 +128,7 @@ class Provenance(Content):
 class RecordHead(Content):
     """The fields that every record has."""
 
-    format_version: Literal[1]
+    format_version: Literal[1, 2]
     protocol_version: Count
     id: CellId
     victim: CellId
@@ -144,6 +144,7 @@ class MeasuredRecord(RecordHead):
     status: Literal["ok"]
     achieved: dict[str, Number]
     diagnostics: dict[str, Number | None]
+    checks: dict[str, Number] = Field(default_factory=dict)
     fit: dict[str, Number | None]
     members: list[MemberContent] = Field(default_factory=list)
     titles: list[TitleContent] = Field(default_factory=list)

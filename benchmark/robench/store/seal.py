@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic_core import from_json
@@ -34,13 +34,13 @@ def sha256_of(content: object) -> str:
     return hashlib.sha256(_encode(content).encode()).hexdigest()
 
 
-def parse_sealed(content: bytes, noun: str, version: int, where: str) -> dict[str, Any]:
+def parse_sealed(content: bytes, noun: str, version: int | Sequence[int], where: str) -> dict[str, Any]:
     """Returns the object in a JSON file, after checking its format and its seal.
 
     Args:
         content: the bytes of the file.
         noun: the kind of the file with an article, such as ``a plan``, for error messages.
-        version: the ``format_version`` that the object must have.
+        version: the ``format_version`` that the object must have, or several of which it must have one.
         where: the name of the file in error messages.
 
     Raises:
@@ -48,8 +48,9 @@ def parse_sealed(content: bytes, noun: str, version: int, where: str) -> dict[st
     """
     intact = _parse_intact(content)
     value = parse_json(content, where) if intact is None else intact
-    if not isinstance(value, dict) or value.get("format_version") != version:
-        raise UserError(f"not {noun} of format {version}", where=where)
+    versions = (version,) if isinstance(version, int) else tuple(version)
+    if not isinstance(value, dict) or value.get("format_version") not in versions:
+        raise UserError(f"not {noun} of format {' or '.join(map(str, versions))}", where=where)
     if SEAL not in value:
         raise UserError(f"{noun} without a seal", where=where, hint="robench run SUITE writes it anew")
     if intact is None:

@@ -15,6 +15,7 @@ from robench.api.surfaces import SURFACES
 from robench.spec import CellRow
 from robench.store.plan_file import PlannedTable
 from robench.store.record import ENSEMBLE
+from robench.tables.checks import flag_checks
 from robench.tables.comparisons import GRADIENT, compare_attacks, make_held_out_yardstick, make_promotion_yardsticks
 from robench.tables.diagnoses import (
     flag_budgets,
@@ -70,10 +71,11 @@ def set_flags(
     cells = [cell for cell in cells if table is None or cell.threat == table.threat]
     row.notes += flag_budgets(results, cells)
     row.notes += flag_gradients(results, row, cells)
+    row.notes += flag_checks(results, row, cells)
     row.notes += flag_rounding(results, row, table)
     row.notes += flag_single_draws(results, cells)
     if table is not None and table.threat.goal == "promote":
-        row.notes += _promoted_gaps(results, cells, table.threat.surface)
+        row.notes += _promoted_gaps(results, row, cells, table.threat.surface)
     elif reference in results.plan.metrics and (table is None or table.threat.goal == "untargeted"):
         row.notes += _gaps(results, row, cells, reference)
 
@@ -115,12 +117,13 @@ def _not_above_popularity(
 def _gaps(results: Results, row: Row, cells: Sequence[CellRow], reference: Measure) -> Iterator[Flag]:
     """Yields a flag for each attack that is weaker than it should be.
 
-    If too few users are hit, the only flag says that no gap between attacks is judged.
+    If too few users are hit, the only flag says that no gap between attacks is judged, and the row has no rank.
     """
     clean = float(np.mean([np.nanmean(values) for values in _clean_values(results, row, reference).values()]))
     hits = row.hits(results, 10)
     if hits < LEAST_HITS and cells:
         why = f"fewer than {LEAST_HITS} users are hit at clean, so no gap between attacks is judged"
+        row.ranked = False
         yield Flag("low power", why, {"users_hit": hits})
         return
     for name, why, gap, _ in compare_attacks(results, cells, make_held_out_yardstick(results, reference)):
@@ -134,11 +137,12 @@ def _gaps(results: Results, row: Row, cells: Sequence[CellRow], reference: Measu
     yield from _idle_losses(results, row, cells, reference, clean)
 
 
-def _promoted_gaps(results: Results, cells: Sequence[CellRow], surface: str) -> Iterator[Flag]:
+def _promoted_gaps(results: Results, row: Row, cells: Sequence[CellRow], surface: str) -> Iterator[Flag]:
     """Yields a flag for each attack that promotes items less than it should.
 
     A gap is compared with the value that the stronger attack reaches, because the clean value is close to 0. All users
-    who lack a promoted item count, even if none of their held-out items is in the clean top k.
+    who lack a promoted item count, even if none of their held-out items is in the clean top k. If too few users or
+    titles can be judged, the only flag says so, and the row has no rank.
     """
     ranks = {
         (cell.seed, cell.target_set): array
@@ -151,10 +155,12 @@ def _promoted_gaps(results: Results, cells: Sequence[CellRow], surface: str) -> 
     items = max(sum(len(array) for (seed, _), array in ranks.items() if seed == one) for one, _ in ranks)
     if reachable < LEAST_HITS:
         why = f"fewer than {LEAST_HITS} users are without a promoted item, so no gap between attacks is judged"
+        row.ranked = False
         yield Flag("low power", why, {"users": reachable})
         return
     if SURFACES[surface].each_item_alone and items < LEAST_ITEMS:
         why = f"fewer than {LEAST_ITEMS} titles are rewritten, so no gap between attacks is judged"
+        row.ranked = False
         yield Flag("low power", why, {"items": items})
         return
     by_hits, by_gains = (compare_attacks(results, cells, one) for one in make_promotion_yardsticks(results, surface))

@@ -148,7 +148,7 @@ def _difference(stored: Record, made: Record, arrays: Arrays, other: Arrays) -> 
 
     The result is empty if there is no difference.
     """
-    for name in ("metrics", "achieved", "diagnostics", "members", "titles"):
+    for name in ("metrics", "achieved", "diagnostics", "checks", "members", "titles"):
         one, two = _untimed(stored.get(name)), _untimed(made.get(name))
         if one != two:
             return f"{name} are {two}, not {one}"[:300]

@@ -26,6 +26,8 @@ class SmoothedModel(Wrapped):
         average: ``mean``, or ``median`` (the lower of two middle values), entry by entry.
     """
 
+    stochastic: ClassVar[bool] = True
+
     def __init__(self, inner: TorchModel, sigma: float, draws: int, average: Literal["mean", "median"]) -> None:
         super().__init__(inner)
         self.sigma, self.draws, self.average = sigma, draws, average

@@ -58,7 +58,9 @@ class Embedded:
     Args:
         inputs: the tensors that an attack may perturb, by name, float [B, ..., d].
         valid: the places that an attack may perturb, by name, bool [B, ...]. Padding and special tokens are False.
-        context: other values that ``embed`` computes, such as the item table or the propagated graph, by name.
+        context: other values that ``embed`` computes, by name. They are the same for all users, such as the item table
+            or the propagated graph, or they depend on places only, such as masks and positions. A model of two stages
+            may add candidates and the order of all other items.
     """
 
     inputs: Mapping[str, Tensor]
@@ -139,12 +141,17 @@ class TorchModel(Model, nn.Module):
 
     The host trains the model. A subclass computes inputs, scores and losses. The method ``under`` runs any part of the
     model with other values in the embedding tables.
+
+    Attributes:
+        stochastic: whether the model draws random numbers when it scores in evaluation mode. A victim that draws
+            without this declaration gets no rank.
     """
 
     Config: ClassVar[type[TorchConfig]] = TorchConfig
     config: Any
     surfaces: ClassVar[frozenset[Surface]] = frozenset({"embedding", "parameters"})
     neural: ClassVar[bool] = True
+    stochastic: ClassVar[bool] = False
     n_items: int
     n_users: int
     item_counts: Tensor

@@ -64,6 +64,7 @@ class Measurement:
         diagnostics: the numbers from which flags are computed, by name.
         members: one entry per member of an ensemble.
         titles: one entry per rewritten title.
+        checks: the numbers of the victim's checks, by name, or an empty dict if the surface needs no checks.
     """
 
     arrays: CellArrays
@@ -71,6 +72,7 @@ class Measurement:
     diagnostics: dict[str, float] = field(default_factory=dict)
     members: list[MemberOutcome] = field(default_factory=list)
     titles: list[TitleChange] = field(default_factory=list)
+    checks: dict[str, float] = field(default_factory=dict)
 
 
 def achieved_budget(arrays: CellArrays, costs: Costs) -> dict[str, float]:

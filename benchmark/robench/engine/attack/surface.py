@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from typing import ClassVar
 
 from robench.api.attacks.base import Attack
 from robench.api.attacks.ensemble import Ensemble, Member
@@ -14,6 +15,7 @@ from robench.api.data import IntArray
 from robench.api.surfaces import SURFACES
 from robench.engine.attack.arena import Arena, search_worst
 from robench.engine.attack.costs import Costs, Diagnosis
+from robench.engine.attack.draws import Draws
 from robench.engine.attack.ensemble import MemberLog, members_of, search_each_user, search_for_all
 from robench.engine.attack.measurement import (
     CellArrays,
@@ -53,7 +55,12 @@ class ArenaSurface(VictimSurface):
     """A surface on which candidates are judged in arenas.
 
     An arena holds one chunk of users, or all users if one perturbation serves all users.
+
+    Attributes:
+        perturbs_vectors: whether attacks on this surface perturb vectors.
     """
+
+    perturbs_vectors: ClassVar[bool] = False
 
     @abstractmethod
     def arenas(
@@ -92,9 +99,17 @@ class ArenaSurface(VictimSurface):
         rows = [] if log is None else log.rows(arrays)
         return Measurement(arrays, achieved_budget(arrays, costs) | spent, diagnostics, rows)
 
+    def draws(self, expectation: int = 1) -> Draws:
+        """Returns the random streams in which the victim is scored on this surface.
+
+        Args:
+            expectation: the number of scorings over which an evaluation by the attack averages.
+        """
+        return self.victim.draws(expectation, perturbed=self.perturbs_vectors)
+
     def diagnostics(self, arrays: CellArrays, targets: IntArray | None) -> dict[str, float]:
         """Returns the diagnostics that are specific to this surface, by name."""
         return self.victim.candidate_diagnostics(arrays, targets)
 
     def _members(self, ensemble: Ensemble, arena: Arena) -> list[Member]:
-        return members_of(ensemble, gradients=arena.gradients, stochastic=self.victim.draws().stochastic)
+        return members_of(ensemble, gradients=arena.gradients, stochastic=self.draws().stochastic)

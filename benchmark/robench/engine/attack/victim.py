@@ -55,6 +55,7 @@ class EvaluatedVictim:
         read: the function by which the defence changes titles, or None if titles do not change.
         negatives: one negative per held-out item, int64, or None. If negatives are given, the scores of held-out items
             and negatives are stored.
+        inner: the fitted model before the defence wrapped it, or None if no defence wrapped the model.
     """
 
     def __init__(
@@ -67,12 +68,14 @@ class EvaluatedVictim:
         catalogue: Catalogue | None = None,
         read: TitleReader | None = None,
         negatives: IntArray | None = None,
+        inner: Model | None = None,
     ) -> None:
         self.model, self.history, self.held, self.users = model, history, held, users
-        self.catalogue, self.read, self.negatives = catalogue, read, negatives
+        self.catalogue, self.read, self.negatives, self.inner = catalogue, read, negatives, inner
         # An attack gets ``rng`` and could derive all streams below it, so the host draws from another root.
         self.rng, self._host_rng = Rng(seed).child("attack"), Rng(seed).child("host")
         self._noise: float | None = None
+        self.perturbed_noise = 0.0  # the largest such difference at perturbed inputs, which the checks measure
         self._chunks: list[EvaluationChunk] = []
 
     def chunks(self) -> list[EvaluationChunk]:
@@ -98,13 +101,21 @@ class EvaluatedVictim:
             self._noise = float(np.abs(scores[1] - scores[0]).max() / max(float(scores[0].std()), TINY))
         return self._noise
 
-    def draws(self, expectation: int = 1) -> Draws:
+    @property
+    def check_rng(self) -> Rng:
+        """The random stream of the checks, which no attack and no scoring uses."""
+        return self._host_rng.child("checks")
+
+    def draws(self, expectation: int = 1, *, perturbed: bool = False) -> Draws:
         """Returns the random streams in which this victim is scored.
 
         Args:
             expectation: the number of scorings over which an evaluation by the attack averages.
+            perturbed: whether vectors are perturbed. A victim that draws at perturbed vectors only then counts as
+                stochastic.
         """
-        return Draws(self._host_rng.child("draws"), self.rng.child("draws"), self.noise() > NOISE, expectation)
+        noise = max(self.noise(), self.perturbed_noise if perturbed else 0.0)
+        return Draws(self._host_rng.child("draws"), self.rng.child("draws"), noise > NOISE, expectation)
 
     def neural(self) -> TorchModel:
         """Returns the model as a ``TorchModel``, which has embedded inputs.

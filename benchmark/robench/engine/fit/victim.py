@@ -45,6 +45,7 @@ class FitResult:
         suspicion: the suspicion score of each user in the training data, float64, or None if the defence computes no
             scores.
         read: the function by which the defence changes titles, or None if titles do not change.
+        inner: the fitted model before the defence wrapped it, or None if no defence wrapped the model.
     """
 
     model: Model
@@ -52,6 +53,7 @@ class FitResult:
     achieved: dict[str, float] = field(default_factory=dict)
     suspicion: FloatArray | None = None
     read: TitleReader | None = None
+    inner: Model | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -246,9 +248,10 @@ class VictimFit:
         """Releases the held-out items and lets the defence wrap the model."""
         data = self._fit_data
         self.held.release()
+        inner = None
         if type(self.defense).overrides("wrap"):
-            model = self.defense.wrap(model, Rng(self.victim.seed).child("wrap"))
-        return FitResult(model, notes, data.poisoned.achieved, data.suspicion, title_reader(self.defense))
+            inner, model = model, self.defense.wrap(model, Rng(self.victim.seed).child("wrap"))
+        return FitResult(model, notes, data.poisoned.achieved, data.suspicion, title_reader(self.defense), inner)
 
     def _new_model(self) -> Model:
         model: Model = self.model.make(**self.victim.model.config)

@@ -31,6 +31,8 @@ from robench.engine.surfaces.vector_budget import TINY
 class EmbeddingSurface(ArenaSurface):
     """The embedded inputs of one victim's users, as an attack surface."""
 
+    perturbs_vectors = True
+
     def __init__(self, victim: EvaluatedVictim) -> None:
         super().__init__(victim)
         self._rms: float | None = None
@@ -52,7 +54,7 @@ class EmbeddingSurface(ArenaSurface):
         """
         costs, diagnosis = costs or Costs(), diagnosis or Diagnosis()
         for queries in self.victim.queries(goal, k, targets):
-            draws = self.victim.draws(expectation)
+            draws = self.draws(expectation)
             yield EmbeddingOracle.embed(self.victim.neural(), *queries, draws, costs, diagnosis)
 
     def rms(self) -> float:

@@ -17,6 +17,8 @@ from robench.engine.surfaces.parameters.tables import EmbeddingTables
 class ParametersSurface(ArenaSurface):
     """The embedding tables of one victim, as an attack surface."""
 
+    perturbs_vectors = True
+
     def arenas(
         self, attack: Attack, epsilon: float, costs: Costs, diagnosis: Diagnosis, targets: IntArray | None = None
     ) -> Iterator[ParametersArena]:
@@ -25,7 +27,7 @@ class ParametersSurface(ArenaSurface):
         queries = list(victim.queries(threat.goal, threat.k, targets))
         known = victim.history if attack.positives() == "known" else None
         tables = EmbeddingTables(victim.neural())
-        draws = victim.draws(attack.expectation())
+        draws = self.draws(attack.expectation())
         oracle = ParametersOracle(tables, queries, draws, known, costs, diagnosis)
         unit = tables.unit(threat.norm, threat.scale)
         ball = Ball("l2" if threat.norm == "l2" else "linf", unit * epsilon)

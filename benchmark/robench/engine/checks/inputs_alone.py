@@ -1,0 +1,24 @@
+"""Checks that scores follow from the perturbed inputs alone."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from robench.engine.checks.probe import Probe
+
+
+def foreign_differences(probe: Probe) -> dict[str, Tensor]:
+    """Compares each user's scores with those under another user's ids.
+
+    The context is also that of the other user, but both scorings have the inputs of the user. The scores may not
+    differ, neither at the genuine point nor in the ball. The context is exchanged only if both batches have the same
+    valid places.
+
+    Returns:
+        The largest difference at the genuine point (``foreign_genuine``) and over the other points (``foreign_ball``),
+        in standard deviations, float64 [B] each.
+    """
+    pairs = zip(probe.all_points, probe.point_scores, strict=True)
+    genuine, *others = [probe.distance(own, probe.scores(delta, foreign=True)) for delta, own in pairs]
+    return {"foreign_genuine": genuine, "foreign_ball": torch.stack(others).amax(0)}

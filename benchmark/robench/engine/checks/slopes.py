@@ -1,0 +1,85 @@
+"""Checks gradients of the scores against finite differences."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from robench.api.attacks.ball import Delta, added, l2, scaled
+from robench.engine.attack.gradients import finite, gradient_of
+from robench.engine.checks.probe import MIDDLE, TINY, Probe, unit
+
+STEPS = (0.01, 0.001)  # half the length of a difference, as ε
+BEST, OTHERS, DIRECTIONS = 10, 10, 4
+
+
+def slope_errors(probe: Probe) -> dict[str, Tensor]:
+    """Compares gradients with finite differences.
+
+    The points are the genuine one and a random one. The function that is differentiated is a sum of scores with random
+    signs. It covers the held-out items, the best items and some random items of each user, because the losses of
+    attacks depend on such items.
+
+    Returns:
+        Two errors, float64 [B] each. ``slope_own`` is along the gradient itself, and ``slope_random`` is over random
+        directions. An error of 0 is perfect, and an error of 1 means that the gradient predicts nothing. The largest
+        error over points and steps counts.
+    """
+    weights, items = _weights(probe)
+    own, random = [], []
+    for point in (probe.clean.zero(), probe.points[MIDDLE]):
+        gradient = _gradient(probe, point, weights, items)
+        along = unit(gradient)
+        directions = [probe.direction("slope", number) for number in range(DIRECTIONS)]
+        for step in STEPS:
+            length = probe.radius * step
+            true = _difference(probe, point, along, length, weights, items)
+            own.append(_error([l2(gradient).double()], [true]))
+            pairs = [(_product(gradient, d), _difference(probe, point, d, length, weights, items)) for d in directions]
+            random.append(_error(*map(list, zip(*pairs, strict=True))))
+    return {"slope_own": torch.stack(own).amax(0), "slope_random": torch.stack(random).amax(0)}
+
+
+def _weights(probe: Probe) -> tuple[Tensor, Tensor]:
+    """Returns random signs and the items to which they belong, [B, m] each."""
+    n_items = probe.genuine.shape[1]
+    best = probe.masked.topk(min(BEST, n_items), dim=1).indices
+    generator = probe.rng.child("items").torch()
+    others = torch.randint(n_items, (len(best), OTHERS), generator=generator).to(best)
+    held = probe.chunk.held.to(best)
+    items = torch.cat([held.clamp_min(0), best, others], 1)
+    signs = torch.randint(2, items.shape, generator=generator).to(probe.genuine) * 2 - 1
+    signs[:, : held.shape[1]] *= held >= 0
+    return signs, items
+
+
+def _gradient(probe: Probe, point: Delta, weights: Tensor, items: Tensor) -> dict[str, Tensor]:
+    leaves = {name: part.detach().requires_grad_() for name, part in point.items()}
+    with torch.enable_grad():
+        scores = probe.differentiable(leaves)
+        value = (scores.gather(1, items) * weights.to(scores)).sum(1)
+        return finite(gradient_of(value, leaves))
+
+
+def _difference(probe: Probe, point: Delta, direction: Delta, length: Tensor, weights: Tensor, items: Tensor) -> Tensor:
+    """Returns each user's slope by a central difference, float64 [B]."""
+    ends = [_value(probe, added(point, scaled(direction, sign * length)), weights, items) for sign in (1, -1)]
+    return (ends[0] - ends[1]) / (2 * length.double()).clamp_min(TINY)
+
+
+def _value(probe: Probe, delta: Delta, weights: Tensor, items: Tensor) -> Tensor:
+    return (probe.scores(delta).gather(1, items) * weights).sum(1)
+
+
+def _product(gradient: Delta, direction: Delta) -> Tensor:
+    return torch.stack([(gradient[n] * direction[n]).flatten(1).double().sum(1) for n in gradient]).sum(0)
+
+
+def _error(predicted: list[Tensor], true: list[Tensor]) -> Tensor:
+    """Returns the relative error over several directions, float64 [B].
+
+    The error is the length of the difference divided by the greater of both lengths.
+    """
+    one, two = torch.stack(predicted), torch.stack(true)
+    longer = torch.maximum(one.norm(dim=0), two.norm(dim=0))
+    return torch.where(longer > TINY, (one - two).norm(dim=0) / longer.clamp_min(TINY), 1.0)

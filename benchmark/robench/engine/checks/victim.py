@@ -1,0 +1,106 @@
+"""Runs all checks of a victim, and summarises them over the users."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from robench.api.models.torch import TorchModel
+from robench.engine.attack.victim import EvaluatedVictim
+from robench.engine.checks.inputs_alone import foreign_differences
+from robench.engine.checks.looks import look_differences
+from robench.engine.checks.movement import movements
+from robench.engine.checks.probe import Probe, choose_users, foreign_batch
+from robench.engine.checks.saturation import saturations
+from robench.engine.checks.slopes import slope_errors
+from robench.engine.checks.wrapper import hides_context, wrapper_differences
+from robench.engine.rank.chunk import build_chunk, chunk_size
+
+USERS = 64  # the number of users at which a victim is checked
+# A check fails if a quarter of the users fail. Single users may stand at a kink of the scores.
+UPPER, LOWER = 0.75, 0.25
+
+
+def measure_checks(victim: EvaluatedVictim, rms: float) -> dict[str, float]:
+    """Measures all checks at a sample of the users, and returns the numbers.
+
+    ``docs/reference/results.md`` explains each number.
+
+    Args:
+        victim: a victim with a neural model.
+        rms: the root mean square of all genuine input entries of the victim.
+
+    Raises:
+        PluginError: if the model is not neural, or gives scores that are not finite.
+    """
+    probes = _probes(victim, rms)
+    inner = victim.inner if isinstance(victim.inner, TorchModel) else None
+    two_stages = victim.model.candidates(probes[0].users, victim.history) is not None
+    parts = [_measure(probe, inner) for probe in probes]
+    whole = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+    hidden = any(hides_context(probe, inner, two_stages=two_stages) for probe in probes)
+    return {
+        "users": float(sum(len(probe.users) for probe in probes)),
+        "rms": rms,
+        "declared_stochastic": float(victim.neural().stochastic),
+        "hidden_context": float(hidden),
+        **_summary(whole),
+    }
+
+
+def _probes(victim: EvaluatedVictim, rms: float) -> list[Probe]:
+    """Returns the sampled users.
+
+    A large catalogue requires several probes.
+    """
+    model, rng = victim.neural(), victim.check_rng
+    users = choose_users(victim.users, USERS, rng)
+    size = min(USERS, chunk_size(victim.history.n_items, model.device))
+    probes = []
+    for start in range(0, max(1, len(users)), size):
+        some = users[start : start + size]
+        own = model.queries(some, victim.history)
+        foreign = foreign_batch(model, own, some, victim.history, rng.child("part", start))
+        chunk = build_chunk(some, victim.history, victim.held)
+        place = model.device
+        probe = Probe(model, some, own.to(place), foreign.to(place), chunk.to(place), rms, rng.child("part", start))
+        probes.append(probe)
+    return probes
+
+
+def _measure(probe: Probe, inner: TorchModel | None) -> dict[str, Tensor]:
+    """Returns the number of every check for each user, float64 [b] each.
+
+    Users without an entry that may be perturbed are left out.
+    """
+    numbers = {
+        **foreign_differences(probe),
+        **look_differences(probe),
+        **movements(probe),
+        **slope_errors(probe),
+        **saturations(probe),
+        **wrapper_differences(probe, inner),
+        "places": probe.places,
+        "radius": probe.radius.double(),
+    }
+    return {name: part[probe.movable].double().cpu() for name, part in numbers.items()}
+
+
+def _summary(numbers: Mapping[str, Tensor]) -> dict[str, float]:
+    """Returns one number per check.
+
+    Exact properties must hold for every user, so the largest value counts. Slopes and movements count by a quartile.
+    """
+    quartiles = {"movement": LOWER, "slope_own": UPPER, "slope_random": UPPER}
+    means = ("saturated", "places", "radius")
+    summary = {}
+    for name, values in numbers.items():
+        if not len(values):
+            summary[name] = 0.0
+        elif name in quartiles:
+            summary[name] = float(values.quantile(quartiles[name]))
+        else:
+            summary[name] = float(values.mean() if name in means else values.amax())
+    return summary

@@ -1,0 +1,85 @@
+"""Checks that a victim's inputs are all that its scores know about a user."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from robench.api.models.torch import Embedded, TorchModel
+from robench.api.models.wrapped import Wrapped
+from robench.engine.checks.probe import TINY, Probe
+
+
+def wrapper_differences(probe: Probe, fitted: TorchModel | None) -> dict[str, Tensor]:
+    """Compares the embedded inputs of a wrapped model with those of the fitted model.
+
+    Args:
+        probe: the users.
+        fitted: the fitted model before the defence wrapped it, or None if this model is unknown.
+
+    Returns:
+        The largest difference of each user's inputs, relative to the root mean square of the inputs
+        (``wrapped_inputs``), and 1 if the shapes or the valid places differ (``wrapped_places``), float64 [B] each.
+    """
+    nothing = torch.zeros(len(probe.users), dtype=torch.float64)
+    expected = _inner_inputs(probe, fitted)
+    if expected is None:
+        return {"wrapped_inputs": nothing, "wrapped_places": nothing}
+    one, two = probe.clean, expected
+    same = one.inputs.keys() == two.inputs.keys() and all(
+        one.inputs[name].shape == two.inputs[name].shape and torch.equal(one.valid[name], two.valid[name])
+        for name in one.inputs
+    )
+    if not same:
+        return {"wrapped_inputs": nothing, "wrapped_places": nothing + 1}
+    gaps = [(one.inputs[name] - two.inputs[name]).flatten(1).abs().amax(1) for name in one.inputs]
+    return {"wrapped_inputs": torch.stack(gaps).amax(0).double() / max(probe.rms, TINY), "wrapped_places": nothing}
+
+
+def hides_context(probe: Probe, fitted: TorchModel | None, *, two_stages: bool) -> bool:
+    """Returns whether the context may hold vectors that no check can exchange.
+
+    If both batches have the same valid places, ``foreign_differences`` exchanges the whole context, so nothing is
+    hidden. Otherwise, entries of the context must be the same for all users, or masks, or those of the fitted model
+    that the victim wraps. A model of two stages may hold candidates, unless it wraps another model.
+    """
+    if probe.same_places:
+        return False
+    inner = _inner_inputs(probe, fitted)
+    if inner is None and two_stages:
+        return False
+    known = {} if inner is None else inner.context
+    one, two = probe.clean.context, probe.elsewhere.context
+    return not all(_is_mask(x) or _equal(x, two.get(name)) or _equal(x, known.get(name)) for name, x in one.items())
+
+
+def _inner_inputs(probe: Probe, fitted: TorchModel | None) -> Embedded | None:
+    """Returns the embedded inputs of the fitted model.
+
+    The result is None if the victim wraps no model.
+    """
+    model = probe.model
+    inner = fitted if fitted is not None or not isinstance(model, Wrapped) else model.innermost()
+    if inner is None or inner is model:
+        return None
+    with torch.no_grad(), probe.rng.child("embed").stream():
+        return inner.embed(probe.own)
+
+
+def _is_mask(value: Any) -> bool:
+    return isinstance(value, Tensor) and not value.is_floating_point()
+
+
+def _equal(one: Any, two: Any) -> bool:
+    if one is two:
+        return True
+    if isinstance(one, Tensor) and isinstance(two, Tensor):
+        return one.shape == two.shape and torch.equal(one, two)
+    if isinstance(one, np.ndarray) and isinstance(two, np.ndarray):
+        return bool(np.array_equal(one, two))
+    if isinstance(one, list | tuple) and isinstance(two, list | tuple):
+        return len(one) == len(two) and all(map(_equal, one, two))
+    return type(one) is type(two) and not isinstance(one, Tensor | np.ndarray) and bool(one == two)

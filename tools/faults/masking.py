@@ -1,0 +1,296 @@
+"""Offers planted defences and models for the checks of victims.
+
+The false ones hide the user's vector or the gradient from attacks. The honest ones change scores or inputs in a way
+that an attack sees. ``maskers.py`` measures them, and the tests of the checks use them too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from robench.api import BaseConfig, Batch, Defense, Embedded, Model, Rng, TorchModel, Wrapped, hookimpl
+from robench_plugins.models.lstm import Lstm
+from robench_plugins.models.mf import MatrixFactorization
+
+SHARE = 0.95  # the share of a user's vector that a planted fault hides in the context
+STEP = 0.02  # the step of planted rounding, in standard deviations of the scores
+
+
+def moved(e: Embedded, change: Callable[[str, Tensor], Tensor]) -> Embedded:
+    """Returns inputs after a change of each input, which is given by name."""
+    return replace(e, inputs={name: change(name, part) for name, part in e.inputs.items()})
+
+
+def straight_through(value: Tensor, through: Tensor) -> Tensor:
+    """Returns ``value`` with the gradient of ``through``."""
+    return value.detach() + through - through.detach()
+
+
+class SnapById(Wrapped):
+    """A fault: inputs snap back to the rows of the batch's ids.
+
+    The gradient is straight-through.
+    """
+
+    def score_from(self, batch: Batch, e: Embedded) -> Tensor:
+        own = self.inner.embed(batch)
+        return self.inner.score_from(batch, moved(e, lambda n, x: straight_through(own.inputs[n], x)))
+
+
+class SnapIfNear(Wrapped):
+    """A fault: inputs near the rows of the batch's ids snap back to them.
+
+    The gradient is straight-through.
+    """
+
+    def score_from(self, batch: Batch, e: Embedded) -> Tensor:
+        own = self.inner.embed(batch).inputs
+
+        def snapped(name: str, x: Tensor) -> Tensor:
+            gap, size = (x - own[name]).flatten(1).norm(dim=1), own[name].flatten(1).norm(dim=1)
+            near = (gap < 0.5 * size).reshape(-1, *[1] * (x.dim() - 1))
+            return torch.where(near, straight_through(own[name], x), x)
+
+        return self.inner.score_from(batch, moved(e, snapped))
+
+
+class SnapToTable(Wrapped):
+    """A fault: inputs snap to the nearest row of the table.
+
+    The gradient is straight-through.
+    """
+
+    def score_from(self, batch: Batch, e: Embedded) -> Tensor:
+        table = self.inner.get_parameter(self.inner.tables[0]).detach()
+
+        def snapped(name: str, x: Tensor) -> Tensor:
+            nearest = table[torch.cdist(x.detach().flatten(0, -2), table).argmin(1)].reshape(x.shape)
+            return straight_through(nearest, x) * e.valid[name].unsqueeze(-1)
+
+        return self.inner.score_from(batch, moved(e, snapped))
+
+
+class InContext(Wrapped):
+    """A fault: the context holds most of the user's vector."""
+
+    def embed(self, batch: Batch) -> Embedded:
+        e = self.inner.embed(batch)
+        hidden = {f"hidden {name}": SHARE * part for name, part in e.inputs.items()}
+        return replace(moved(e, lambda _, x: (1 - SHARE) * x), context={**e.context, **hidden})
+
+    def score_from(self, batch: Batch, e: Embedded) -> Tensor:
+        return self.inner.score_from(batch, moved(e, lambda n, x: x + e.context[f"hidden {n}"]))
+
+
+class NoiseOffTable(Wrapped):
+    """A fault: scores are random wherever an input is no row of the table."""
+
+    def score_from(self, batch: Batch, e: Embedded) -> Tensor:
+        own, scores = self.inner.embed(batch).inputs, self.inner.score_from(batch, e)
+        gaps = torch.stack([(e.inputs[n] - own[n]).detach().flatten(1).abs().amax(1) for n in own]).amax(0)
+        noise = 0.5 * scores.detach().std(1, keepdim=True) * torch.randn_like(scores)
+        return scores + noise * (gaps > 0).unsqueeze(1)
+
+
+class Ripple(Wrapped):
+    """A fault: a small steep ripple dominates the gradient."""
+
+    def score_from(self, batch: Batch, e: Embedded) -> Tensor:
+        scores = self.inner.score_from(batch, e)
+        flat = torch.cat([part.flatten(1) for part in e.inputs.values()], 1)
+        phase = 3e3 * flat.sum(1, keepdim=True) / flat.detach().norm(dim=1, keepdim=True).clamp_min(1e-9)
+        shift = torch.arange(scores.shape[1], device=scores.device)
+        return scores + 0.01 * scores.detach().std() * torch.sin(phase + shift)
+
+
+class PartialGradient(Wrapped):
+    """A fault: only a quarter of the dimensions have a gradient."""
+
+    def score_from(self, batch: Batch, e: Embedded) -> Tensor:
+        def some(_: str, x: Tensor) -> Tensor:
+            kept = torch.arange(x.shape[-1], device=x.device) % 4 == 0
+            return torch.where(kept, x, x.detach())
+
+        return self.inner.score_from(batch, moved(e, some))
+
+
+class ForeignGradient(Wrapped):
+    """A fault: the gradient belongs to inputs with shuffled dimensions."""
+
+    def score_from(self, batch: Batch, e: Embedded) -> Tensor:
+        rolled = self.inner.score_from(batch, moved(e, lambda _, x: x.roll(7, -1)))
+        return straight_through(self.inner.score_from(batch, e), rolled)
+
+
+class OtherInGradMode(Wrapped):
+    """A fault: with gradients enabled, the scores are those of other inputs."""
+
+    def score_from(self, batch: Batch, e: Embedded) -> Tensor:
+        if not torch.is_grad_enabled():
+            return self.inner.score_from(batch, e)
+        return self.inner.score_from(batch, moved(e, lambda _, x: x.roll(7, -1)))
+
+
+class OtherGradientInGradMode(Wrapped):
+    """A fault: the gradient is reversed, although the scores are right."""
+
+    def score_from(self, batch: Batch, e: Embedded) -> Tensor:
+        scores = self.inner.score_from(batch, e)
+        return 2 * scores.detach() - scores if torch.is_grad_enabled() else scores
+
+
+class Rounded(Wrapped):
+    """A fault: scores are rounded, so the gradient is zero."""
+
+    def score_from(self, batch: Batch, e: Embedded) -> Tensor:
+        scores = self.inner.score_from(batch, e)
+        step = STEP * scores.detach().std()
+        return torch.round(scores / step) * step
+
+
+class RoundedThrough(Wrapped):
+    """A fault: scores are rounded, with a straight-through gradient."""
+
+    def score_from(self, batch: Batch, e: Embedded) -> Tensor:
+        scores = self.inner.score_from(batch, e)
+        step = STEP * scores.detach().std()
+        return straight_through(torch.round(scores / step) * step, scores)
+
+
+class TestDropout(Wrapped):
+    """A fault: dropout stays on at test time, and the class does not say so."""
+
+    __test__ = False
+
+    def score_from(self, batch: Batch, e: Embedded) -> Tensor:
+        return self.inner.score_from(batch, moved(e, lambda _, x: torch.nn.functional.dropout(x, 0.2)))
+
+
+class Huge(Wrapped):
+    """A fault: huge scores saturate the losses of attacks."""
+
+    def score_from(self, batch: Batch, e: Embedded) -> Tensor:
+        return 1e6 * self.inner.score_from(batch, e)
+
+
+class Tempered(Wrapped):
+    """An honest change: scores are halved."""
+
+    def score_from(self, batch: Batch, e: Embedded) -> Tensor:
+        return self.inner.score_from(batch, e) / 2
+
+
+class Centred(Wrapped):
+    """An honest change: the scores of a user have mean 0."""
+
+    def score_from(self, batch: Batch, e: Embedded) -> Tensor:
+        scores = self.inner.score_from(batch, e)
+        return scores - scores.mean(1, keepdim=True)
+
+
+class Clipped(Wrapped):
+    """An honest change: inputs are clipped.
+
+    The bound is two root mean squares of the table.
+    """
+
+    def score_from(self, batch: Batch, e: Embedded) -> Tensor:
+        bound = 2 * float(self.inner.get_parameter(self.inner.tables[0]).detach().square().mean().sqrt())
+        return self.inner.score_from(batch, moved(e, lambda _, x: x.clamp(-bound, bound)))
+
+
+class Projected(Wrapped):
+    """An honest change: inputs lose a quarter of their directions.
+
+    The directions are the last principal components of the table.
+    """
+
+    def score_from(self, batch: Batch, e: Embedded) -> Tensor:
+        table = self.inner.get_parameter(self.inner.tables[0]).detach()
+        basis = torch.linalg.eigh(table.T @ table).eigenvectors[:, table.shape[1] // 4 :]
+        return self.inner.score_from(batch, moved(e, lambda _, x: x @ basis @ basis.T))
+
+
+FALSE_WRAPS: Mapping[str, type[Wrapped]] = {
+    "snap-by-id": SnapById,
+    "snap-if-near": SnapIfNear,
+    "snap-to-table": SnapToTable,
+    "in-context": InContext,
+    "noise-off-table": NoiseOffTable,
+    "ripple": Ripple,
+    "partial-gradient": PartialGradient,
+    "foreign-gradient": ForeignGradient,
+    "other-in-grad-mode": OtherInGradMode,
+    "other-gradient-in-grad-mode": OtherGradientInGradMode,
+    "rounded": Rounded,
+    "rounded-through": RoundedThrough,
+    "dropout": TestDropout,
+    "huge": Huge,
+}
+HONEST_WRAPS: Mapping[str, type[Wrapped]] = {
+    "tempered": Tempered,
+    "centred": Centred,
+    "clipped": Clipped,
+    "projected": Projected,
+}
+
+
+class ContextMf(MatrixFactorization):
+    """A false model: most of the user's vector is in the context."""
+
+    def embed(self, batch: Batch) -> Embedded:
+        e = super().embed(batch)
+        return replace(
+            e,
+            inputs={"user": (1 - SHARE) * e.inputs["user"]},
+            context={**e.context, "hidden": SHARE * e.inputs["user"]},
+        )
+
+    def score_from(self, batch: Batch, e: Embedded) -> Tensor:
+        return super().score_from(batch, replace(e, inputs={"user": e.inputs["user"] + e.context["hidden"]}))
+
+
+class LookupLstm(Lstm):
+    """A false model: it looks its items up again.
+
+    The inputs contribute a thousandth.
+    """
+
+    def states_at(self, batch: Batch, e: Embedded, row: Tensor, position: Tensor) -> Tensor:
+        own = self.item_table(batch.histories) * e.valid["items"].unsqueeze(-1)
+        mixed = moved(e, lambda _, x: own + 1e-3 * (x - own) if x.shape == own.shape else x)
+        return super().states_at(batch, mixed, row, position)
+
+
+FALSE_MODELS: Mapping[str, type[TorchModel]] = {"context-mf": ContextMf, "lookup-lstm": LookupLstm}
+
+
+def wrapping(cls: type[Wrapped]) -> type[Defense]:
+    """Returns a defence that wraps the fitted model in a class."""
+
+    class Planted(Defense):
+        Config = BaseConfig
+        changes_fit = False
+
+        def wrap(self, model: Model, rng: Rng) -> Model:
+            assert isinstance(model, TorchModel)
+            return cls(model)
+
+    return Planted
+
+
+@hookimpl
+def robench_defenses() -> dict[str, Any]:
+    """Returns the planted defences."""
+    return {name: wrapping(cls) for name, cls in {**FALSE_WRAPS, **HONEST_WRAPS}.items()}
+
+
+@hookimpl
+def robench_models() -> dict[str, Any]:
+    """Returns the planted models."""
+    return dict(FALSE_MODELS)
