@@ -92,10 +92,10 @@ def mark_invisible(title: str) -> str:
 
 
 def _mark(char: str) -> str:
-    """Returns a character, and marks the character if a reader could overlook it.
+    """Returns a character as a title shows it.
 
-    Characters that are invisible or look like another character are marked with their number. Letters with accents are
-    returned unchanged.
+    A character that looks like a Latin one is followed by its code, and an invisible one is replaced by its code. Latin
+    letters with accents are returned unchanged.
     """
     plain = unicodedata.normalize("NFKD", char)[0].isascii() and char.isprintable()
     return char if plain else f"{char if char.isprintable() else ''}{mark(char)}"

@@ -106,7 +106,7 @@ class Frame(Dataset):
 
 
 def _to_table(name: str, frame: pd.DataFrame, columns: tuple[str, ...], ids: tuple[str, ...]) -> FrameTable:
-    """Returns the columns of a frame that are read.
+    """Returns a table of those columns that a data set reads from a frame.
 
     Raises:
         DataError: if a needed column is missing, if a column occurs twice or holds values of several types, or if the

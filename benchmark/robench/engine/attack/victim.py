@@ -107,7 +107,7 @@ class EvaluatedVictim:
         return self._host_rng.child("checks")
 
     def draws(self, expectation: int = 1, *, perturbed: bool = False) -> Draws:
-        """Returns the random streams in which this victim is scored.
+        """Returns the random streams that scorings of this victim use.
 
         Args:
             expectation: the number of scorings over which an evaluation by the attack averages.
