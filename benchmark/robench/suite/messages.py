@@ -81,7 +81,7 @@ def is_branch(part: str | int) -> bool:
 
 
 def is_about_another_branch(detail: ErrorDetails) -> bool:
-    """Returns whether a mistake belongs to a branch of a union that is not meant.
+    """Returns whether a mistake belongs to a branch that a suite does not mean.
 
     For a union of a string and a mapping, pydantic reports the mistakes of both branches. The type of the value shows
     which branch is meant.

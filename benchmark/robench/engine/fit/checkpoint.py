@@ -1,4 +1,4 @@
-"""Computes the key of a checkpoint from everything that determines the checkpoint's content."""
+"""Computes the key of a checkpoint from everything that can change its content."""
 
 from __future__ import annotations
 
