@@ -172,7 +172,7 @@ def test_conformance_runs_torch_on_one_thread_and_restores_the_number(tmp_path):
     )
     done = conformance(tmp_path, "-q", "test_threads.py")
     assert done.returncode == 0, done.stdout
-    assert "5 passed" in done.stdout
+    assert "6 passed" in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -269,6 +269,24 @@ class LookupLstm(Lstm):
 
 FALSE_MODELS: Mapping[str, type[TorchModel]] = {"context-mf": ContextMf, "lookup-lstm": LookupLstm}
 
+# The flags that each false wrap gets, at least.
+FLAGS: Mapping[str, set[str]] = {
+    "snap-by-id": {"scores bypass the inputs", "scores ignore the inputs"},
+    "snap-if-near": {"scores bypass the inputs", "scores ignore the inputs"},
+    "snap-to-table": {"scores ignore the inputs", "wrong gradients"},
+    "in-context": {"scores bypass the inputs", "other inputs than the wrapped model"},
+    "noise-off-table": {"random under attack"},
+    "ripple": {"wrong gradients"},
+    "partial-gradient": {"wrong gradients"},
+    "foreign-gradient": {"wrong gradients"},
+    "other-in-grad-mode": {"scores depend on gradients"},
+    "other-gradient-in-grad-mode": {"wrong gradients"},
+    "rounded": {"wrong gradients"},
+    "rounded-through": {"wrong gradients"},
+    "dropout": {"random without a declaration"},
+    "huge": {"saturated scores"},
+}
+
 
 def wrapping(cls: type[Wrapped]) -> type[Defense]:
     """Returns a defence that wraps the fitted model in a class."""

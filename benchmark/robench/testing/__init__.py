@@ -8,6 +8,13 @@ Two lines are enough to test a plugin::
 ``__init__.pyi`` lists the public names. Each name is imported when it is first used.
 """
 
+from pathlib import Path
+
+import pytest
+
 from robench.api.lazy import attach_stub
+
+# Without this, a failed assertion of these modules would not show its values.
+pytest.register_assert_rewrite(*(f"{__name__}.{path.stem}" for path in Path(__file__).parent.glob("[a-z]*.py")))
 
 __getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

@@ -13,16 +13,23 @@ import torch
 from pydantic import ValidationError
 
 from robench.api.attacks.text import printable
-from robench.api.data import joined
+from robench.api.data import IntArray, Interactions, joined
 from robench.api.defense import Defense
 from robench.api.models.base import Model
 from robench.api.models.step import Step
 from robench.api.models.torch import Embedded, TorchModel
 from robench.api.rng import Rng
 from robench.engine.fit.victim import leaves_fit
+from robench.engine.measure import MeasuredVictim
+from robench.testing.checks import assert_passes
 from robench.testing.conformance import Conformance
 from robench.testing.worlds import ReferencePairwise, ReferenceSequence, crowd, fitted, same_state
 
+Adversary = Callable[[Step, float], torch.Tensor]
+LEAST_CHANGE = 1e-3  # the least change of the weights by a defence, as a share of the way that training moves them
+LEAST_SHARE = 0.01  # the least change of a gradient, as a share of the change by FGSM training with the same ε
+LEAST_RISE = 1e-5  # the least rise of the loss at λ = 0 and ε = .01
+LEAST_EFFECT = 1e-4  # the least change of scores by a wrapper, in standard deviations
 TITLES = (
     "Heat",
     "Crouching Tiger, Hidden Dragon",
@@ -39,16 +46,53 @@ def undefended(make: Callable[..., Model], epochs: int) -> Model:
     return fitted(make(epochs=epochs), crowd()[0])[0]
 
 
+def distance(one: Model, two: Model) -> float:
+    """Returns the Euclidean distance between the states of two models."""
+    first, second = one.state(), two.state()
+    return float(np.sqrt(sum(np.square(first[name].astype(float) - second[name]).sum() for name in first)))
+
+
+def fgsm_loss(step: Step, epsilon: float) -> torch.Tensor:
+    """Returns the loss of FGSM training with λ = 0.5 in L2, a connected defence."""
+    e = step.embed()
+
+    def objective(moved: Embedded) -> torch.Tensor:
+        return step.losses(moved).value.mean()
+
+    delta = step.perturb(e, inner="fgsm", epsilon=epsilon, norm="l2", objective=objective)
+    return 0.5 * objective(e) + 0.5 * objective(e.plus(delta))
+
+
+def perturbed_change(wrapped: TorchModel, inner: TorchModel, users: IntArray, history: Interactions) -> float:
+    """Returns the largest change of scores by a wrapper at perturbed inputs.
+
+    The inputs move in a random direction by a tenth of their size, by their size, and by ten times their size.
+    """
+    batch = inner.queries(users, history)
+    with torch.no_grad():
+        e = inner.embed(batch)
+        noise = {name: torch.randn(part.shape, generator=Rng(4).torch()) for name, part in e.inputs.items()}
+        size = float((e.square_sum().sum() / e.sizes().sum()).sqrt())
+        changes = []
+        for factor in (0.1, 1.0, 10.0):
+            moved = e.plus({name: factor * size * part for name, part in noise.items()})
+            with Rng(1).stream():
+                changes.append(float((wrapped.score_from(batch, moved) - inner.score_from(batch, moved)).abs().max()))
+    return max(changes)
+
+
 class DefenseTests(Conformance):
     """Tests of a ``Defense``, for a subclass with ``defense = Mine``.
 
-    The defended models are a pairwise model and a sequence model. ``settings`` should give an effective defence. Set
-    ``adversarial`` if the defence trains on a perturbation that raises the model's own loss. Tests then check that the
-    loss rises and that the spent budget is reported.
+    The defended models are a pairwise model and a sequence model. ``settings`` should give an effective defence. A
+    defence with a ``loss`` counts as adversarial: it trains on a perturbation that raises the model's own loss. Tests
+    then check that the loss rises and that the spent budget is reported. Set ``adversarial = False`` if the defence
+    trains on something else, such as random noise or another loss. Any defence with a ``loss`` and the settings λ and ε
+    must have a perturbation that reaches the gradient.
     """
 
     defense: ClassVar[type[Defense]]
-    adversarial: ClassVar[bool] = False
+    adversarial: ClassVar[bool] = True
 
     @pytest.fixture(params=[ReferencePairwise, ReferenceSequence])
     def model(self, request: pytest.FixtureRequest) -> type[TorchModel]:
@@ -56,8 +100,16 @@ class DefenseTests(Conformance):
         return kind
 
     def skip_unless_adversarial(self) -> None:
-        if not self.adversarial:
+        if not (self.adversarial and self.defense.overrides("loss")):
             pytest.skip("not about a perturbation that raises the model's own loss")
+        if not self.has_perturbation():
+            hint = "set adversarial = False if it trains on no perturbation that raises the model's own loss"
+            pytest.fail(f"{self.defense.__name__} has a loss, but not both settings lambda and epsilon: {hint}")
+
+    @classmethod
+    def has_perturbation(cls) -> bool:
+        """Returns whether the defence has the settings λ and ε."""
+        return all(map(cls.defense.has_setting, ("lambda_", "epsilon")))
 
     def skip_unless_weighted(self) -> None:
         if not self.defense.has_setting("lambda_"):
@@ -92,8 +144,51 @@ class DefenseTests(Conformance):
         self.skip_unless_weighted()
         data, _ = crowd()
         defense = self.defense.make(**{**self.settings, "lambda": 0.5})
-        defended, _ = fitted(model.make(epochs=2), data, defense)
-        assert not same_state(undefended(model.make, 2), defended), "the defence is not connected"
+        epochs = next(epoch + 1 for epoch in count() if defense.settled(epoch)) + 1
+        defended, _ = fitted(model.make(epochs=epochs), data, defense)
+        start = model.make()
+        start.initialise(data, Rng(0).child("fit"))
+        plain = undefended(model.make, epochs)
+        share = distance(plain, defended) / distance(plain, start)
+        assert share >= LEAST_CHANGE, (
+            f"the defence is not connected: it moves the weights by {share:.2g} of the training's own way, "
+            f"and at least {LEAST_CHANGE:g} is expected"
+        )
+
+    def test_the_perturbation_reaches_the_gradient(self, model: type[TorchModel]) -> None:
+        if not (self.defense.overrides("loss") and self.has_perturbation()):
+            pytest.skip("not a defence that trains on a perturbation")
+        epsilon = self.defense.make(**self.settings).setting("epsilon", 0.0)
+        clean, defended, connected = (
+            self.step_gradient(model, size, adversary=adversary)
+            for size, adversary in ((0.0, None), (epsilon, None), (epsilon, fgsm_loss))
+        )
+        change = float((defended - clean).norm() / clean.norm())
+        expected = float((connected - self.step_gradient(model, 0.0, adversary=fgsm_loss)).norm() / clean.norm())
+        assert change >= LEAST_SHARE * expected, (
+            f"the perturbation does not reach the gradient: ε={epsilon:g} changes it by {change:.2g} of its length, "
+            f"a connected defence by {expected:.2g}, and at least {LEAST_SHARE:g} of that is expected"
+        )
+
+    def step_gradient(self, model: type[TorchModel], epsilon: float, adversary: Adversary | None) -> torch.Tensor:
+        """Returns the gradient of the first training step, float64 [number of weights].
+
+        Args:
+            model: the class of the model.
+            epsilon: the size of the perturbation.
+            adversary: the loss to use in place of the defence's, or None for the defence.
+        """
+        data, _ = crowd()
+        trained = model.make(epochs=2)
+        fitted(trained, data)
+        trained.train()
+        trained.zero_grad(set_to_none=True)
+        defense = self.defense.make(**{**self.settings, "lambda": 0.5, "epsilon": epsilon})
+        step = Step(trained, next(iter(trained.batches(data, Rng(1)))), 10**6, 0.0, Rng(2))
+        loss = defense.loss(step) if adversary is None else adversary(step, epsilon)
+        torch.autograd.backward(loss)
+        parts = (torch.zeros_like(p) if p.grad is None else p.grad for p in trained.parameters())
+        return torch.cat([part.detach().flatten().double() for part in parts])
 
     def test_without_budget_one_step_is_the_clean_step(self, model: type[TorchModel]) -> None:
         relevant = all(map(self.defense.has_setting, ("lambda_", "epsilon")))
@@ -125,8 +220,11 @@ class DefenseTests(Conformance):
         for number, batch in enumerate(trained.batches(data, Rng(7))):
             step = Step(trained, batch, 10**6, 0.0, Rng(number))
             rises.append(float(defense.loss(step).detach() - step.losses(step.embed()).value.mean().detach()))
-        assert min(rises) >= -1e-6
-        assert np.mean(rises) > 1e-5, "the perturbation does not reach the loss"
+        told = f"with λ=0 and ε=.01, the loss of {len(rises)} batches rises by {np.mean(rises):.3g} on average"
+        assert np.mean(rises) > LEAST_RISE, f"the perturbation does not reach the loss: {told}"
+        assert min(rises) >= -1e-6, (
+            f"the perturbed loss is below the clean one: {told}, and at least by {min(rises):.3g}"
+        )
 
     def test_the_budget_that_was_spent_is_reported(self, model: type[TorchModel]) -> None:
         self.skip_unless_adversarial()
@@ -134,8 +232,9 @@ class DefenseTests(Conformance):
         defense = self.defense.make(**{**self.settings, "lambda": 0.5})
         epochs = next(epoch + 1 for epoch in count() if defense.settled(epoch))
         _, report = fitted(model.make(epochs=epochs), data, defense)
-        assert report.achieved.get("train_epsilon_share", 0.0) > 0
-        assert np.isfinite(list(report.achieved.values())).all()
+        share = report.achieved.get("train_epsilon_share", 0.0)
+        assert share > 0, f"no spent budget is reported (Step.spent does so): {report.achieved}"
+        assert np.isfinite(list(report.achieved.values())).all(), f"not finite: {report.achieved}"
 
     def test_titles_stay_titles(self) -> None:
         if not self.defense.overrides("clean_text"):
@@ -161,12 +260,20 @@ class DefenseTests(Conformance):
                 scores.append(wrapped.scores(users, history))
         np.testing.assert_array_equal(scores[0], scores[1], "randomness that the host cannot seed")
         np.testing.assert_array_equal(inner.scores(users, history), before, "the fitted model has changed")
-        assert np.isfinite(scores[0]).all()
-        assert not np.array_equal(scores[0], before), "the defence is not connected"
+        assert np.isfinite(scores[0]).all(), "a score is not finite"
+        change = float(np.abs(scores[0] - before).max())
         if not isinstance(wrapped, TorchModel):
+            assert change > LEAST_EFFECT * before.std(), (
+                f"the defence is not connected: it changes scores by {change:.2g}"
+            )
             return
         assert isinstance(inner, TorchModel)
-        assert wrapped.surfaces == inner.surfaces
+        assert wrapped.surfaces == inner.surfaces, f"other surfaces: {wrapped.surfaces} and {inner.surfaces}"
+        effect = max(change, perturbed_change(wrapped, inner, users, history)) / before.std()
+        assert effect > LEAST_EFFECT, (
+            f"the defence is not connected: it changes scores by {effect:.2g} standard deviations, at genuine and at "
+            f"perturbed inputs, and more than {LEAST_EFFECT:g} is expected"
+        )
         batch = wrapped.queries(users, history)
         e, plain = wrapped.embed(batch), inner.embed(inner.queries(users, history))
         assert all(torch.equal(e.inputs[name], part) for name, part in plain.inputs.items())
@@ -174,3 +281,15 @@ class DefenseTests(Conformance):
         leaves = {name: part.detach().requires_grad_() for name, part in e.inputs.items()}
         value = wrapped.score_from(batch, Embedded(leaves, e.valid, e.context)).square().sum()
         assert all(bool(g.any()) for g in torch.autograd.grad(value, list(leaves.values()))), "the gradient is hidden"
+
+    def test_a_wrapped_model_passes_the_checks_of_the_host(self, model: type[TorchModel]) -> None:
+        if not self.defense.overrides("wrap"):
+            pytest.skip("not a defence that wraps the fitted model")
+        data, test = crowd()
+        inner, _ = fitted(model.make(epochs=3), data)
+        wrapped = self.defense.make(**self.settings).wrap(inner, Rng(0).child("wrap"))
+        if not isinstance(wrapped, TorchModel):
+            pytest.skip("the wrapped model has no vectors to perturb")
+        known = joined(data.train, data.validation)
+        victim = MeasuredVictim(wrapped, known, test, np.arange(data.n_real_users), 0, inner=inner)
+        assert_passes(victim)

@@ -6,58 +6,83 @@ from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
-import pytest
 
 from robench.api.data import FloatArray
 from robench.api.metric import Metric, Outcome
 from robench.testing.conformance import Conformance
 
 USERS, ITEMS, TARGETS = 30, 1000, 3
+LISTED = ITEMS // 2  # lists hold items below this number, and lists of the worst outcome hold the others
 
 
 class MetricTests(Conformance):
-    """Tests of a ``Metric`` at cutoff ``k``, for a subclass with ``metric = Mine``."""
+    """Tests of a ``Metric`` at cutoff ``k``, for a subclass with ``metric = Mine``.
+
+    The metric may have any range and any direction, which it declares as ``bounds`` and ``higher_is_better``.
+    """
 
     metric: ClassVar[type[Metric]]
     k: ClassVar[int] = 10
 
-    def outcome(self, seed: int = 0, worst: bool = False) -> Outcome:
+    def outcome(self, seed: int = 0, *, worst: bool = False, best: bool = False) -> Outcome:
         """Returns a random outcome.
 
-        If ``worst`` is true, all items of interest rank last and all predictions are wrong.
+        Args:
+            seed: the seed of the draws.
+            worst: whether all items of interest rank last and all predictions are wrong. Lists then hold other items.
+            best: whether all items of interest rank first and all predictions are right.
         """
         generator = np.random.default_rng(seed)
         counts = generator.integers(1, 4, USERS)
         indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
         ranks = [np.sort(generator.choice(np.arange(1, 60), c, replace=False)) for c in counts]
-        flat = np.full(indptr[-1], ITEMS - 1, dtype=np.int64) if worst else np.concatenate(ranks).astype(np.int64)
-        top = np.array([generator.choice(ITEMS, 10, replace=False) for _ in counts], dtype=np.int64)
+        flat = np.concatenate(ranks).astype(np.int64)
+        top = np.array([generator.choice(LISTED, 10, replace=False) for _ in counts], dtype=np.int64)
         owned = generator.random((TARGETS, USERS)) < 0.1
-        targets = np.where(owned, 0, generator.integers(1, ITEMS, (TARGETS, USERS)))
-        if worst:
-            targets = np.full((TARGETS, USERS), ITEMS)
+        targets = generator.integers(1, ITEMS, (TARGETS, USERS))
         likes, dislikes = generator.random((2, len(flat)))
         if worst:
+            flat, targets, top = np.full_like(flat, ITEMS - 1), np.full_like(targets, ITEMS), top + LISTED
             likes, dislikes = np.zeros(len(flat)), np.ones(len(flat))
+        if best:
+            flat = np.concatenate([np.arange(1, count + 1) for count in counts])
+            targets = np.ones_like(targets)
+            likes, dislikes = np.ones(len(flat)), np.zeros(len(flat))
+        targets = np.where(owned, 0, targets).astype(np.int64)
         candidates = np.full(USERS, ITEMS, dtype=np.int64)
-        return Outcome(indptr, flat, top, candidates, targets.astype(np.int64), likes=likes, dislikes=dislikes)
+        return Outcome(indptr, flat, top, candidates, targets, likes=likes, dislikes=dislikes)
 
     def values(self, outcome: Outcome) -> FloatArray:
         """Returns the value of the metric for each user.
 
-        The metric is also given a clean outcome, which is drawn with another seed.
+        The metric is also given a clean outcome, whose lists are those of the outcome ``best``.
         """
         whole = replace(outcome, clean=self.outcome(1))
         return self.metric().per_user(whole, self.k if self.metric.at_k else 0)
 
+    def mean(self, *, worst: bool = False, best: bool = False) -> float:
+        """Returns the mean over the users that have a value."""
+        # Lists are compared with those of seed 1, so the best lists have the same seed.
+        return float(np.nanmean(self.values(self.outcome(int(best), worst=worst, best=best))))
+
     def test_a_value_per_user_and_finite_where_defined(self) -> None:
         values = self.values(self.outcome())
-        assert values.shape == (USERS,)
-        assert values.dtype == np.float64
-        assert not np.isinf(values).any()
-        assert (values.mean() if self.metric.pooled else values[~np.isnan(values)].min()) >= 0
+        assert values.shape == (USERS,), f"shape {values.shape}, not {(USERS,)}"
+        assert values.dtype == np.float64, f"{values.dtype}, not float64"
+        assert not np.isinf(values).any(), f"infinite values: {values}"
+        assert not np.isnan(values).all(), "no user has a value"
 
-    def test_the_worst_outcome_is_worth_nothing(self) -> None:
-        if self.metric.needs == "clean":
-            pytest.skip("about lists, not about ranks")
-        assert np.nanmax(self.values(self.outcome(worst=True))) == pytest.approx(0, abs=1e-9)
+    def test_means_are_within_the_declared_bounds(self) -> None:
+        low, high = self.metric.bounds
+        for name, mean in {"random": self.mean(), "worst": self.mean(worst=True), "best": self.mean(best=True)}.items():
+            assert low - 1e-9 <= mean <= high + 1e-9, f"the {name} outcome has the mean {mean}, outside [{low}, {high}]"
+
+    def test_better_outcomes_have_better_values(self) -> None:
+        worst, random, best = self.mean(worst=True), self.mean(), self.mean(best=True)
+        # A target is an item that an attack promotes, so a high rank of targets is bad for the user.
+        rises = self.metric.higher_is_better != (self.metric.needs == "targets")
+        told = f"{worst:.6g} at the worst ranks, {random:.6g} at random ranks, {best:.6g} at the best ranks"
+        direction = f"higher_is_better = {self.metric.higher_is_better}"
+        ordered = worst <= random <= best if rises else worst >= random >= best
+        assert ordered, f"{told} contradict {direction}"
+        assert worst != best, f"the metric does not depend on the outcome: {told}"

@@ -15,6 +15,7 @@ from robench.api.models.torch import TorchModel
 from robench.api.rng import Rng
 from robench.engine.measure import MeasuredVictim
 from robench.engine.surfaces.embedding.surface import EmbeddingSurface
+from robench.testing.checks import assert_passes
 from robench.testing.models import ModelTests, World, widened
 from robench.testing.worlds import catalogue, measured_victim, same_state
 
@@ -91,6 +92,9 @@ class TorchModelTests(ModelTests):
             swapped = model.score_from(batch, model.embed(other))
             expected = model.score_from(other, model.embed(other))
         np.testing.assert_allclose(swapped.numpy(), expected.numpy(), rtol=1e-5, atol=1e-6)
+
+    def test_the_model_passes_the_checks_of_the_host(self, victim: MeasuredVictim) -> None:
+        assert_passes(victim)
 
     def test_the_tables_reach_the_scores_without_being_changed(self, world: World) -> None:
         model, users, history = world.model, np.arange(6), world.history

@@ -18,13 +18,11 @@ from robench_plugins.models.neumf import NeuMf
 class TestApr(DefenseTests):
     defense = Apr
     settings = {"epsilon": 0.1, "scale": "absolute"}
-    adversarial = True
 
 
 class TestAprRelative(DefenseTests):
     defense = Apr
     settings = {"epsilon": 0.1, "shortcut": False, "warmup": 1}
-    adversarial = True
 
 
 def perturbed(defense, step):

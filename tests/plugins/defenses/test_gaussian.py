@@ -11,11 +11,13 @@ from robench_plugins.defenses.gaussian import Gaussian
 class TestGaussian(DefenseTests):
     defense = Gaussian
     settings = {"epsilon": 0.2}
+    adversarial = False
 
 
 class TestGaussianLinf(DefenseTests):
     defense = Gaussian
     settings = {"epsilon": 0.2, "norm": "linf", "shortcut": False}
+    adversarial = False
 
 
 @pytest.mark.parametrize("norm", ["l2", "linf"])

@@ -17,7 +17,6 @@ DEFENSES = [AdversarialTraining, Apr, Vat, Gaussian]
 class TestWarmUp(DefenseTests):
     defense = AdversarialTraining
     settings = {"epsilon": 0.1, "warmup": 1}
-    adversarial = True
 
 
 def states(kind, defense, epochs):
@@ -94,7 +93,7 @@ def test_a_perturbation_that_lowers_the_loss_is_caught():
             return (1 - c.lambda_) * step.losses(e.plus(delta)).value.mean()
 
     class Tests(DefenseTests):
-        defense, adversarial = Lowering, True
+        defense = Lowering
 
     with pytest.raises(AssertionError):
         Tests().test_the_perturbed_loss_is_not_below_the_clean_one(ReferencePairwise)

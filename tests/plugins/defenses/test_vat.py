@@ -13,13 +13,11 @@ from robench_plugins.defenses.vat import Vat, vulnerability
 class TestVat(DefenseTests):
     defense = Vat
     settings = {"epsilon": 0.2}
-    adversarial = True
 
 
 class TestVatLinf(DefenseTests):
     defense = Vat
     settings = {"epsilon": 0.2, "norm": "linf", "shortcut": False}
-    adversarial = True
 
 
 def sigmoid(x):
