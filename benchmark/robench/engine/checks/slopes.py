@@ -33,7 +33,7 @@ def slope_errors(probe: Probe) -> dict[str, Tensor]:
         directions = [probe.direction("slope", number) for number in range(DIRECTIONS)]
         for step in STEPS:
             length = probe.radius * step
-            true = _difference(probe, point, along, length, weights, items)
+            true = _difference(probe, point, along, torch.minimum(length, step * _reach(probe, along)), weights, items)
             own.append(_error([l2(gradient).double()], [true]))
             pairs = [(_product(gradient, d), _difference(probe, point, d, length, weights, items)) for d in directions]
             random.append(_error(*map(list, zip(*pairs, strict=True))))
@@ -59,6 +59,20 @@ def _gradient(probe: Probe, point: Delta, weights: Tensor, items: Tensor) -> dic
         scores = probe.differentiable(leaves)
         value = (scores.gather(1, items) * weights.to(scores)).sum(1)
         return finite(gradient_of(value, leaves))
+
+
+def _reach(probe: Probe, direction: Delta) -> Tensor:
+    """Returns the length at which a single place has moved by its own size, float [B].
+
+    A gradient may be concentrated on a few of many places. A step of the whole radius would then leave the
+    neighbourhood in which slopes predict anything.
+
+    Args:
+        probe: the users.
+        direction: the direction of each user, of length 1.
+    """
+    shares = [part.norm(dim=-1).reshape(len(part), -1).amax(1) / part.shape[-1] ** 0.5 for part in direction.values()]
+    return probe.rms / torch.stack(shares).amax(0).clamp_min(TINY)
 
 
 def _difference(probe: Probe, point: Delta, direction: Delta, length: Tensor, weights: Tensor, items: Tensor) -> Tensor:
