@@ -1,10 +1,12 @@
 """Tests the flags of failed checks, and the rank that they take."""
 
 import json
+import re
 
 import pytest
 from tests.fakes import CHECKED, EMBEDDING, L2, METRICS, PARAMETERS, TABLES, World, ranks, row
 
+from robench.report.markdown import to_markdown
 from robench.store.seal import seal
 from robench.tables.build import build_tables
 from robench.tables.checks import CHECKS
@@ -84,3 +86,17 @@ def test_a_record_without_checks_has_no_rank_unless_it_is_older_than_the_checks(
         path.write_text(json.dumps(seal(record)))
     old = row(build_tables(tmp_path / "w", METRICS), defense="at")
     assert (old.flags, old.rank is None) == ("", False)
+
+
+def test_the_radius_stands_beside_that_of_the_twin(tmp_path):
+    world = World(tmp_path / "w", [EMBEDDING])
+    for seed, ratio in enumerate((2.0, 3.0, 9.0)):
+        for radius, more in ((3.0, {}), (3.0 * ratio, DEFENDED)):
+            world.cell(ranks(150, 99), seed=seed, **more)
+            checks = CHECKED | {"radius": radius}
+            world.cell(ranks(60, 99), seed=seed, attack="mine", epsilon=0.05, checks=checks, **more)
+    plain, defended = world.build().inputs
+    assert (plain.radius, plain.twin_radius, plain.ratio, plain.seeds) == (3.0, None, None, 3)
+    assert (defended.radius, defended.twin_radius, defended.ratio) == (pytest.approx(14.0), 3.0, 3.0)
+    without_spaces = re.sub(" +", " ", to_markdown(world.build()))
+    assert "| mf | at λ=0.5 | .5000 | 10.0 | 14.0000 | 3.0000 | 3.00 |" in without_spaces

@@ -76,6 +76,7 @@ def to_json(tables: Tables) -> str:
         "failures": tables.failures,
         "skipped": tables.skipped,
         **({"data": tables.data} if tables.data else {}),
+        **({"inputs": tables.inputs} if tables.inputs else {}),
         **({"twins": tables.twins} if tables.twins else {}),
         **({"rewritten": tables.titles} if tables.titles else {}),
         **({"stages": tables.reranking} if tables.reranking else {}),

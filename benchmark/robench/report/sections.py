@@ -8,6 +8,7 @@ from robench.api.errors import counted
 from robench.report.attacks import build_curves_section, build_ensembles_section, build_radii_section
 from robench.report.blocks import Bullets, Section
 from robench.report.data import build_data_section
+from robench.report.inputs import build_inputs_section
 from robench.report.leaderboard import NO_ATTACKS, build_clean_grids, build_leaderboard_section
 from robench.report.numbers import format_defense, format_victim, name_places
 from robench.report.poisoning import build_poisoning_section
@@ -37,6 +38,7 @@ def build_sections(tables: Tables) -> Iterator[Section]:
         build_reranking_section,
         build_poisoning_section,
         build_radii_section,
+        build_inputs_section,
         build_ensembles_section,
         build_tuning_section,
         _defences_section,

@@ -23,6 +23,7 @@ from robench.tables.clean import REFERENCE, CleanRow, build_clean_rows
 from robench.tables.curves import CurveRow, build_curve_rows
 from robench.tables.data import DataRow, build_data_rows
 from robench.tables.defences import DefenceRow, build_defence_rows
+from robench.tables.inputs import InputRow, build_input_rows
 from robench.tables.leaderboard import LeaderboardRow, LeaderboardTable, build_leaderboard, build_rows_without_attacks
 from robench.tables.members import EnsembleRow, build_ensemble_rows
 from robench.tables.poisoning import PoisoningRow, build_poisoning_rows
@@ -56,6 +57,7 @@ class Tables:
         values: the rows of cells.csv.
         timings: the rows of timings.csv.
         data: the summary of each data set.
+        inputs: the sizes of the inputs of victims, in whose unit ε is given.
         tuned: the search of the settings, or None if the suite names none.
         damaged: the errors about damaged files. The tables leave these files out.
         without_attacks: the rows of leaderboard.csv if the suite has no attacks.
@@ -79,6 +81,7 @@ class Tables:
     values: list[ValueRow]
     timings: list[TimingRow]
     data: list[DataRow] = field(default_factory=list)
+    inputs: list[InputRow] = field(default_factory=list)
     tuned: PlannedTuning | None = None
     damaged: list[UserError] = field(default_factory=list)
     without_attacks: list[LeaderboardRow] = field(default_factory=list)
@@ -133,6 +136,7 @@ def make_tables(results: Results) -> Tables:
         list(build_value_rows(results)),
         build_timing_rows(results),
         build_data_rows(results),
+        build_input_rows(results),
         results.plan.tuned,
         list(results.damaged.values()),
         build_rows_without_attacks(results, clean),

@@ -180,11 +180,19 @@ def _movement_share(results: Results, cells: Sequence[CellRow], numbers: Mapping
 
 def _radius(results: Results, row: Row, cells: Sequence[CellRow]) -> Iterator[Flag]:
     numbers, twin = checks_by_seed(results, cells), twin_checks(results, cells)
-    ratio = _ratio("radius", numbers, twin)
+    ratio = radius_ratio(numbers, twin)
     if ratio is not None and not 1 / MOST_RADIUS <= ratio <= MOST_RADIUS:
         why = "ε is relative to the size of the inputs, and these differ from those of the undefended twin"
         radii = {"radius": _mean("radius", numbers), "twin": _mean("radius", twin)}
         yield Flag("ε is of another size", why, {"ratio": ratio, **radii})
+
+
+def radius_ratio(numbers: Mapping[int, Checks], twin: Mapping[int, Checks]) -> float | None:
+    """Returns the radius at ε = 1 divided by the twin's, as a median over seeds.
+
+    The result is None if there is no common seed.
+    """
+    return _ratio("radius", numbers, twin)
 
 
 def _ratio(name: str, numbers: Mapping[int, Checks], twin: Mapping[int, Checks]) -> float | None:

@@ -62,7 +62,7 @@ def _gradient(probe: Probe, point: Delta, weights: Tensor, items: Tensor) -> dic
 
 
 def _reach(probe: Probe, direction: Delta) -> Tensor:
-    """Returns the length at which a single place has moved by its own size, float [B].
+    """Returns the length at which a place has moved by its own size, float [B].
 
     A gradient may be concentrated on a few of many places. A step of the whole radius would then leave the
     neighbourhood in which slopes predict anything.
