@@ -56,6 +56,8 @@ EMBEDDING = {**L2, "metric": "ndcg@10", "epsilon": 0.05}
 PARAMETERS = {**TABLES, "metric": "ndcg@10", "epsilon": 0.05}
 POISONING = {**FAKES, "metric": "t-hr@10", "epsilon": 0.05}
 
+TARGETS = {"count": 1, "pick": "unpopular", "sets": 1}
+
 
 class World:
     """A folder of results that is filled cell by cell.
@@ -68,6 +70,7 @@ class World:
     def __init__(self, folder, ranking):
         self.store, self.cells, self.ranking = Store(folder), [], ranking
         self.metrics = ["ndcg@10", "rbo@10", "t-hr@10", "t-percentile"]
+        self.targets = dict(TARGETS)  # cells that promote other numbers of items need an entry before they are added
 
     def cell(self, ranks, *, model="mf", seed=0, weight=1.0, attack="none", epsilon=0.0, threat=None, **more):
         """Adds a cell to the plan and returns the columns of the cell.
@@ -102,6 +105,7 @@ class World:
             seed=seed,
             target_set=target_set,
             poisoned=threat is FAKES,
+            targets=dict(self.targets),
         )
         name, victim = digest(spec), digest(spec["victim"])
         columns = {
@@ -195,7 +199,7 @@ class World:
             "protocol_version": 1,
             "metrics": self.metrics,
             "ranking": self.ranking,
-            "targets": {"count": 1, "pick": "unpopular", "sets": 1},
+            "targets": self.targets,
             "seeds": [0, 1],
             "cells": cells,
         }
@@ -215,12 +219,11 @@ def paths(folder):
     return [file for file in files if file.exists()]
 
 
-def spec_of(*, dataset, model, defense, attack, epsilon, seed, target_set, poisoned):
+def spec_of(*, dataset, model, defense, attack, epsilon, seed, target_set, poisoned, targets=TARGETS):
     """Returns the spec of a cell.
 
     The digest of the spec is the id of the cell.
     """
-    targets = {"count": 1, "pick": "unpopular", "sets": 1}
     poison = {"attack": attack, "epsilon": epsilon, "target_set": target_set, "targets": targets}
     return {
         "victim": {

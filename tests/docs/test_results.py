@@ -101,4 +101,4 @@ def test_the_picture_is_of_the_committed_results():
     spoken = r"aria-label=\"[^\"]*\"|(?<=>)[^<>]+(?=</text>)"
     drawn = LEADERBOARD.read_text("utf-8")
     assert re.findall(spoken, drawn) == re.findall(spoken, leaderboard())
-    assert "gru4rec, none, attacked: .0153 [.0107, .0208]" in drawn
+    assert "gru4rec, none, attacked: .0153 [" in drawn

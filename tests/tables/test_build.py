@@ -4,6 +4,7 @@ import csv
 
 import numpy as np
 import pytest
+from scipy.stats import ttest_1samp
 from tests.fakes import EMBEDDING, FAKES, L2, METRICS, POISONING, PROMOTED, USERS, World, ranks, row
 
 from robench.api.codec import columns
@@ -85,11 +86,15 @@ def test_ranks_p_values_and_the_popularity_line(world):
     assert (best.rank, best.rank_low, best.rank_high) == (1, 1, 1)
     assert (twin.rank, twin.rank_low, twin.rank_high) == (2, 2, 2)
     assert twin.p_value is None
-    # All 60 differences have one sign, and Holm corrects for two rows: p = 2 · (1 + 0) / 10,001.
-    assert best.p_value == pytest.approx(2 / 10_001)
+    # The seeds are equal, so the test is Student's t over users, and Holm's method corrects for two rows.
+    assert best.p_value == pytest.approx(2 * ttest_1samp(ranks(60, 0), 0).pvalue)
+    assert best.verdict.startswith("gains +.3000 [+.2")
+    assert twin.verdict == line.verdict == ""
     tied = [row(tables, model="lstm", **{"lambda": w}) for w in (0.5, 1.0)]
     assert {(r.rank_low, r.rank_high) for r in tied} == {(1, 2)}
-    assert tied[0].p_value == 1
+    assert {(r.p_value, r.verdict) for r in tied if r.key.defended} == {
+        (1, "undecided +.0000 [+.0000, +.0000]; neither 100 seeds nor 100,000 users would decide")
+    }
 
 
 def test_a_victim_that_does_not_clear_popularity_is_flagged_and_unranked(world):
@@ -186,7 +191,7 @@ def test_files_have_the_fixed_headers_and_do_not_depend_on_the_order_of_writing(
     fixed = (
         "rank,rank_low,rank_high,dataset,split,surface,stage,norm,scale,goal,k,epsilon,metric,model,model_label,"
         "defense,defense_label,lambda,train_epsilon,attack_set,adaptive,clean,clean_low,clean_high,worst,worst_low,"
-        "worst_high,drop,p_value,flags,seeds,users"
+        "worst_high,drop,p_value,flags,seeds,users,verdict"
     )
     assert ",".join(columns(LeaderboardRow)) == fixed
 
@@ -232,16 +237,16 @@ def test_poisoned_lists_stand_beside_the_lists_of_other_seeds(tmp_path, monkeypa
     monkeypatch.setitem(METRICS, "jaccard", Jaccard())
     world = World(tmp_path / "w", [POISONING])
     world.metrics = ["jaccard@10"]
-    for seed, start in enumerate((0, 2, 4)):  # each seed replaces two of ten items: Jaccard 8/12, 8/12, 6/14
+    for seed, start in enumerate((0, 2, 1)):  # two seeds share eight or nine of ten items: Jaccard 8/12, 9/11, 9/11
         for shift, more in ((0, {}), (moved, {"attack": "a", "epsilon": 0.05, "threat": FAKES})):
             top = np.tile(np.arange(10) + start + shift, (USERS, 1))
             world.cell([1] * USERS, seed=seed, arrays={"top": top}, **more)
     tables = world.build()
     (found,) = tables.poisoning
     assert "Rows of jaccard@10 say how alike two lists are (higher is more alike" in to_markdown(tables)
-    assert found.before == pytest.approx((8 / 12 + 8 / 12 + 6 / 14) / 3)
+    assert found.before == pytest.approx((8 / 12 + 9 / 11 + 9 / 11) / 3)
     assert found.after == pytest.approx((10 - moved) / (10 + moved))
-    sigma = np.std([8 / 12, 8 / 12, 6 / 14], ddof=1)
+    sigma = np.std([8 / 12, 9 / 11, 9 / 11], ddof=1)
     assert found.control[2] == pytest.approx(4.3026527 * sigma * np.sqrt(2 / 3))
     assert found.verdict == verdict
 

@@ -140,8 +140,23 @@ def test_an_attack_made_elsewhere_never_ranks(world):
     assert (found.rank, found.worst, found.flags) == (None, 0.25, "frozen attack")
 
 
+@pytest.mark.parametrize(("targets", "flags"), [(19, "low power"), (20, "")])
+def test_few_promoted_items_mean_low_power(tmp_path, targets, flags):
+    world = World(tmp_path / "w", [{**POISONING, "epsilon": 0.05}])
+    world.targets["count"] = targets
+    for seed in (0, 1):
+        promoted = {"arrays": {"target_ranks": [[1] * USERS] * targets}}
+        world.cell(ranks(150, 99), seed=seed, **promoted)
+        world.cell(ranks(150, 99), seed=seed, attack="b", epsilon=0.05, threat=FAKES, **promoted)
+    found = row(world.build())
+    assert found.flags == flags
+    assert found.users == USERS
+    assert [dict(note.numbers) for note in found.notes] == [{"targets": targets}] * (targets < 20)
+
+
 @pytest.mark.parametrize(("fakes", "flagged"), [(2, True), (10, False)])
-def test_a_budget_that_was_rounded_up_is_told(tmp_path, fakes, flagged):
+def test_a_budget_that_was_rounded_up_is_told(tmp_path, monkeypatch, fakes, flagged):
+    monkeypatch.setattr("robench.tables.flags.LEAST_TARGETS", 0)
     world = World(tmp_path / "w", [{**POISONING, "epsilon": 0.05}])
     epsilon = (fakes - 0.9) / USERS if flagged else fakes / USERS
     for seed in (0, 1):
@@ -154,7 +169,8 @@ def test_a_budget_that_was_rounded_up_is_told(tmp_path, fakes, flagged):
 
 
 @pytest.mark.parametrize(("epsilon", "flags"), [(0.05, ""), (0.2, "budget rounded up to 2 users")])
-def test_a_budget_that_was_rounded_up_beyond_the_table_s_own_is_not_told(tmp_path, epsilon, flags):
+def test_a_budget_that_was_rounded_up_beyond_the_table_s_own_is_not_told(tmp_path, monkeypatch, epsilon, flags):
+    monkeypatch.setattr("robench.tables.flags.LEAST_TARGETS", 0)
     world = World(tmp_path / "w", [{**POISONING, "epsilon": epsilon}])
     targets = {"arrays": {"target_ranks": [[1] * USERS]}}
     for seed in (0, 1):

@@ -25,6 +25,12 @@ MEMBER = {
 VERSION = {"config": {"version": 3}, "members": [{**MEMBER, "damage": 0.1}]}
 
 
+@pytest.fixture(autouse=True)
+def _few_targets_are_enough(monkeypatch):
+    """Tables of a few promoted items get no flag for their number."""
+    monkeypatch.setattr("robench.tables.flags.LEAST_TARGETS", 0)
+
+
 def reached(*users, n=USERS):
     """Returns target ranks with one row per item.
 
@@ -44,6 +50,7 @@ def table(folder, threat, attacks, seeds=(0, 1), n=USERS):
     Each attack is (name, ε, number of users that each item reaches, more entries of the cell).
     """
     world = World(folder, [{**threat, "metric": "t-hr@10", "epsilon": 0.05}])
+    world.targets["count"] = len(attacks[0][2])
     for seed in seeds:
         world.cell(np.full(n, 99), seed=seed, **reached(*[0] * len(attacks[0][2]), n=n))
         for name, epsilon, users, more in attacks:
@@ -57,15 +64,16 @@ def in_sets(folder, threat, pgd):
     """Returns the row of mf under ``auto`` and pgd, with several target sets.
 
     For every set, ``auto`` reaches 20 users. The attack pgd reaches ``pgd[seed][set]`` users. None means that the cell
-    was not measured.
+    of pgd was not measured.
     """
     world = World(folder, [{**threat, "metric": "t-hr@10", "epsilon": 0.05}])
+    world.targets["sets"] = max(map(len, pgd))
     for seed, sets in enumerate(pgd):
-        world.cell(np.full(USERS, 99), seed=seed, **reached(0))
+        world.cell(np.full(USERS, 99), seed=seed, **reached(*[0] * world.targets["sets"]))
         for number, users in enumerate(sets):
             more = {"threat": threat, "target_set": number, "epsilon": 0.05, "seed": seed}
+            world.cell(np.full(USERS, 99), attack="auto", **more, **VERSION, **reached(20))
             if users is not None:
-                world.cell(np.full(USERS, 99), attack="auto", **more, **VERSION, **reached(20))
                 world.cell(np.full(USERS, 99), attack="pgd", **more, **reached(users))
     return row(world.build())
 
@@ -106,7 +114,7 @@ def test_one_lucky_title_is_no_gap_and_one_lucky_user_is_none_either(tmp_path):
 
 
 def test_few_titles_are_judged_by_student_s_t_too(tmp_path):
-    """The gaps of all four items and all bootstrap means are above 0.
+    """The gaps of all four items are above 0.
 
     Student's t interval over the four items contains 0, so no flag is raised.
     """
@@ -143,7 +151,8 @@ def test_fewer_than_fifty_users_who_can_be_reached_decide_nothing(tmp_path, n, n
 
 def test_of_two_sets_the_one_that_fewer_users_can_be_reached_with_counts(tmp_path):
     world = World(tmp_path / "w", [{**PROMOTE, "metric": "t-hr@10", "epsilon": 0.05}])
-    world.cell(np.full(60, 99), **reached(0, n=60))
+    world.targets["sets"] = 2
+    world.cell(np.full(60, 99), **reached(0, 0, n=60))
     for number, own in enumerate((0, 11)):
         arrays = {"target_ranks": [[0] * own + [1] * (60 - own)]}
         more = {"threat": PROMOTE, "target_set": number, "epsilon": 0.05, "arrays": arrays}
@@ -159,6 +168,7 @@ def test_users_who_have_an_item_are_neither_reached_nor_missed(tmp_path, threat)
     A rank of 0 marks an owned item. Pairs of a user and an owned item do not count.
     """
     world = World(tmp_path / "w", [{**threat, "metric": "t-hr@10", "epsilon": 0.05}])
+    world.targets["count"] = 3
     for seed in (0, 1):
         for attack, users, more in (("none", 0, {}), ("auto", 20, VERSION), ("pgd", 80, {})):
             first = [0] + [1] * users + [50] * (USERS - 1 - users)
@@ -207,8 +217,9 @@ def test_users_are_the_same_in_every_target_set(tmp_path):
     For these users, only the other set counts.
     """
     world = World(tmp_path / "w", [{**PROMOTE, "metric": "t-hr@10", "epsilon": 0.05}])
+    world.targets["sets"] = 2
     for seed in (0, 1):
-        world.cell(np.full(USERS, 99), seed=seed, **reached(0))
+        world.cell(np.full(USERS, 99), seed=seed, **reached(0, 0))
         for number, own in enumerate((100, 0)):
             more = {"threat": PROMOTE, "target_set": number, "epsilon": 0.05, "seed": seed}
             for attack, users in (("auto", 120), ("pgd", 180)):
@@ -225,6 +236,7 @@ def test_an_attack_is_stronger_only_if_it_is_by_what_the_host_chooses_with_too(t
     Ranks 9 and 10 are both in the top 10, but rank 50 is not.
     """
     world = World(tmp_path / "w", [{**PROMOTE, "metric": "t-hr@10", "epsilon": 0.05}])
+    world.targets["count"] = 2
     for seed in (0, 1):
         for attack, found, more in (("none", (50, 50), {}), ("auto", (1, 50), VERSION), ("pgd", (9, 10), {})):
             arrays = {"target_ranks": [[rank] * USERS for rank in found]}
@@ -241,6 +253,7 @@ def test_ranks_behind_the_top_k_count_only_where_the_host_counts_them(tmp_path):
     attacks = (("none", (99, 99), {}), ("auto", (10, 90), VERSION), ("pgd", (10, 11), {}))
     for threat in (PROMOTE, {**PROMOTE, "surface": "parameters"}):
         world = World(tmp_path / threat["surface"], [{**threat, "metric": "t-hr@10", "epsilon": 0.05}])
+        world.targets["count"] = 2
         for attack, found, more in attacks:
             arrays = {"target_ranks": [[rank] * USERS for rank in found]}
             where = {} if attack == "none" else {"attack": attack, "epsilon": 0.05, "threat": threat}
@@ -284,6 +297,7 @@ def test_seeds_with_no_set_in_common_are_not_compared(tmp_path):
 def test_titles_are_judged_over_seeds_too(tmp_path):
     """Within a fit the three items agree, but the two fits disagree."""
     world = World(tmp_path / "w", [{**TITLES, "metric": "t-hr@10", "epsilon": 0.05}])
+    world.targets["count"] = 3
     for seed, users in ((0, 21), (1, 90)):
         world.cell(np.full(USERS, 99), seed=seed, **reached(0, 0, 0))
         more = {"threat": TITLES, "epsilon": 0.05, "seed": seed}

@@ -217,7 +217,8 @@ def test_ranks_are_within_one_model_on_tables_too(tmp_path):
 def test_nothing_of_the_held_out_items_is_judged_where_items_are_promoted(tmp_path):
     promote = {**L2, "goal": "promote"}
     world = World(tmp_path / "w", [{**promote, "metric": "t-hr@10", "epsilon": 0.05}])
-    targets = {"target_ranks": [[20] * USERS]}
+    world.targets["count"] = 20  # with fewer items the row would have low power
+    targets = {"target_ranks": [[20] * USERS] * 20}
     for seed in (0, 1):
         world.cell(ranks(20, 99), seed=seed, arrays=targets)
         world.cell(ranks(20, 99), seed=seed, attack="pgd", epsilon=0.05, threat=promote, arrays=targets)

@@ -132,10 +132,11 @@ def test_without_the_ensemble_a_row_is_unranked_and_the_table_keeps_its_title(wo
 
 def test_an_attack_that_fails_on_one_set_of_targets_is_missing(tmp_path):
     world = World(tmp_path / "w", [{**PROMOTED, "metric": "t-hr@10", "epsilon": 0.05}])
+    world.targets["sets"] = 2
     arrays = {"target_ranks": [[99] * USERS]}
     for weight in (1.0, 0.5):
         for seed in SEEDS:
-            world.cell([1] * USERS, seed=seed, weight=weight, arrays=arrays)
+            world.cell([1] * USERS, seed=seed, weight=weight, arrays={"target_ranks": [[99] * USERS] * 2})
             for number in range(2 if weight == 1 else 1):
                 cell = {"seed": seed, "weight": weight, "attack": "pgd", "epsilon": 0.05, "target_set": number}
                 world.cell([1] * USERS, **cell, threat=PROMOTED, arrays=arrays)

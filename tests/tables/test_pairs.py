@@ -1,17 +1,34 @@
 """Tests which cells a table compares with each other."""
 
+import numpy as np
 import pytest
 from tests.fakes import EMBEDDING, FAKES, USERS, World, ranks, row
 
+from robench.tables.stats import estimate_mean
 
-@pytest.mark.parametrize("whole", [1.0, 0.5])  # λ of the row that has two seeds
+
+@pytest.mark.parametrize("whole", [1.0, 0.5])  # λ of the row that has three seeds
 def test_a_defended_row_is_compared_with_its_twin_s_fit_of_the_same_seed(tmp_path, whole):
     world = World(tmp_path / "w", [EMBEDDING])
-    for weight, seed, left in ((whole, 0, 40), (whole, 1, 92), (1.5 - whole, 1, 100)):
+    cells = [(whole, 0, 40), (whole, 1, 92), (whole, 2, 96), (1.5 - whole, 1, 100), (1.5 - whole, 2, 100)]
+    for weight, seed, left in cells:
         world.cell(ranks(150, 99), weight=weight, seed=seed)
         world.cell(ranks(left, 99), weight=weight, seed=seed, attack="a", epsilon=0.05)
-    # Seed 1 has 8 differences of one sign, so 2 of the 2⁸ sign patterns are as extreme.
-    assert row(world.build(), **{"lambda": 0.5}).p_value == 2 / 2**8
+    gap = estimate_mean(np.array([ranks(100, 0), ranks(100, 0)]) - [ranks(92, 0), ranks(96, 0)])
+    found = row(world.build(), **{"lambda": 0.5})
+    assert gap.mean == pytest.approx(0.03)
+    assert found.p_value == pytest.approx(gap.compute_p())
+    assert found.verdict.startswith("undecided +.0300" if whole == 1 else "undecided -.0300")
+
+
+def test_one_common_seed_gives_no_p_value_and_no_verdict(tmp_path):
+    world = World(tmp_path / "w", [EMBEDDING])
+    for weight, left in ((1.0, 40), (0.5, 100)):
+        world.cell(ranks(150, 99), weight=weight)
+        world.cell(ranks(left, 99), weight=weight, attack="a", epsilon=0.05)
+    found = row(world.build(), **{"lambda": 0.5})
+    assert (found.p_value, found.verdict, found.rank_low, found.rank_high) == (None, "", 1, 2)
+    assert "no p-value and no verdict" in found.notes[0].why
 
 
 def test_rows_are_ranked_on_their_fits_of_the_same_seed(tmp_path):

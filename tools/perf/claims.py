@@ -17,7 +17,7 @@ from robench.host.discovery import Host
 from robench.host.registry import Registry
 from robench.tables.build import build_tables
 from robench.tables.results import read_results
-from robench.tables.stats import compute_interval, compute_paired_p
+from robench.tables.stats import compute_interval, estimate_mean
 
 METRIC = Measure("ndcg", 10)
 EPSILONS = (0.01, 0.05, 0.1)
@@ -106,7 +106,7 @@ def defended(model, cells):
                 worst[weight] = np.min([own["none", 0.0], *attacked], axis=0)
         for weight in (w for w in (0.75, 0.5) if w in worst):
             difference = worst[weight] - worst[1.0]
-            p = compute_paired_p(difference.mean(0))
+            p = estimate_mean(difference).compute_p()
             holds = difference.mean() > 0 and p < 0.05
             means = f"{worst[1.0].mean():.4f} -> {worst[weight].mean():.4f},"
             numbers = means, show(compute_interval(difference)), f"p = {p:.4f}"

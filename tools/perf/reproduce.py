@@ -23,7 +23,7 @@ from robench.host.registry import Registry
 from robench.plan.plan import make_plan
 from robench.suite.load import load_suite
 from robench.tables.results import read_results
-from robench.tables.stats import compute_interval, compute_paired_p
+from robench.tables.stats import compute_interval, estimate_mean
 
 METRIC = Measure("ndcg", 10)
 SUITES = Path(__file__).parents[2] / "suites" / "reproduce"
@@ -236,7 +236,7 @@ def training(cells):
                 own = cells.values(dataset, model, label)
                 mine = cells.values(dataset, model, label, f"pgd[norm={norm}]", 0.05)
                 claim = f"{dataset}: {label} raises what PGD in {norm} leaves of {model}"
-                p = compute_paired_p((mine - attacked).mean(0))
+                p = estimate_mean(mine - attacked).compute_p()
                 numbers = f"{path(clean, attacked)} against {path(own, mine)}, p = {p:.4f}"
                 wrong += say(cells, claim, compute_interval(mine - attacked), numbers)
     return wrong

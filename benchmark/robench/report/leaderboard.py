@@ -49,6 +49,7 @@ def build_leaderboard_grid(table: LeaderboardTable) -> Grid:
         "p",
         f"users hit@{table.hit_k}",
         "flags",
+        "verdict",
     ]
     body = [
         [
@@ -61,6 +62,7 @@ def build_leaderboard_grid(table: LeaderboardTable) -> Grid:
             format_number(row.p_value),
             f"{row.users_hit:.0f} of {row.users}",
             row.flags,
+            row.verdict,
         ]
         for row in table.rows
     ]

@@ -7,8 +7,9 @@ from robench.report.numbers import build_grid, format_bounds, format_defense, fo
 from robench.tables.build import Tables
 
 TEXT = (
-    "The null control is what retraining with other seeds does by itself; an effect inside it counts as none. "
-    "Without enough seeds for a control there is no verdict."
+    "The verdict tests the differences between poisoned victims and their clean twins, over seeds and over users (or "
+    "over promoted items). The null control shows what retraining with other seeds does by itself. "
+    "One seed gives no verdict."
 )
 
 

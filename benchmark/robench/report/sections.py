@@ -23,7 +23,7 @@ from robench.tables.rows import Flag
 def write_opening(tables: Tables) -> str:
     """Returns the paragraph that comes before all sections."""
     counts = ", ".join(f"{n} {status}" for status, n in sorted(tables.counts.items()))
-    opening = f"Cells: {counts}. Intervals are 95%: the wider of the bootstrap over users and t over seeds."
+    opening = f"Cells: {counts}. Intervals are 95%, over seeds and users (or promoted items)."
     return f"{opening} {NO_ATTACKS}" if tables.without_attacks else opening
 
 

@@ -68,7 +68,7 @@ def _clean_row(
         key,
         {measure: row.clean_interval() for measure, row in by_measure.items()},
         len(first.seeds),
-        first.clean.shape[1],
+        first.users,
         first.hits(results, 10),
         first.flags,
         tuple(first.notes),

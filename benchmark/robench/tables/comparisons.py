@@ -93,13 +93,7 @@ class Yardstick:
         # Two target sets have the same users but different items. So the items of two sets are different units.
         join = np.concatenate if self.per_item else _mean
         gaps = np.stack([join([a - b for a, b in sets]) for sets in whole])
-        gap = compute_interval(gaps)
-        if self.per_item:
-            # The bootstrap interval over few items is too narrow, so Student's t over the items is used too.
-            items = gaps[:, ~np.isnan(gaps).any(0)].mean(0)
-            other = compute_interval(np.stack([items, items], 1))
-            gap = Interval(gap.mean, min(gap.low, other.low), max(gap.high, other.high))
-        return gap, float(np.nanmean([b for sets in whole for _, b in sets]))
+        return compute_interval(gaps), float(np.nanmean([b for sets in whole for _, b in sets]))
 
     def _least(self, cells: Sequence[CellRow]) -> dict[tuple[int, int], FloatArray]:
         """Returns the smallest value of each unit, by seed and target set."""

@@ -34,6 +34,7 @@ from robench.tables.stats import Interval, compute_interval
 BLIND = ("no better than random", "black-box beats white-box")
 LEAST_HITS = 50  # the number of hit users below which a gap cannot be judged
 LEAST_ITEMS = 3  # the number of rewritten titles below which a gap cannot be judged
+LEAST_TARGETS = 20  # the number of promoted items below which a row decides little
 LEAST_GAP = 0.02  # the smallest gap that counts, as a share of the clean value
 
 
@@ -75,6 +76,7 @@ def set_flags(
     row.notes += flag_rounding(results, row, table)
     row.notes += flag_single_draws(results, cells)
     if table is not None and table.threat.goal == "promote":
+        row.notes += _few_targets(row)
         row.notes += _promoted_gaps(results, row, cells, table.threat.surface)
     elif reference in results.plan.metrics and (table is None or table.threat.goal == "untargeted"):
         row.notes += _gaps(results, row, cells, reference)
@@ -89,7 +91,8 @@ def _completeness(row: Row) -> Iterator[Flag]:
         why = "a row is ranked only on seeds that have every attack of its table, and none has them all"
         yield Flag(f"unranked: {sentence}", why, {"seeds": len(row.seeds)})
     if len(row.seeds) == 1:
-        yield Flag("one seed", "one fit says nothing about the spread between fits", {"seeds": 1})
+        why = "one fit says nothing about the spread between fits, so there is no p-value and no verdict"
+        yield Flag("one seed", why, {"seeds": 1})
 
 
 def _not_above_popularity(
@@ -167,6 +170,14 @@ def _promoted_gaps(results: Results, row: Row, cells: Sequence[CellRow], surface
     for (name, why, gap, left), gain in zip(by_hits, by_gains, strict=True):
         if gap.low > 0 and gain.gap.low > 0 and gap.mean > LEAST_GAP * -left:
             yield Flag(name, why, {**_numbers(gap), "reached": -left})
+
+
+def _few_targets(row: Row) -> Iterator[Flag]:
+    """Yields a flag if a metric of promoted items is a mean over few items."""
+    targets = row.clean.shape[1]
+    if row.items and targets < LEAST_TARGETS:
+        why = f"fewer than {LEAST_TARGETS} items are promoted, and other items may fare differently"
+        yield Flag("low power", why, {"targets": targets})
 
 
 def _idle_losses(

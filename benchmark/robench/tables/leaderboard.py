@@ -51,12 +51,14 @@ class LeaderboardRow:
         worst_high: the upper end of the interval of ``worst``.
         drop: the value 1 − worst / clean, or None if either is missing or clean is 0.
         p_value: the p-value of the difference from the undefended twin, adjusted by Holm's method, or None without a
-            twin.
+            twin or with fewer than two common seeds.
         flags: the names of the row's flags.
         seeds: the number of seeds.
         users: the number of users that were measured.
         users_hit: the number of users with a held-out item in the clean top k, averaged over seeds.
         notes: the flags with their numbers.
+        verdict: what the row shows against its undefended twin. See ``write_verdict``. The string is empty without a
+            p-value or a rank.
     """
 
     rank: int | None
@@ -85,6 +87,7 @@ class LeaderboardRow:
     users: int
     users_hit: float = field(metadata=JSON_ONLY)
     notes: tuple[Flag, ...] = field(metadata=JSON_ONLY)
+    verdict: str = ""
 
     @property
     def clean_interval(self) -> Interval:
@@ -268,7 +271,8 @@ def _leaderboard_row(results: Results, table: PlannedTable, row: Row, attacks: A
         p_value=row.p_value,
         flags=row.flags,
         seeds=len(row.seeds),
-        users=row.clean.shape[1],
+        users=row.users,
         users_hit=row.hits(results, choose_hit_k(results, table)),
         notes=tuple(row.notes),
+        verdict=row.verdict,
     )

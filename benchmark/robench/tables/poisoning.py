@@ -18,7 +18,8 @@ from robench.api.data import FloatArray
 from robench.api.metric import Measure
 from robench.spec import CellRow, RowKey
 from robench.tables.results import Results
-from robench.tables.stats import Interval, compute_interval, compute_t_quantile
+from robench.tables.stats import LEVEL, Estimate, Interval, compute_t_quantile, estimate_mean
+from robench.tables.units import pair_units
 
 MEASURES = tuple(map(Measure.parse, ("t-percentile", "t-hr@10", "t-hr@50", "t-ndcg@10", "ndcg@10")))
 
@@ -32,7 +33,7 @@ class Effect(NamedTuple):
         after: the mean value of the poisoned victims.
         effect: the paired difference between ``after`` and ``before``, with its interval.
         control: the interval of the difference that retraining alone would cause.
-        verdict: ``rises``, ``falls`` or ``none``. The string is empty without a control.
+        verdict: ``rises``, ``falls`` or ``none``. The string is empty if there are too few seeds.
     """
 
     seeds: int
@@ -73,13 +74,14 @@ class PoisoningRow:
 def build_poisoning_rows(results: Results) -> list[PoisoningRow]:
     """Returns the effects of attacks at training time, each with its control.
 
-    The effect is the mean over users and seeds of (poisoned − clean twin of the same seed). The interval of the effect
-    is the wider one of the bootstrap over users and Student's t over seeds.
+    The effect is the mean of (poisoned − clean twin of the same seed), over seeds and over users or promoted items. It
+    counts if its p-value is below 5%. Both victims of a pair were fitted independently, so the spread of the
+    differences over seeds already contains the effect of retraining.
 
-    The control is the interval that this mean would have if poisoning had no effect beyond retraining. If the clean
-    means of the seeds have standard deviation σ, a difference of two means over n seeds has the standard deviation
-    σ·√(2/n). So the control is 0 ± t·σ·√(2/n), where t is the 97.5% quantile of Student's t with n − 1 degrees of
-    freedom. An effect counts only if the two intervals do not overlap.
+    The control shows the size of this effect: the interval that the mean difference would have if poisoning had no
+    effect beyond retraining. If the clean means of the seeds have standard deviation σ, a difference of two means over
+    n seeds has the standard deviation σ·√(2/n). So the control is 0 ± t·σ·√(2/n), where t is the 97.5% quantile of
+    Student's t with n − 1 degrees of freedom. No verdict depends on the control.
     """
     groups = results.grouped(
         lambda cell: (cell.key, cell.attack_label, cell.epsilon), lambda cell: cell.stage == "train"
@@ -98,12 +100,11 @@ def _effects(results: Results, key: RowKey, cells: Sequence[CellRow]) -> Iterato
     """
     clean = {cell.seed: cell for cell in results.clean_cells(key)}
     for measure in (measure for measure in MEASURES if measure in results.plan.metrics):
-        pairs = _pairs(results, cells, clean, measure)
-        if pairs:
-            before, after = (np.stack([pair[i] for pair in pairs]) for i in (0, 1))
-            reach = _reach(results, measure)
+        pair = pair_units(results, cells, measure, lambda cell: clean.get(cell.seed))
+        if pair is not None:
+            before, after = pair
             control = compute_null_interval([float(np.nanmean(row)) for row in before])
-            yield measure, False, _effect(before, after, compute_interval(after - before, reach), control, reach)
+            yield measure, False, _effect(before, after, after - before, control, _reach(results, measure))
     for measure in (measure for measure in results.plan.metrics if results.metric(measure).needs == "clean"):
         effect = _effect_on_lists(results, cells, clean, measure)
         if effect is not None:
@@ -120,17 +121,17 @@ def _reach(results: Results, measure: Measure) -> tuple[float, float]:
 
 
 def _effect(
-    before: FloatArray, after: FloatArray, effect: Interval, control: Interval, reach: tuple[float, float]
+    before: FloatArray, after: FloatArray, differences: FloatArray, control: Interval, reach: tuple[float, float]
 ) -> Effect:
     """Returns an effect with its verdict.
 
-    A finite control is clipped to ``reach``, the range of possible differences. This changes no verdict, because the
-    effect is clipped to the same range.
+    Intervals are cut at ``reach``, the range of possible differences. No verdict depends on the cut.
     """
     if math.isfinite(control.high):
         control = Interval(control.mean, max(control.low, reach[0]), min(control.high, reach[1]))
+    gap = estimate_mean(differences)
     means = float(np.nanmean(before)), float(np.nanmean(after))
-    return Effect(len(after), *means, effect, control, decide_verdict(effect, control))
+    return Effect(len(after), *means, gap.interval(reach), control, decide_verdict(gap))
 
 
 def _effect_on_lists(
@@ -141,9 +142,11 @@ def _effect_on_lists(
     ``before`` is the mean similarity of the lists of two clean seeds, over all pairs of seeds. ``after`` is the
     similarity of the lists of a poisoned victim and its clean twin. The effect is ``after`` minus ``before``.
 
-    The σ of the control is the standard deviation over the pairs. Pairs share seeds, so n is the number of seeds. Two
-    seeds form only one pair, which gives no σ. Only a fall counts, because twins share a seed and may be more similar
-    than two seeds.
+    A pair of seeds has one similarity, so the pairs are not independent. The spread over seeds is therefore computed
+    from jackknife pseudo-values (Tukey 1958), one per seed. They need three clean seeds, and without them there is no
+    verdict. Only a fall counts, because twins share a seed and may be more similar than two seeds.
+
+    The σ of the control is the standard deviation over the pairs, and its n is the number of seeds.
 
     Returns:
         The effect, or None if there are fewer than two clean seeds or no poisoned victim with a clean twin.
@@ -153,39 +156,35 @@ def _effect_on_lists(
         outcome = replace(results.outcome(one), clean=results.outcome(two))
         return results.metric(measure).per_user(outcome, measure.k)
 
-    after = [
-        np.mean([alike(cell, clean[seed]) for cell in cells if cell.seed == seed], axis=0)
-        for seed in sorted({cell.seed for cell in cells} & set(clean))
-    ]
-    before = [alike(clean[a], clean[b]) for a, b in combinations(sorted(clean), 2)]
+    poisoned = sorted({cell.seed for cell in cells} & set(clean))
+    after = [np.mean([alike(cell, clean[seed]) for cell in cells if cell.seed == seed], axis=0) for seed in poisoned]
+    before = {pair: alike(clean[pair[0]], clean[pair[1]]) for pair in combinations(sorted(clean), 2)}
     if not after or not before:
         return None
-    reach = _reach(results, measure)
-    gap = compute_interval(np.stack(after) - np.mean(before, axis=0), reach)
-    control = compute_null_interval([float(np.nanmean(row)) for row in before], len(clean))
-    effect = _effect(np.stack(before), np.stack(after), gap, control, reach)
+    pseudo = {seed: _pseudo_value(before, seed, len(clean)) for seed in poisoned}
+    differences = np.stack([now - pseudo[seed] for now, seed in zip(after, poisoned, strict=True)])
+    control = compute_null_interval([float(np.nanmean(row)) for row in before.values()], len(clean))
+    effect = _effect(np.stack(list(before.values())), np.stack(after), differences, control, _reach(results, measure))
+    if len(clean) < 3:
+        return effect._replace(verdict="")
     return effect._replace(verdict="none") if effect.verdict == "rises" else effect
 
 
-def _pairs(
-    results: Results, cells: Sequence[CellRow], clean: Mapping[int, CellRow], measure: Measure
-) -> list[tuple[FloatArray, FloatArray]]:
-    """Returns the clean and the poisoned values of each seed, float64 [U] each.
+def _pseudo_value(similarities: Mapping[tuple[int, int], FloatArray], seed: int, seeds: int) -> FloatArray:
+    """Returns the jackknife pseudo-value of one seed, float64 [U].
 
-    The values are averaged over target sets.
+    The mean of the pseudo-values of all n seeds is the mean over all pairs of seeds. The pseudo-value of a seed is n
+    times this mean, minus n − 1 times the mean over the pairs without the seed. With two seeds, no pair remains, so the
+    result is the similarity itself.
+
+    Args:
+        similarities: the similarity of each user's lists, float64 [U], by pair of seeds.
+        seed: the seed.
+        seeds: the number n of seeds.
     """
-    pairs = []
-    for seed in sorted({cell.seed for cell in cells} & set(clean)):
-        before, after = [], []
-        for cell in (cell for cell in cells if cell.seed == seed):
-            one = results.per_user(clean[seed], measure, cell.target_set)
-            two = results.per_user(cell, measure)
-            if one is not None and two is not None:
-                before.append(one)
-                after.append(two)
-        if before:
-            pairs.append((np.mean(before, axis=0), np.mean(after, axis=0)))
-    return pairs
+    whole: FloatArray = np.mean(list(similarities.values()), axis=0)
+    others = [values for pair, values in similarities.items() if seed not in pair]
+    return seeds * whole - (seeds - 1) * np.mean(others, axis=0) if others else whole
 
 
 def compute_null_interval(clean_means: list[float], seeds: int | None = None) -> Interval:
@@ -204,13 +203,13 @@ def compute_null_interval(clean_means: list[float], seeds: int | None = None) ->
     return Interval(0.0, -half, half)
 
 
-def decide_verdict(effect: Interval, control: Interval) -> str:
-    """Returns ``rises`` or ``falls`` if the intervals do not overlap, else ``none``.
+def decide_verdict(effect: Estimate) -> str:
+    """Returns ``rises`` or ``falls`` if an effect is significant, else ``none``.
 
-    The verdict is empty if the control is unbounded: with one seed or, for list stability, with two seeds.
+    The verdict is empty with one seed, because one difference shows nothing about retraining.
     """
-    if not math.isfinite(control.high):
+    if effect.seeds < 2:
         return ""
-    if effect.low > control.high:
-        return "rises"
-    return "falls" if effect.high < control.low else "none"
+    if effect.compute_p() >= LEVEL:
+        return "none"
+    return "rises" if effect.mean > 0 else "falls"

@@ -10,38 +10,43 @@ from robench.api.surfaces import SURFACES
 from robench.store.plan_file import PlannedTable
 from robench.tables.results import Results, grouped
 from robench.tables.rows import Flag, Row
-from robench.tables.stats import adjust_p_values, compute_paired_p, compute_rank_ranges
+from robench.tables.stats import Estimate, adjust_p_values, compute_rank_ranges, estimate_mean
+from robench.tables.verdicts import write_verdict
 
 
 def rank_rows(rows: Sequence[Row], results: Results, table: PlannedTable) -> None:
-    """Sets the ranks and the p-values of rows.
+    """Sets the ranks, the p-values and the verdicts of rows.
 
-    A p-value compares a row with its undefended twin. The p-values are adjusted by Holm's method over the defended rows
-    of the table. A row that lacks an attack of its table has no rank and no p-value, and no other row is tested against
-    it.
+    A p-value compares a row with its undefended twin, on at least two common seeds. The p-values are adjusted by Holm's
+    method over the defended rows of the table. A row that lacks an attack of its table has no rank and no p-value, and
+    no other row is tested against it. A row without a rank has no verdict.
     """
-    _test(rows)
+    higher = results.metric(table.metric).higher_is_better
+    _test(rows, higher_is_better=higher)
     ranked = [row for row in rows if row.ranked and row.worst is not None]
     across = SURFACES[table.threat.surface].ranks_models
-    higher = results.metric(table.metric).higher_is_better
     for group in grouped(ranked, lambda row: None if across else row.key.model_key).values():
         _rank(group, higher_is_better=higher)
 
 
-def _test(rows: Sequence[Row]) -> None:
+def _test(rows: Sequence[Row], *, higher_is_better: bool) -> None:
     whole = [row for row in rows if row.worst is not None and not row.missing]
     twins = {row.key.model_key: row for row in whole if not row.defended}
-    tested = []
+    tested: list[tuple[Row, Estimate]] = []
     for row in whole:
         twin = twins.get(row.key.model_key)
         if row.defended and row.worst is not None and twin is not None and twin.worst is not None:
             common = [seed for seed in row.seeds if seed in twin.seeds]
-            if common:
-                mine = np.stack([row.worst[row.seeds.index(seed)] for seed in common]).mean(0)
-                other = np.stack([twin.worst[twin.seeds.index(seed)] for seed in common]).mean(0)
-                tested.append((row, compute_paired_p(mine - other)))
-    for (row, _), p in zip(tested, adjust_p_values([p for _, p in tested]), strict=True):
+            if len(common) > 1:
+                mine = np.stack([row.worst[row.seeds.index(seed)] for seed in common])
+                other = np.stack([twin.worst[twin.seeds.index(seed)] for seed in common])
+                tested.append((row, estimate_mean(mine - other)))
+    adjusted = adjust_p_values([gap.compute_p() for _, gap in tested])
+    for (row, gap), p in zip(tested, adjusted, strict=True):
         row.p_value = p
+        if row.ranked:
+            unit = "targets" if row.items else "users"
+            row.verdict = write_verdict(gap, p, len(tested), unit, higher_is_better=higher_is_better)
 
 
 def _rank(group: Sequence[Row], *, higher_is_better: bool) -> None:

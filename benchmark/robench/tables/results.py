@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
@@ -182,6 +182,23 @@ class Results:
                 hint="measure again with --fresh; two versions are never compared",
             )
         return values
+
+    def per_target(self, cell: CellRow, measure: Measure, target_set: int | None = None) -> FloatArray | None:
+        """Returns a measure's value for each promoted item alone, or None.
+
+        The result is float64 [T, U]. The mean over the users of a row is the value of that item. The result is None if the cell holds no promoted
+        items.
+
+        Args:
+            cell: the cell.
+            measure: the measure, which must be about promoted items.
+            target_set: the target set whose ranks are included. See ``outcome``.
+        """
+        whole, metric = self.outcome(cell, target_set), self.metric(measure)
+        if whole.target_ranks is None or not len(whole.target_ranks):
+            return None
+        alone = (replace(whole, target_ranks=ranks[None]) for ranks in whole.target_ranks)
+        return np.stack([metric.per_user(outcome, measure.k) for outcome in alone])
 
     def sets(self) -> range:
         """Returns the numbers of the target sets."""

@@ -16,9 +16,11 @@ from robench.store.plan_file import PlannedTable
 from robench.tables.attack_set import AttackSet, Point, make_point, select_attacked_cells, select_judged_cells
 from robench.tables.results import Results, is_baseline
 from robench.tables.stats import Interval, compute_interval
+from robench.tables.units import are_items, average_users, read_values
 
 FROZEN = "frozen"
-Values = Mapping[Point, FloatArray]
+Attack = tuple[str, float]  # the label of an attack and its ε
+BySet = dict[int, FloatArray]  # values by target set
 
 
 @dataclass(frozen=True)
@@ -44,12 +46,15 @@ class Row:
         key: the data and the victim, without the seed.
         baseline: whether the model is the baseline that other models must beat. Such a row is not ranked.
         seeds: the seeds, in the order of the arrays.
-        clean: the clean value of each seed and user, float64 [S, U].
-        worst: the worst case of each seed and user, float64 [S, U]. The value is None for the baseline, or if no attack
-            was measured in all seeds.
+        clean: the clean value of each seed and unit, float64 [S, units]. A unit is a user, or a promoted item if the
+            metric is about promoted items.
+        worst: the worst case of each seed and unit, float64 [S, units]. The value is None for the baseline, or if no
+            attack was measured in all seeds.
         attacks: the names of the attacks over which the worst case is taken.
         planned: the number of planned cells of the row.
         measured: the number of measured cells of the row.
+        users: the number of users that were measured.
+        items: whether a unit is a promoted item.
         bounds: the bounds of the metric.
         adaptive: the distinct ``Attack.adaptive`` of the row's attacks, separated by commas. See ``Attack.adaptive``.
         missing: sentences about the attacks of the table that some seeds lack. If there are any, the row cannot be
@@ -57,7 +62,8 @@ class Row:
         notes: the flags with their numbers.
         ranked: whether the row may have a rank.
         rank: the rank, the best rank and the worst rank that the data allow.
-        p_value: the p-value of the difference from the undefended twin.
+        p_value: the p-value of the difference from the undefended twin, or None if fewer than two seeds are paired.
+        verdict: what the row shows against its undefended twin, or an empty string if the row cannot be tested.
     """
 
     key: RowKey
@@ -68,6 +74,8 @@ class Row:
     attacks: list[str]
     planned: int
     measured: int
+    users: int
+    items: bool = False
     bounds: tuple[float, float] = (-math.inf, math.inf)
     adaptive: str = ""
     missing: list[str] = field(default_factory=list)
@@ -75,6 +83,7 @@ class Row:
     ranked: bool = True
     rank: tuple[int, int, int] | None = None
     p_value: float | None = None
+    verdict: str = ""
 
     @property
     def defended(self) -> bool:
@@ -147,7 +156,8 @@ def build_clean_row(results: Results, key: RowKey, measure: Measure) -> Row | No
     if not values or len(values) < len(cells):
         return None
     seeds, bounds = [cell.seed for cell in cells], results.metric(measure).bounds
-    return Row(key, is_baseline(cells[0]), seeds, np.stack(values), None, [], len(planned), len(cells), bounds)
+    clean, counts = np.stack(values), (len(planned), len(cells))
+    return Row(key, is_baseline(cells[0]), seeds, clean, None, [], *counts, clean.shape[1], bounds=bounds)
 
 
 def _attacked_row(results: Results, table: PlannedTable, key: RowKey, attacks: AttackSet) -> Row | None:
@@ -165,24 +175,33 @@ def _attacked_row(results: Results, table: PlannedTable, key: RowKey, attacks: A
     values = _values(results, table.metric, judged, list(clean))
     # A seed without some attack would have a milder worst case than other seeds and rows.
     seeds = [seed for seed in clean if baseline or attacks.points <= values[seed].keys()] or list(clean)
-    before = [array for seed in seeds if (array := results.over_sets(clean[seed], table.metric)) is not None]
+    common = set.intersection(*({(point.label, point.epsilon) for point in values[seed]} for seed in seeds))
+    attacked = [_by_attack(values[seed], common) for seed in seeds]
+    metric, items = results.metric(table.metric), are_items(results, table.metric)
+    sets = _common_sets(attacked) if items else None
+    if items and sets is None:
+        common = set()
+    before = [array for seed in seeds if (array := _clean(results, clean[seed], table.metric, sets)) is not None]
     if len(before) < len(seeds):
         return None
-    metric = results.metric(table.metric)
-    common = set.intersection(*({(point.label, point.epsilon) for point in values[seed]} for seed in seeds))
-    user_by_user = SURFACES[table.threat.surface].each_user_alone and not metric.pooled
-    worst = None if baseline else _worst([values[s] for s in seeds], common, before, metric, user_by_user=user_by_user)
+    worst = None
+    if not baseline:
+        user_by_user = SURFACES[table.threat.surface].each_user_alone and not metric.pooled
+        joined = [{attack: _join(of, sets) for attack, of in part.items()} for part in attacked]
+        worst = _worst(joined, sorted(common), before, metric, user_by_user=user_by_user)
     missing = [] if baseline else attacks.missing({seed: values[seed] for seed in seeds})
     expected = [cell for cell in planned if cell.clean or cell in judged]
     return Row(
         key,
         baseline,
         seeds,
-        np.stack(before),
-        worst,
+        _of_units(np.stack(before), items=items),
+        None if worst is None else _of_units(worst, items=items),
         sorted({attacks.names.get(label, label) for label, _ in common}),
         len(expected),
         sum(map(results.ok, expected)),
+        before[0].shape[1],
+        items,
         metric.bounds,
         ", ".join(sorted({cell.adaptive for cell in judged if cell.adaptive})),
         missing,
@@ -194,43 +213,92 @@ def _attacked_row(results: Results, table: PlannedTable, key: RowKey, attacks: A
 def _values(
     results: Results, measure: Measure, cells: Sequence[CellRow], seeds: Sequence[int]
 ) -> dict[int, dict[Point, FloatArray]]:
-    """Returns the values under every measured attack, float64 [U], by seed and point."""
+    """Returns the values under every measured attack, by seed and point.
+
+    The values are float64 [T, U]. ``read_values`` explains the axes.
+    """
     values: dict[int, dict[Point, FloatArray]] = {seed: {} for seed in seeds}
     for cell in cells:
-        if cell.seed in values and results.ok(cell) and (array := results.over_sets(cell, measure)) is not None:
+        if cell.seed in values and results.ok(cell) and (array := read_values(results, cell, measure)) is not None:
             values[cell.seed][make_point(cell)] = array
     return values
 
 
+def _by_attack(values: Mapping[Point, FloatArray], common: set[Attack]) -> dict[Attack, BySet]:
+    """Groups the values of one seed by attack and target set.
+
+    Only attacks that all seeds have are included.
+    """
+    groups: dict[Attack, BySet] = {attack: {} for attack in common}
+    for point in sorted(values, key=lambda point: point.target_set or 0):
+        if (point.label, point.epsilon) in common:
+            groups[point.label, point.epsilon][point.target_set or 0] = values[point]
+    return groups
+
+
+def _common_sets(attacked: Sequence[Mapping[Attack, BySet]]) -> list[int] | None:
+    """Returns the target sets that every attack of every seed has, or None."""
+    sets = [set(of) for part in attacked for of in part.values()]
+    return sorted(set.intersection(*sets)) or None if sets else None
+
+
+def _join(of: BySet, sets: Sequence[int] | None) -> FloatArray:
+    """Joins the values of several target sets, float64 [T, U].
+
+    The items of all sets are units. If there are no items, the values are averaged over the sets.
+
+    Args:
+        of: the values of one attack, by target set.
+        sets: the sets to join, or None for the average.
+    """
+    return np.mean(list(of.values()), axis=0) if sets is None else np.concatenate([of[number] for number in sets])
+
+
+def _clean(results: Results, cell: CellRow, measure: Measure, sets: Sequence[int] | None) -> FloatArray | None:
+    """Returns the clean values of the given target sets, or of all sets.
+
+    The values are float64 [T, U].
+    """
+    if not are_items(results, measure):
+        return read_values(results, cell, measure)
+    parts = [read_values(results, cell, measure, number) for number in (results.sets() if sets is None else sets)]
+    whole = [part for part in parts if part is not None]
+    return np.concatenate(whole) if whole else None
+
+
+def _of_units(values: FloatArray, *, items: bool) -> FloatArray:
+    """Returns values of shape [S, units] from values of shape [S, T, U]."""
+    return average_users(values) if items else values[:, 0]
+
+
 def _worst(
-    values: Sequence[Values],
-    common: set[tuple[str, float]],
+    values: Sequence[Mapping[Attack, FloatArray]],
+    attacks: Sequence[Attack],
     clean: Sequence[FloatArray],
     metric: Metric,
     *,
     user_by_user: bool,
 ) -> FloatArray | None:
-    """Returns the worst case, float64 [S, U], or None if there are no values.
+    """Returns the worst case, float64 [S, T, U], or None if there are no values.
 
-    If each user is attacked alone, a user's worst case is the worst value over the clean lists and all attacks.
-    Otherwise, the attack with the worst mean counts for all users.
+    If each user is attacked alone, a user's worst case is the worst outcome over the clean lists and all attacks, by
+    the mean over the promoted items. Otherwise, the attack with the worst mean counts for all users.
 
     Args:
-        values: for each seed, the values of each attack, float64 [U].
-        common: the attacks (label, ε) that all seeds have.
-        clean: for each seed, the clean values, float64 [U].
+        values: for each seed, the values of each attack, float64 [T, U].
+        attacks: the attacks (label, ε) that all seeds have.
+        clean: for each seed, the clean values, float64 [T, U].
         metric: the metric of the values.
         user_by_user: whether each user is attacked alone.
     """
-    whole = [
-        np.stack([np.mean([of[p] for p in of if (p.label, p.epsilon) == attack], axis=0) for of in values])
-        for attack in sorted(common)
-    ]
+    whole = [np.stack([of[attack] for of in values]) for attack in attacks]
     if not whole:
         return None
     if user_by_user:
         stacked = np.stack([np.stack(clean), *whole])
-        worst: FloatArray = stacked.min(0) if metric.higher_is_better else stacked.max(0)
+        means = stacked.mean(2)
+        chosen = means.argmin(0) if metric.higher_is_better else means.argmax(0)
+        worst: FloatArray = np.take_along_axis(stacked, chosen[None, :, None, :], 0)[0]
         return worst
     pick = min if metric.higher_is_better else max
     defined = [array for array in whole if not np.isnan(array).all()]

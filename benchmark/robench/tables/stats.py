@@ -1,26 +1,28 @@
-"""Computes intervals, paired tests and rank ranges for every table.
+"""Computes intervals, tests and rank ranges for every table.
 
-The seeds are fixed, so equal values give equal results.
+Seeds and units are both random samples. A unit is a user, or a promoted item. ``docs/reference/statistics.md`` explains
+the formulas, and ``tools/perf/null_worlds.py`` checks them by simulation.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from functools import cache, lru_cache
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
 from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
 
-from robench.api.data import FloatArray, IntArray
+from robench.api.data import FloatArray
 
-RESAMPLES = 2_000
-FLIPS = 10_000
-MOST_USERS = 20_000  # Beyond this number of users, the bootstrap of a mean equals its normal limit to three digits.
-BLOCK = 1 << 22  # the number of draws that are held at once, which take 32 MiB
-PIECE = 1 << 18  # the number of values that are gathered at once, which take 2 MiB and fit the processor's cache
-SURELY = 1.5  # No bootstrap interval of a mean exceeds this multiple of its normal limit.
+LEVEL = 0.05  # the error rate of all tests, so intervals are 95% intervals
+MOST_SEEDS = 100  # the largest number of seeds that ``seeds_to_decide`` tries
+MOST_UNITS = 100_000  # the largest number of units that ``units_to_decide`` tries
+# Metrics take few values, so the means of all seeds may be equal by chance. The mean square of the seeds is at least
+# this share of the residual mean square. Without this bound, such a tie would look like certainty.
+LEAST_SPREAD = 0.01
 
 
 class Interval(NamedTuple):
@@ -31,72 +33,124 @@ class Interval(NamedTuple):
     high: float
 
 
-def _blocks(rows: int, n: int) -> Iterator[int]:
-    """Yields the sizes of the blocks into which ``rows`` rows are divided.
-
-    A block has at most BLOCK draws, and at least one row of n draws.
-    """
-    size = max(1, BLOCK // n)
-    for start in range(0, rows, size):
-        yield min(size, rows - start)
-
-
-def _resamples(n: int) -> Iterator[IntArray]:
-    """Yields resampled users, int64 [rows, n], in blocks of at most BLOCK draws."""
-    generator = np.random.default_rng(0)
-    for size in _blocks(RESAMPLES, n):
-        yield generator.integers(0, n, (size, n))
-
-
-@lru_cache(maxsize=2)
-def _cached_resamples(n: int) -> tuple[IntArray, ...]:
-    """Returns the blocks of ``_resamples``, which are drawn only once.
-
-    A table needs the blocks hundreds of times. Without the cache, the draws would take half of the table's time.
-    """
-    return tuple(_resamples(n))
-
-
-def bootstrap_mean(values: FloatArray) -> tuple[float, float]:
-    """Returns the bootstrap 95% percentile interval of the mean over users.
-
-    For one user, the interval is unbounded. For more than 20,000 users, the interval is the normal limit.
+@dataclass(frozen=True)
+class Estimate:
+    """The mean of values over S seeds and U units, with the parts of its variance.
 
     Args:
-        values: the value of each user, float64 [U], without NaN.
+        mean: the mean.
+        seeds: the number S of seeds.
+        units: the number U of units.
+        by_seeds: the part of the variance that shrinks with more seeds. It contains ``by_both``.
+        by_units: the part of the variance that shrinks only with more units.
+        by_both: the part of the variance that shrinks with more seeds and with more units.
     """
-    if len(values) < 2:
-        return -math.inf, math.inf
-    if not values.any():
-        return float(values.mean()), float(values.mean())
-    if len(values) > MOST_USERS:
-        half = 1.959964 * float(values.std(ddof=1)) / math.sqrt(len(values))
-        return float(values.mean()) - half, float(values.mean()) + half
-    n = len(values)
-    blocks = _cached_resamples(n) if RESAMPLES * n <= BLOCK else _resamples(n)
-    means = np.concatenate([_gather_means(values, draws) for draws in blocks])
-    low, high = np.quantile(means, [0.025, 0.975])
-    return float(low), float(high)
 
+    mean: float
+    seeds: int
+    units: int
+    by_seeds: float
+    by_units: float
+    by_both: float
 
-def _gather_means(values: FloatArray, draws: IntArray) -> FloatArray:
-    """Returns the mean of the drawn values of each row, float64 [rows].
+    @property
+    def variance(self) -> float:
+        """The estimated variance of the mean."""
+        return self.by_seeds + self.by_units
 
-    The result equals ``values[draws].mean(1)``, in half the time. The draws are processed in pieces. All pieces use the
-    same memory, and each piece is averaged while it is in the processor's cache.
+    def compute_p(self) -> float:
+        """Returns the p-value of the two-sided test that the mean is 0.
 
-    Args:
-        values: the value of each user, float64 [U].
-        draws: the drawn users, int64 [rows, U], each below U.
-    """
-    rows, n = draws.shape
-    means, size = np.empty(rows), max(1, PIECE // n)
-    piece = np.empty((min(size, rows), n))
-    for start in range(0, rows, size):
-        some = draws[start : start + size]
-        gathered = values.take(some, out=piece[: len(some)], mode="clip")  # mode="raise" would copy the piece again
-        gathered.mean(1, out=means[start : start + size])
-    return means
+        The p-value is 1 if the mean is exactly 0.
+        """
+        if self.mean == 0:
+            return 1.0
+        return 1.0 if math.isnan(self.mean) else 2 * self._tail(abs(self.mean))
+
+    def interval(self, bounds: tuple[float, float] = (-math.inf, math.inf)) -> Interval:
+        """Returns the 95% interval of the mean.
+
+        The interval contains 0 exactly if ``compute_p`` is at least 5%.
+
+        Args:
+            bounds: the bounds of the metric, at which the interval is cut. No test uses these bounds.
+        """
+        if math.isnan(self.mean):
+            return Interval(math.nan, math.nan, math.nan)
+        half = self._half_width()
+        return Interval(self.mean, max(self.mean - half, bounds[0]), min(self.mean + half, bounds[1]))
+
+    def seeds_to_decide(self, level: float = LEVEL) -> int | None:
+        """Returns the number of seeds that would make this mean significant.
+
+        The result is None if 100 seeds would not be enough.
+
+        Args:
+            level: the p-value that must be reached.
+        """
+        return self._least(self._with_seeds, max(self.seeds, 2), MOST_SEEDS, level)
+
+    def units_to_decide(self, level: float = LEVEL) -> int | None:
+        """Returns the number of units that would make this mean significant.
+
+        The result is None if 100,000 units would not be enough.
+
+        Args:
+            level: the p-value that must be reached.
+        """
+        return self._least(self._with_units, max(self.units, 2), MOST_UNITS, level)
+
+    def _least(self, grown: Callable[[int], Estimate], low: int, high: int, level: float) -> int | None:
+        """Returns the smallest sample that reaches a p-value, or None.
+
+        The sample is between ``low`` and ``high``.
+        """
+        if grown(high).compute_p() >= level:
+            return None
+        while low < high:
+            middle = (low + high) // 2
+            low, high = (low, middle) if grown(middle).compute_p() < level else (middle + 1, high)
+        return low
+
+    def _with_seeds(self, seeds: int) -> Estimate:
+        share = self.seeds / seeds
+        return Estimate(self.mean, seeds, self.units, self.by_seeds * share, self.by_units, self.by_both * share)
+
+    def _with_units(self, units: int) -> Estimate:
+        share = self.units / units
+        by_seeds = self.by_seeds - self.by_both * (1 - share)
+        return Estimate(self.mean, self.seeds, units, by_seeds, self.by_units * share, self.by_both * share)
+
+    def _tail(self, distance: float) -> float:
+        """Returns the probability that the estimate exceeds the true mean by a distance.
+
+        The tail of Student's t with S − 1 degrees of freedom is averaged with the tail of Student's t with U − 1. The
+        weight of the first one is w^g. Here w is the share of the variance that comes from the seeds, and g is 2ν/(ν +
+        2) for ν = S − 1.
+        """
+        from scipy.special import stdtr  # noqa: PLC0415  # a slow import
+
+        if self.variance == 0:
+            return 0.0
+        t, degrees = -distance / math.sqrt(self.variance), self.seeds - 1
+        if degrees == 0:
+            return float(stdtr(self.units - 1, t)) if self.units > 1 else 0.5
+        weight = float((self.by_seeds / self.variance) ** (2 * degrees / (degrees + 2)))
+        by_units = (1 - weight) * float(stdtr(self.units - 1, t)) if weight < 1 else 0.0
+        return weight * float(stdtr(degrees, t)) + by_units
+
+    def _half_width(self) -> float:
+        """Returns the half-width of the 95% interval, or infinity for a single value."""
+        if self.seeds == 1 and self.units == 1:
+            return math.inf
+        degrees = [size - 1 for size in (self.seeds, self.units) if size > 1]
+        low, high = (math.sqrt(self.variance) * compute_t_quantile(pick(degrees)) for pick in (max, min))
+        while low < high:
+            middle = (low + high) / 2
+            if not low < middle < high:
+                break
+            low, high = (middle, high) if 2 * self._tail(middle) >= LEVEL else (low, middle)
+        return high
 
 
 @cache
@@ -104,63 +158,50 @@ def compute_t_quantile(degrees: int) -> float:
     """Returns the 97.5% quantile of Student's t."""
     from scipy.special import stdtrit  # noqa: PLC0415  # a slow import
 
-    return float(stdtrit(degrees, 0.975))
+    return float(stdtrit(degrees, 1 - LEVEL / 2))
+
+
+def estimate_mean(values: FloatArray) -> Estimate:
+    """Returns the mean over seeds and units with its variance.
+
+    The variance comes from a two-way analysis of variance. The model is value(s, u) = μ + S_s + U_u + E_su with random effects of seeds and units. With one seed, the variance
+    comes from the units alone. Units with an undefined value (NaN) in some seed are left out. Without units, the mean
+    is NaN.
+
+    Args:
+        values: the value of each seed and unit, float64 [S, U].
+    """
+    values = values[:, ~np.isnan(values).any(0)]
+    seeds, units = values.shape
+    if units == 0:
+        return Estimate(math.nan, seeds, 0, 0.0, 0.0, 0.0)
+    by_unit, by_seed = values.mean(0), values.mean(1)
+    mean = float(by_unit.mean())
+    if seeds == 1:
+        return Estimate(mean, 1, units, 0.0, _variance(by_unit) / units if units > 1 else math.inf, 0.0)
+    if units == 1:
+        return Estimate(mean, seeds, 1, _variance(by_seed) / seeds, 0.0, 0.0)
+    rest = values - by_unit - (by_seed - mean)[:, None]
+    error = float(np.square(rest).sum()) / ((seeds - 1) * (units - 1))
+    of_seeds = max(units * _variance(by_seed), LEAST_SPREAD * error)
+    of_units = max(seeds * _variance(by_unit) - error, 0.0)
+    size = seeds * units
+    return Estimate(mean, seeds, units, of_seeds / size, of_units / size, min(error, of_seeds) / size)
+
+
+def _variance(values: FloatArray) -> float:
+    return float(values.var(ddof=1))
 
 
 def compute_interval(values: FloatArray, bounds: tuple[float, float] = (-math.inf, math.inf)) -> Interval:
-    """Returns the mean over users and seeds with the wider of two 95% intervals.
-
-    One interval is the bootstrap over users. The other one is Student's t over the means of the seeds, if there are at
-    least two seeds. Users with an undefined value (NaN) in some seed are left out.
+    """Returns the mean over seeds and units with its 95% interval.
 
     Args:
-        values: the value of each seed and user, float64 [S, U].
-        bounds: the bounds of the metric, at which the interval is cut. Without them, Student's t over few seeds could
-            reach impossible values, such as a negative NDCG. No test uses these bounds.
+        values: the value of each seed and unit, float64 [S, U]. See ``estimate_mean``.
+        bounds: the bounds of the metric, at which the interval is cut. Without them, an interval over few seeds could
+            reach impossible values, such as a negative NDCG.
     """
-    values = values[:, ~np.isnan(values).any(0)]
-    if values.shape[1] == 0:
-        return Interval(math.nan, math.nan, math.nan)
-    users = values.mean(0)
-    mean, half = float(users.mean()), 0.0
-    if len(values) > 1:
-        half = compute_t_quantile(len(values) - 1) * float(values.mean(1).std(ddof=1)) / math.sqrt(len(values))
-    low, high = mean - half, mean + half
-    if len(users) < 2 or not half > SURELY * 1.96 * float(users.std()) / math.sqrt(len(users)):
-        resampled = bootstrap_mean(users)
-        if not 2 * half > resampled[1] - resampled[0]:
-            low, high = resampled
-    return Interval(mean, max(low, bounds[0]), min(high, bounds[1]))
-
-
-def compute_paired_p(differences: FloatArray) -> float:
-    """Returns the p-value of the two-sided sign-flip permutation test (Fisher 1935).
-
-    The null hypothesis is that the signs of the differences are random. With up to 12 non-zero differences, all
-    patterns of flips are counted. With more, 10,000 random patterns are drawn, and 1 is added to the numerator and the
-    denominator. Beyond 20,000 differences, the normal limit is used.
-
-    Args:
-        differences: the paired difference of each user, float64 [U].
-    """
-    differences = differences[~np.isnan(differences) & (differences != 0)]
-    n = len(differences)
-    if n == 0:
-        return 1.0
-    scaled = differences.astype(np.float64) / np.abs(differences).max()
-    # Metrics take few values, so many patterns tie with the observed sum. Rounding must not make ties count as smaller.
-    observed = abs(scaled.sum()) - 1e-12 * float(np.abs(scaled).sum())
-    if n <= 12:
-        patterns = ((np.arange(2**n)[:, None] >> np.arange(n)) & 1) * 2 - 1
-        return float((np.abs(patterns @ scaled) >= observed).mean())
-    if n > MOST_USERS:
-        z = scaled.sum() / math.sqrt(float(np.square(scaled).sum()))
-        return math.erfc(abs(z) / math.sqrt(2))
-    generator, total, beyond = np.random.default_rng(1), float(scaled.sum()), 0
-    for size in _blocks(FLIPS, n):
-        flipped = generator.integers(0, 2, (size, n), dtype=np.int8) @ scaled  # The flipped sum is total − 2 · flipped.
-        beyond += int((np.abs(total - 2 * flipped) >= observed).sum())
-    return (1 + beyond) / (1 + FLIPS)
+    return estimate_mean(values).interval(bounds)
 
 
 def adjust_p_values(values: Sequence[float]) -> list[float]:
@@ -179,21 +220,22 @@ def adjust_p_values(values: Sequence[float]) -> list[float]:
 def compute_rank_ranges(rows: Sequence[FloatArray], *, higher_is_better: bool) -> list[tuple[int, int, int]]:
     """Returns the rank of each row, with the best and worst rank that the data allow.
 
-    The order of two rows is open if the paired 95% interval of their difference contains 0.
+    The ranges hold for all rows at once: the p-values of all pairs of rows are adjusted by Holm's method, and the order
+    of two rows is open unless their adjusted p-value is below 5%. With one seed, every order is open.
 
     Args:
-        rows: the values of each row, float64 [S, U], over the same users and seeds.
+        rows: the values of each row, float64 [S, U], over the same seeds and units.
         higher_is_better: whether a higher value gives a better rank.
     """
     sign = 1.0 if higher_is_better else -1.0
-    means = [sign * compute_interval(row).mean for row in rows]
+    means = [sign * estimate_mean(row).mean for row in rows]
     order = sorted(range(len(rows)), key=lambda i: (-means[i], i))
     better, worse = [0] * len(rows), [0] * len(rows)
-    for i, j in combinations(range(len(rows)), 2):
-        seeds = min(len(rows[i]), len(rows[j]))
-        gap = compute_interval(sign * (rows[j][:seeds] - rows[i][:seeds]))
-        winner, loser = (j, i) if gap.low > 0 else (i, j)
-        if gap.low > 0 or gap.high < 0:
+    pairs = list(combinations(range(len(rows)), 2)) if rows and len(rows[0]) > 1 else []
+    gaps = [estimate_mean(sign * (rows[j] - rows[i])) for i, j in pairs]
+    for (i, j), gap, p in zip(pairs, gaps, adjust_p_values([gap.compute_p() for gap in gaps]), strict=True):
+        if p < LEVEL:
+            winner, loser = (j, i) if gap.mean > 0 else (i, j)
             better[loser] += 1
             worse[winner] += 1
     ranks = {index: rank for rank, index in enumerate(order, 1)}

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from robench.api.codec import inline
-from robench.api.data import FloatArray
 from robench.api.metric import Measure
 from robench.spec import CellRow, RowKey
 from robench.tables.results import Results, grouped
 from robench.tables.stats import Interval, compute_interval
+from robench.tables.units import pair_units
 
 EXAMPLES = 3
 
@@ -91,7 +91,7 @@ def _title_row(
     results: Results, attacked: tuple[RowKey, str, str, str, float], cells: Sequence[CellRow]
 ) -> TitleRow | None:
     measure = _measure(results, goal=attacked[3])
-    values = None if measure is None else _before_and_after(results, cells, measure)
+    values = None if measure is None else pair_units(results, cells, measure, results.clean_of)
     if measure is None or values is None:
         return None
     before, after = values
@@ -106,7 +106,7 @@ def _title_row(
         measure,
         float(np.nanmean(before)),
         float(np.nanmean(after)),
-        compute_interval(np.nan_to_num(after - before), (-1.0, 1.0)),
+        compute_interval(after - before, (-1.0, 1.0)),
         mean("edits_mean"),
         mean("similarity_mean"),
         mean("similarity_min"),
@@ -120,20 +120,3 @@ def _measure(results: Results, goal: str) -> Measure | None:
     needs, usual = ("targets", Measure("t-hr", 10)) if goal == "promote" else ("held-out", Measure("ndcg", 10))
     measures = [measure for measure in results.plan.metrics if results.metric(measure).needs == needs]
     return usual if usual in measures else next(iter(measures), None)
-
-
-def _before_and_after(
-    results: Results, cells: Sequence[CellRow], measure: Measure
-) -> tuple[FloatArray, FloatArray] | None:
-    """Returns the clean and the attacked values, float64 [cells, U] each.
-
-    Metrics of promoted items cover the target set of the cell in both arrays.
-    """
-    pairs = []
-    for cell in cells:
-        clean = results.clean_of(cell)
-        before = None if clean is None else results.per_user(clean, measure, cell.target_set)
-        after = results.per_user(cell, measure)
-        if before is not None and after is not None:
-            pairs.append((before, after))
-    return (np.stack([b for b, _ in pairs]), np.stack([a for _, a in pairs])) if pairs else None

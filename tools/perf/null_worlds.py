@@ -1,0 +1,135 @@
+"""Checks by simulation that all statistics keep their error rates.
+
+Usage: ``python tools/perf/null_worlds.py [--worlds N] [--large]``.
+
+A world has five rows of equal quality. The first one is the twin of the others. Values are like NDCG@10: 15% of the
+users are hit on average, and the others have 0. Rows share the difficulty of users, and differ in a smaller part of
+it. Every fit has its own noise and its own quality, which has the given relative standard deviation. The components of
+the variance are close to those of ``results/whitebox``.
+
+The exit code is 1 if a rate is outside its bounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from itertools import combinations
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import ndtr, ndtri, stdtr
+
+from robench.api.data import FloatArray
+from robench.tables.stats import LEVEL, adjust_p_values, compute_rank_ranges, estimate_mean
+
+ROWS, HIT_SHARE, COMMON, OWN, FIT = 5, 0.15, 0.76, 0.04, 0.2  # the shares of the variance of a user's score
+BETTER = 0.3  # the relative difference by which power is measured
+BOUNDS = {"single": (3, 6), "family": (3, 6), "ranks": (0, 6), "coverage": (94, 97)}  # in percent
+
+
+class Rates(NamedTuple):
+    """The error rates in one setting, in percent.
+
+    Args:
+        single: the share of pairs with p below 5%.
+        family: the share of worlds in which some defended row differs from the twin after Holm's correction.
+        ranks: the share of worlds in which some rank separates two rows.
+        coverage: the share of intervals that contain the true mean.
+        power: the share of worlds in which a better row has p below 5%.
+        paired_t: the same share for a paired t-test over seeds.
+    """
+
+    single: float
+    family: float
+    ranks: float
+    coverage: float
+    power: float
+    paired_t: float
+
+
+def make_world(generator: np.random.Generator, seeds: int, users: int, spread: float) -> FloatArray:
+    """Returns the values of a world, float64 [ROWS + 1, S, U].
+
+    The last row is better by BETTER.
+
+    Args:
+        generator: the random numbers.
+        seeds: the number of seeds.
+        users: the number of users.
+        spread: the standard deviation of a fit's quality, relative to the mean.
+    """
+    shape = (ROWS + 1, seeds, users)
+    scores = np.sqrt(COMMON) * generator.standard_normal((1, 1, users))
+    scores = scores + np.sqrt(OWN) * generator.standard_normal((ROWS + 1, 1, users))
+    scores = scores + np.sqrt(FIT) * generator.standard_normal(shape)
+    share = HIT_SHARE * (1 + spread * generator.standard_normal((ROWS + 1, seeds, 1)))
+    share[-1] *= 1 + BETTER
+    share = np.clip(share, 1e-3, 0.9)
+    values, hit = np.zeros(shape), scores > ndtri(1 - share)
+    rank = np.ceil(10 * ndtr(-scores[hit]) / np.broadcast_to(share, shape)[hit])
+    values[hit] = 1 / np.log2(1 + np.maximum(rank, 1))
+    return values
+
+
+def measure_rates(worlds: int, seeds: int, users: int, spread: float) -> Rates:
+    """Returns the error rates over simulated worlds.
+
+    Equal arguments give equal rates.
+    """
+    generator = np.random.default_rng([seeds, users, round(100 * spread)])
+    single, family, ranks, power, paired, rows = [], 0, 0, 0, 0, []
+    for _ in range(worlds):
+        *equal, better = make_world(generator, seeds, users, spread)
+        p = {pair: estimate_mean(equal[pair[0]] - equal[pair[1]]).compute_p() for pair in combinations(range(ROWS), 2)}
+        single += p.values()
+        family += min(adjust_p_values([value for (i, _), value in p.items() if i == 0])) < LEVEL
+        ranks += any(r[1:] != (1, ROWS) for r in compute_rank_ranges(equal, higher_is_better=True))
+        gap = better - equal[0]
+        power += estimate_mean(gap).compute_p() < LEVEL
+        means = gap.mean(1)
+        t = abs(means.mean()) / (means.std(ddof=1) / np.sqrt(seeds))
+        paired += 2 * float(stdtr(seeds - 1, -t)) < LEVEL
+        rows.append(estimate_mean(equal[0]).interval())
+    truth = np.mean([row.mean for row in rows])
+    covered = np.mean([row.low <= truth <= row.high for row in rows])
+    shares = (np.mean(np.array(single) < LEVEL), family / worlds, ranks / worlds, covered, power / worlds)
+    return Rates(*(100 * float(share) for share in (*shares, paired / worlds)))
+
+
+def find_problems(rates: Rates, slack: float = 0.0) -> list[str]:
+    """Returns the names of the rates outside their bounds.
+
+    The bounds are widened by ``slack`` percent.
+    """
+    return [n for n, (low, high) in BOUNDS.items() if not low - slack <= getattr(rates, n) <= high + slack]
+
+
+def settings(*, large: bool) -> Iterator[tuple[int, int, float]]:
+    """Yields the number of seeds, the number of users and the spread of fits."""
+    for users in (671, 4473) if large else (671,):
+        yield from ((seeds, users, spread) for seeds in (3, 5, 10) for spread in (0.0, 0.05, 0.12))
+
+
+def main() -> int:
+    """Prints the rates in every setting."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--worlds", type=int, default=1000)
+    parser.add_argument("--large", action="store_true", help="also measure with 671 hit users of 4473")
+    arguments = parser.parse_args()
+    print("| seeds | users hit | sd of fits | single p | family | ranks | coverage | power | paired t |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    wrong = 0
+    for seeds, users, spread in settings(large=arguments.large):
+        rates = measure_rates(arguments.worlds, seeds, users, spread)
+        problems = find_problems(rates)
+        wrong += bool(problems)
+        numbers = " | ".join(f"{rate:.1f}%" for rate in rates)
+        note = f" out of bounds: {', '.join(problems)}" if problems else ""
+        print(f"| {seeds} | {users * HIT_SHARE:.0f} | {spread:g} | {numbers} |{note}", flush=True)
+    return int(wrong > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
