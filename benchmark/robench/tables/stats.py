@@ -164,9 +164,9 @@ def compute_t_quantile(degrees: int) -> float:
 def estimate_mean(values: FloatArray) -> Estimate:
     """Returns the mean over seeds and units with its variance.
 
-    The variance comes from a two-way analysis of variance. The model is value(s, u) = μ + S_s + U_u + E_su with random effects of seeds and units. With one seed, the variance
-    comes from the units alone. Units with an undefined value (NaN) in some seed are left out. Without units, the mean
-    is NaN.
+    The variance comes from a two-way analysis of variance. The model is value(s, u) = μ + S_s + U_u + E_su with random
+    effects of seeds and units. With one seed, the variance comes from the units alone. Units with an undefined value
+    (NaN) in some seed are left out. Without units, the mean is NaN.
 
     Args:
         values: the value of each seed and unit, float64 [S, U].

@@ -63,8 +63,8 @@ def pair_units(
 ) -> Pair | None:
     """Returns the clean and the attacked values of each seed and unit.
 
-    Both are float64 [S, units]. Only the target sets that all seeds have are included. Values of users are averaged over the target sets. The result
-    is None if no seed has both values.
+    Both are float64 [S, units]. Only the target sets that all seeds have are included. Values of users are averaged
+    over the target sets. The result is None if no seed has both values.
 
     Args:
         results: the results of the folder.
