@@ -20,11 +20,20 @@ from robench.tables.build import Tables
 from robench.tables.rows import Flag
 
 
+def write_warning(tables: Tables) -> str:
+    """Returns a warning that names the models without all cells, or no text."""
+    if not tables.incomplete:
+        return ""
+    models = ", ".join(f"{model.model_label} ({model.lacking} of {model.planned})" for model in tables.incomplete)
+    return f"INCOMPLETE: cells of these models failed or are missing: {models}."
+
+
 def write_opening(tables: Tables) -> str:
     """Returns the paragraph that comes before all sections."""
     counts = ", ".join(f"{n} {status}" for status, n in sorted(tables.counts.items()))
     opening = f"Cells: {counts}. Intervals are 95%, over seeds and users (or promoted items)."
-    return f"{opening} {NO_ATTACKS}" if tables.without_attacks else opening
+    parts = [write_warning(tables), opening, NO_ATTACKS if tables.without_attacks else ""]
+    return " ".join(filter(None, parts))
 
 
 def build_sections(tables: Tables) -> Iterator[Section]:

@@ -11,6 +11,7 @@ from robench.api.terminal import say
 from robench.report.blocks import Grid
 from robench.report.leaderboard import NO_ATTACKS, build_clean_grids, build_leaderboard_grid, format_title
 from robench.report.numbers import build_grid, format_bounds, format_defense, format_interval
+from robench.report.sections import write_warning
 from robench.tables.build import Tables
 
 ANY_WIDTH = 10_000  # columns of a terminal that is wide enough for every table
@@ -26,6 +27,8 @@ def print_tables(tables: Tables, folder: Path, console: Console) -> None:
 
 def print_leaderboard(tables: Tables, console: Console) -> None:
     """Prints every ranking table, the other clean values, and the poisoning verdicts."""
+    if tables.incomplete:
+        console.print(write_warning(tables), markup=False, highlight=False, soft_wrap=True)
     for table in tables.leaderboard:
         _print(console, f"{format_title(table)} ({table.title})", build_leaderboard_grid(table))
     for title, grid in build_clean_grids(tables):

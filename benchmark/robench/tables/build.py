@@ -20,6 +20,7 @@ from robench.tables.cells import (
     build_value_rows,
 )
 from robench.tables.clean import REFERENCE, CleanRow, build_clean_rows
+from robench.tables.completeness import IncompleteModel, find_incomplete_models
 from robench.tables.curves import CurveRow, build_curve_rows
 from robench.tables.data import DataRow, build_data_rows
 from robench.tables.defences import DefenceRow, build_defence_rows
@@ -61,6 +62,7 @@ class Tables:
         tuned: the search of the settings, or None if the suite names none.
         damaged: the errors about damaged files. The tables leave these files out.
         without_attacks: the rows of leaderboard.csv if the suite has no attacks.
+        incomplete: the models with cells that failed or are missing.
     """
 
     suite: str
@@ -85,6 +87,7 @@ class Tables:
     tuned: PlannedTuning | None = None
     damaged: list[UserError] = field(default_factory=list)
     without_attacks: list[LeaderboardRow] = field(default_factory=list)
+    incomplete: list[IncompleteModel] = field(default_factory=list)
 
     def rows(self) -> list[LeaderboardRow]:
         """Returns the rows of all ranking tables, in the order of the tables."""
@@ -140,4 +143,5 @@ def make_tables(results: Results) -> Tables:
         results.plan.tuned,
         list(results.damaged.values()),
         build_rows_without_attacks(results, clean),
+        find_incomplete_models(results),
     )
