@@ -14,7 +14,7 @@ from robench.tables.build import Tables
 
 def to_markdown(tables: Tables) -> str:
     """Returns the text of leaderboard.md."""
-    parts = [f"# {markdown_text(tables.suite)}", "", write_opening(tables), ""]
+    parts = [f"# {markdown_text(tables.suite)}", "", markdown_text(write_opening(tables)), ""]
     for section in build_sections(tables):
         parts += [f"## {markdown_text(section.title)}", ""]
         parts += [line for block in section.blocks for line in _lines(block)]

@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.console import Console, JustifyMethod
 from rich.table import Table
 
+from robench.api.escapes import visible
 from robench.api.terminal import say
 from robench.report.blocks import Grid
 from robench.report.leaderboard import NO_ATTACKS, build_clean_grids, build_leaderboard_grid, format_title
@@ -28,7 +29,7 @@ def print_tables(tables: Tables, folder: Path, console: Console) -> None:
 def print_leaderboard(tables: Tables, console: Console) -> None:
     """Prints every ranking table, the other clean values, and the poisoning verdicts."""
     if tables.incomplete:
-        console.print(write_warning(tables), markup=False, highlight=False, soft_wrap=True)
+        console.print(visible(write_warning(tables)), markup=False, highlight=False, soft_wrap=True)
     for table in tables.leaderboard:
         _print(console, f"{format_title(table)} ({table.title})", build_leaderboard_grid(table))
     for title, grid in build_clean_grids(tables):
