@@ -18,6 +18,7 @@ from robench.host.registry import Registry
 from robench.plan.filters import select_cells
 from robench.plan.misfits import note_skips
 from robench.plan.plan import make_plan
+from robench.run.budgets import budget_notes
 from robench.run.data import group_by_data, load_suite_data
 from robench.run.dependencies import Dependencies, find_file_errors
 from robench.run.encodings import encoding_notes
@@ -105,6 +106,7 @@ def make_preview(
     data, catalogues, summaries = _prepare(
         suite, plan.cells, registry, cache, shown
     )  # the data of all cells, as in a run
+    shown.notes += budget_notes(cells)
     shown.notes += encoding_notes([cell for cell in cells if not cell.skip], catalogues, registry)
     metrics = registry.metrics(suite.metrics).values()
     todo = find_todo(cells, store, Dependencies(registry, cache.sources), metrics, data, suite.device)

@@ -28,6 +28,7 @@ from robench.host.registry import Registry
 from robench.plan.filters import select_cells
 from robench.plan.misfits import note_skips
 from robench.plan.plan import Plan, make_plan
+from robench.run.budgets import budget_notes
 from robench.run.data import DataKey, SuiteData, data_name, group_by_data, hash_files, load_suite_data
 from robench.run.dependencies import Dependencies, check_files
 from robench.run.device import pick_device
@@ -231,7 +232,7 @@ class Runner:
             log.warning("%s; the cell is measured again", line)
         self.summary.stored = todo.count("stored") + todo.count("stale")
         self.summary.skipped = todo.count("skipped")
-        for note in [*todo.notes(), *note_skips(cell.skip for cell in self.cells)]:
+        for note in [*budget_notes(self.cells), *todo.notes(), *note_skips(cell.skip for cell in self.cells)]:
             log.warning("%s", note)
 
     def _measure(self, executor: Executor, cells: Sequence[Cell], keys: Mapping[str, DataKey]) -> None:
