@@ -76,6 +76,7 @@ def robench_attacks() -> dict[str, str]:
         "apgd": "robench_plugins.attacks.embedding.apgd:Apgd",
         "msap": "robench_plugins.attacks.embedding.msap:Msap",
         "random-search": "robench_plugins.attacks.embedding.random_search:RandomSearch",
+        "smooth-rank": "robench_plugins.attacks.embedding.smooth_rank:SmoothRank",
         "cw": "robench_plugins.attacks.embedding.cw:CarliniWagner",
         "auto": "robench_plugins.attacks.auto:Auto",
         "random-edit": "robench_plugins.attacks.history.random_edit:RandomEdit",

@@ -58,10 +58,10 @@ def test_the_line_of_popularity_and_the_title_of_the_table_stay(runs):
     folder, _ = runs
     out = folder / "results" / "tiny"
     (table,) = json.loads((out / "leaderboard.json").read_text())["tables"]
-    assert table["title"] == "auto@2"
+    assert table["title"] == "auto@3"
     with (out / "leaderboard.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert {row["attack_set"] for row in rows} == {"auto@2", ""}
+    assert {row["attack_set"] for row in rows} == {"auto@3", ""}
     (line,) = (row for row in rows if row["model_label"] == "popularity" and row["defense_label"] == "none")
     assert (line["model"], line["worst"], line["rank"]) == ("popularity", "", "")
 
@@ -78,7 +78,7 @@ def test_a_foreign_line_or_ensemble_gains_nothing(runs, robench):
     board = json.loads((folder / "results" / "other" / "leaderboard.json").read_text())
     (table,) = board["tables"]
     assert table["title"] == "custom attack set"
-    assert {row["attack_set"] for row in table["rows"]} == {"custom: rival/auto@2", ""}
+    assert {row["attack_set"] for row in table["rows"]} == {"custom: rival/auto@3", ""}
     assert [row["model"] for row in table["rows"] if row.get("baseline")] == ["popularity"]
     (weak,) = (row for row in board["clean"] if row["model"] == "rival/popularity" and row["defense"] == "none")
     assert "not above popularity" in weak["flags"]

@@ -9,10 +9,10 @@ from pydantic import Field, model_validator
 
 from robench.api import BaseConfig, Ensemble, Member, SettingError, Surface, Threat
 from robench_plugins.attacks.embedding.apgd import Apgd
-from robench_plugins.attacks.embedding.cw import CarliniWagner
 from robench_plugins.attacks.embedding.pgd import Pgd
 from robench_plugins.attacks.embedding.random_noise import RandomNoise
 from robench_plugins.attacks.embedding.random_search import RandomSearch
+from robench_plugins.attacks.embedding.smooth_rank import SmoothRank
 from robench_plugins.attacks.history.greedy_edit import GreedyEdit
 from robench_plugins.attacks.history.greedy_gradient import GreedyGradient
 from robench_plugins.attacks.history.random_edit import RandomEdit
@@ -23,8 +23,8 @@ from robench_plugins.attacks.text.random_rewrite import RandomRewrite
 from robench_plugins.attacks.text.typo import TypoAttack
 
 DRAWS = 8  # the number of draws that an evaluation of a stochastic victim averages
-# The version of each surface's list of members. In version 2 PGD proposes its best iterate, and hotflip deletes words.
-VERSIONS = {"embedding": 2, "parameters": 2, "history": 1, "text": 2}
+# The version of each surface's list of members. Version 3 on embedding and parameters aims within the top k, too.
+VERSIONS = {"embedding": 3, "parameters": 3, "history": 1, "text": 2}
 UNITS = {"history": ("edits", "fraction"), "text": ("words", "characters")}
 
 
@@ -42,12 +42,12 @@ class Auto(Ensemble):
     The idea of such an ensemble comes from AutoAttack (Croce & Hein, ICML 2020). Some members run on every user, so
     that their results can be compared. The other members run only on users that no earlier member has broken.
 
-    On ``embedding``, random points, PGD with 10 steps and PGD with 40 steps run on every user. APGD on the losses
-    ``ce``, ``margin`` and ``bpr``, and Carlini & Wagner in L2, run on the remaining users. A random search, which needs
-    no gradient, runs on every user.
+    On ``embedding``, random points, PGD with 10 steps and PGD with 40 steps run on every user. Three members run on the
+    remaining users: APGD on ``margin`` breaks users, and APGD on ``hinge`` and ``smooth-rank`` also lower users that
+    stay in the top k. A random search, which needs no gradient, runs on every user.
 
-    On ``parameters``, with one δ for all users, the members are random points, PGD, APGD on the three losses, and a
-    random search.
+    On ``parameters``, with one δ for all users, the members are random points, PGD, APGD on ``hinge``, ``smooth-rank``,
+    and a random search.
 
     On ``history``, random edits and a greedy search for substitutions, guided by scores, run on every user. If the
     model has a gradient, greedy substitutions along the gradient run on every user too. A greedy search for edits of
@@ -171,17 +171,15 @@ class Auto(Ensemble):
     def _for_embedding(self, stochastic: bool) -> list[Member]:
         """Returns the members on the surface ``embedding``."""
         ball = self._ball(stochastic)
-        members = [
+        return [
             Member("random-noise", RandomNoise.make(**{**ball, "expectation": 1}, draws=40), everyone=True),
             Member("pgd-10", Pgd.make(**ball, steps=10), everyone=True),
             Member("pgd-40", Pgd.make(**ball, steps=40), everyone=True),
-            Member("apgd-ce", Apgd.make(**ball, loss="ce", steps=50)),
             Member("apgd-margin", Apgd.make(**ball, loss="margin", steps=50)),
-            Member("apgd-bpr", Apgd.make(**ball, loss="bpr", steps=30)),
+            Member("apgd-hinge", Apgd.make(**ball, loss="hinge", steps=50)),
+            Member("smooth-rank", SmoothRank.make(**ball, steps=60)),
+            Member("random-search", RandomSearch.make(**ball, queries=100), everyone=True),
         ]
-        if self.config.norm == "l2":
-            members.append(Member("cw", CarliniWagner.make(**ball, steps=40, search=4)))
-        return [*members, Member("random-search", RandomSearch.make(**ball, queries=300), everyone=True)]
 
     def _for_parameters(self, stochastic: bool) -> list[Member]:
         """Returns the members on the surface ``parameters``."""
@@ -189,8 +187,9 @@ class Auto(Ensemble):
         return [
             Member("random-noise", RandomNoise.make(**ball, draws=20)),
             Member("pgd-20", Pgd.make(**ball, steps=20)),
-            *(Member(f"apgd-{loss}", Apgd.make(**ball, loss=loss, steps=30)) for loss in ("ce", "margin", "bpr")),
-            Member("random-search", RandomSearch.make(**ball, loss="ce", queries=50)),
+            Member("apgd-hinge", Apgd.make(**ball, loss="hinge", steps=30)),
+            Member("smooth-rank", SmoothRank.make(**ball, steps=30)),
+            Member("random-search", RandomSearch.make(**ball, loss="ce", queries=30)),
         ]
 
     def _edits(self, **settings: Any) -> dict[str, Any]:
