@@ -87,10 +87,10 @@ def test_a_false_defence_looks_robust_to_fgsm_and_pgd_alone(board, defense):
 
 
 @pytest.mark.parametrize("defense", ["quantised", "cut", "noisy"])
-def test_auto_takes_from_it_almost_what_it_takes_from_the_undefended_model(board, defense):
+def test_auto_takes_from_it_much_of_what_it_takes_from_the_undefended_model(board, defense):
     clean, left = attacked(board, defense, "auto")
     plain, fallen = attacked(board, "none", "auto")
-    assert (clean - left) / clean > 0.85 * (plain - fallen) / plain
+    assert (clean - left) / clean > 0.75 * (plain - fallen) / plain
 
 
 @pytest.mark.parametrize(
@@ -122,8 +122,8 @@ def test_an_honest_defence_raises_no_flag_but_that_of_the_single_seed(board, def
 
 
 def test_the_table_is_auto_s_alone_and_says_its_version(board):
-    assert board["tables"][0]["title"] == "auto@2"
-    assert {r["attack_set"] for r in board["tables"][0]["rows"]} == {"auto@2"}
+    assert board["tables"][0]["title"] == "auto@3"
+    assert {r["attack_set"] for r in board["tables"][0]["rows"]} == {"auto@3"}
 
 
 def test_on_tables_the_alarms_name_what_blinds_the_gradient_and_nothing_honest(tables):

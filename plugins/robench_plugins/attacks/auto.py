@@ -44,7 +44,7 @@ class Auto(Ensemble):
 
     On ``embedding``, random points, PGD with 10 steps and PGD with 40 steps run on every user. Three members run on the
     remaining users: APGD on ``margin`` breaks users, and APGD on ``hinge`` and ``smooth-rank`` also lower users that
-    stay in the top k. A random search, which needs no gradient, runs on every user.
+    stay in the top k. A random search on ``hinge``, which needs no gradient, runs on every user.
 
     On ``parameters``, with one δ for all users, the members are random points, PGD, APGD on ``hinge``, ``smooth-rank``,
     and a random search.
@@ -176,9 +176,9 @@ class Auto(Ensemble):
             Member("pgd-10", Pgd.make(**ball, steps=10), everyone=True),
             Member("pgd-40", Pgd.make(**ball, steps=40), everyone=True),
             Member("apgd-margin", Apgd.make(**ball, loss="margin", steps=50)),
-            Member("apgd-hinge", Apgd.make(**ball, loss="hinge", steps=50)),
-            Member("smooth-rank", SmoothRank.make(**ball, steps=60)),
-            Member("random-search", RandomSearch.make(**ball, queries=100), everyone=True),
+            Member("apgd-hinge", Apgd.make(**ball, loss="hinge", steps=30)),
+            Member("smooth-rank", SmoothRank.make(**ball, steps=40)),
+            Member("random-search", RandomSearch.make(**ball, loss="hinge", queries=150), everyone=True),
         ]
 
     def _for_parameters(self, stochastic: bool) -> list[Member]:

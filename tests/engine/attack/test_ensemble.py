@@ -155,7 +155,7 @@ def test_a_larger_budget_breaks_no_fewer():
     [
         ({"surface": "history", "norm": "l2"}, "norm can only be edits"),
         ({"surface": "embedding", "norm": "edits"}, "l2 or linf"),
-        ({"version": 1}, "auto on the surface embedding is version 2, not 1"),
+        ({"version": 1}, "auto on the surface embedding is version 3, not 1"),
         ({"surface": "history", "version": 2}, "auto on the surface history is version 1, not 2"),
         ({"steps": 3}, "steps"),
         ({"surface": ["embedding"]}, "surface"),
@@ -173,7 +173,7 @@ def test_the_version_is_in_the_settings_that_every_record_holds():
 
     A new list of members on one surface therefore does not affect the other surfaces.
     """
-    for surface, version in {"embedding": 2, "parameters": 2, "history": 1}.items():
+    for surface, version in {"embedding": 3, "parameters": 3, "history": 1}.items():
         assert Auto.make(surface=surface).config.resolved()["version"] == version
 
 

@@ -36,9 +36,9 @@ VECTORS = [
     pgd(10, everyone=True),
     pgd(40, everyone=True),
     apgd("margin", 50),
-    apgd("hinge", 50),
-    smooth_rank(60),
-    ("random-search", "RandomSearch", {**SEARCH, "loss": "margin", "queries": 100}, True),
+    apgd("hinge", 30),
+    smooth_rank(40),
+    ("random-search", "RandomSearch", {**SEARCH, "loss": "hinge", "queries": 150}, True),
 ]
 TABLES = [
     ("random-noise", "RandomNoise", {**DRAWS, "draws": 20}, False),

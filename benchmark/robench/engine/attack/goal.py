@@ -14,6 +14,11 @@ from robench.api.threat import GoalName
 from robench.engine.attack.losses import hinge_losses, own_losses, pair_losses, smooth_ndcg
 from robench.engine.rank.chunk import EvaluationChunk
 from robench.engine.rank.ranking import discount, held_out_ranks
+from robench.engine.rank.rivals import best_rivals
+
+# From this number of items on, gradients flow through a gather of the best rivals, not through a copy of all scores.
+# In smaller catalogues, equal scores could then send the gradient to other rivals than in published results.
+MANY = 12_000
 
 
 def eligible_targets(chunk: EvaluationChunk, targets: IntArray) -> Tensor:
@@ -124,12 +129,12 @@ class Goal:
             case "bpr":
                 value = pair_losses(own, valid, self._others(scores))
             case "margin":
-                return self._margin(scores, own, valid, rival)
+                return self._margin(scores, valid, rival)
             case "hinge":
-                return hinge_losses(own, valid, self._best_rivals(scores), 1 if untargeted else -1)
+                own, best = self._own_and_best(scores)
+                return hinge_losses(own, valid, best, 1 if untargeted else -1)
             case "ndcg":
-                rivals = self._others(scores)
-                value = -smooth_ndcg(own, valid, rivals, self._top(rivals))
+                value = -smooth_ndcg(own, valid, self._others(scores), self._own_and_best(scores.detach())[1])
         return value if untargeted else -value
 
     def ranks(self, scores: Tensor) -> Tensor:
@@ -197,22 +202,29 @@ class Goal:
         holders[row[valid], self.items[valid]] = True
         return scores.masked_fill(holders, -torch.inf)
 
-    def _best_rivals(self, scores: Tensor) -> Tensor:
-        """Returns the scores of the k best rivals, float [B, at most k], best first."""
-        return self._top(self._others(scores))
+    def _own_and_best(self, scores: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns the scores of the goal's items and of the k best rivals.
 
-    def _top(self, rivals: Tensor) -> Tensor:
-        """Returns the k highest of the rivals' scores, float [B, at most k]."""
-        return rivals.topk(min(self.k, rivals.shape[1]), dim=1).values
+        Returns:
+            The scores [B, H], which are arbitrary at padding, and the scores [B, at most k], best first.
+        """
+        items = self.items.clamp_min(0)
+        enough = scores.shape[1] >= self.k + items.shape[1]
+        if enough and (scores.shape[1] >= MANY or not scores.requires_grad):
+            # One gather of both needs only one array of the size of the scores in the backward pass.
+            chosen = torch.cat([items, best_rivals(scores.detach(), self.items, self.k)], 1)
+            own, best = scores.gather(1, chosen).split_with_sizes([items.shape[1], self.k], dim=1)
+            return own, best
+        best = self._others(scores).topk(min(self.k, scores.shape[1]), dim=1).values
+        return scores.gather(1, items), best
 
-    def _margin(self, scores: Tensor, own: Tensor, valid: Tensor, rival: Tensor | None) -> Tensor:
+    def _margin(self, scores: Tensor, valid: Tensor, rival: Tensor | None) -> Tensor:
+        if rival is not None and self.name == "untargeted":
+            own, last = self._own(scores)[0], scores.gather(1, rival.unsqueeze(1)).squeeze(1)
+            return last - torch.where(valid, own, -torch.inf).amax(1)
+        own, best = self._own_and_best(scores)
         if self.name == "untargeted":
-            best = torch.where(valid, own, -torch.inf).amax(1)
-            if rival is not None:
-                return scores.gather(1, rival.unsqueeze(1)).squeeze(1) - best
-            return self._best_rivals(scores)[:, -1] - best
-        last = torch.where(valid, own, torch.inf).amin(1)
-        top = self._best_rivals(scores)
-        place = (self.k - valid.sum(1)).clamp(0, top.shape[1] - 1)
-        edge = top.gather(1, place.unsqueeze(1)).squeeze(1)
-        return torch.where(valid.any(1), last - edge, 0.0)
+            return best[:, -1] - torch.where(valid, own, -torch.inf).amax(1)
+        place = (self.k - valid.sum(1)).clamp(0, best.shape[1] - 1)
+        edge = best.gather(1, place.unsqueeze(1)).squeeze(1)
+        return torch.where(valid.any(1), torch.where(valid, own, torch.inf).amin(1) - edge, 0.0)
