@@ -1,5 +1,8 @@
 """Tests the settings that a search draws."""
 
+import itertools
+import math
+
 import pytest
 from pydantic import Field
 
@@ -44,6 +47,24 @@ def test_draws_stay_inside_and_depend_on_number_and_seed_alone():
     assert len({str(one) for one in drawn}) == 9
     assert draw(1, seed=1) != draw(1)
     assert sum(one["rate"] < 1e-2 for one in drawn) >= 2  # a logarithmic scale
+
+
+def test_the_first_trials_lie_in_all_quarters_of_every_range():
+    class Wide(Component):
+        class Config(BaseConfig):
+            rate: float = Field(default=1e-2, json_schema_extra=search(1e-4, 1.0, log=True))
+            share: float = Field(default=0.5, json_schema_extra=search(0, 1))
+            mode: str = Field(default="b", json_schema_extra=search(choices=["a", "b", "c", "d"]))
+
+    own = Part("mine", Wide.Config().model_dump(), "mine", {}, "my:plugin")
+    for seed in range(20):
+        drawn = [draw(number, seed=seed, axes=read_axes(Wide, own), own=own) for number in range(4)]
+        assert drawn[0] == {"rate": 1e-2, "share": 0.5, "mode": "b"}
+        for places in ([one["share"] for one in drawn], [1 + math.log10(one["rate"]) / 4 for one in drawn]):
+            ordered = sorted(places)
+            gaps = [two - one for one, two in itertools.pairwise([*ordered, ordered[0] + 1])]
+            assert 0.1 < min(gaps) <= max(gaps) < 0.4  # a quarter, but for the random part
+        assert len({one["mode"] for one in drawn}) == 4
 
 
 def test_no_settings_are_drawn_twice_while_there_are_others():

@@ -7,9 +7,10 @@ written as files for RecBole. Each of RecBole's models runs once, and the result
 setting runs the model again. Robench's own models are fitted on the same interactions with one thread, and the script
 prints a table.
 
-``--only mf lightgcn`` restricts the models, and ``--seeds`` is the number of fits that are averaged. ``--recbole-only``
-and ``--skip-recbole`` each run one half of the comparison. The exit code is 1 if a model is worse than RecBole by more
-than one standard error over users, in NDCG@10 or Recall@10.
+``--defaults`` gives robench its defaults instead of tuned settings. ``--only mf lightgcn`` restricts the models, and
+``--seeds`` is the number of fits that are averaged. ``--recbole-only`` and ``--skip-recbole`` each run one half of the
+comparison. The exit code is 1 if a model is worse than RecBole by more than one standard error over users, in NDCG@10
+or Recall@10.
 
 Both sides select on validation NDCG@10 and follow the ranking rules of RecBole. On the random split, known items are
 masked, and a history is the training items. Leave-last-out masks nothing, and a history has the validation item too.
@@ -23,7 +24,7 @@ import json
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -132,7 +133,7 @@ def measured(pair, data, registry, seeds):
     cls, found, seconds = registry.load("model", pair.name), [], []
     for seed in range(seeds):
         start = time.process_time()
-        model = cls.make(**pair.settings)
+        model = cls(cls.Config.from_written(pair.settings))
         fit(model, data.train_data(), Defense(), Rng(seed).child("fit"), device=torch.device("cpu"))
         seconds.append(time.process_time() - start)
         found.append(np.stack(outcome(model, data, pair.split)))
@@ -146,6 +147,7 @@ def main():
     parser.add_argument("work", type=Path)
     parser.add_argument("--python", type=Path)
     parser.add_argument("--only", nargs="+")
+    parser.add_argument("--defaults", action="store_true")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--recbole-only", action="store_true")
     parser.add_argument("--skip-recbole", action="store_true")
@@ -154,6 +156,8 @@ def main():
     torch.backends.mha.set_fastpath_enabled(False)
     given.work.mkdir(parents=True, exist_ok=True)
     pairs = [pair for pair in PAIRS if not given.only or pair.name in given.only]
+    if given.defaults:
+        pairs = [replace(pair, settings={}) for pair in pairs]
     if not given.skip_recbole:
         export.main(given.source, given.work / "data")
         python = given.python or environment(given.work)

@@ -6,10 +6,12 @@ searched.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from pydantic import ValidationError
 
 from robench.api.component import Component, search
@@ -18,7 +20,8 @@ from robench.api.errors import UserError
 from robench.spec import OWN_STRENGTHS, Part
 from robench.suite.trials import Trial
 
-STARTUP = 10  # trials that are drawn at random before the search learns from earlier ones
+STARTUP = 10  # trials that cover the space before the search learns from earlier ones
+SPREAD = 0.1  # the width of the random part of a covering point, as a share of a range
 TRIES = 200  # draws of one trial until its settings are new
 
 
@@ -79,7 +82,9 @@ def draw_settings(
 ) -> dict[str, Any]:
     """Returns the settings of a trial.
 
-    The result depends only on the arguments, so a search goes on after a kill as if nothing had happened.
+    The result depends only on the arguments, so a search goes on after a kill as if nothing had happened. Trials 0 to 9
+    cover the space: their points are those of a Sobol sequence that is rotated so that trial 0 is its first point.
+    Trials 1 to 3 thus lie in three other quarters of every range than trial 0, and few trials are spent well.
 
     Args:
         axes: the searched settings.
@@ -94,13 +99,59 @@ def draw_settings(
     known = {canonical(dict(settings)) for settings in taken}
     settings: dict[str, Any] = {}
     for attempt in range(TRIES):
-        settings = _suggest(axes, number, earlier, int(digest([key, number, attempt], 8), 16))
+        seed = int(digest([key, number, attempt], 8), 16)
+        if number < STARTUP:
+            settings = _cover(axes, part, number, seed, spread=1.0 if attempt else SPREAD)
+        else:
+            settings = _suggest(axes, earlier, seed)
         if canonical(settings) not in known:
             break
     return settings
 
 
-def _suggest(axes: Mapping[str, Axis], number: int, earlier: Sequence[Trial], seed: int) -> dict[str, Any]:
+def _cover(axes: Mapping[str, Axis], part: Part, number: int, seed: int, spread: float) -> dict[str, Any]:
+    """Returns a point of the rotated Sobol sequence, plus a random part.
+
+    The random part has the width ``spread``, as a share of a range. A setting with a single choice takes no dimension
+    of the sequence.
+    """
+    from scipy.stats import qmc  # noqa: PLC0415  # takes half a second
+
+    drawn = {name: axis.choices[0] for name, axis in axes.items() if len(axis.choices) == 1}
+    free = [name for name in axes if name not in drawn]
+    points = qmc.Sobol(max(len(free), 1), scramble=False).random_base2(STARTUP.bit_length())
+    noise = np.random.default_rng(seed).uniform(-spread / 2, spread / 2, len(free))
+    for name, point, part_of_noise in zip(free, points[number], noise, strict=False):
+        place = (point + _place(axes[name], part.config[name]) + part_of_noise) % 1
+        drawn[name] = _value(axes[name], float(place))
+    return {name: drawn[name] for name in axes}
+
+
+def _place(axis: Axis, value: Any) -> float:
+    """Returns the place of a setting in its range, from 0 to 1.
+
+    The place is 0.5 for a value outside the search.
+    """
+    if not _is_inside(axis, value):
+        return 0.5
+    if axis.choices:
+        return (axis.choices.index(value) + 0.5) / len(axis.choices)
+    low, high, at = (math.log(x) if axis.log else x for x in (axis.low, axis.high, value))
+    return (at - low) / (high - low)
+
+
+def _value(axis: Axis, place: float) -> Any:
+    """Returns the value at a place from 0 to 1."""
+    if axis.choices:
+        return axis.choices[min(int(place * len(axis.choices)), len(axis.choices) - 1)]
+    if axis.log:
+        value = math.exp(math.log(axis.low) + place * (math.log(axis.high) - math.log(axis.low)))
+    else:
+        value = axis.low + place * (axis.high - axis.low)
+    return min(max(round(value), int(axis.low)), int(axis.high)) if axis.whole else _rounded(value)
+
+
+def _suggest(axes: Mapping[str, Axis], earlier: Sequence[Trial], seed: int) -> dict[str, Any]:
     import optuna  # noqa: PLC0415  # an extra, which takes a second
 
     spaces: dict[str, Any] = {}
@@ -114,7 +165,7 @@ def _suggest(axes: Mapping[str, Axis], number: int, earlier: Sequence[Trial], se
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=STARTUP)
     study = optuna.create_study(direction="maximize", sampler=sampler)
-    for trial in earlier if number >= STARTUP else ():
+    for trial in earlier:
         if trial.value is not None and all(_is_inside(axes[name], value) for name, value in trial.settings.items()):
             params = dict(trial.settings)
             study.add_trial(optuna.trial.create_trial(params=params, distributions=spaces, value=trial.value))

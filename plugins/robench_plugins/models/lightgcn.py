@@ -100,10 +100,10 @@ class LightGcn(PairwiseModel):
             description="Most optimiser steps per epoch: batches grow if the data need more steps",
             json_schema_extra=LATER,
         )
-        epochs: int = Field(default=60, ge=1, json_schema_extra=search(choices=[60, 120]))
+        epochs: int = Field(default=60, ge=1, json_schema_extra=search(choices=[120]))
         batch_size: int = Field(default=2048, ge=1)
         learning_rate: float = Field(default=1e-2, gt=0, json_schema_extra=search(1e-3, 3e-2, log=True))
-        weight_decay: float = Field(default=0.0, ge=0, json_schema_extra=search(choices=[0.0, 1e-6, 1e-5]))
+        weight_decay: float = Field(default=0.0, ge=0)
         patience: int = Field(default=5, ge=1)
         validate_every: int = Field(default=2, ge=1)
 

@@ -31,10 +31,10 @@ class MatrixFactorization(PairwiseModel):
         loss: Literal["bpr", "ce"] = Field(
             default="bpr", description="Training loss: BPR against one negative, or cross-entropy over the catalogue"
         )
-        epochs: int = Field(default=24, ge=1, json_schema_extra=search(choices=[24, 80]))
+        epochs: int = Field(default=24, ge=1, json_schema_extra=search(choices=[80]))
         batch_size: int = Field(default=2048, ge=1)
         learning_rate: float = Field(default=1e-2, gt=0, json_schema_extra=search(1e-3, 3e-2, log=True))
-        weight_decay: float = Field(default=1e-5, ge=0, json_schema_extra=search(1e-6, 1e-4, log=True))
+        weight_decay: float = Field(default=1e-5, ge=0, json_schema_extra=search(3e-6, 5e-5, log=True))
         patience: int = Field(default=4, ge=1)
         validate_every: int = Field(default=2, ge=1)
         decays: Annotated[int, Field(ge=0)] | Literal["auto"] = Field(default="auto", json_schema_extra=LATER)

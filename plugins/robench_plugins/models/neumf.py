@@ -45,7 +45,7 @@ class NeuMf(PairwiseModel):
         dropout: float = Field(
             default=0.0, ge=0, lt=1, description="Share of the perceptron's activations that dropout zeroes"
         )
-        epochs: int = Field(default=30, ge=1, json_schema_extra=search(choices=[30, 60]))
+        epochs: int = Field(default=30, ge=1, json_schema_extra=search(choices=[60]))
         batch_size: int = Field(default=1024, ge=1)
         learning_rate: float = Field(default=3e-3, gt=0, json_schema_extra=search(5e-4, 1e-2, log=True))
         weight_decay: float = Field(default=1e-5, ge=0, json_schema_extra=search(choices=[0.0, 1e-6, 1e-5]))

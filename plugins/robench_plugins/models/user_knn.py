@@ -38,7 +38,7 @@ class UserKnn(HistoryModel):
             default=50,
             ge=1,
             description="Neighbours per user",
-            json_schema_extra=search(choices=[20, 50, 100, 200, 400]),
+            json_schema_extra=search(20, 400, log=True),
         )
         shrinkage: float = Field(
             default=0.0,
