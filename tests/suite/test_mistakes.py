@@ -168,7 +168,7 @@ def test_no_phrase_of_pydantic_reaches_a_user():
     [
         ("pgd, norm: l22", "norm", "must be 'l2' or 'linf', got 'l22'", "did you mean 'l2'?"),
         ("pgd, grid: {norm: [l2, l22]}", "grid.norm", "must be 'l2' or 'linf', got 'l22'", "did you mean 'l2'?"),
-        ("pgd, loss: marign", "loss", "must be 'ce', 'margin' or 'bpr', got 'marign'", "did you mean 'margin'?"),
+        ("pgd, loss: marign", "loss", "'bpr', 'hinge' or 'ndcg', got 'marign'", "did you mean 'margin'?"),
         ("pgd, norm: edits", "norm", "must be 'l2' or 'linf', got 'edits'", ""),
         (
             "greedy-edit, surface: embedding",
