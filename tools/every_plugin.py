@@ -111,6 +111,7 @@ def attacks(folder: Path) -> list[dict[str, Any]]:
         {"name": "msap", "label": "msap uniform", "steps": 2, "start": "uniform", "epsilon": 0.5},
         {"name": "random-search", "queries": 8, **ball},
         {"name": "random-search", "label": "search linf", "norm": "linf", "queries": 8, **ball},
+        {"name": "smooth-rank", "norm": "l2", "steps": 6, **ball},
         {"name": "cw", "steps": 4, "search": 2, **ball},
         {"name": "auto", **ball},
         {"name": "auto", "label": "auto history", "surface": "history", "epsilon": 1},
