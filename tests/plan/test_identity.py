@@ -49,11 +49,17 @@ def plan_of(tmp_path):
 
 
 @pytest.mark.parametrize("folder", sorted(path.parent.name for path in RESULTS.glob("*/plan.json")))
-def test_the_ids_of_committed_cells_stay(folder):
+def test_the_ids_of_committed_cells_stay(folder, tmp_path):
     stored = json.loads((RESULTS / folder / "plan.json").read_text())["cells"]
-    cells = make_plan(load_suite(RESULTS / folder / "suite.yaml", ALONE), ALONE).cells
-    assert [cell.id for cell in cells] == [cell["cell"] for cell in stored]
+    # auto@2 on embeddings can no longer be run, so the attacked cells of whitebox have other ids.
+    older = folder == "whitebox"
+    text = (RESULTS / folder / "suite.yaml").read_text()
+    (tmp_path / "t.yaml").write_text(text.replace("  version: 2\n", "") if older else text)
+    cells = make_plan(load_suite(tmp_path / "t.yaml", ALONE), ALONE).cells
     assert [cell.victim.id for cell in cells] == [cell["victim"] for cell in stored]
+    pairs = [(cell, kept) for cell, kept in zip(cells, stored, strict=True) if not older or cell.attack is None]
+    assert pairs
+    assert [cell.id for cell, _ in pairs] == [kept["cell"] for _, kept in pairs]
 
 
 def test_a_default_that_validation_chooses_differs_from_the_same_value_in_a_suite(tmp_path):
