@@ -178,7 +178,10 @@ def _number_codes(values: NDArray[np.signedinteger[Any]]) -> Ids:
     if size > 4 * len(values):
         distinct, codes = np.unique(values, return_inverse=True)
         return Ids(codes, [str(value) for value in distinct.tolist()])
-    values = values - least
+    if 0 <= least < len(values):
+        least, size = 0, size + least  # saves the subtraction
+    else:
+        values = values - least
     present = np.zeros(size, dtype=bool)
     present[values] = True
     numbers = np.cumsum(present, dtype=np.int64) - 1
