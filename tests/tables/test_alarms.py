@@ -86,11 +86,13 @@ def test_a_false_defence_looks_robust_to_fgsm_and_pgd_alone(board, defense):
         assert (clean - left) / clean < 0.8 * (plain - fallen) / plain
 
 
-@pytest.mark.parametrize("defense", ["quantised", "cut", "noisy"])
-def test_auto_takes_from_it_much_of_what_it_takes_from_the_undefended_model(board, defense):
+# Rounding leaves no gradient at all, so only the random search reaches this victim. The other members of version 3 take
+# more from the undefended model than those of version 2 did, but the random search does not.
+@pytest.mark.parametrize(("defense", "share"), [("quantised", 0.75), ("cut", 0.85), ("noisy", 0.85)])
+def test_auto_takes_from_it_much_of_what_it_takes_from_the_undefended_model(board, defense, share):
     clean, left = attacked(board, defense, "auto")
     plain, fallen = attacked(board, "none", "auto")
-    assert (clean - left) / clean > 0.75 * (plain - fallen) / plain
+    assert (clean - left) / clean > share * (plain - fallen) / plain
 
 
 @pytest.mark.parametrize(

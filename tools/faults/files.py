@@ -68,7 +68,7 @@ class Case:
 
     @property
     def damaged(self) -> bool:
-        """Whether the file is damaged, or odd, so that a refusal is right."""
+        """True if the file is damaged or odd. Robench may refuse such a file."""
         return self.form["damage"] != "none"
 
 
