@@ -2,6 +2,7 @@
 
 import gzip
 
+import pandas as pd
 import pytest
 import yaml
 
@@ -33,11 +34,13 @@ def cache(monkeypatch, tmp_path):
         ("x.csv", text("{},{},{},{}", "user,item,rating,time\n"), {"name": "csv"}),
         ("x.csv", text("u{},i{},{},{}"), {"name": "csv", "header": False}),
         ("x.csv", text("{};{};{},5;{}", "userId;movieId;rating;timestamp\n"), "semicolon"),
+        ("x.csv", text("u{};i{};{},5;{}"), "decimals"),
         ("x.tsv", text("{}\t{}\t{}\t{}", "user_id\titem_id\tscore\tdate\n"), "tab"),
         ("ratings.dat", text("{}::{}::{}::{}"), {"name": "csv", "header": False}),
         ("u.data", text("{}\t{}\t{}\t{}"), {"name": "csv", "separator": "\t", "header": False}),
         ("x.txt", text("{} {}"), {"name": "sequences"}),
         ("x.txt", "a 1 2 3\nb 1 2 3 4\n", {"name": "sequences"}),
+        ("x.tsv", "a\t1\t2\t3\nb\t1\t2\t3\t4\n", {"name": "sequences"}),
         ("x.jsonl", text('{{"user": "{}", "item": "{}", "rating": {}, "time": {}}}'), {"name": "csv"}),
         ("x.csv", text("A0000000000{},B00000000{},{},{}"), {"name": "amazon"}),
         (
@@ -53,12 +56,26 @@ def test_a_file_is_read_as_what_it_is(tmp_path, registry, name, content, setting
     (one,) = inspect_data(tmp_path / name, registry)
     expected = {
         "semicolon": {"name": "csv", "separator": ";", "decimal": ",", "user": "userId", "item": "movieId"},
+        "decimals": {"name": "csv", "separator": ";", "decimal": ",", "header": False},
         "tab": {"name": "csv", "user": "user_id", "item": "item_id", "rating": "score", "time": "date"},
         "recbole": {"name": "recbole"},
     }
     found = {key: value for key, value in one.settings.items() if key != "path"}
     assert found == (expected[settings] if isinstance(settings, str) else settings)
-    assert one.summary.rows == (7 if content.startswith("a 1") else len(ROWS))
+    assert one.summary.rows == (7 if content.startswith(("a 1", "a\t1")) else len(ROWS))
+
+
+def test_a_comma_with_a_date_is_no_decimal(tmp_path, registry):
+    (tmp_path / "x.csv").write_text(text("u{},i{},{},2020-01-01 00:00:00"))
+    (one,) = inspect_data(tmp_path / "x.csv", registry)
+    assert (one.settings["header"], one.summary.users, "separator" in one.settings) == (False, 8, False)
+
+
+def test_the_columns_of_a_parquet_file_are_named(tmp_path, registry):
+    frame = pd.DataFrame({"kunde": ["a"], "artikel": ["b"]}, index=[3])
+    frame.to_parquet(tmp_path / "x.parquet")
+    with pytest.raises(UserError, match=r"x.parquet:1: no columns of users and items among kunde, artikel \(name them"):
+        inspect_data(tmp_path / "x.parquet", registry)
 
 
 def test_compressed_files_and_encodings_are_recognised(tmp_path, registry):
@@ -130,6 +147,7 @@ def test_a_suite_without_evaluated_users_is_shown_and_refused(tmp_path, registry
     ("name", "content", "problem"),
     [
         ("x.csv", None, "no such file"),
+        ("x.parquet", b"user,item\n", "x.parquet: not a Parquet file"),
         ("x.bin", b"\0\1\2", "no data set recognises its format"),
         ("x.csv", b"", "x.csv: the file is empty"),
         ("x.jsonl", b"\n", "x.jsonl: the file is empty"),

@@ -21,6 +21,7 @@ from robench_plugins.datasets.reading.recognition import first_lines
 from robench_plugins.datasets.reading.text import to_utf8
 
 TEXTS = (".txt", ".dat", ".data", "")
+TABLES = (".tsv", ".tab")
 ADVICE = Advice(settings=("encoding",))
 SPACE = b" \t\n\r\x0b\x0c"
 
@@ -53,12 +54,17 @@ class Sequences(Dataset):
     def recognise(cls, path: Path) -> Mapping[str, Any] | None:
         """Returns the settings for a text file with lines of user and items.
 
-        Either every line is a pair, or the lines have different lengths. The result is None for other files.
+        Either every line is a pair, or the lines have different lengths. Files that end in .tsv or .tab are usually
+        tables, so their lines must have different lengths and different users. The result is None for other files.
         """
-        lines = first_lines(path) if plain_suffix(path) in TEXTS else None
+        ending = plain_suffix(path)
+        lines = first_lines(path) if ending in (*TEXTS, *TABLES) else None
         if lines is None or any(sign in line for line in lines for sign in ",;|"):
             return None
-        widths = {len(line.split()) for line in lines}
+        rows = [line.split() for line in lines]
+        widths = set(map(len, rows))
+        if ending in TABLES and (len(widths) == 1 or len({row[0] for row in rows}) < len(rows)):
+            return None
         return {"path": path} if min(widths) > 1 and (len(widths) > 1 or widths == {2}) else None
 
     def fingerprint(self) -> str:

@@ -2,9 +2,12 @@
 
 import json
 
+import pandas as pd
 import pytest
 
+from robench.api import DataError
 from robench_plugins.datasets.amazon import Amazon
+from robench_plugins.datasets.csv_file import CsvFile
 from robench_plugins.datasets.movielens import MovieLens
 from robench_plugins.datasets.recbole import Recbole
 from robench_plugins.datasets.sequences import Sequences
@@ -95,3 +98,12 @@ def product(**keys):
 )
 def test_texts_and_years_that_are_not_read_are_said(tmp_path, make, items, notes):
     assert list(make(tmp_path, items).load().notes) == notes
+
+
+def test_the_index_of_a_frame_is_no_column(tmp_path):
+    pd.DataFrame({"user": ["a"], "item": ["x"]}, index=[7]).to_parquet(tmp_path / "r.parquet")
+    pd.DataFrame({"user": ["a"], "age": [24]}, index=[7]).to_parquet(tmp_path / "u.parquet")
+    source = CsvFile.make(path=tmp_path / "r.parquet", users=tmp_path / "u.parquet")
+    assert source.load().profiles == {"a": "age: 24"}
+    with pytest.raises(DataError, match=r"no column 'x' for user \(known: item, user; set"):
+        CsvFile.make(path=tmp_path / "r.parquet", user="x").load()

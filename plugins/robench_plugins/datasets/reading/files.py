@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from robench_plugins.datasets.reading.opening import plain_suffix, read_content
 from robench_plugins.datasets.reading.table import Table, check_names
 
 PARQUET = (".parquet", ".pq")
+INDEX = re.compile(r"__index_level_[0-9]+__", re.ASCII)  # the name that pandas gives to an index without a name
 
 
 def format_of(path: Path) -> str:
@@ -39,15 +41,38 @@ def read_table(path: Path, form: Delimited) -> Table:
     return _read_json_lines(path, form) if kind == "JSON lines" else read_delimited(path, form)
 
 
-def _read_parquet(path: Path) -> Table:
+def parquet_names(path: Path) -> list[str]:
+    """Returns the names of the columns of a Parquet file.
+
+    An index that pandas wrote is left out.
+
+    Raises:
+        DataError: if the file is not a Parquet file.
+    """
+    return [name for name in _open_parquet(path).schema_arrow.names if not INDEX.fullmatch(name)]
+
+
+def _open_parquet(path: Path) -> pq.ParquetFile:
     content = read_content(path)
     try:
-        data = pq.ParquetFile(pa.BufferReader(content)).read()
+        return pq.ParquetFile(pa.BufferReader(content))
     except (pa.ArrowException, OSError) as error:
-        raise DataError(f"not a Parquet file: {str(error).splitlines()[0]}", where=str(path)) from None
+        raise _no_parquet(path, error) from None
+
+
+def _no_parquet(path: Path, error: Exception) -> DataError:
+    return DataError(f"not a Parquet file: {str(error).splitlines()[0]}", where=str(path))
+
+
+def _read_parquet(path: Path) -> Table:
+    try:
+        data = _open_parquet(path).read()
+    except (pa.ArrowException, OSError) as error:
+        raise _no_parquet(path, error) from None
     check_names(data.column_names, str(path))
     if not data.num_rows:
         raise DataError("the file has columns and no rows", where=str(path))
+    data = data.drop_columns([name for name in data.column_names if INDEX.fullmatch(name)])
     return Table(path, data, lambda row: row + 1, header=False)
 
 

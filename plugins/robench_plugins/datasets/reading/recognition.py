@@ -10,11 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from robench.api import DataError
 from robench_plugins.datasets.reading.delimited import BLANKS, QUOTED, SEPARATORS, Delimited
+from robench_plugins.datasets.reading.files import PARQUET, parquet_names
 from robench_plugins.datasets.reading.json_lines import JSON_LINES
 from robench_plugins.datasets.reading.opening import check_text, is_hidden, plain_suffix, read_content
 from robench_plugins.datasets.reading.table import SHOWN
@@ -23,9 +21,9 @@ from robench_plugins.datasets.reading.text import BOMS
 HEAD = 1 << 16  # the number of bytes that are examined
 LINES = 100
 MOST_NAMES = 8  # the most names of columns in a message
-TABLES = (".csv", ".tsv", ".tab", *JSON_LINES)  # the endings of tables
+TABLES = (".csv", ".tsv", ".tab", *JSON_LINES, *PARQUET)  # the endings of tables
 DATA = re.compile(r"[-+]?[0-9][0-9.,:TZ+ -]*", re.ASCII)
-DECIMAL_COMMA = re.compile(r"[0-9]+,[0-9]+", re.ASCII)
+DECIMAL_COMMA = re.compile(r"[-+]?[0-9]+,[0-9]+", re.ASCII)
 USUAL = {
     "user": ("user", "user_id", "userid", "uid", "user id", "reviewerid", "customer", "customer_id", "visitorid"),
     "item": (
@@ -84,6 +82,8 @@ def recognise_table(path: Path) -> dict[str, Any] | None:
 
 def _unrecognised(path: Path) -> DataError:
     """Returns the error for a table without users and items."""
+    if plain_suffix(path) in PARQUET:
+        return _no_columns(path, parquet_names(path))
     content = read_content(path)
     check_text(content, path)
     lines = first_lines(path)
@@ -104,6 +104,10 @@ def _unrecognised(path: Path) -> DataError:
             hint = f"row {number + 1} begins with {lines[number][:SHOWN]!r}"
             return DataError(problem, where=str(path), hint=hint)
         names = _rows(lines, separator)[0]
+    return _no_columns(path, names)
+
+
+def _no_columns(path: Path, names: Sequence[str]) -> DataError:
     problem = f"no columns of users and items among {', '.join(names[:MOST_NAMES])}"
     return DataError(problem, where=f"{path}:1", hint="name them in a suite, as user: NAME and item: NAME of csv")
 
@@ -113,9 +117,8 @@ def _settings_of(path: Path) -> dict[str, Any] | None:
     if not path.is_file() or is_hidden(path.name):
         return None
     ending = plain_suffix(path)
-    if ending in (".parquet", ".pq"):
-        names = _parquet_names(path)
-        return None if names is None else _with_columns({"path": path}, names)
+    if ending in PARQUET:
+        return _with_columns({"path": path}, parquet_names(path))
     lines = first_lines(path)
     if lines is None or ending in JSON_LINES:
         return _with_columns({"path": path}, list(first_object(lines or [""]) or ()))
@@ -165,20 +168,28 @@ def first_object(lines: Sequence[str]) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def _parquet_names(path: Path) -> list[str] | None:
-    try:
-        return list(pq.read_schema(path).names)
-    except (pa.ArrowException, OSError):
-        return None
-
-
 def _separator(lines: Sequence[str], usual: str) -> str | None:
-    """Returns the separator that gives all lines the same number of cells."""
-    for separator in dict.fromkeys((usual, *SEPARATORS, BLANKS)):
-        widths = {len(row) for row in _rows(lines, separator)}
-        if len(widths) == 1 and min(widths) > 1:
+    """Returns the separator that gives all lines the same number of cells.
+
+    The usual separator comes first. A comma is no separator if another sign separates cells in which commas only stand
+    before decimals, as in ``u1;i1;3,5``.
+    """
+    fitting = [sign for sign in dict.fromkeys((usual, *SEPARATORS, BLANKS)) if _fits(lines, sign)]
+    for separator in fitting:
+        if separator != "," or not any(_has_decimal_commas(lines, other) for other in fitting if other != ","):
             return separator
     return None
+
+
+def _fits(lines: Sequence[str], separator: str) -> bool:
+    widths = {len(row) for row in _rows(lines, separator)}
+    return len(widths) == 1 and min(widths) > 1
+
+
+def _has_decimal_commas(lines: Sequence[str], separator: str) -> bool:
+    """Returns whether a separator leaves commas in numbers only."""
+    cells = [cell.strip() for row in _rows(lines, separator) for cell in row if "," in cell]
+    return bool(cells) and all(DECIMAL_COMMA.fullmatch(cell) for cell in cells)
 
 
 def _rows(lines: Sequence[str], separator: str) -> list[list[str]]:
