@@ -63,8 +63,8 @@ def _show_record(stored: StoredCell, console: Console) -> None:
     if record.get("reason"):
         table.add_row("reason", visible(record["reason"]))
     console.print(table)
-    if record.get("error"):
-        text = record["error"]["traceback"] or record["error"]["message"]
+    if error := record.get("error") or record.get("rerun_error"):
+        text = error["traceback"] or error["message"]
         console.print(shortened(text, MOST_TRACEBACK), highlight=False, markup=False)
 
 

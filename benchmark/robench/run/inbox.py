@@ -18,6 +18,7 @@ from robench.host.discovery import Host
 from robench.run.summary import Failure, Summary
 from robench.run.task import LostEvent, NoteEvent, ProgressEvent, WorkerEvent, record_of
 from robench.spec import Cell
+from robench.store.earlier import keep_earlier
 from robench.store.folder import InvalidCellError, Store
 from robench.store.record import Record
 
@@ -36,16 +37,24 @@ class Inbox:
         summary: the counts of the run.
         host: the host, which receives the lifecycle hooks.
         label: a function that returns the readable name of a cell's victim.
+        data_sha256: a function that returns the digest of the prepared data of a cell's victim.
     """
 
     def __init__(
-        self, cells: Iterable[Cell], store: Store, summary: Summary, host: Host, label: Callable[[Cell], str]
+        self,
+        cells: Iterable[Cell],
+        store: Store,
+        summary: Summary,
+        host: Host,
+        label: Callable[[Cell], str],
+        data_sha256: Callable[[Cell], str],
     ) -> None:
         self.open: dict[str, dict[str, Cell]] = {}
         for cell in cells:
             self.open.setdefault(cell.victim.id, {})[cell.id] = cell
         self._labels = {task: label(next(iter(some.values()))) for task, some in self.open.items()}
         self._store, self._summary, self._host = store, summary, host
+        self._data_sha256 = data_sha256
         self._lost: dict[str, str] = {}
         self._refused: set[str] = set()
         self._noted: set[str] = set()
@@ -119,18 +128,22 @@ class Inbox:
     def _finish(self, cell: Cell, record: Record, arrays: Mapping[str, NDArray[Any]] | None, *, foreign: bool) -> None:
         """Stores the record and the arrays of a cell, and counts the cell.
 
+        If the cell failed and was measured earlier, the earlier measurement stays. See ``keep_earlier``.
+
         Args:
             cell: the cell.
             record: the record of the cell.
             arrays: the arrays of the cell, or None if the cell was not measured.
             foreign: whether a worker made the record and the arrays.
         """
-        failure = None
+        failure, stored = None, None
         if record["status"] != "ok":
+            stored = keep_earlier(self._store, record, self._data_sha256(cell))
             attack = f"{cell.attack.label} ε={cell.epsilon:g}" if cell.attack else "clean"
             error = in_one_line(f"{record['error']['type']}: {record['error']['message']}")
+            error += "; the earlier measurement stays" if stored else ""
             failure = Failure(cell.id, self._labels[cell.victim.id], attack, error)
-        stored = self._store.write(record, arrays, foreign=foreign)
+        stored = stored or self._store.write(record, arrays, foreign=foreign)
         del self.open[cell.victim.id][cell.id]
         if failure is None:
             self._summary.measured += 1

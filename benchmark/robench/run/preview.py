@@ -21,6 +21,7 @@ from robench.plan.plan import make_plan
 from robench.run.budgets import budget_notes
 from robench.run.data import group_by_data, load_suite_data
 from robench.run.dependencies import Dependencies, find_file_errors
+from robench.run.dropped import check_overrides, dropped_notes, find_dropped
 from robench.run.encodings import encoding_notes
 from robench.run.estimates import Estimates, describe_open, group_by_victim
 from robench.run.memory import memory_notes
@@ -88,7 +89,8 @@ def make_preview(
         only: conditions that a cell must meet.
 
     Raises:
-        UserError: if the suite or an option is wrong, or if the folder holds another suite.
+        UserError: if the suite or an option is wrong, if the folder holds another suite, or if overrides would take
+            measured cells out of its tables.
     """
     suite = load_suite(path, registry, overrides)
     if suite.device.startswith("cuda"):
@@ -99,6 +101,8 @@ def make_preview(
     store = Store(results or Path("results") / suite.name, keep=False)
     store.check_name(suite.name)
     check_origin(store.folder, suite.file, plan.to_json)
+    dropped = find_dropped(plan.cells, store)
+    check_overrides(suite, dropped, overrides, registry, str(store.folder))
     cells = select_cells(plan.cells, only)
     skips = note_skips(cell.skip for cell in cells)
     shown = Preview(suite.name, store.folder, [], [], skips, list(suite.notes), excluded=plan.excluded)
@@ -121,7 +125,7 @@ def make_preview(
     if todo.damaged:
         shown.notes.append(f"damaged: {counted(len(todo.damaged), 'stored cell')}: run measures again")
         shown.notes += in_lines(todo.damaged.values())
-    shown.notes += todo.notes()
+    shown.notes += todo.notes() + dropped_notes(dropped)
     return shown
 
 

@@ -32,6 +32,7 @@ from robench.run.budgets import budget_notes
 from robench.run.data import DataKey, SuiteData, data_name, group_by_data, hash_files, load_suite_data
 from robench.run.dependencies import Dependencies, check_files
 from robench.run.device import pick_device
+from robench.run.dropped import check_overrides, dropped_notes, find_dropped
 from robench.run.estimates import Estimates, longest_first
 from robench.run.execution import make_executor
 from robench.run.inbox import Inbox
@@ -147,12 +148,14 @@ class Runner:
         cells = todo.open(self.cells)
         check_files(cells, self.suite, self.registry)
         self._work_alone()
-        self._check_folder()  # again, because another run may have ended meanwhile
+        dropped = self._check_folder()  # again, because another run may have ended meanwhile
         with writing_tables(self.store.folder):
             note_origin(self.store.folder, self.suite.file, self.plan.to_json())
             trials = None if self.suite.tuning is None else self.suite.tuning.content
             self.store.begin(dump(self.suite.resolved(self.registry)), self._plan_content(read), trials)
             self.store.write_users(read.users)
+        for note in dropped_notes(dropped):
+            log.warning("%s", note)
         self._note_skipped(todo)
         self._notify_start(cells)
         try:
@@ -161,9 +164,17 @@ class Runner:
             self.summary.seconds = time.perf_counter() - start
             self._notify_end()
 
-    def _check_folder(self) -> None:
+    def _check_folder(self) -> dict[str, str]:
+        """Checks that the folder belongs to the suite and keeps its rows.
+
+        Returns:
+            The measured cells that this run takes out of the tables. See ``find_dropped``.
+        """
         self.store.check_name(self.suite.name)
         check_origin(self.store.folder, self.suite.file, self.plan.to_json)
+        dropped = find_dropped(self.plan.cells, self.store)
+        check_overrides(self.suite, dropped, self.options.overrides, self.registry, str(self.store.folder))
+        return dropped
 
     def _plan_content(self, read: _DataRead) -> dict[str, Any]:
         """Returns the content of plan.json."""
@@ -240,7 +251,15 @@ class Runner:
 
         If a worker dies, the cells that it did not finish are tried again in the second round.
         """
-        inbox = Inbox(cells, self.store, self.summary, self.host, lambda cell: self._label(cell.victim))
+        digests = {name: key.sha256 for name, key in keys.items()}
+        inbox = Inbox(
+            cells,
+            self.store,
+            self.summary,
+            self.host,
+            lambda cell: self._label(cell.victim),
+            lambda cell: digests[data_name(cell.victim)],
+        )
         with self.store.in_background():
             victims: Mapping[str, Mapping[str, Cell]] = inbox.open
             if cells:

@@ -154,6 +154,7 @@ class MeasuredRecord(RecordHead):
     peak_memory_mib: Number | None
     provenance: Provenance
     error: None
+    rerun_error: ErrorContent | None = None
     arrays_sha256: Sha256
 
 

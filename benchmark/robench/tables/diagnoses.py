@@ -1,6 +1,6 @@
 """Computes flags from single cells.
 
-The flags report exceeded budgets, unusable gradients, scores that vary, and different devices.
+The flags report exceeded budgets, unusable gradients, scores that vary, failed second runs, and different devices.
 """
 
 from __future__ import annotations
@@ -20,6 +20,20 @@ MOST_BLIND = 0.5  # the share of the hit users above which the gradient attacks 
 OVERSHOOT = 1 + 1e-4
 MOST_ROUNDING = 1.05  # the largest ratio of the achieved budget to ε
 MOST_NOISE = 1e-4  # the largest difference between two scorings without an attack, in standard deviations
+
+
+def flag_reruns(results: Results, row: Row, table: PlannedTable | None) -> list[Flag]:
+    """Returns a flag if cells of a row failed when they were measured again.
+
+    The row shows their earlier measurements.
+    """
+    cells = [cell for cell in results.by_row[row.key] if results.ok(cell)]
+    cells = [cell for cell in cells if table is None or cell.clean or cell.threat == table.threat]
+    failed = sum("rerun_error" in results.record(cell) for cell in cells)
+    if not failed:
+        return []
+    why = "cells failed when they were measured again, so the row shows their earlier measurements"
+    return [Flag(f"re-run failed: {failed} of {len(cells)} cells", why, {"cells": len(cells), "failed": failed})]
 
 
 def flag_noise(results: Results, row: Row) -> list[Flag]:

@@ -22,6 +22,7 @@ from robench.tables.diagnoses import (
     flag_devices,
     flag_gradients,
     flag_noise,
+    flag_reruns,
     flag_rounding,
     flag_single_draws,
 )
@@ -57,6 +58,7 @@ def set_flags(
             attacks at test time are judged.
     """
     row.notes += _completeness(row)
+    row.notes += flag_reruns(results, row, table)
     if row.baseline:
         return
     if FROZEN in row.adaptive.split(", "):

@@ -1,0 +1,96 @@
+"""Finds measured cells that a new plan would take out of the tables of a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from robench.api.errors import UserError, counted
+from robench.host.registry import Registry
+from robench.plan.plan import make_plan
+from robench.spec import Cell
+from robench.store.folder import Store
+from robench.store.plan_file import read_plan
+from robench.suite.load import Suite, load_suite
+
+MOST_MODELS = 8  # the largest number of models in a note
+
+
+def find_dropped(cells: Iterable[Cell], store: Store) -> dict[str, str]:
+    """Returns the measured cells that the stored plan has and a new plan lacks.
+
+    Args:
+        cells: the cells of the new plan.
+        store: the folder of results, which may have no plan.
+
+    Returns:
+        The labels of the models, by the id of the cell.
+    """
+    try:
+        stored = read_plan(store.folder).cells
+    except UserError:  # There is no plan, or a run writes it anew.
+        return {}
+    kept = {cell.id for cell in cells}
+    return {
+        cell.cell: cell.key.model_label for cell in stored if cell.cell not in kept and _is_measured(store, cell.cell)
+    }
+
+
+def _is_measured(store: Store, cell: str) -> bool:
+    try:
+        record = store.read(cell)
+    except UserError:
+        return False
+    return record is not None and record["status"] == "ok"
+
+
+def check_overrides(
+    suite: Suite, dropped: Mapping[str, str], overrides: Sequence[str], registry: Registry, where: str
+) -> None:
+    """Checks that ``--set`` drops no measured cell of the suite file.
+
+    Such a run would replace complete rows by rows with fewer seeds, attacks or models. A change of the suite file may
+    drop any cell.
+
+    Args:
+        suite: the suite with its overrides.
+        dropped: the result of ``find_dropped``.
+        overrides: the values of ``--set``.
+        registry: the plugins.
+        where: the folder of results, for the message.
+
+    Raises:
+        UserError: if the suite file without overrides plans a dropped cell.
+    """
+    if not dropped or not overrides:
+        return
+    try:
+        planned = {cell.id for cell in make_plan(load_suite(suite.file, registry, ()), registry).cells}
+    except UserError:  # The file may need its overrides, such as the path of a data set.
+        return
+    lost = {cell: model for cell, model in dropped.items() if cell in planned}
+    if lost:
+        raise UserError(
+            f"--set would take {describe_dropped(lost)} out of its tables",
+            where=where,
+            hint="give another --results, use --only to run a part, or change the suite file",
+        )
+
+
+def dropped_notes(dropped: Mapping[str, str]) -> list[str]:
+    """Returns a note about measured cells that the plan no longer has."""
+    if not dropped:
+        return []
+    return [f"no longer in the plan: {describe_dropped(dropped)}: they stay stored, and no table uses them"]
+
+
+def describe_dropped(dropped: Mapping[str, str]) -> str:
+    """Returns the number of cells with their models.
+
+    An example is ``3 measured cells (2 of mf, 1 of lstm)``.
+    """
+    models: dict[str, int] = {}
+    for model in dropped.values():
+        models[model] = models.get(model, 0) + 1
+    listed = [f"{count} of {model}" for model, count in models.items()]
+    more = [f"{counted(len(listed) - MOST_MODELS, 'more model')}"] if len(listed) > MOST_MODELS else []
+    return f"{counted(len(dropped), 'measured cell')} ({', '.join(listed[:MOST_MODELS] + more)})"
