@@ -1,6 +1,7 @@
 """Offers false defences for the tests of the alarms.
 
-A false defence changes the scores and gradients that an attack sees. The true strength of the attack stays the same.
+A false defence distorts the scores or the gradients that an attack sees. The model itself stays as vulnerable as
+before.
 """
 
 import torch

@@ -20,7 +20,10 @@ PAPER = '<rect width="100%" height="100%" fill="white"/>'  # for black text of t
 
 
 def leaderboard() -> str:
-    """Returns the SVG of the first table of results/models: L2 at ε = 0.05."""
+    """Returns the chart of the first table in results/models as SVG.
+
+    The table is the one in L2 at ε = 0.05.
+    """
     tables = json.loads((ROOT / "results" / "models" / "leaderboard.json").read_text("utf-8"))["tables"]
     ((_, svg),) = draw_charts(Section("leaderboard", [], LeaderboardChart(decode(LeaderboardTable, tables[0]))))
     head, mark, rest = svg.partition(">")

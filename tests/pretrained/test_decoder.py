@@ -102,9 +102,10 @@ def test_a_gguf_is_read_once_and_kept_whole(folder, tmp_path, monkeypatch):
 
 
 def test_the_packaged_gguf_is_of_the_kind_that_is_converted_here(folder, tmp_path):
-    """The packaged file has the architecture and tokenizer of the small test file.
+    """The packaged file has the structure of the small test file.
 
-    The other tests convert the small file, because converting the packaged file takes half a minute.
+    The test compares the architecture, the kind of tokenizer and the names of the tensors. The other
+    tests convert the small file, because converting the packaged file takes half a minute.
     """
     library = pytest.importorskip("gguf", reason="the extra llm is not installed")
     if (file := packaged_file()) is None:

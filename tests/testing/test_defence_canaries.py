@@ -55,7 +55,7 @@ class Rounding(Planted):
 
 
 class PerturbedOnly(Planted):
-    """An honest defence: the loss is always on perturbed inputs."""
+    """An honest defence: the loss is always computed on perturbed inputs."""
 
     def total_loss(self, step):
         c, e = self.config, step.embed()

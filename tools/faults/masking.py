@@ -88,7 +88,7 @@ class InContext(Wrapped):
 
 
 class NoiseOffTable(Wrapped):
-    """A fault: scores are random wherever an input is no row of the table."""
+    """A fault: the scores of a user get random noise if the inputs are perturbed."""
 
     def score_from(self, batch: Batch, e: Embedded) -> Tensor:
         own, scores = self.inner.embed(batch).inputs, self.inner.score_from(batch, e)

@@ -201,7 +201,7 @@ class Storing:
 
 
 def write_suite(cells: int, folder: Path) -> Path:
-    """Writes the suite with this number of cells, and returns the path."""
+    """Writes a suite with this number of cells, and returns its path."""
     variants = ", ".join(map(str, range(cells // CELLS_OF_ROW)))
     path = folder / f"host-{cells}.yaml"
     path.write_text(SUITE.format(cells=cells, users=USERS, items=ITEMS, variants=variants), encoding="utf-8")

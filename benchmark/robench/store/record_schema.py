@@ -53,7 +53,7 @@ class VictimContent(Content):
 
 
 class UsersContent(Content):
-    """A sample of users."""
+    """The size and the seed of a sample of users."""
 
     sample: Count
     seed: Whole

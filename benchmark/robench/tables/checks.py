@@ -1,7 +1,7 @@
-"""Computes flags from the checks that the host makes of a victim.
+"""Computes flags from the host's checks of a victim.
 
-The checks run before attacks on vectors. Their numbers are in the records of these attacks. A victim that fails a check
-has no rank, because attacks do not measure it.
+The host checks a victim before it runs attacks on vectors. The records of these attacks hold the numbers. A victim that
+fails a check has no rank, because the attacks do not measure its robustness.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ class Check:
     """A property that every victim must have.
 
     Args:
-        flag: the name of the flag of a victim that lacks the property.
+        flag: the name of the flag for a victim that lacks the property.
         why: the sentence that explains the flag.
-        names: the numbers of the check.
-        fails: returns whether a victim fails the check, given its numbers.
+        names: the names of the numbers that the check uses.
+        fails: a function that returns whether a victim with the given numbers fails the check.
     """
 
     flag: str
@@ -112,10 +112,11 @@ CHECKS = (
 
 
 def flag_checks(results: Results, row: Row, cells: Sequence[CellRow]) -> list[Flag]:
-    """Returns one flag for each check that a victim fails, and takes the row's rank.
+    """Returns the flags of a row's checks, and takes the row's rank if a check fails.
 
-    A row on several seeds fails a check if one of its fits does. Records of the first format have no checks, and their
-    rows keep the rank.
+    A row fails a check if one of its victims fails it. A row also fails if a record of the second format or later holds
+    no checks. Records of the first format need none. A difference in the size of ε gives a flag, but the row keeps its
+    rank.
 
     Args:
         results: the results of the folder.
@@ -174,7 +175,10 @@ def twin_checks(results: Results, cells: Sequence[CellRow]) -> dict[int, Checks]
 
 
 def _movement_share(results: Results, cells: Sequence[CellRow], numbers: Mapping[int, Checks]) -> float | None:
-    """Returns the movement as a share of the twin's, over the seeds of both, or None."""
+    """Returns the movement divided by the twin's, as a median over seeds.
+
+    The result is None if there is no common seed.
+    """
     return _ratio("movement", numbers, twin_checks(results, cells))
 
 

@@ -70,7 +70,7 @@ class Estimate:
     def interval(self, bounds: tuple[float, float] = (-math.inf, math.inf)) -> Interval:
         """Returns the 95% interval of the mean.
 
-        The interval contains 0 exactly if ``compute_p`` is at least 5%.
+        The interval contains 0 if and only if ``compute_p`` is at least 5%.
 
         Args:
             bounds: the bounds of the metric, at which the interval is cut. No test uses these bounds.
@@ -86,7 +86,7 @@ class Estimate:
         The result is None if 100 seeds would not be enough.
 
         Args:
-            level: the p-value that must be reached.
+            level: the level of the test.
         """
         return self._least(self._with_seeds, max(self.seeds, 2), MOST_SEEDS, level)
 
@@ -96,14 +96,18 @@ class Estimate:
         The result is None if 100,000 units would not be enough.
 
         Args:
-            level: the p-value that must be reached.
+            level: the level of the test.
         """
         return self._least(self._with_units, max(self.units, 2), MOST_UNITS, level)
 
     def _least(self, grown: Callable[[int], Estimate], low: int, high: int, level: float) -> int | None:
-        """Returns the smallest sample that reaches a p-value, or None.
+        """Returns the smallest sample size with a p-value below ``level``, or None.
 
-        The sample is between ``low`` and ``high``.
+        Args:
+            grown: a function that returns the estimate for a sample size.
+            low: the smallest size to try.
+            high: the largest size to try.
+            level: the level of the test.
         """
         if grown(high).compute_p() >= level:
             return None
@@ -124,9 +128,9 @@ class Estimate:
     def _tail(self, distance: float) -> float:
         """Returns the probability that the estimate exceeds the true mean by a distance.
 
-        The tail of Student's t with S − 1 degrees of freedom is averaged with the tail of Student's t with U − 1. The
-        weight of the first one is w^g. Here w is the share of the variance that comes from the seeds, and g is 2ν/(ν +
-        2) for ν = S − 1.
+        The result is a weighted mean of two tails of Student's t, one with S − 1 and one with U − 1 degrees of freedom.
+        The tail for S − 1 has the weight w^g. Here w is the share of the variance that comes from the seeds, and g is
+        2ν / (ν + 2) for ν = S − 1.
         """
         from scipy.special import stdtr  # noqa: PLC0415  # a slow import
 
@@ -164,9 +168,10 @@ def compute_t_quantile(degrees: int) -> float:
 def estimate_mean(values: FloatArray) -> Estimate:
     """Returns the mean over seeds and units with its variance.
 
-    The variance comes from a two-way analysis of variance. The model is value(s, u) = μ + S_s + U_u + E_su with random
-    effects of seeds and units. With one seed, the variance comes from the units alone. Units with an undefined value
-    (NaN) in some seed are left out. Without units, the mean is NaN.
+    The variance comes from a two-way analysis of variance with random effects of seeds and units. The model is
+    value(s, u) = μ + S_s + U_u + E_su. Here μ is the true mean, S_s is the effect of seed s, U_u is the effect of unit
+    u, and E_su is the rest. With one seed, the variance comes from the units alone. Units with an undefined value (NaN)
+    in some seed are left out. Without units, the mean is NaN.
 
     Args:
         values: the value of each seed and unit, float64 [S, U].
@@ -218,10 +223,10 @@ def adjust_p_values(values: Sequence[float]) -> list[float]:
 
 
 def compute_rank_ranges(rows: Sequence[FloatArray], *, higher_is_better: bool) -> list[tuple[int, int, int]]:
-    """Returns the rank of each row, with the best and worst rank that the data allow.
+    """Returns each row's rank, and the best and the worst rank that the data allow.
 
-    The ranges hold for all rows at once: the p-values of all pairs of rows are adjusted by Holm's method, and the order
-    of two rows is open unless their adjusted p-value is below 5%. With one seed, every order is open.
+    The order of two rows is open unless their p-value is below 5%. The ranges hold for all rows at once, because
+    Holm's method adjusts the p-values of all pairs of rows. With one seed, every order is open.
 
     Args:
         rows: the values of each row, float64 [S, U], over the same seeds and units.

@@ -1,6 +1,7 @@
-"""Returns the values of cells by seed and unit, for statistics.
+"""Reads the values of cells by seed and unit, as the statistics need them.
 
-A unit is a user. If the metric is about promoted items, a unit is a promoted item, because the items are a sample too.
+Usually, a unit is a user. If a metric is about promoted items, a unit is a promoted item, because these items are a
+sample too.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ def are_items(results: Results, measure: Measure) -> bool:
 def read_values(results: Results, cell: CellRow, measure: Measure, target_set: int | None = None) -> FloatArray | None:
     """Returns the values of a cell for each promoted item and user, float64 [T, U].
 
-    If the measure is about held-out items, T is 1. Otherwise, the mean over the users of a row is the value of one
-    promoted item. The result is None if the measure does not apply to the cell.
+    For a measure about promoted items, the array has one row per item. For any other measure, T is 1. The result is
+    None if the measure does not apply to the cell.
 
     Args:
         results: the results of the folder.

@@ -40,26 +40,36 @@ class Auto(Ensemble):
     """Takes the worst case over a fixed list of attacks, none of which can be tuned.
 
     The idea of such an ensemble comes from AutoAttack (Croce & Hein, ICML 2020). Some members run on every user, so
-    that their results can be compared. The other members run only on users that no earlier member has broken.
+    that their results can be compared. The other members run only on the remaining users, which no earlier member has
+    broken.
 
-    On ``embedding``, random points, PGD with 10 steps and PGD with 40 steps run on every user. Three members run on the
-    remaining users: APGD on ``margin`` breaks users, and APGD on ``hinge`` and ``smooth-rank`` also lower users that
-    stay in the top k. A random search on ``hinge``, which needs no gradient, runs on every user.
+    Members on ``embedding``, in order:
 
-    On ``parameters``, with one δ for all users, the members are random points, PGD, APGD on ``hinge``, ``smooth-rank``,
-    and a random search.
+    - On every user: random points, and PGD on ``ce`` with 10 and with 40 steps.
+    - On the remaining users: APGD on ``margin``, APGD on ``hinge``, and ``smooth-rank``. The last two also lower
+      held-out items that stay in the top k.
+    - On every user: a random search on ``hinge``, which needs no gradient.
 
-    On ``history``, random edits and a greedy search for substitutions, guided by scores, run on every user. If the
-    model has a gradient, greedy substitutions along the gradient run on every user too. A greedy search for edits of
-    all kinds runs on the remaining users.
+    Members on ``parameters``, in order, each with one δ for all users: random points, PGD on ``ce``, APGD on ``hinge``,
+    ``smooth-rank``, and a random search on ``ce``.
 
-    On ``text``, all users see the same rewritten titles. If edits are words, the members are random words and added
-    popular words. If the model has a gradient, flips along the gradient are added. If the goal is ``promote`` and the
-    model follows instructions, instructions are added. If edits are characters, the members are random letters and
-    typos.
+    Members on ``history``, in order:
 
-    If the victim is stochastic, members average over several draws (EOT, Athalye et al., ICML 2018). Changing a list
-    raises the ``version`` of its surface, because results under different lists are not comparable.
+    - On every user: random edits.
+    - On every user, if the model has a gradient: greedy substitutions along the gradient of ``ce``.
+    - On every user: greedy substitutions that raise ``margin``, found without a gradient.
+    - On the remaining users: greedy edits of all kinds that raise ``margin``, also without a gradient.
+
+    Members on ``text``, in order, with the same rewritten titles for all users:
+
+    - If edits are words: random words, and added popular words.
+    - If edits are words and the model has a gradient: flips along the gradient.
+    - If edits are words, the goal is ``promote`` and the model follows instructions: instructions.
+    - If edits are characters: random letters, and typos.
+
+    If the victim is stochastic, most members on the first three surfaces average over several draws (EOT, Athalye et
+    al., ICML 2018). Changing a list raises the ``version`` of its surface, because results under different lists are
+    not comparable.
     """
 
     class Config(BaseConfig):
@@ -141,7 +151,7 @@ class Auto(Ensemble):
     standard: ClassVar[bool] = True
 
     def threat(self) -> Threat:
-        """Returns the configured threat model, at test time."""
+        """Returns the threat model from the settings, at test time."""
         c = self.config
         return Threat(c.surface, "test", c.norm, c.scale, c.goal, c.k)
 

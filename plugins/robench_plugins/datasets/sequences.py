@@ -96,11 +96,12 @@ def read_sequences(content: bytes, path: Path) -> tuple[Ids, Ids]:
     """Returns the user and the item of every interaction.
 
     Args:
-        content: a text in UTF-8.
+        content: the text of the file, in UTF-8.
         path: the file, for messages.
 
     Raises:
-        DataError: if the file is empty, if a line has no item, or if the lines have neither form.
+        DataError: if the file is empty, if a line has no item, or if a user has several lines although some line has
+            several items.
     """
     text = np.frombuffer(content, dtype=np.uint8)
     spaces = np.isin(text, np.frombuffer(SPACE, dtype=np.uint8))

@@ -75,7 +75,10 @@ class TextBert(TokenModel, SequenceModel):
         @field_validator("tuned_layers", mode="before")
         @classmethod
         def _check_tuned_layers(cls, value: Any) -> Any:
-            """Returns the value after checking it, with one error instead of one per type."""
+            """Returns the value after checking it.
+
+            Without this check, pydantic would report one error per type of the union.
+            """
             if value == "all" or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
                 return value
             raise ValueError("must be a number of layers from 0, or all")

@@ -103,7 +103,7 @@ def test_it_promotes_no_less_than_any_attack_alone_and_stays_in_budget(unit, eps
 def ndcg(attacked):
     """Returns NDCG@10 of the promoted items, averaged over users and then over items.
 
-    The host compares candidates for titles by this value.
+    The host compares candidate titles by this value.
     """
     ranks = attacked.arrays["target_ranks"]
     gain = np.where((ranks > 0) & (ranks <= 10), 1 / np.log2(1 + ranks.clip(1)), 0.0)

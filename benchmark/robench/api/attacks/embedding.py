@@ -45,9 +45,9 @@ class Oracle(Protocol):
 
     @property
     def to_break(self) -> Tensor:
-        """True for each row that misses the goal at δ = 0: bool [B].
+        """True for each row that the attack still has to break: bool [B].
 
-        On the surface ``parameters``, every row is True.
+        On the surface ``parameters``, the value is True for every row.
         """
         ...
 

@@ -68,7 +68,7 @@ class HistoryOracle(Protocol):
 
     @property
     def to_break(self) -> Tensor:
-        """True for each user that misses the goal with the genuine history: bool [B]."""
+        """True for each user that the attack still has to break: bool [B]."""
         ...
 
     def rows(self) -> Tensor:

@@ -141,9 +141,9 @@ class PairwiseModel(TorchModel):
     def fold_in(self, history: Interactions) -> NDArray[np.float32]:
         """Returns the scores of newcomers, based on their most probable vectors.
 
-        The result is float32 [n, n_items]. A newcomer's vector maximises the sum of log softmax(scores) over the
-        newcomer's items, plus the log density of the vector. The density is a diagonal normal distribution that is
-        fitted to the vectors of known users. Adam starts at the mean of this distribution.
+        The result is float32 [n, n_items] for n newcomers. A newcomer's vector maximises its log posterior: the sum of
+        log softmax(scores) over the newcomer's items, plus the log prior. The prior is a diagonal normal distribution
+        that is fitted to the vectors of known users. The optimiser is Adam, which starts at the mean of the prior.
         """
         with torch.no_grad():
             known = torch.arange(self.n_users, device=self.device)

@@ -49,7 +49,7 @@ class Arena(ABC):
 
     @property
     def to_break(self) -> Tensor:
-        """True for each row that misses the goal with the genuine input: bool [B]."""
+        """True for each row that the attack still has to break: bool [B]."""
         rows: Tensor = self.oracle.to_break
         return rows
 

@@ -71,7 +71,7 @@ class UserOracle(ABC, Generic[Input]):
 
     @property
     def to_break(self) -> Tensor:
-        """True for each user that misses the goal with the genuine input: bool [B]."""
+        """True for each user that the attack still has to break: bool [B]."""
         return ~self.at_clean.broken & self.goal.applies
 
     def host_scores(self, perturbed: Input, *, last: bool = False) -> Iterator[Tensor]:

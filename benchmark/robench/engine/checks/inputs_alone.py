@@ -9,11 +9,10 @@ from robench.engine.checks.probe import Probe
 
 
 def foreign_differences(probe: Probe) -> dict[str, Tensor]:
-    """Compares each user's scores with those under another user's ids.
+    """Compares each user's scores with those of the same inputs in a foreign batch.
 
-    The context is also that of the other user, but both scorings have the inputs of the user. The scores may not
-    differ, neither at the genuine point nor in the ball. The context is exchanged only if both batches have the same
-    valid places.
+    The foreign batch has the ids and items of another user. If both batches have the same valid places, it also has
+    the context of that user. The scores must agree, both at the genuine point and in the ball.
 
     Returns:
         The largest difference at the genuine point (``foreign_genuine``) and over the other points (``foreign_ball``),

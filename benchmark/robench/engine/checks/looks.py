@@ -12,9 +12,9 @@ def look_differences(probe: Probe) -> dict[str, Tensor]:
     """Compares scorings with different random draws, and with and without gradients.
 
     Returns:
-        The largest difference between draws at the genuine point (``noise_genuine``) and in the ball (``noise_ball``),
-        and between scorings of the same draws with and without gradients (``grad_mode``), in standard deviations,
-        float64 [B] each.
+        Three differences per user, in standard deviations, float64 [B] each. ``noise_genuine`` is the difference
+        between two draws at the genuine point. ``noise_ball`` is the largest difference between two draws at a point of
+        the ball. ``grad_mode`` is the largest difference between scorings with and without gradients.
     """
     noise, modes = [], []
     for delta, first in zip(probe.all_points, probe.point_scores, strict=True):

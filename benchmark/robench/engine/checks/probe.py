@@ -29,13 +29,13 @@ def choose_users(users: IntArray, count: int, rng: Rng) -> IntArray:
 
 @dataclass(eq=False)
 class Probe:
-    """Some users of a victim, at which the checks score the victim.
+    """A sample of a victim's users, with all that the checks need to score them.
 
     Args:
         model: the victim, in evaluation mode.
         users: the ids of the users, int64 [B].
         own: the batch of B users.
-        foreign: the same batch with the ids of other users and other items, at the same places.
+        foreign: a batch with the ids and items of other users, at the same places of the histories.
         chunk: the masks and held-out items of the same users.
         rms: the root mean square of all genuine input entries of the victim.
         rng: the random stream of the checks.
@@ -168,13 +168,14 @@ def unit(delta: Delta) -> dict[str, Tensor]:
 
 
 def foreign_batch(model: TorchModel, own: Batch, users: IntArray, history: Interactions, rng: Rng) -> Batch:
-    """Returns a batch with the ids of other users and of their items.
+    """Returns a batch with the ids and items of other users.
 
-    The items stand at the places of the own items. Padding and special tokens stay where they are.
+    Each of the user's own items is replaced by an item of the other user, whose items repeat if they are too few.
+    Padding and special tokens stay where they are.
 
     Args:
         model: the victim.
-        own: the batch of B users.
+        own: the batch of the B users themselves.
         users: the ids of these users, int64 [B].
         history: the known items, one row per real user.
         rng: a random stream.

@@ -10,7 +10,7 @@ SATURATED = 16.0  # e^-16 is about the rounding error of float32
 
 
 def saturations(probe: Probe) -> dict[str, Tensor]:
-    """Tells for which users the softmax of the scores is 1 for a single item.
+    """Marks users for whom one item takes all the probability of the softmax.
 
     In float32, the cross-entropy of such a user is 0 or linear, and all other items have no gradient.
 

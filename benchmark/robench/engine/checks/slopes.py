@@ -62,10 +62,11 @@ def _gradient(probe: Probe, point: Delta, weights: Tensor, items: Tensor) -> dic
 
 
 def _reach(probe: Probe, direction: Delta) -> Tensor:
-    """Returns the length at which a place has moved by its own size, float [B].
+    """Returns the length of a step that moves some place by a whole input, float [B].
 
-    A gradient may be concentrated on a few of many places. A step of the whole radius would then leave the
-    neighbourhood in which slopes predict anything.
+    At this length, the place that moves most changes by the root mean square of all inputs. A gradient
+    may be concentrated on a few of many places. A step of the whole radius would then leave the neighbourhood in which
+    slopes predict anything.
 
     Args:
         probe: the users.
@@ -92,7 +93,12 @@ def _product(gradient: Delta, direction: Delta) -> Tensor:
 def _error(predicted: list[Tensor], true: list[Tensor]) -> Tensor:
     """Returns the relative error over several directions, float64 [B].
 
-    The error is the length of the difference divided by the greater of both lengths.
+    The predicted and the true slopes form two vectors. The error is the length of their difference, divided by the
+    greater of the two vectors' lengths. It is 1 if both are 0.
+
+    Args:
+        predicted: the slopes along each direction according to the gradient, float64 [B] each.
+        true: the slopes along the same directions by finite differences, float64 [B] each.
     """
     one, two = torch.stack(predicted), torch.stack(true)
     longer = torch.maximum(one.norm(dim=0), two.norm(dim=0))

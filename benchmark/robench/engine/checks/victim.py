@@ -24,7 +24,7 @@ UPPER, LOWER = 0.75, 0.25
 
 
 def measure_checks(victim: EvaluatedVictim, rms: float) -> dict[str, float]:
-    """Measures all checks at a sample of the users, and returns the numbers.
+    """Returns the numbers of all checks for a sample of the users.
 
     ``docs/reference/results.md`` explains each number.
 
@@ -37,10 +37,10 @@ def measure_checks(victim: EvaluatedVictim, rms: float) -> dict[str, float]:
     """
     probes = _probes(victim, rms)
     inner = victim.inner if isinstance(victim.inner, TorchModel) else None
-    two_stages = victim.model.candidates(probes[0].users, victim.history) is not None
+    reranks = victim.model.candidates(probes[0].users, victim.history) is not None
     parts = [_measure(probe, inner) for probe in probes]
     whole = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-    hidden = any(hides_context(probe, inner, two_stages=two_stages) for probe in probes)
+    hidden = any(hides_context(probe, inner, reranks=reranks) for probe in probes)
     return {
         "users": float(sum(len(probe.users) for probe in probes)),
         "rms": rms,
@@ -51,9 +51,9 @@ def measure_checks(victim: EvaluatedVictim, rms: float) -> dict[str, float]:
 
 
 def _probes(victim: EvaluatedVictim, rms: float) -> list[Probe]:
-    """Returns the sampled users.
+    """Returns the sampled users in one or more probes.
 
-    A large catalogue requires several probes.
+    A probe holds no more users than a chunk. With a large catalogue, a chunk is small.
     """
     model, rng = victim.neural(), victim.check_rng
     users = choose_users(victim.users, USERS, rng)
@@ -71,9 +71,9 @@ def _probes(victim: EvaluatedVictim, rms: float) -> list[Probe]:
 
 
 def _measure(probe: Probe, inner: TorchModel | None) -> dict[str, Tensor]:
-    """Returns the number of every check for each user, float64 [b] each.
+    """Returns each user's number for every check, float64 [b] each.
 
-    Users without an entry that may be perturbed are left out.
+    Users without an entry that may be perturbed are left out, and b users remain.
     """
     numbers = {
         **foreign_differences(probe),
@@ -91,7 +91,8 @@ def _measure(probe: Probe, inner: TorchModel | None) -> dict[str, Tensor]:
 def _summary(numbers: Mapping[str, Tensor]) -> dict[str, float]:
     """Returns one number per check.
 
-    Exact properties must hold for every user, so the largest value counts. Slopes and movements count by a quartile.
+    Slopes and movements count by a quartile, and shares and sizes by their mean. The other properties must hold exactly
+    for every user, so the largest value counts.
     """
     quartiles = {"movement": LOWER, "slope_own": UPPER, "slope_random": UPPER}
     means = ("saturated", "places", "radius")

@@ -1,4 +1,4 @@
-"""Checks that a victim's inputs are all that its scores know about a user."""
+"""Checks that a wrapper does not hide information about a user from attacks."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from robench.engine.checks.probe import TINY, Probe
 
 
 def wrapper_differences(probe: Probe, fitted: TorchModel | None) -> dict[str, Tensor]:
-    """Compares the embedded inputs of a wrapped model with those of the fitted model.
+    """Compares the embedded inputs of a victim with those of the model that it wraps.
 
     Args:
         probe: the users.
         fitted: the fitted model before the defence wrapped it, or None if this model is unknown.
 
     Returns:
-        The largest difference of each user's inputs, relative to the root mean square of the inputs
-        (``wrapped_inputs``), and 1 if the shapes or the valid places differ (``wrapped_places``), float64 [B] each.
+        Two numbers per user, float64 [B] each. ``wrapped_inputs`` is the largest difference of an input, relative to
+        the root mean square of all inputs. ``wrapped_places`` is 1 if the shapes or the valid places differ.
     """
     nothing = torch.zeros(len(probe.users), dtype=torch.float64)
     expected = _inner_inputs(probe, fitted)
@@ -39,17 +39,23 @@ def wrapper_differences(probe: Probe, fitted: TorchModel | None) -> dict[str, Te
     return {"wrapped_inputs": torch.stack(gaps).amax(0).double() / max(probe.rms, TINY), "wrapped_places": nothing}
 
 
-def hides_context(probe: Probe, fitted: TorchModel | None, *, two_stages: bool) -> bool:
+def hides_context(probe: Probe, fitted: TorchModel | None, *, reranks: bool) -> bool:
     """Returns whether the context may hold vectors that no check can exchange.
 
     If both batches have the same valid places, ``foreign_differences`` exchanges the whole context, so nothing is
-    hidden. Otherwise, entries of the context must be the same for all users, or masks, or those of the fitted model
-    that the victim wraps. A model of two stages may hold candidates, unless it wraps another model.
+    hidden. Otherwise, an entry of the context may be a mask, an entry that both batches share, or an entry of the model
+    that the victim wraps. Any other entry may hide something. A victim that reranks candidates may have other entries
+    too, unless it wraps a model.
+
+    Args:
+        probe: the users.
+        fitted: the fitted model before the defence wrapped it, or None if this model is unknown.
+        reranks: whether the victim reranks candidates.
     """
     if probe.same_places:
         return False
     inner = _inner_inputs(probe, fitted)
-    if inner is None and two_stages:
+    if inner is None and reranks:
         return False
     known = {} if inner is None else inner.context
     one, two = probe.clean.context, probe.elsewhere.context
@@ -57,7 +63,7 @@ def hides_context(probe: Probe, fitted: TorchModel | None, *, two_stages: bool) 
 
 
 def _inner_inputs(probe: Probe, fitted: TorchModel | None) -> Embedded | None:
-    """Returns the embedded inputs of the fitted model.
+    """Returns the embedded inputs of the model that the victim wraps.
 
     The result is None if the victim wraps no model.
     """

@@ -1,4 +1,4 @@
-"""Smooth rank: an ascent on the rank itself, which sharpens step by step."""
+"""Smooth rank: an attack that takes gradient steps on a smooth NDCG."""
 
 from __future__ import annotations
 
@@ -19,16 +19,18 @@ TINY = 1e-12  # the smallest width
 
 
 class SmoothRank(EmbeddingAttack):
-    """Climbs a smooth NDCG that approaches the true one.
+    """Takes gradient steps on a smooth NDCG that becomes more and more exact.
 
-    The losses ``ce``, ``bpr`` and ``margin`` do not aim at users that stay in the top k. This attack lowers the gain of
-    the held-out item y within the list, or raises the gain of a promoted item. It replaces the rank of y by 1 + Σ_j
-    σ((s_j − s_y) / τ), where j are the rivals, s are the scores, and σ is the logistic function (Qin, Liu & Li, A
-    general approximation framework for direct optimization of information retrieval measures, 2010, section 4.2).
+    The losses ``ce``, ``bpr`` and ``margin`` do not aim at users whose held-out item stays in the top k. This attack
+    lowers the gain 1 / log2(1 + rank) of the held-out item y, or raises the gain of a promoted item y. The true rank
+    has no gradient, so the attack uses a smooth rank: 1 + Σ_j σ((s_j − s_y) / τ). The sum is over the rivals j. Here s
+    are the scores, σ is the logistic function, and τ is a width. This approximation is by Qin, Liu & Li (A general
+    approximation framework for direct optimization of information retrieval measures, 2010, section 4.2).
 
-    A wide τ has a gradient far from the true steps, and a narrow τ is close to the true rank. So τ falls geometrically
-    from 1 to 0.02 standard deviations of the k best rivals' scores. The length of the steps falls from the radius to 0
-    along a cosine. The function is the attack's own, and the host computes its gradient.
+    With a wide τ, the gradient also sees rivals with distant scores. With a narrow τ, the smooth rank is close to the
+    true rank. So τ falls geometrically from 1 to 0.02 standard deviations of the k best rivals' scores. The length of
+    the steps falls from the radius to 0 along a cosine. The attack defines this loss itself, and the host computes its
+    gradient.
     """
 
     class Config(EmbeddingConfig):
@@ -41,7 +43,10 @@ class SmoothRank(EmbeddingAttack):
     gradient: ClassVar[bool] = True
 
     def perturb(self, oracle: Oracle, ball: Ball, rng: Rng) -> Iterator[Delta]:
-        """Yields iterates of the second half, the last one included, [B, ...] per input."""
+        """Yields every fifth iterate of the second half, and the last iterate.
+
+        Every candidate is a δ of shape [B, ...] per input.
+        """
         steps, delta = self.config.steps, oracle.zero()
         sign = -1 if self.config.goal == "untargeted" else 1
         for step in range(steps):
