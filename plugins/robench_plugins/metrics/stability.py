@@ -23,12 +23,15 @@ def overlaps(one: IntArray, two: IntArray, k: int) -> FloatArray:
         two: the second list of each user, int64 [U, 10], padded with −1.
         k: the greatest depth.
     """
-    one, two = one[:, :k], two[:, :k]
-    user, first, second = np.nonzero((one[:, :, None] == two[:, None, :]) & (one[:, :, None] >= 0))
+    one, two = (np.ascontiguousarray(part[:, :k].T) for part in (one, two))  # sums over whole columns are fast
+    shared = (one[:, None] == two) & (one >= 0)[:, None]
     # An item in both lists counts from the deeper of its two positions onwards.
-    starts = np.bincount(user * k + np.maximum(first, second), minlength=len(one) * k)
-    result: FloatArray = starts.reshape(len(one), k).cumsum(1).astype(np.float64)
-    return result
+    starts = [
+        shared[depth : depth + 1, : depth + 1].sum((0, 1), dtype=np.int8)
+        + shared[:depth, depth : depth + 1].sum((0, 1), dtype=np.int8)
+        for depth in range(k)
+    ]
+    return np.cumsum(np.stack(starts, axis=1), axis=1, dtype=np.float64)
 
 
 class StabilityMetric(Metric):

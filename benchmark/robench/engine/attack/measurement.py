@@ -132,16 +132,16 @@ def median_arrays(
         targets: the targets, for which ranks are also stored, int64 [T].
     """
     ranking = rankings[0] if len(rankings) == 1 else median_ranking(rankings, damages)
-    held = chunk.held.cpu() >= 0
+    held = chunk.held.cpu().numpy() >= 0
     arrays: CellArrays = {
-        "ranks": ranking.ranks[held].numpy(),
-        "held_count": held.sum(1).numpy(),
+        "ranks": ranking.ranks.numpy()[held],
+        "held_count": held.sum(1),
         "top": ranking.top,
         "candidates": count_candidates(chunk, n_items),
     }
     if ranking.pairs is not None:
         likes, dislikes = ranking.pairs
-        arrays |= {"likes": likes[held.numpy()], "dislikes": dislikes[held.numpy()]}
+        arrays |= {"likes": likes[held], "dislikes": dislikes[held]}
     if targets is not None and len(targets):
         arrays["target_ranks"] = ranking.targets
     return arrays

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from robench.api.data import Catalogue, IntArray, Interactions
 from robench.api.errors import PluginError
@@ -152,14 +153,13 @@ class EvaluatedVictim:
         """
         parts: list[CellArrays] = []
         for chunk in self.chunks():
-            rankings, damages = [], []
+            rankings = []
             for context in self.draws().host(last=True):
                 with context:
                     raw = score_users(model, chunk.users.numpy(), self.history)
                 rankings.append(rank_scores(raw, chunk, targets))
-                ranks = rankings[-1].ranks
-                damages.append(-torch.where(ranks > 0, discount(ranks), 0.0).sum(1))
                 del raw  # so that the scores of the next chunk can use the same memory
+            damages = [_damage(ranking.ranks) for ranking in rankings if len(rankings) > 1]
             parts.append(median_arrays(chunk, rankings, damages, self.history.n_items, targets))
         return join_chunks(parts, self.users)
 
@@ -169,3 +169,11 @@ class EvaluatedVictim:
         The result is empty for any other model.
         """
         return candidate_diagnostics(self.model, self.history, self.chunks(), arrays, targets)
+
+
+def _damage(ranks: Tensor) -> Tensor:
+    """Returns the damage of each user, given the ranks of held-out items.
+
+    The damage, float64 [B], is minus the sum of 1 / log2(1 + rank) over these items.
+    """
+    return -torch.where(ranks > 0, discount(ranks), 0.0).sum(1)

@@ -163,6 +163,4 @@ def mask_known(scores: Tensor, chunk: EvaluationChunk) -> Tensor:
 
 def count_candidates(chunk: EvaluationChunk, n_items: int) -> IntArray:
     """Returns the number of unmasked items of each user, int64 [B]."""
-    masked = torch.bincount(chunk.masked[0], minlength=len(chunk.users))
-    result: NDArray[np.int64] = (n_items - masked).cpu().numpy()
-    return result
+    return n_items - np.bincount(chunk.masked[0].cpu().numpy(), minlength=len(chunk.users))
