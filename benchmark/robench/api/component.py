@@ -49,7 +49,7 @@ def off_if_given(name: str) -> dict[str, Any]:
     """Returns the mark of a switch that is off if a suite gives another setting.
 
     A model may choose a setting by validation unless a suite gives a value. In the resolved settings, a default looks
-    like the same value in a suite. A switch tells them apart:
+    like the same value in a suite. A switch distinguishes the two:
     ``by_validation: bool = Field(default=True, json_schema_extra=LATER | off_if_given("weight_decay"))``.
 
     Args:

@@ -11,12 +11,18 @@ canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii
 
 
 def digest(content: object, length: int = 16) -> str:
-    """Returns the first hex digits of the sha256 of plain data as canonical JSON."""
+    """Returns the first hex digits of the sha256 digest of plain data.
+
+    The digest is computed from canonical JSON in UTF-8.
+    """
     return digest_text(canonical(content), length)
 
 
 def digest_text(text: str, length: int = 16) -> str:
-    """Returns the first hex digits of the sha256 of a text in UTF-8."""
+    """Returns the first hex digits of the sha256 digest of a text.
+
+    The digest is computed from the text in UTF-8.
+    """
     return hashlib.sha256(text.encode()).hexdigest()[:length]
 
 

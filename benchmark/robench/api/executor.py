@@ -69,7 +69,7 @@ class Executor(Component):
         The following entries of a payload concern executors:
 
         - ``cells`` lists the cells. The work emits one event of the kind ``cell`` per cell, in this order. If an
-          executor starts a task again, it must leave out the cells with events that were already passed on.
+          executor starts a task again, it must leave out every cell for which it has already passed on an event.
         - ``cache`` is the folder of the cache. ``files`` maps the path of each file in this folder that the task reads
           to the sha256 of the file. An executor on other machines sends these files, and sets ``cache`` to the folder
           on the other machine.

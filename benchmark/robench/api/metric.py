@@ -33,8 +33,8 @@ class Outcome:
         candidates: the number of unmasked items of each user, int64 [U].
         target_ranks: the rank of each target for each user, int64 [T, U], or None if there are no targets. The rank is
             0 if the target is in the user's history or held out for the user.
-        clean: the clean outcome of the same victim, with which list stability compares. None if this outcome is itself
-            clean.
+        clean: the clean outcome of the same victim, with which list stability compares. The value is None if this
+            outcome is itself clean.
         likes: the calibrated probability that the user likes each held-out item, float64 [n], or None if no
             probabilities were measured.
         dislikes: the calibrated probability that the user likes a fixed negative of each held-out item, float64 [n].

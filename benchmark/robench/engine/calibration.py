@@ -30,10 +30,12 @@ TOLERANCE = 1e-10  # the largest gradient per item at which Newton's method stop
 class Calibration(NamedTuple):
     """The mapping from a score s to the probability of a like, p = σ(a·s + b).
 
+    Here σ is the logistic function.
+
     Args:
         a: the slope.
         b: the intercept.
-        pairs: the number of validation items to which the mapping is fitted.
+        pairs: the number of validation items in the fit. Most of them are paired with a negative.
     """
 
     a: float
@@ -51,7 +53,7 @@ class Calibration(NamedTuple):
 
 
 def draw_negatives(role: str, positives: Interactions, known: Interactions) -> IntArray:
-    """Draws one negative per item, so that no user gets a seen item or an item twice.
+    """Draws one negative per item: unseen by the user, and distinct for each user.
 
     The draws are uniform and depend only on the role and the data. Therefore, every model, defence and seed gets the
     same negatives.

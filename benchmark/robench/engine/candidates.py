@@ -1,4 +1,4 @@
-"""Computes diagnostics about the candidates that a two-stage model reranks.
+"""Computes diagnostics about the candidates that a model reranks.
 
 The diagnostics reveal a model that is immune to attacks because promoted items are never candidates.
 """
@@ -25,14 +25,14 @@ def candidate_diagnostics(
     arrays: Mapping[str, NDArray[Any]],
     targets: IntArray | None,
 ) -> dict[str, float]:
-    """Returns diagnostics about the candidates of a two-stage model, by name.
+    """Returns diagnostics about the candidates that a model reranks, by name.
 
-    The result is empty for any other model.
+    The result is empty if the model reranks no candidates.
 
     The diagnostics are the number of candidates per user, and the share of held-out items among the candidates. If
     items are promoted, there are up to two more values, computed over all pairs of a promoted item and a user without
-    this item. The first value is the share of pairs in which the item is a candidate. Among the pairs with a candidate,
-    the second value is the share in which the item is in the top 10.
+    this item. The first value is the share of pairs in which the item is a candidate. The second value is the share of
+    these pairs in which the item is in the top 10.
 
     Args:
         model: the fitted model of the victim.

@@ -1,6 +1,6 @@
 """Finds the attacks of a table, and the attacks that are missing in a row.
 
-A row is ranked only if it lacks no attack.
+A row with a missing attack has no rank.
 """
 
 from __future__ import annotations

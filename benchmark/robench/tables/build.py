@@ -49,7 +49,7 @@ class Tables:
         ensembles: ensembles with the outcomes of their members.
         curves: the values of a metric at each ε.
         clean: the clean values of victims that no ranking table shows.
-        defences: the meaning of the labels of defences.
+        defences: the settings that each label of a defence stands for.
         failures: the cells that failed.
         skipped: the number of skipped cells by reason.
         twins: defended models, compared with their undefended twins.
@@ -58,8 +58,8 @@ class Tables:
         values: the rows of cells.csv.
         timings: the rows of timings.csv.
         data: the summary of each data set.
-        inputs: the sizes of the inputs of victims, in whose unit ε is given.
-        tuned: the search of the settings, or None if the suite names none.
+        inputs: the sizes of each victim's inputs. A relative ε is a share of this size.
+        tuned: the search that chose the settings, or None if the suite names no search.
         damaged: the errors about damaged files. The tables leave these files out.
         without_attacks: the rows of leaderboard.csv if the suite has no attacks.
         incomplete: the models with cells that failed or are missing.

@@ -44,7 +44,7 @@ class Comparison(NamedTuple):
     Args:
         flag: the flag to set if the gap shows that the first attack is weaker.
         why: the explanation of the flag.
-        gap: the difference between the values under the first and the second attack, with its interval.
+        gap: the amount by which the first attack is weaker than the second, with its interval.
         level: the value with which the gap is compared, which depends on the kind of comparison.
     """
 

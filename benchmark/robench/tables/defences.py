@@ -1,4 +1,4 @@
-"""Lists the settings to which the labels of defences in tables refer."""
+"""Lists the settings that each label of a defence stands for."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def set_flags(
         row: the row, which receives the flags.
         reference: the measure in which untargeted attacks are compared. If the suite lacks this measure, their gaps are
             not judged.
-        popularity: the clean values of the baseline in this measure, float64 [U], by seed. The mapping may be empty.
+        popularity: the clean values of the baseline in ``reference``, float64 [U], by seed. The mapping may be empty.
         table: the table of the row, or None. Only attacks with its threat model are judged. Without a table, all
             attacks at test time are judged.
     """

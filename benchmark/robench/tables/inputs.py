@@ -1,4 +1,4 @@
-"""Summarises the sizes of embedded inputs, in whose unit ε is given."""
+"""Summarises the sizes of embedded inputs, to which ε is relative."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ class LeaderboardRow:
         key: the data and the victim, without the seed.
         baseline: whether the plan marks the model as the baseline.
         attack_set: the names of the attacks over which the worst case is taken.
-        adaptive: the distinct ``Attack.adaptive`` of the row's attacks, separated by commas. See ``Attack.adaptive``.
+        adaptive: the distinct values of ``Attack.adaptive`` among the row's attacks, separated by commas.
         own_weights: the weights by which the defence's own paper would express λ, by name.
         clean: the mean clean value.
         clean_low: the lower end of the interval of ``clean``.

@@ -61,7 +61,7 @@ class EnsembleRow:
             are rewritten.
         broken: the number of users that the ensemble broke. The value is None if one perturbation serves all users.
         queries: the number of score evaluations. A scoring of n users counts as n evaluations.
-        gradients: the number of gradients, with one for each user.
+        gradients: the number of gradients. A gradient evaluation of n users counts as n gradients.
         members: the rows of the members, in the order of the ensemble.
     """
 
@@ -135,11 +135,8 @@ def _member_row(members: Sequence[MemberRecord], broken: int) -> MemberRow:
 def compare_members(results: Results, cells: Sequence[CellRow], clean: float) -> Iterator[Comparison]:
     """Yields comparisons of members with members that should not be stronger.
 
-    Only members that ran on all users are compared. If items are promoted, no members are compared.
-
-    - A gradient attack is compared with random points that used at most as many score evaluations.
-    - A gradient attack with more steps is compared with a gradient attack with fewer steps.
-    - All white-box members together are compared with a search by scores.
+    If every user has a separate perturbation, ``_compare_breaks`` compares the members. If one perturbation serves all
+    users, ``_compare_damage`` compares them. If items are promoted, no members are compared.
 
     Args:
         results: the results of the folder.
@@ -160,8 +157,12 @@ def compare_members(results: Results, cells: Sequence[CellRow], clean: float) ->
 def _compare_breaks(members: Sequence[MemberRecord], arrays: Sequence[Arrays], where: str) -> Iterator[Comparison]:
     """Compares members that attack each user alone, by their shares of broken users.
 
-    The level of each comparison is the share of users that the members had to break. Some members skip users that an
-    earlier member has already broken. A member gets no credit for the users that it skips.
+    - A gradient attack is compared with random points that used at most as many score evaluations.
+    - A gradient attack with more steps is compared with a gradient attack with fewer steps.
+    - All white-box members together are compared with a later search by scores.
+
+    Apart from the white-box members together, only members that ran on all users are compared. The level of each
+    comparison is the share of users that the members had to break.
     """
     broke = np.stack([one["member_broke"] for one in arrays])  # [S, U, M]
     level = float(np.mean([one["hit"].mean() for one in arrays]))
@@ -193,7 +194,9 @@ def _compare_damage(
 ) -> Iterator[Comparison]:
     """Compares members with one perturbation for all users, by the damage per user.
 
-    The level of each comparison is the clean mean of the reference metric.
+    Random points and a search by scores are compared with the best white-box member of each seed. For random points,
+    this member must have used at least as many score evaluations. The level of each comparison is the clean mean of the
+    reference metric.
     """
     damage = np.stack([one["member_damage"] for one in arrays])  # [S, U, M]
     for m, weak in enumerate(members):

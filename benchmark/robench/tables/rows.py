@@ -56,7 +56,7 @@ class Row:
         users: the number of users that were measured.
         items: whether a unit is a promoted item.
         bounds: the bounds of the metric.
-        adaptive: the distinct ``Attack.adaptive`` of the row's attacks, separated by commas. See ``Attack.adaptive``.
+        adaptive: the distinct values of ``Attack.adaptive`` among the row's attacks, separated by commas.
         missing: sentences about the attacks of the table that some seeds lack. If there are any, the row cannot be
             ranked.
         notes: the flags with their numbers.
@@ -237,7 +237,10 @@ def _by_attack(values: Mapping[Point, FloatArray], common: set[Attack]) -> dict[
 
 
 def _common_sets(attacked: Sequence[Mapping[Attack, BySet]]) -> list[int] | None:
-    """Returns the target sets that every attack of every seed has, or None."""
+    """Returns the target sets that every attack of every seed has.
+
+    The result is None if there are no such sets.
+    """
     sets = [set(of) for part in attacked for of in part.values()]
     return sorted(set.intersection(*sets)) or None if sets else None
 
@@ -281,8 +284,9 @@ def _worst(
 ) -> FloatArray | None:
     """Returns the worst case, float64 [S, T, U], or None if there are no values.
 
-    If each user is attacked alone, a user's worst case is the worst outcome over the clean lists and all attacks, by
-    the mean over the promoted items. Otherwise, the attack with the worst mean counts for all users.
+    If each user is attacked alone, a user's worst case is the worst outcome among the clean list and all attacks. If
+    items are promoted, the mean over these items decides which outcome is worst. If users are not attacked alone, the
+    attack with the worst mean counts for all users.
 
     Args:
         values: for each seed, the values of each attack, float64 [T, U].

@@ -38,7 +38,7 @@ class TitleRow:
         similarity_mean: the mean similarity of old and new titles, by the host's sentence encoder.
         similarity_min: the smallest similarity in a cell, averaged over cells.
         queries: the number of score evaluations. A scoring of n users counts as n evaluations.
-        gradients: the number of gradients, with one for each user.
+        gradients: the number of gradients. A gradient evaluation of n users counts as n gradients.
         examples: some titles of the first cell, before and after the attack.
         strongest: whether this attack changes the metric most, among several attacks with this victim, norm, goal and
             ε.

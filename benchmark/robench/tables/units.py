@@ -45,7 +45,7 @@ def read_values(results: Results, cell: CellRow, measure: Measure, target_set: i
 
 
 def average_users(values: FloatArray) -> FloatArray:
-    """Returns the mean over users of each promoted item, float64 [..., T].
+    """Returns each promoted item's mean over the users, float64 [..., T].
 
     The result is NaN for an item without a defined value.
 

@@ -47,8 +47,9 @@ class Attack(Component):
     Attributes:
         surface: the surface that the attack perturbs.
         stage: when the attack acts, before the fit (``train``) or after it (``test``).
-        adaptive: ``yes`` if the attack is computed against this victim, including the defence. ``oblivious`` if the
-            attack needs no model. ``frozen`` if the attack was computed elsewhere.
+        adaptive: how the attack depends on the victim. The value is ``yes`` if the attack is computed against this
+            victim, including the defence. It is ``oblivious`` if the attack needs no model, and ``frozen`` if the
+            attack was computed elsewhere.
         gradient: whether the attack follows the gradient of the loss. A flag is set if such an attack is weaker than
             random points, or weaker than the same attack at a smaller ε or with fewer steps.
         heuristic_floor: whether the attack is a floor: an attack with random points or edits, which every gradient

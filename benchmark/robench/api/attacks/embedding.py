@@ -27,17 +27,19 @@ if TYPE_CHECKING:
 class Oracle(Protocol):
     """The interface through which an attack queries a victim about a chunk of users.
 
-    Every call is counted. The host owns the loss, which compares the score s_y of an item y with other scores. If the
-    attack is untargeted, y is a held-out item and the losses are:
+    Every call is counted. The host owns the loss, which compares the score s_y of an item y with the scores s_j of its
+    rivals j. The rivals are all other unmasked items. If the attack is untargeted, y is a held-out item and the losses
+    are:
 
     - ``ce`` is −log softmax of s_y over the unmasked catalogue.
-    - ``margin`` is s_(k) − s_y. Here s_(k) is the score of the k-th best competitor.
-    - ``bpr`` is the mean of softplus(s_j − s_y) over the unmasked competitors j.
-    - ``hinge`` is −Σ max(0, s_y − s_j) over the k best competitors j. It also rises if y falls within the top k.
+    - ``margin`` is s_(k) − s_y. Here s_(k) is the score of the k-th best rival.
+    - ``bpr`` is the mean of softplus(s_j − s_y) over the rivals j.
+    - ``hinge`` is −Σ max(0, s_y − s_j) over the k best rivals j. It also rises if y falls within the top k.
     - ``ndcg`` is −1 / log2(1 + r). Here r is a smooth rank of y, which is 1 plus a sum of logistic steps.
 
-    Under the goal ``promote``, y is a promoted item and the loss has the opposite sign. Under both goals, a higher loss
-    is closer to the goal. In place of a name, an attack may pass its own function of the masked scores (``OwnLoss``).
+    Under the goal ``promote``, y is a promoted item. ``hinge`` then contains s_j − s_y in place of s_y − s_j, and every
+    other loss has the opposite sign. Under both goals, a higher loss is closer to the goal. In place of a name, an
+    attack may pass its own function of the masked scores (``OwnLoss``).
 
     On the surface ``embedding``, a row of δ belongs to one user. On ``parameters``, a row of δ belongs to a row of the
     embedding tables. The loss is then the mean over all users.
@@ -75,7 +77,7 @@ class Oracle(Protocol):
             delta: the perturbation.
             loss: the name of the loss to differentiate, or the attack's own function of the masked scores.
             rival: the item with which ``margin`` compares, for each user, int64 [B]. The default is the k-th best
-                competitor.
+                rival.
         """
         ...
 

@@ -43,7 +43,8 @@ class Model(Component):
             the texts of the user's items. With ``popularity``, all users get the same list.
         cold_item: the rank of an item without training interactions. With ``behind``, such an item ranks below the
             items that a user likes. With ``content``, the item's text decides the rank.
-        chosen: the settings that validation has chosen among the ``alternatives``. Empty before, or if there are none.
+        chosen: the settings that validation has chosen among the ``alternatives``. The mapping is empty before this
+            choice, or if there are no alternatives.
     """
 
     surfaces: ClassVar[frozenset[Surface]] = frozenset()
@@ -172,10 +173,10 @@ class Model(Component):
         return 0
 
     def candidates(self, users: IntArray, history: Interactions) -> IntArray | None:
-        """Returns the candidates of a two-stage model, or None for any other model.
+        """Returns the candidates that the model reranks, or None if it reranks none.
 
-        The second stage reranks only the candidates. All other items follow in the order of the first stage. An attack
-        on the second stage cannot change this order.
+        A retriever chooses the candidates, and the model reranks only these. All other items follow in the order of the
+        retriever. An attack on the reranking cannot change this order.
 
         Returns:
             The candidates of each user, int64 [B, n].

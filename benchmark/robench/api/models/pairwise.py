@@ -49,11 +49,11 @@ def sample_negatives(users: IntArray, train: Interactions, generator: np.random.
 class PairwiseModel(TorchModel):
     """A model that has one vector per user and is trained with the BPR loss.
 
-    The loss of a triple is −ln σ(p − n). Here p is the score of the positive, and n is the score of the negative
-    (Rendle et al., UAI 2009, equation 4). Each interaction gets one negative, drawn uniformly from the unused items. A
-    subclass builds the tables. The method ``embed`` of the subclass returns the input ``user`` [B, d], the context
-    ``items`` [n_items, d] and, optionally, the context ``bias`` [n_items]. A user without training items gets the mean
-    vector of the other users. A newcomer's vector is fitted to the newcomer's items by ``fold_in``.
+    The loss of a triple is −ln σ(p − n) (Rendle et al., UAI 2009, equation 4). Here p is the score of the positive, n
+    is the score of the negative, and σ is the logistic function. Each interaction gets one negative, drawn uniformly
+    from the unused items. A subclass builds the tables. The method ``embed`` of the subclass returns the input ``user``
+    [B, d], the context ``items`` [n_items, d] and, optionally, the context ``bias`` [n_items]. A user without training
+    items gets the mean vector of the other users. A newcomer's vector is fitted to the newcomer's items by ``fold_in``.
     """
 
     cold_user: ClassVar[ColdUser] = "fold-in"

@@ -29,7 +29,7 @@ class SequenceConfig(TorchConfig):
 def windows(rows: Interactions, length: int) -> IntArray:
     """Cuts every row into windows of at most ``length`` items, starting at the end.
 
-    Neighbouring windows share one item, so no transition is lost. Windows of one item are dropped.
+    Neighbouring windows share one item, so no transition is lost. A row of one item has no window.
 
     Returns:
         The windows, int64 [W, length], right-padded with ``n_items``.

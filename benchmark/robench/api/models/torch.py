@@ -58,9 +58,9 @@ class Embedded:
     Args:
         inputs: the tensors that an attack may perturb, by name, float [B, ..., d].
         valid: the places that an attack may perturb, by name, bool [B, ...]. Padding and special tokens are False.
-        context: other values that ``embed`` computes, by name. They are the same for all users, such as the item table
-            or the propagated graph, or they depend on places only, such as masks and positions. A model of two stages
-            may add candidates and the order of all other items.
+        context: other values that ``embed`` computes, by name. A value is the same for all users, such as the item
+            table or the propagated graph, or depends on places only, such as a mask. A model that reranks candidates
+            may add them and the order of all other items.
     """
 
     inputs: Mapping[str, Tensor]

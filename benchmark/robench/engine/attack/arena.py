@@ -108,7 +108,7 @@ class Arena(ABC):
 
     @abstractmethod
     def rows(self, chosen: Tensor, expectation: int = 1) -> Arena:
-        """Returns an arena with only some of the rows, which counts queries separately.
+        """Returns an arena with only some of the rows and with costs of its own.
 
         Args:
             chosen: the positions of the rows, int64 [b].

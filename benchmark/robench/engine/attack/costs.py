@@ -68,7 +68,7 @@ class Diagnosis:
         return positions
 
     def note(self, sizes: Tensor) -> None:
-        """Counts the unusable ones among some gradients.
+        """Adds some gradients to the counts.
 
         Args:
             sizes: the largest absolute entry of each gradient, float [n].

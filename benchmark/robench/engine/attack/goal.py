@@ -93,23 +93,24 @@ class Goal:
 
         A higher loss is closer to the goal. The loss is 0 for a user without items to promote.
 
-        Let s be the scores of a user, y an item of the goal, and j any other unmasked item. ``ce`` is the mean of
-        logsumexp(s) − s_y over all y. ``bpr`` is the mean of softplus(s_j − s_y) over all pairs of y and j. ``ndcg`` is
-        minus the mean of 1 / log2(1 + smooth rank of y). If items are promoted, these losses have the opposite sign.
+        Let s be the scores of a user, y an item of the goal, and j a rival, which is any other unmasked item. ``ce`` is
+        the mean of logsumexp(s) − s_y over all y. ``bpr`` is the mean of softplus(s_j − s_y) over all pairs of y and j.
+        ``ndcg`` is minus the mean of 1 / log2(1 + r_y), where r_y is the rank of y according to ``smooth_ndcg``. If
+        items are promoted, these three losses have the opposite sign.
 
-        ``margin`` is s_(k) minus the highest s_y. Here s_(k) is the score of the rival, or the k-th highest s_j. If T
+        ``margin`` is s_(k) minus the highest s_y. Here s_(k) is the score of ``rival``, or the k-th highest s_j. If T
         items are promoted, ``margin`` is the lowest s_y minus the (k − T + 1)-th highest s_j. This value is positive if
         all T items are in the top k.
 
-        ``hinge`` is the mean over y of −Σ max(0, s_y − s_j), where j are the k best rivals. If items are promoted, the
-        term is s_j − s_y.
+        ``hinge`` is the mean over y of −Σ max(0, s_y − s_j), where the sum is over the k best rivals j. If items are
+        promoted, s_j − s_y takes the place of s_y − s_j.
 
         Args:
             scores: the scores, float [B, n_items], with −inf at masked items. The loss is differentiable with respect
                 to the scores.
             loss: the name of the loss, or a function of the attack.
             rival: the item with which ``margin`` compares, for each user, int64 [B]. The default is the k-th best
-                competitor.
+                rival.
 
         Raises:
             PluginError: if a function of the attack does not return one finite number per user.

@@ -125,8 +125,8 @@ class UserOracle(ABC, Generic[Input]):
     def average_gradient(self, slopes: list[dict[str, Tensor]]) -> dict[str, Tensor]:
         """Returns the mean of gradients, with zeros at entries that are not finite.
 
-        The first call also diagnoses the gradient of each user that misses the goal with the genuine input. The
-        diagnosis reveals defences that hide the gradient.
+        The first call also diagnoses the gradient of each user that the attack still has to break. The diagnosis
+        reveals defences that hide the gradient.
 
         Args:
             slopes: the gradient of each scoring.

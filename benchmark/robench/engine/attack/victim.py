@@ -112,8 +112,8 @@ class EvaluatedVictim:
 
         Args:
             expectation: the number of scorings over which an evaluation by the attack averages.
-            perturbed: whether vectors are perturbed. A victim that draws at perturbed vectors only then counts as
-                stochastic.
+            perturbed: whether vectors are perturbed. If so, a victim counts as stochastic even if it draws random
+                numbers at perturbed vectors only.
         """
         noise = max(self.noise(), self.perturbed_noise if perturbed else 0.0)
         return Draws(self._host_rng.child("draws"), self.rng.child("draws"), noise > NOISE, expectation)
@@ -164,9 +164,9 @@ class EvaluatedVictim:
         return join_chunks(parts, self.users)
 
     def candidate_diagnostics(self, arrays: CellArrays, targets: IntArray | None) -> dict[str, float]:
-        """Returns diagnostics about the candidates that a two-stage model reranks.
+        """Returns diagnostics about the candidates that the model reranks.
 
-        The result is empty for any other model.
+        The result is empty if the model reranks no candidates.
         """
         return candidate_diagnostics(self.model, self.history, self.chunks(), arrays, targets)
 

@@ -170,7 +170,7 @@ def unit(delta: Delta) -> dict[str, Tensor]:
 def foreign_batch(model: TorchModel, own: Batch, users: IntArray, history: Interactions, rng: Rng) -> Batch:
     """Returns a batch with the ids and items of other users.
 
-    Each of the user's own items is replaced by an item of the other user, whose items repeat if they are too few.
+    An item of another user replaces each of the user's own items. The other user's items repeat if there are too few.
     Padding and special tokens stay where they are.
 
     Args:

@@ -52,7 +52,7 @@ def poison(attack: Attack, train: Interactions, *, targets: IntArray, epsilon: f
 def make_profiles(
     attack: PoisoningAttack, train: Interactions, *, targets: IntArray, epsilon: float, rng: Rng
 ) -> Profiles:
-    """Asks an attack for ⌈ε · real users⌉ profiles, and returns them after a check.
+    """Asks an attack for at most ⌈ε · real users⌉ profiles, and checks them.
 
     Raises:
         PluginError: if ``ProfileBudget.checked`` refuses the profiles.

@@ -90,8 +90,8 @@ class VictimFit:
         device: the device on which the model is fitted.
         data_key: the key of the prepared data in the cache. The checkpoint stores this key, so that the victim can be
             rebuilt from the checkpoint.
-        undefended: the defence that does nothing, or None. If this defence is given, a victim with a defence that does
-            not change the fit shares the checkpoint of the undefended victim.
+        undefended: the defence that does nothing, or None. If it is given and the victim's defence does not change the
+            fit, the victim shares the checkpoint of its undefended twin.
     """
 
     victim: Victim

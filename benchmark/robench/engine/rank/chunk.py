@@ -34,8 +34,8 @@ class EvaluationChunk:
         users: the ids of the users, int64 [B].
         masked: the masked pairs of a user and a known item, as positions in ``users`` and as items, int64 [m] each.
         held: the held-out items, int64 [B, H], padded with −1.
-        negatives: one negative per held-out item, int64 [B, H], or −1 if the user has no unseen item. The scores of
-            held-out items and negatives are then stored. None means that no scores are stored.
+        negatives: one negative per held-out item, int64 [B, H], or −1 if the user has no unseen item. If negatives are
+            given, their scores and those of the held-out items are stored. None means that no scores are stored.
     """
 
     users: Tensor

@@ -58,7 +58,7 @@ class EmbeddingArena(UserArena):
         return project(self.oracle.checked(proposal), self.ball, self.costs)
 
     def rows(self, chosen: Tensor, expectation: int = 1) -> EmbeddingArena:
-        """Returns an arena with only some of the users, which counts queries separately."""
+        """Returns an arena with only some of the users and with costs of its own."""
         oracle = self.oracle.rows(chosen, Costs(), expectation)
         ball = Ball(self.ball.norm, self.ball.radius[chosen])
         return EmbeddingArena(oracle, self.unit[chosen], ball, targets=self.targets)

@@ -43,7 +43,7 @@ class Minimum:
     ) -> Minimum:
         """Runs an attack, and keeps the shortest δ that breaks each user.
 
-        The attack runs only on users that miss the goal with the genuine input.
+        The attack runs only on users that it still has to break.
 
         Args:
             attack: the attack.

@@ -14,11 +14,11 @@ Kind = Literal["normal", "uniform"]
 
 
 class UserNoise:
-    """The noise of a chunk of users, which does not depend on the chunk.
+    """The source of noise for a chunk of users.
 
-    The stream of a user is determined by the kind of noise, the name of the input and the id of the user. The noise of
-    all users is drawn on the CPU by one generator, which is seeded anew for each user. It moves to the device of the
-    inputs in one step.
+    A user gets the same noise in every chunk. The stream of a user is determined by the kind of noise, the name of the
+    input and the id of the user. The noise of all users is drawn on the CPU by one generator, which is seeded anew for
+    each user. It moves to the device of the inputs in one step.
 
     Args:
         users: the ids of the users, int64 [B].
@@ -37,7 +37,7 @@ class UserNoise:
         All other entries are 0.
 
         Args:
-            rng: the stream whose children belong to the users.
+            rng: the stream that has one child per user.
             kind: the distribution of the entries.
         """
         return {

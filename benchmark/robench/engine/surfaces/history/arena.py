@@ -67,7 +67,7 @@ class HistoryArena(UserArena):
         return candidate[ITEMS]
 
     def rows(self, chosen: Tensor, expectation: int = 1) -> HistoryArena:
-        """Returns an arena with only some of the users, which counts queries separately."""
+        """Returns an arena with only some of the users and with costs of its own."""
         oracle = self.oracle.restricted(chosen, Costs(), expectation)
         return HistoryArena(oracle, self.unit[chosen], targets=self.targets)
 

@@ -44,6 +44,6 @@ class HistorySurface(ArenaSurface):
     def diagnostics(self, arrays: CellArrays, targets: IntArray | None) -> dict[str, float]:
         """Returns an empty mapping, because this surface has no diagnostics of its own.
 
-        Diagnostics about candidates do not apply, because the first stage of a model also reads the edited histories.
+        Diagnostics about candidates do not apply, because a model also chooses its candidates by the edited histories.
         """
         return {}

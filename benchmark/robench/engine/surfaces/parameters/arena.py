@@ -96,7 +96,7 @@ class ParametersArena(Arena):
         ]
 
     def rows(self, chosen: Tensor, expectation: int = 1) -> ParametersArena:
-        """Returns an arena with all rows, which counts queries separately.
+        """Returns an arena with all rows and with costs of its own.
 
         All rows must be chosen, because one δ perturbs all tables.
         """

@@ -100,7 +100,7 @@ class ParametersOracle:
         return self.masked({ROWS: draw.to(self.tables.valid.device)})
 
     def host_scores(self, delta: Delta, *, last: bool = False) -> Iterator[list[Tensor]]:
-        """Yields a list with the masked scores of every chunk, per scoring by the host.
+        """Yields a list with the masked scores of every chunk, for each host scoring.
 
         Args:
             delta: the perturbation.
@@ -184,9 +184,9 @@ class ParametersOracle:
         return pairs
 
     def _own_gradient_sizes(self, delta: Delta, loss: LossName | OwnLoss) -> Iterator[Tensor]:
-        """Yields the largest gradient entry of single users' losses.
+        """Yields the largest entry of the gradient of single users' losses.
 
-        At most ``DIAGNOSED`` users are covered, and only users that miss the goal without an attack. The gradient of a
+        At most ``DIAGNOSED`` users are covered, and only users that the attack still has to break. The gradient of a
         sum over all users would hide users without a gradient.
         """
         places = []

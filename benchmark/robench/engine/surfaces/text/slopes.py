@@ -104,9 +104,10 @@ class Sloper:
             return mask_known(model.score_from(batch, model.embed(batch)), chunk.to(model.device))
 
     def _through_likelihoods(self, goal: PromotionGoal, titles: Sequence[str]) -> TokenSlopes:
-        """Computes slopes with respect to token vectors and the weights of likelihoods.
+        """Computes slopes with respect to token vectors and to weights of tokens.
 
-        The slopes are exact to first order in the scores.
+        ``LikelihoodModel.softened`` explains the vectors and the weights. The slopes are exact to first order in the
+        scores.
         """
         read = [" ".join(self.reader.read(title).split()) for title in titles]
         victim = self.reader.victim(dict(zip(goal.items.tolist(), titles, strict=True)))
