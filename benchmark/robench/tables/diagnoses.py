@@ -120,7 +120,8 @@ def flag_gradients(results: Results, row: Row, cells: Sequence[CellRow]) -> list
 def flag_single_draws(results: Results, cells: Sequence[CellRow]) -> list[Flag]:
     """Returns one flag for each gradient attack that uses a single scoring.
 
-    Only attacks on victims that draw random numbers at test time are flagged. They should average over scorings.
+    Only attacks on victims that draw random numbers at test time are flagged. Such attacks should average over
+    scorings.
     """
     flags: dict[str, Flag] = {}
     for cell in cells:

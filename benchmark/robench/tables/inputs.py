@@ -16,7 +16,7 @@ from robench.tables.results import Results
 
 @dataclass(frozen=True)
 class InputRow:
-    """The sizes of the inputs of one victim, beside those of its undefended twin.
+    """The input sizes of one victim, beside those of its undefended twin.
 
     All sizes are means over the checked users and over seeds.
 

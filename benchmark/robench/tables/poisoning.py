@@ -74,14 +74,14 @@ class PoisoningRow:
 def build_poisoning_rows(results: Results) -> list[PoisoningRow]:
     """Returns the effects of attacks at training time, each with its control.
 
-    The effect is the mean of (poisoned − clean twin of the same seed), over seeds and over users or promoted items. It
-    counts if its p-value is below 5%. Both victims of a pair were fitted independently, so the spread of the
+    The effect is the mean of (poisoned − clean twin of the same seed), over seeds and over users or promoted items. An
+    effect counts if its p-value is below 5%. Both victims of a pair were fitted independently, so the spread of the
     differences over seeds already contains the effect of retraining.
 
-    The control shows the size of this effect: the interval that the mean difference would have if poisoning had no
-    effect beyond retraining. If the clean means of the seeds have standard deviation σ, a difference of two means over
-    n seeds has the standard deviation σ·√(2/n). So the control is 0 ± t·σ·√(2/n), where t is the 97.5% quantile of
-    Student's t with n − 1 degrees of freedom. No verdict depends on the control.
+    The control is the interval that the mean difference would have if poisoning had no effect beyond retraining. If the
+    clean means of the seeds have standard deviation σ, a difference of two means over n seeds has the standard
+    deviation σ·√(2/n). So the control is 0 ± t·σ·√(2/n), where t is the 97.5% quantile of Student's t with n − 1
+    degrees of freedom. No verdict depends on the control.
     """
     groups = results.grouped(
         lambda cell: (cell.key, cell.attack_label, cell.epsilon), lambda cell: cell.stage == "train"
@@ -173,9 +173,9 @@ def _effect_on_lists(
 def _pseudo_value(similarities: Mapping[tuple[int, int], FloatArray], seed: int, seeds: int) -> FloatArray:
     """Returns the jackknife pseudo-value of one seed, float64 [U].
 
-    The mean of the pseudo-values of all n seeds is the mean over all pairs of seeds. The pseudo-value of a seed is n
-    times this mean, minus n − 1 times the mean over the pairs without the seed. With two seeds, no pair remains, so the
-    result is the similarity itself.
+    The pseudo-value of a seed is n times the mean over all pairs of seeds, minus n − 1 times the mean over the pairs
+    without the seed. The mean of the n pseudo-values is the mean over all pairs. With two seeds, no pair remains, so
+    the result is the similarity itself.
 
     Args:
         similarities: the similarity of each user's lists, float64 [U], by pair of seeds.

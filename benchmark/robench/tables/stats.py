@@ -128,9 +128,9 @@ class Estimate:
     def _tail(self, distance: float) -> float:
         """Returns the probability that the estimate exceeds the true mean by a distance.
 
-        The result is a weighted mean of two tails of Student's t, one with S − 1 and one with U − 1 degrees of freedom.
-        The tail for S − 1 has the weight w^g. Here w is the share of the variance that comes from the seeds, and g is
-        2ν / (ν + 2) for ν = S − 1.
+        The result is a weighted mean of two tails of Student's t. The first tail has S − 1 degrees of freedom, and the
+        second has U − 1. The weight of the first tail is w^g, where w is the share of the variance that comes from the
+        seeds. The exponent g is 2ν / (ν + 2) for ν = S − 1.
         """
         from scipy.special import stdtr  # noqa: PLC0415  # a slow import
 

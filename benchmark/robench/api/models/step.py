@@ -167,11 +167,11 @@ class Step:
     def perturb_noisily(
         self, e: Embedded, *, epsilon: float | Tensor, norm: BallNorm, noise: float, objective: Objective
     ) -> dict[str, Tensor]:
-        """Returns a detached δ: random noise η plus a gradient step of length ε.
+        """Returns a detached δ: random noise η plus one gradient step.
 
-        The step follows the gradient at the noisy inputs. The sum is not projected (N-FGSM, de Jorge et al., NeurIPS
-        2022). In both norms, the entries of η are drawn uniformly between −``noise`` · ε · RMS and ``noise`` · ε · RMS,
-        from the random stream of this step.
+        The step follows the gradient at the noisy inputs, and its length is the radius of ``ball`` at ε. The sum is not
+        projected (N-FGSM, de Jorge et al., NeurIPS 2022). In both norms, the entries of η are uniform between
+        −``noise`` · ε · RMS and ``noise`` · ε · RMS. They come from the random stream of this step.
         """
         ball = self.ball(e, epsilon, norm)
         width = self.ball(e, epsilon, "linf").radius * noise

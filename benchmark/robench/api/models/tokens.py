@@ -111,7 +111,7 @@ class LikelihoodModel(TokenReader):
     def softened(self, items: Sequence[int], tokens: Tokens, vectors: Tensor, choice: Tensor) -> Self:
         """Returns a view of this model in which some items have soft titles.
 
-        A soft title consists of token vectors, and of weights for the log-likelihoods of tokens. In histories, the
+        A soft title consists of token vectors, and of weights for the tokens' log-likelihoods. In histories, the
         items keep their genuine titles.
 
         Args:

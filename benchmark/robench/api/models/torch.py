@@ -1,6 +1,6 @@
 """The base class of neural recommenders, and the types of inputs and losses.
 
-Training, attacks and defences all compute scores in the same way: they call ``embed``, may add δ to the result, and
+Training, attacks and defences all compute scores in the same way. They call ``embed``, may add δ to the result, and
 then call ``score_from`` or ``loss_from``.
 """
 

@@ -59,8 +59,8 @@ def smooth_ndcg(own: Tensor, valid: Tensor, rivals: Tensor, best: Tensor) -> Ten
     """Returns a smooth NDCG, float [B].
 
     The value is the mean of 1 / log2(1 + r) over y. Here r is the smooth rank 1 + Σ_j σ((s_j − s_y) / τ), with the
-    logistic function σ. The width τ is a share of the standard deviation of the best rivals' scores, so the loss does
-    not depend on the scale of the scores.
+    logistic function σ. The width τ is a share of the standard deviation of the best rivals' scores. Therefore, the
+    value does not depend on the scale of the scores.
 
     Args:
         own: the scores of the goal's items, float [B, H].

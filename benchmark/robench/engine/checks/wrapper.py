@@ -43,9 +43,9 @@ def hides_context(probe: Probe, fitted: TorchModel | None, *, reranks: bool) -> 
     """Returns whether the context may hold vectors that no check can exchange.
 
     If both batches have the same valid places, ``foreign_differences`` exchanges the whole context, so nothing is
-    hidden. Otherwise, an entry of the context may be a mask, an entry that both batches share, or an entry of the model
-    that the victim wraps. Any other entry may hide something. A victim that reranks candidates may have other entries
-    too, unless it wraps a model.
+    hidden. Otherwise, an entry may be a mask, an entry that both batches share, or an entry of the model that the
+    victim wraps. Any other entry may hide something. A victim that reranks candidates may have other entries too,
+    unless it wraps a model.
 
     Args:
         probe: the users.

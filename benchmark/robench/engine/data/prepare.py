@@ -26,8 +26,8 @@ def prepare(ratings: Ratings, config: DatasetConfig, split: Part) -> Prepared:
     user-item pair are kept. Finally, users with too few distinct items and items with too few distinct users are
     dropped until nothing changes (k-core).
 
-    If repeats are kept, a held-out event is dropped if the user already has the item in an earlier part, or earlier in
-    the same part. Known items are never ranked, so such an event cannot be evaluated.
+    With ``repeats: all``, a held-out event is dropped if the user already has the item in an earlier part, or earlier
+    in the same part. Known items are never ranked, so such an event cannot be evaluated.
 
     Users and items are numbered in the order of their ids. If all ids are whole numbers, the order is by value.
     Otherwise, the ids are ordered as strings. The events of a user are in time order. Events at the same time are in

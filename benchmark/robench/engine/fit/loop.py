@@ -146,9 +146,8 @@ def fit(
 ) -> FitReport:
     """Fits a model under a defence, and keeps the weights of the best epoch.
 
-    Training ends when patience or epochs run out. If the setting ``decays`` is above 0, training then goes back to the
-    best weights, and continues with a third of the learning rate for up to ``epochs`` further epochs. This happens up
-    to ``decays`` times.
+    Training ends when patience or epochs run out. If the setting ``decays`` allows it, training then continues from the
+    best weights, with a third of the learning rate. It runs for up to ``epochs`` further epochs each time.
 
     The epochs of the defence's warm-up are not validated. The weights of these epochs are not kept, and patience does
     not count these epochs.

@@ -71,8 +71,8 @@ class PromotionGoal:
     def sums(self, scores: Tensor, chunk: EvaluationChunk) -> Tensor:
         """Returns four sums over the users of a chunk without each item, float64 [4, A].
 
-        The sums are the log softmax of the item's score, the number of users with the item in the top k, the NDCG@k of
-        the item, and the number of users.
+        The sums are the log softmax of the item's score, the number of users with the item in the top k, the item's
+        NDCG@k, and the number of users.
         """
         goal = Goal("promote", eligible_targets(chunk, self.items).to(scores.device), self.k)
         ranks = goal.ranks(scores)
