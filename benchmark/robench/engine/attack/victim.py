@@ -99,7 +99,8 @@ class EvaluatedVictim:
                 with self._host_rng.child("noise", draw).stream():
                     raw = self.model.scores(few, self.history)
                 scores.append(check_scores(raw, len(few), self.history.n_items))
-            self._noise = float(np.abs(scores[1] - scores[0]).max() / max(float(scores[0].std()), TINY))
+            difference = float(np.abs(scores[1] - scores[0]).max())
+            self._noise = difference and difference / max(float(scores[0].std()), TINY)
         return self._noise
 
     @property

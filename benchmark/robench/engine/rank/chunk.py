@@ -127,8 +127,9 @@ def flatten_rows(rows: Interactions, users: IntArray) -> tuple[IntArray, IntArra
     """
     lengths = rows.indptr[users + 1] - rows.indptr[users]
     position = np.repeat(np.arange(len(users), dtype=np.int64), lengths)
-    place = np.arange(int(lengths.sum()), dtype=np.int64) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    return position, place, rows.items[rows.indptr[users][position] + place]
+    place = np.arange(len(position), dtype=np.int64)
+    place -= np.repeat(np.cumsum(lengths) - lengths, lengths)
+    return position, place, rows.items[np.repeat(rows.indptr[users], lengths) + place]
 
 
 def check_scores(scores: Any, users: int, n_items: int) -> Scores:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from robench.engine.rank.top import TOP, block_maxima, count_blocks, top_items
 
 CACHED = 1 << 19  # the largest number of scores that are ranked together; 2 MiB stay in a cache, and calls are few
 COUNTED = 32  # for more held-out items per user, sorting a row takes less time than counting
+Array = TypeVar("Array", IntArray, Tensor)
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,8 +89,7 @@ def rank_items(
     flat[place] = kept  # the model may still use the array
     if not math.isfinite(total) and not np.isfinite(scores).all():
         raise PluginError(NOT_FINITE)
-    ranks = _break_ties(torch.from_numpy(at_least), torch.from_numpy(own), chunk.held)
-    return Ranking(ranks, top, target_ranks.T, pairs)
+    return Ranking(torch.from_numpy(_break_ties(at_least, own, held)), top, target_ranks.T, pairs)
 
 
 def held_out_ranks(scores: Tensor, held: Tensor) -> Tensor:
@@ -185,15 +186,21 @@ def _rank_targets(rows: Scores, targets: IntArray, mask: NDArray[np.bool_]) -> I
     return ranks
 
 
-def _break_ties(at_least: Tensor, own: Tensor, held: Tensor) -> Tensor:
+def _break_ties(at_least: Array, own: Any, held: Array) -> Array:
     """Returns the rank of each held-out item, int64 [B, H], with 0 at padding.
 
-    ``at_least`` holds, for each held-out item, the number of items with at least the same score. This number includes
-    the item itself, and held-out items with the same score and a larger id. To get the rank, both are subtracted and 1
-    is added.
+    The arguments are numpy arrays or tensors of one device, [B, H] each.
+
+    Args:
+        at_least: for each held-out item, the number of items with at least the same score, int64. This number includes
+            the item itself, and held-out items with the same score and a larger id. To get the rank, both are
+            subtracted and 1 is added.
+        own: the scores of the held-out items.
+        held: the held-out items, int64, padded with −1.
     """
     valid = held >= 0
     if held.shape[1] == 1:
-        return torch.where(valid, at_least, 0)
+        return at_least * valid
     tied = (own[:, :, None] == own[:, None, :]) & valid[:, None, :] & (held[:, None, :] >= held[:, :, None])
-    return torch.where(valid, 1 + at_least - tied.sum(2), 0)
+    ranks: Array = (1 + at_least - tied.sum(2)) * valid
+    return ranks

@@ -53,7 +53,7 @@ def top_items(scores: Scores, count: int = TOP, maxima: Scores | None = None) ->
     candidates, negative = np.full(shape, -1, dtype=np.int64), np.full(shape, np.inf, dtype=scores.dtype)
     candidates[user, column], negative[user, column] = item, -score
     best = np.argsort(negative, axis=1, kind="stable")[:, :count]
-    return np.take_along_axis(candidates, best, axis=1)
+    return candidates[np.arange(users)[:, None], best]
 
 
 def block_maxima(scores: Tensor, out: Tensor | None = None) -> Tensor:
