@@ -54,7 +54,7 @@ class Fault:
 
     @property
     def digest(self) -> str:
-        """Returns the hash of everything except the explanation."""
+        """The hash of everything except the explanation."""
         content = [self.file, self.text, self.fault, self.tests]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:12]
 

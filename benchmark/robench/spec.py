@@ -224,11 +224,11 @@ class CellRow:
             cell.
         surface: the surface of the attack.
         norm: the norm or unit of ε.
-        scale: whether ε is relative or absolute.
+        scale: the scale of ε, ``relative`` or ``absolute``.
         goal: the goal of the attack.
         k: the k of the threat model, or None for a clean cell.
         epsilon: the budget, which is 0 for a clean cell.
-        adaptive: whether the attack is computed against this victim. See ``Attack.adaptive``.
+        adaptive: the value of ``Attack.adaptive``, or an empty string for a clean cell.
         kind: the kind of the attack. See ``Attack.kind``.
         target_set: the number of the promoted target set, or None if no items are promoted.
         seed: the seed of the victim.
@@ -283,7 +283,7 @@ class Cell:
         epsilon: the budget of ``attack``.
         users: the sample of users to evaluate, or None for all users.
         threat: the threat model of the attack or the poisoning, or None for a clean cell.
-        adaptive: whether the attack is computed against this victim. See ``Attack.adaptive``.
+        adaptive: the value of ``Attack.adaptive``, or an empty string for a clean cell.
         skip: the reason why the cell cannot be measured, or an empty string.
         kind: the kind of an attack at test time, which decides the rules of flags. See ``Attack.kind``.
         target_set: the number of the target set that an attack at test time promotes.

@@ -31,7 +31,7 @@ class Threat:
         surface: the surface that the attack may perturb.
         stage: when the attack acts, before the fit (``train``) or after it (``test``).
         norm: the norm that ε bounds, or the unit in which ε counts.
-        scale: whether ε is relative to the size of the attacked values.
+        scale: ``relative`` if ε is relative to the size of the attacked values, or ``absolute``.
         goal: ``untargeted`` (held-out items fall), ``promote`` (targets rise) or ``demote`` (targets fall).
         k: the length of the top lists to which the goal refers.
     """

@@ -23,7 +23,7 @@ class ValueRow:
         suite: the name of the suite.
         cell: the cell in the plan.
         achieved_epsilon: the budget that was spent, or None if the record does not state it.
-        adaptive: whether the attack is computed against this pipeline. See ``Attack.adaptive``.
+        adaptive: the value of ``Attack.adaptive``, or an empty string for a clean cell.
         target_set: the set of promoted items to which the value belongs.
         seed: the seed of the victim.
         status: ``ok``, ``failed``, ``skipped`` or ``missing``.

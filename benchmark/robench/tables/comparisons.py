@@ -29,7 +29,7 @@ WHITE = (GRADIENT, MINIMUM_NORM)
 class Attacked(NamedTuple):
     """The identity of an attack at one ε on a row.
 
-    Two attacks on a row differ in at least one field.
+    Different attacks on a row differ in at least one field.
     """
 
     attack: str

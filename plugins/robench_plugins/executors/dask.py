@@ -71,7 +71,7 @@ class Dask(Executor):
 
     @property
     def elsewhere(self) -> bool:
-        """Returns whether the workers may run on other machines."""
+        """True if the workers may run on other machines."""
         return self.config.scheduler is not None
 
     def run(self, tasks: Sequence[Task], work: Work, emit: Emit) -> None:

@@ -90,12 +90,12 @@ class TextBert(TokenModel, SequenceModel):
 
     @cached_property
     def encoder(self) -> Encoder:
-        """Returns the encoder, with trained layers that belong to this model alone."""
+        """The encoder, with trained layers that belong to this model alone."""
         return Encoder.load(self.config.weights, self.config.max_tokens)
 
     @property
     def _placed_encoder(self) -> Encoder:
-        """Returns the encoder, on the device and in the precision of this model."""
+        """The encoder, on the device and in the precision of this model."""
         self.encoder.net.to(self.device, self.texts.dtype)
         return self.encoder
 

@@ -48,7 +48,9 @@ class Ensemble(Attack):
 
     @abstractmethod
     def members(self, *, gradients: bool, stochastic: bool) -> Sequence[Member]:
-        """Returns the members in the order in which they run, the cheapest first.
+        """Returns the members in the order in which they run.
+
+        Cheap members should come first, so that costly members can skip users that are already broken.
 
         Args:
             gradients: whether the victim has gradients with respect to its inputs.

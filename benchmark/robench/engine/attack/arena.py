@@ -185,8 +185,8 @@ def search_worst(arena: Arena, attack: Attack, rng: Rng) -> Worst:
 def choose_rows(better: Tensor, new: Candidate, old: Candidate) -> Candidate:
     """Combines the rows of two candidates.
 
-    Rows for which ``better`` (bool [B]) is true come from ``new``, and all others come from ``old``. The
-    shorter tensor is padded with −1 along axis 1.
+    Rows for which ``better`` (bool [B]) is true come from ``new``, and all others come from ``old``. The shorter tensor
+    is padded with −1 along axis 1.
     """
     chosen = {}
     for name, part in old.items():

@@ -97,7 +97,7 @@ class Llm(LikelihoodModel):
 
     @cached_property
     def decoder(self) -> Decoder:
-        """Returns the language model, with LoRA factors that belong to this model alone."""
+        """The language model, with LoRA factors that belong to this model alone."""
         return Decoder.load(self.config.weights)
 
     def reads_profiles(self) -> bool:

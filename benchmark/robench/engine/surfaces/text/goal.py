@@ -69,10 +69,10 @@ class PromotionGoal:
     k: int
 
     def sums(self, scores: Tensor, chunk: EvaluationChunk) -> Tensor:
-        """Returns four sums over the users of a chunk without each item, float64 [4, A].
+        """Returns four sums for each item, float64 [4, A].
 
-        The sums are the log softmax of the item's score, the number of users with the item in the top k, the item's
-        NDCG@k, and the number of users.
+        The sums are over the users of a chunk that do not have the item. They are the log softmax of the item's score,
+        the number of users with the item in the top k, the item's NDCG@k, and the number of users.
         """
         goal = Goal("promote", eligible_targets(chunk, self.items).to(scores.device), self.k)
         ranks = goal.ranks(scores)
@@ -81,13 +81,13 @@ class PromotionGoal:
         return torch.stack([*(part.sum(0) for part in parts), (goal.items >= 0).double().sum(0)])
 
     def users(self, chunk: EvaluationChunk) -> Tensor:
-        """Returns the number of users in a chunk without each item, int64 [A]."""
+        """Returns, for each item, the number of users who do not have it, int64 [A]."""
         return (eligible_targets(chunk, self.items) >= 0).sum(0).cpu()
 
     def loss(self, scores: Tensor, chunk: EvaluationChunk) -> Tensor:
         """Returns the sum of the log softmax of each item's score, float [A].
 
-        The sum is taken over the users of a chunk without the item, and is differentiable.
+        The sum is over the users of a chunk that do not have the item. The sum is differentiable.
         """
         return self._log_softmax(scores, eligible_targets(chunk, self.items).to(scores.device)).sum(0)
 
