@@ -78,6 +78,12 @@ def test_the_columns_of_a_parquet_file_are_named(tmp_path, registry):
         inspect_data(tmp_path / "x.parquet", registry)
 
 
+def test_a_similar_file_is_suggested(tmp_path, registry):
+    (tmp_path / "log.csv").write_text("user,item\na,x\n")
+    with pytest.raises(UserError, match=r"log.cvs: no such file \(did you mean '.*/log.csv'\?\)"):
+        inspect_data(tmp_path / "log.cvs", registry)
+
+
 def test_compressed_files_and_encodings_are_recognised(tmp_path, registry):
     (tmp_path / "x.csv.gz").write_bytes(
         gzip.compress(text("é{},{},{},{}", "user,item,rating,time\n").encode("latin-1"))

@@ -44,6 +44,8 @@ def test_a_frame_is_a_data_set_in_the_processes_of_victims(tmp_path, monkeypatch
     ]
     with pytest.raises(robench.UserError, match=r"unknown dataset 'mine' \(a frame from Python is given by robench"):
         robench.run("s.yaml")
+    with pytest.raises(robench.UserError, match=r"unknown dataset 'mine' \(did you mean 'mime'\? known: .*mime"):
+        robench.run("s.yaml", datasets={"mime": log})
     # A changed frame counts as other data, but the cell keeps its id.
     again = make_preview(tmp_path / "s.yaml", with_frames(registry, {"mine": log}), None, (), ())
     assert (again.rows[0].stored, again.refusals) == (1, [])

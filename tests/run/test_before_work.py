@@ -38,6 +38,7 @@ def ends(path, registry, only=()):
     [
         ("item", f"{WITHOUT_LLM}]", READS),
         ("item", f"{WITHOUT_LLM}, {{dataset: csv, model: content}}]", ""),
+        ("item,title", f"{WITHOUT_LLM}]", ""),
         ("item,genres", "", "llm reads titles"),
         ("item,genres", f"{WITHOUT_LLM}]", ""),
         ("item,description", f"{WITHOUT_LLM}]", ""),
@@ -57,6 +58,15 @@ def test_data_in_which_a_model_finds_nothing_to_read_are_refused_where_it_is_mea
     for line in found:
         assert line.startswith(f"{tmp_path}/t.yaml:3: datasets[0]: csv: {refused}, and this data set has none")
         assert "\n" not in line
+
+
+def test_descriptions_of_other_items_are_named_as_the_reason(tmp_path, registry):
+    (tmp_path / "r.csv").write_text("user,item\n" + "".join(f"{n % 20},{n % 9}\n" for n in range(100)))
+    (tmp_path / "i.csv").write_text("item,title\nB1,War\n")
+    (tmp_path / "t.yaml").write_text(CSV.replace(", {name: llm, label: llm, weights: WEIGHTS}", ""))
+    (line,) = ends(tmp_path / "t.yaml", registry)
+    reason = "the descriptions of items match 0 of 9 items: none describes '0', and 'B1' is no item of the data; csv: "
+    assert f"{READS}, and this data set has none ({reason}" in line
 
 
 def test_weights_of_models_and_attacks_are_looked_at_and_each_is_told_once(tmp_path, registry):

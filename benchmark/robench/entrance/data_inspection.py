@@ -14,7 +14,7 @@ from typing import Any
 
 from robench.api.codec import encode
 from robench.api.dataset import PARTS, Dataset
-from robench.api.errors import DataError, UserError, UserErrors
+from robench.api.errors import DataError, UserError, UserErrors, suggest
 from robench.api.summary import QUANTILES, DataSummary
 from robench.engine.data.targets import no_users_error
 from robench.files.cache import Cache, default_folder
@@ -114,7 +114,8 @@ def recognise(path: Path, registry: Registry) -> tuple[Entry, type[Dataset], Map
         UserError: if the path does not exist or cannot be read, or if no data set recognises the format.
     """
     if not path.exists():
-        raise UserError("no such file", where=str(path))
+        near = sorted(path.parent.iterdir()) if path.parent.is_dir() else ()
+        raise UserError("no such file", where=str(path), hint=suggest(path.name, {one.name: str(one) for one in near}))
     claims, tried, problems = [], [], []
     for entry in registry.entries["dataset"]:
         try:

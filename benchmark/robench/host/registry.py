@@ -130,8 +130,9 @@ class Registry:
             hint = f"write {' or '.join(self.reference(kind, entry) for entry in named)}"
             raise UserError(f"'{qualifier}' offers no {kind} '{short}'", hint=hint)
         near = suggest_plugin(KINDS[kind][0], short)
-        hint = near or did_you_mean(name, {entry.name for entry in self.entries[kind]})
-        if kind == "dataset" and likeliest(short, {entry.name for entry in self.entries[kind]}) is None:
+        known = {entry.name for entry in self.entries[kind]} | (set(self.aliases) if kind == "dataset" else set())
+        hint = near or did_you_mean(name, known)
+        if kind == "dataset" and not self.aliases and likeliest(short, known) is None:
             hint = f"a frame from Python is given by robench.run(SUITE, datasets={{'{name}': frame}}); {hint}"
         raise UserError(f"unknown {kind} '{name}'{self._broken_plugins()}", hint=hint)
 

@@ -19,6 +19,7 @@ from robench.api.errors import DataError
 from robench.api.models.base import Model
 from robench.engine.data.prepare import prepare
 from robench.engine.data.prepared import Prepared
+from robench.engine.data.summary import notes_on_descriptions
 from robench.engine.data.targets import choose_targets, evaluated_users, no_users_error
 from robench.files.atomic import write_bytes, write_text
 from robench.files.cache import Cache, touch
@@ -269,6 +270,7 @@ def _texts_problem(cells: Iterable[Cell], data: Prepared, registry: Registry) ->
             fields = [_PLURAL[field] for field in cls.reads_of]
             either = " or ".join(filter(None, (", ".join(fields[:-1]), fields[-1])))
             hint = "csv: items: a file with a column title, or leave the model out of this data set by exclude"
+            hint = "; ".join((*notes_on_descriptions(data.summary), hint))
             return DataError(f"{name} reads {either}, and this data set has none", hint=hint)
     return None
 

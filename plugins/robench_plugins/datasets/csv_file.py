@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from robench.api import DataError, Dataset, DatasetConfig, Ids, Item, Ratings, SettingError
+from robench.api import DataError, Dataset, DatasetConfig, Item, Ratings, SettingError
 from robench.api.component import LATER
 from robench_plugins.datasets.reading.advice import Advice
 from robench_plugins.datasets.reading.delimited import Delimited
 from robench_plugins.datasets.reading.files import format_of, read_table
+from robench_plugins.datasets.reading.headers import refuse_names, refuse_words
 from robench_plugins.datasets.reading.items import describe_items, distinct_ids, read_items, read_profiles
 from robench_plugins.datasets.reading.joined import digest_of_parts, read_parts
 from robench_plugins.datasets.reading.opening import digest_of
@@ -169,7 +170,7 @@ class CsvFile(Dataset):
         refused = self._form(table.path).separator_of(table.path) if text else ""
         users, items = table.ids(c.user, "user", refused), table.ids(c.item, "item", refused)
         if not c.header:
-            _refuse_header(table, users, items)
+            refuse_words(table, users, items, self._header_hint())
         rating = _optional_column(table, c.rating, RATINGS)
         time = _optional_column(table, c.time, TIMES)
         ratings = None if rating is None else table.numbers(rating, "rating", c.decimal)
@@ -212,18 +213,40 @@ class CsvFile(Dataset):
             real=RATINGS if c.rating == AUTO else (c.rating,) if c.rating else (),
         )
         table = read_table(path, form)
-        table.check(c.user, "user")
-        table.check(c.item, "item")
+        for name, key in ((c.user, "user"), (c.item, "item")):
+            if name not in table and (hint := self._form_hint(path, form)):
+                raise table.error(f"no column '{name}' for {key}", hint=hint)
+            table.check(name, key)
+        if not c.header:
+            refuse_names(table, c.user, c.item, (*form.whole, *form.real), self._header_hint())
         return table
+
+    def _form_hint(self, path: Path, form: Delimited) -> str:
+        """Returns advice on the form of a file with another separator.
+
+        The result is empty if no other separator gives users and items.
+        """
+        try:
+            found = recognise_table(path) or {}
+        except DataError:
+            return ""
+        if found.get("separator") in (None, form.separator_of(path)):
+            return ""
+        keys = (key for key in (*FORM, "decimal") if key in found and found[key] != getattr(self.config, key))
+        return form.advice.form({key: found[key] for key in keys})
+
+    def _header_hint(self) -> str:
+        """Returns advice for a file that has a header in spite of the settings."""
+        return "set header: true" + (", and leave columns out" if _changed(self.config, ("columns",)) else "")
 
     def _column(self, table: Table, key: str) -> str:
         """Returns the column that a setting names.
 
-        If the default column does not exist, a column with the name of the setting is used.
+        If the default column does not exist, the column has the name of the setting.
         """
         name = str(getattr(self.config, key))
         default = name == type(self.config).model_fields[key].default
-        return key if default and name not in table and key in table else name
+        return key if default and name not in table else name
 
     def _catalogue(self) -> tuple[dict[str, Item], tuple[str, ...]]:
         """Returns the description of every item by its id, and lines for the user.
@@ -267,22 +290,6 @@ def _changed(config: DatasetConfig, names: Iterable[str]) -> dict[str, object]:
     """Returns the values of the given settings that differ from the default."""
     fields = type(config).model_fields
     return {name: value for name in names if (value := getattr(config, name)) != fields[name].default}
-
-
-def _refuse_header(table: Table, users: Ids, items: Ids) -> None:
-    """Checks that a file without a header does not start with a row of names.
-
-    Raises:
-        DataError: if all users and items are whole numbers except those of the first row.
-    """
-    first = [ids.names[int(ids.codes[0])] for ids in (users, items)]
-    if all(not one.isdecimal() and _is_alone(ids, one) for ids, one in zip((users, items), first, strict=True)):
-        raise table.error(f"the first row looks like a header: {', '.join(first)}", 0, "set header: true")
-
-
-def _is_alone(ids: Ids, name: str) -> bool:
-    """Returns whether there are other ids, all of which are whole numbers."""
-    return len(ids.names) > 1 and all(other == name or other.isdecimal() for other in ids.names)
 
 
 def _optional_column(table: Table, name: str | None, usual: tuple[str, ...]) -> str | None:

@@ -75,7 +75,10 @@ class Frame(Dataset):
         if len(pair) != 2 or not isinstance(pair[0], pd.DataFrame) or not isinstance(pair[1], pd.DataFrame | None):
             hint = "a frame of interactions, or (interactions, items)"
             raise DataError(f"datasets['{name}'] is no pandas frame", hint=hint)
-        items = None if pair[1] is None else _to_table(f"{name}[1]", pair[1], DESCRIPTIONS, ("item",))
+        described = pair[1]
+        if described is not None and "item" not in described.columns:
+            described = described.rename(columns={"item_id": "item"})
+        items = None if described is None else _to_table(f"{name}[1]", described, DESCRIPTIONS, ("item",))
         return _to_table(name, pair[0], COLUMNS, ("user", "item")), items
 
     def fingerprint(self) -> str:

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from robench.api import DataError, Dataset, DatasetConfig, Ids, IntArray, Item, Ratings
+from robench.api import DataError, Dataset, DatasetConfig, Ids, IntArray, Item, Ratings, SettingError
+from robench.api.component import LATER
 from robench_plugins.datasets.reading.advice import Advice
 from robench_plugins.datasets.reading.delimited import Delimited
 from robench_plugins.datasets.reading.files import read_table
 from robench_plugins.datasets.reading.items import describe_items, distinct_ids, read_items
 from robench_plugins.datasets.reading.opening import digest_of, plain_suffix, read_content
 from robench_plugins.datasets.reading.recognition import first_lines
-from robench_plugins.datasets.reading.text import to_utf8
+from robench_plugins.datasets.reading.text import ENCODINGS, find_encoding, to_utf8
+from robench_plugins.datasets.reading.unused import find_unused
 
 TEXTS = (".txt", ".dat", ".data", "")
 TABLES = (".tsv", ".tab")
-ADVICE = Advice(settings=("encoding",))
+File = Literal["path", "items"]  # the settings that name files
 SPACE = b" \t\n\r\x0b\x0c"
 
 
@@ -44,7 +46,36 @@ class Sequences(Dataset):
         items: Path | None = Field(
             default=None, description="File with one row per item: item, title, year, genres, description"
         )
-        encoding: str = Field(default="utf-8", description="Encoding of the files")
+        encoding: str | dict[File, str] = Field(
+            default="utf-8", description="Encoding of the files, or one per file, as in {items: latin-1}"
+        )
+        separator: str | dict[File, str] | None = Field(
+            default=None,
+            description="Text between two cells of the file of items, as in {items: ';'}; null means a tab in .tsv and "
+            ".tab files, :: in .dat files, else a comma",
+            json_schema_extra=LATER,
+        )
+
+        @model_validator(mode="after")
+        def _check_use(self) -> Self:
+            """Refuses settings that would have no effect, and unknown encodings."""
+            for one in self.encoding.values() if isinstance(self.encoding, dict) else (self.encoding,):
+                if find_encoding(one) is None:
+                    raise SettingError(f"no encoding is called '{one}'", "encoding", ENCODINGS)
+            given: dict[str, object] = {"encoding": self.encoding} if isinstance(self.encoding, dict) else {}
+            if self.separator is not None:
+                if isinstance(self.separator, str) or "path" in self.separator:
+                    raise SettingError("blanks separate the items of a sequence", "separator", "{items: ';'}")
+                given["separator"] = self.separator
+            files = {"path": [self.path]} | ({"items": [self.items]} if self.items is not None else {})
+            if unused := find_unused(given, files):
+                name, problem, hint = unused
+                raise SettingError(problem, name, hint)
+            return self
+
+        def encoding_of(self, file: File) -> str:
+            """Returns the encoding of one of the files."""
+            return self.encoding.get(file, "utf-8") if isinstance(self.encoding, dict) else self.encoding
 
     config: Config
     licence: ClassVar[str] = "that of the file"
@@ -73,7 +104,8 @@ class Sequences(Dataset):
 
     def load(self) -> Ratings:
         """Returns the interactions in the order of the file, with the items."""
-        content = to_utf8(read_content(self.config.path), self.config.encoding, self.config.path, ADVICE)
+        advice = Advice(("encoding",))
+        content = to_utf8(read_content(self.config.path), self.config.encoding_of("path"), self.config.path, advice)
         users, items = read_sequences(content, self.config.path)
         catalogue, notes = self._catalogue()
         return Ratings(users, items, catalogue=catalogue, notes=notes)
@@ -85,7 +117,10 @@ class Sequences(Dataset):
         """
         if self.config.items is None:
             return {}, ()
-        table = read_table(self.config.items, Delimited(encoding=self.config.encoding, advice=ADVICE))
+        advice = Advice(("encoding", "separator"), "items", {"encoding": self.config.encoding_of("path")})
+        separator = self.config.separator.get("items") if isinstance(self.config.separator, dict) else None
+        form = Delimited(separator, self.config.encoding_of("items"), advice=advice)
+        table = read_table(self.config.items, form)
         name = "item" if "item" in table or "item_id" not in table else "item_id"
         ids = distinct_ids(table, name, "item", "item")
         items = read_items(table, ids, "title", "year", "genres", "description", lambda cell: cell.split("|"))

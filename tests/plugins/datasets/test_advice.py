@@ -53,6 +53,12 @@ def workbook() -> bytes:
         ({"log": "user,item,time\na,x,\nb,y,\n"}, "an empty time, as in all rows (set time: null)"),
         ({"log": "user,item,rating\na,x,\nb,y,1\n"}, "path.txt:2: an empty rating"),
         ({"log": "member,item\na,x\n"}, "no column 'user' for user (known: item, member; set user: NAME)"),
+        (
+            {"log": "a;x;3,5\nb;y;1,0\n"},
+            '(set separator: ";", header: false, columns: [user, item, ...], decimal: ",")',
+        ),
+        ({"items": "Artikel,Titel\nx,Heat\n"}, "no column 'item_id' for item_id (known: Artikel, Titel; set item_id"),
+        ({"users": "Kunde,age\na,30\n"}, "no column 'user_id' for user_id (known: Kunde, age; set user_id: NAME)"),
         ({"log": "user\na,x,1,2\n"}, "a row of 4 cells, and line 1, the header, names 1 column"),
         ({"log": "user,item,rating\na,x,'4,5'\n".replace("'", '"')}, "(set decimal: ',')"),
     ],
@@ -153,13 +159,13 @@ def test_a_format_gets_no_advice_on_settings_that_it_lacks(tmp_path, name, text,
     assert str(caught.value).endswith(problem)
 
 
-def test_sequences_have_an_encoding_and_no_separator(tmp_path):
+def test_sequences_have_an_encoding_and_a_separator_of_items(tmp_path):
     (tmp_path / "x.txt").write_bytes(b"a x y\nb \xe9 z\n")
     with pytest.raises(DataError, match="set encoding: latin-1 or cp1252"):
         Sequences.make(path=tmp_path / "x.txt").load()
     (tmp_path / "x.txt").write_bytes(b"a x y\n")
     (tmp_path / "items.csv").write_text("item|title\nx|Heat\n")
-    with pytest.raises(DataError, match=r'has no "," between columns$'):
+    with pytest.raises(DataError, match=r'has no "," between columns \(set separator: \{items: "\|"\}\)$'):
         Sequences.make(path=tmp_path / "x.txt", items=tmp_path / "items.csv").load()
 
 
@@ -194,3 +200,60 @@ def test_a_time_may_end_in_utc(tmp_path):
     log = "user,item,time\na,x,2020-01-01 00:00:00 UTC\nb,y,2020-01-01T00:00:01.5UTC\nc,z,2020-01-01 00:00:02Z\n"
     ratings = csv(tmp_path, log).load()
     assert (ratings.times - ratings.times[0]).tolist() == [0, 1.5e9, 2e9]
+
+
+@pytest.mark.parametrize(
+    ("log", "settings", "names"),
+    [
+        ("user,item\na,x\nb,y\n", {"columns": ("user", "item")}, "user, item"),
+        ("User_ID, Product\na,x\nb,y\n", {"columns": ("user", "item")}, "User_ID, Product"),
+        ("who,what\na,x\nb,y\n", {"columns": ("who", "what"), "user": "who", "item": "what"}, "who, what"),
+        ("user,item,rating,time\na,x,3,10\n", {}, "user, item, rating, time"),
+        ("Kunde,Artikel,Note,Zeit\na,x,3,2020-01-01\n", {}, "Kunde, Artikel, Note, Zeit"),
+        ("Kunde,Artikel,Note\na,x,3\n", {"columns": ("user", "item", "rating")}, "Kunde, Artikel, Note"),
+        ("Kunde,Artikel\n1,2\n3,4\n", {"columns": ("user", "item")}, "Kunde, Artikel"),
+    ],
+)
+def test_a_header_that_is_not_announced_is_no_row(tmp_path, log, settings, names):
+    with pytest.raises(DataError) as caught:
+        csv(tmp_path, log, header=False, **settings).load()
+    extra = ", and leave columns out" if settings else ""
+    assert f"path.txt:1: the first row looks like a header: {names} (set header: true{extra})" in str(caught.value)
+
+
+@pytest.mark.parametrize("first", ["ann,x,nan,2020-01-01", "ann,x,good,7", "ann,x,,", "user,x,1,1", "a,item,2,2"])
+def test_a_first_row_of_data_is_no_header(tmp_path, first):
+    source = csv(tmp_path, f"{first}\nbob,y,1,3\n", header=False, rating=None, time=None)
+    assert source.load().users.tolist() == [first.split(",")[0], "bob"]
+
+
+def test_a_header_of_any_part_is_found(tmp_path):
+    files = {"train": tmp_path / "a.csv", "test": tmp_path / "b.csv"}
+    files["train"].write_text("a,x\na,y\n")
+    files["test"].write_text("user,item\na,z\n")
+    source = CsvFile.make(header=False, columns=("user", "item")).with_files(files)
+    with pytest.raises(DataError, match=r"b.csv:1: the first row looks like a header: user, item"):
+        source.load()
+
+
+def test_the_file_of_items_of_sequences_may_have_another_form(tmp_path):
+    (tmp_path / "s.txt").write_text("a x y\nb x\n")
+    (tmp_path / "i.txt").write_bytes("item_id;title\nx;Öl\n".encode("latin-1"))
+    given = {"path": tmp_path / "s.txt", "items": tmp_path / "i.txt"}
+    for settings in ({"encoding": "latin-1"}, {"encoding": {"items": "latin-1"}}):
+        assert Sequences.make(**given, separator={"items": ";"}, **settings).load().catalogue["x"].title == "Öl"
+    for settings, problem in (
+        ({"separator": {"items": ";"}}, "set encoding: {path: utf-8, items: latin-1} or cp1252"),
+        ({"encoding": {"items": "latin-1"}}, '(set separator: {items: ";"})'),
+    ):
+        with pytest.raises(DataError, match=re.escape(problem)):
+            Sequences.make(**given, **settings).load()
+    with pytest.raises(ValidationError, match="separator describes the file items, which is missing"):
+        Sequences.make(path=tmp_path / "s.txt", separator={"items": ";"})
+    (tmp_path / "i.txt").write_text("item,title\nx,Heat\n")
+    assert Sequences.make(**given, separator={}).load().catalogue["x"].title == "Heat"
+    for wrong in (";", {"path": ";"}):
+        with pytest.raises(ValidationError, match="blanks separate the items of a sequence"):
+            Sequences.make(**given, separator=wrong)
+    with pytest.raises(ValidationError, match="no encoding is called 'latin1x'"):
+        Sequences.make(path=tmp_path / "s.txt", encoding="latin1x")

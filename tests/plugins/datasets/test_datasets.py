@@ -140,6 +140,9 @@ def test_csv_columns_can_be_switched_off(tmp_path):
             "r.csv:2",
             "time '31.01.2020' is neither a number nor a date (seconds since 1970, or dates",
         ),
+        ("user,item,time\n1,2,31.01.2020 09:30\n", {}, "r.csv:2", "+01:00; the year comes first)"),
+        ("user,item,time\n1,2,1/31/20\n", {}, "r.csv:2", "+01:00; the year comes first)"),
+        ("user,item,time\n1,2,soon\n", {}, "r.csv:2", "+01:00)"),
     ],
 )
 def test_wrong_csv_files_are_one_line_with_the_place(tmp_path, text, settings, place, problem):

@@ -39,6 +39,7 @@ def test_a_frame_is_read_as_it_is():
     assert ratings.catalogue["1"].genres == ("A", "B")
     assert (ratings.catalogue["3"].title, ratings.catalogue["3"].year) == ("", None)
     assert frame(LOG[["user", "item"]]).load().times is None
+    assert frame((LOG, ITEMS.rename(columns={"item": "item_id"}))).load().catalogue == ratings.catalogue
 
 
 def test_the_fingerprint_is_that_of_the_columns_that_are_read():

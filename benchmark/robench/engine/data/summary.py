@@ -19,6 +19,7 @@ from robench.engine.data.ids import find_look_alikes, plain_form, show_pair
 
 FIELDS = ("title", "year", "genres", "description")
 FEW = 0.5  # if a smaller share of the items or users is described, a note says so
+DESCRIPTIONS = "descriptions of items"  # the words of the note on items without a description
 MANY_TIES = 0.2  # if at least this share of interactions has equal times, a note says so
 
 
@@ -96,7 +97,7 @@ def _notes(log: Log, config: DatasetConfig, ties: float | None) -> list[str]:
     lines = [
         find_look_alikes(log.user_ids, "users"),
         find_look_alikes(log.item_ids, "items"),
-        _unmatched(log.item_ids, ratings.catalogue, "descriptions of items", "items"),
+        _unmatched(log.item_ids, ratings.catalogue, DESCRIPTIONS, "items"),
         _unmatched(log.user_ids, ratings.profiles, "profiles", "users"),
     ]
     if ties is None:
@@ -156,7 +157,17 @@ def _unmatched(names: Sequence[str], described: Mapping[str, object], texts: str
     alike = [(name, forms[form]) for name in missing if (form := plain_form(name)) in forms]
     if alike:
         return f"{line}; {len(alike)} more differ only in form, such as {show_pair(*alike[0])}"
-    return line if found < FEW * len(names) else ""
+    if found >= FEW * len(names):
+        return ""
+    known = set(names)
+    other = next((name for name in described if name not in known), None)
+    strange = "" if other is None else f", and {other!r} is no {kind.removesuffix('s')} of the data"
+    return f"{line}: none describes {missing[0]!r}{strange}"
+
+
+def notes_on_descriptions(summary: DataSummary) -> tuple[str, ...]:
+    """Returns the notes on items that the source does not describe."""
+    return tuple(note for note in summary.notes if DESCRIPTIONS in note)
 
 
 def _equal_times(events: Events) -> float:

@@ -6,6 +6,8 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
+COLUMNS = "[user, item, ...]"  # names of columns, as an example
+
 
 @dataclass(frozen=True)
 class Advice:
@@ -46,10 +48,21 @@ class Advice:
             written = "{" + (f"path: {_scalar(other)}, " if other else "") + f"{self.file}: {written}" + "}"
         return f"set {setting}: {written}"
 
+    def form(self, settings: Mapping[str, object]) -> str:
+        """Returns advice on several settings of a file of interactions.
+
+        Args:
+            settings: the values to set. ``header: false`` asks for the names of the columns too.
+        """
+        written = {key: json.dumps(value) for key, value in settings.items()}
+        if settings.get("header") is False:
+            written["columns"] = COLUMNS
+        return f"set {', '.join(f'{key}: {value}' for key, value in written.items())}"
+
     def missing_header(self) -> str:
         """Returns advice for a file with a first row that looks like data."""
         if "header" in self.settings:
-            return "the first row looks like data: set header: false, and columns: [user, item, ...]"
+            return f"the first row looks like data: set header: false, and columns: {COLUMNS}"
         return "the first row looks like data: write a row of names above it"
 
     def null(self, key: str) -> str:

@@ -207,6 +207,16 @@ def _find(names: Sequence[str], what: str) -> str:
     return next((folded[one] for one in USUAL[what] if one in folded), "")
 
 
+def is_usual(name: str, what: str) -> bool:
+    """Returns whether columns of users, items, ratings or times often have a name.
+
+    Args:
+        name: the name.
+        what: ``user``, ``item``, ``rating`` or ``time``.
+    """
+    return bool(_find((name,), what))
+
+
 def _with_columns(settings: dict[str, Any], names: Sequence[str]) -> dict[str, Any] | None:
     """Returns the settings with the names of the columns.
 

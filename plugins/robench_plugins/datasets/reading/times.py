@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -25,6 +26,7 @@ SECONDS = pa.decimal128(27, DECIMALS)  # 27 + 10 + 1 digits of a product are the
 RANKED = "of the times, only the order is kept"
 NEGATIVE = "if it stands for a missing time, remove the row; times before 1970 are read as dates"
 NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
+DAY_OR_MONTH_FIRST = re.compile(r"\s*[0-9]{1,2}[./-][0-9]{1,2}[./-]([0-9]{2}|[0-9]{4})\b", re.ASCII)
 ISO = (
     r"^(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})"
     r"(?:[T ](?P<clock>[0-9]{2}:[0-9]{2}(?::[0-9]{2})?)(?:[.,](?P<fraction>[0-9]{1,9}))?"
@@ -190,6 +192,8 @@ def _from_dates(table: Table, column: pa.ChunkedArray, key: str) -> Times:
         names = distinct.to_pylist()
         bad = next(i for i, name in enumerate(names) if wrong[i].as_py() or _parse_dates(distinct[i : i + 1]) is None)
         hint = "seconds since 1970, or dates such as 2019-12-31 and 2019-12-31T23:59:59+01:00"
+        if DAY_OR_MONTH_FIRST.match(names[bad]):
+            hint += "; the year comes first"
         problem = f"{key} {shortened(names[bad])} is neither a number nor a date"
         raise table.error(problem, int(np.flatnonzero(codes == bad)[0]), hint)
     values, ticks = stamps
