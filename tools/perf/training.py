@@ -39,7 +39,8 @@ sys.path.insert(0, str(Path(__file__).parent / "reference"))
 import export  # the script in the folder reference
 
 from robench.api import Defense, Embedded, Rng, SequenceModel
-from robench.engine.fit import loop as training
+from robench.engine.fit import training
+from robench.engine.fit.loop import fit
 from robench.engine.rank.chunk import build_chunk
 from robench.engine.rank.ranking import held_out_ranks
 from robench.host.discovery import Host
@@ -77,7 +78,7 @@ def shared(cls, settings, data, epochs):
     moments = []
     never = {"epochs": epochs, "validate_every": epochs + 1, "validation_users": 1}
     model = cls.make(**{**settings, **never})
-    training.fit(model, data, Defense(), Rng(0), CPU, lambda done, of: moments.append(time.process_time()))
+    fit(model, data, Defense(), Rng(0), CPU, lambda done, of: moments.append(time.process_time()))
     return np.diff(moments).tolist()
 
 
@@ -179,7 +180,7 @@ def time_to(cls, data, wanted):
 
     training.validation_ndcg = watched
     try:
-        training.fit(cls.make(validate_every=1), data, Defense(), Rng(0), CPU)
+        fit(cls.make(validate_every=1), data, Defense(), Rng(0), CPU)
     except Reached:
         return time.process_time() - start, max(best)
     finally:

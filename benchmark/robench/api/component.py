@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 T = TypeVar("T")
 # Marks a setting that was added after results were published: Field(json_schema_extra=LATER).
@@ -97,6 +97,24 @@ class BaseConfig(BaseModel):
             if name in settings and settings[name] == cls.model_fields[name].default
         }
         return cls.model_validate({**off, **settings})
+
+    def leaves_open(self, name: str) -> bool:
+        """Returns whether validation chooses a setting.
+
+        This is so if its switch is on and the setting has its default. A switch is marked with ``off_if_given``.
+
+        Args:
+            name: the name of the setting.
+        """
+        on = any(getattr(self, switch) for switch, other in self.switches().items() if other == name)
+        return on and bool(getattr(self, name) == type(self).model_fields[name].default)
+
+    @model_validator(mode="after")
+    def _check_switches(self) -> Self:
+        for switch, name in self.switches().items():
+            if switch in self.model_fields_set and getattr(self, switch) and not self.leaves_open(name):
+                raise ValueError(f"validation chooses {name}, so {switch} goes with no other value of it")
+        return self
 
     @classmethod
     def switches(cls) -> dict[str, str]:

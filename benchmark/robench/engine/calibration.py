@@ -18,7 +18,7 @@ from robench.api.models.base import Model
 from robench.api.models.pairwise import sample_negatives
 from robench.api.rng import Rng
 from robench.engine.attack.draws import Draws
-from robench.engine.fit.loop import validation_users
+from robench.engine.fit.validation import validation_users
 from robench.engine.rank.chunk import NOT_FINITE, build_chunk, chunk_size
 from robench.engine.rank.ranking import pair_scores
 from robench.engine.rank.scoring import device_of

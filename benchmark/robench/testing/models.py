@@ -18,7 +18,7 @@ from robench.api.data import IntArray, Interactions, TrainData, joined
 from robench.api.models.base import Model
 from robench.api.models.torch import TorchModel
 from robench.api.rng import Rng
-from robench.engine.fit.loop import FitReport
+from robench.engine.fit.training import FitReport
 from robench.engine.rank.chunk import build_chunk
 from robench.testing.conformance import Conformance, Settings
 from robench.testing.worlds import catalogue, checkerboard, crowd, fitted, same_state

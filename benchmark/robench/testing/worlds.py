@@ -19,7 +19,8 @@ from robench.api.models.pairwise import PairwiseModel
 from robench.api.models.sequence import SequenceConfig, SequenceModel
 from robench.api.models.torch import Batch, Embedded, TorchConfig
 from robench.api.rng import Rng
-from robench.engine.fit.loop import FitReport, fit
+from robench.engine.fit.loop import fit
+from robench.engine.fit.training import FitReport
 from robench.engine.measure import MeasuredVictim
 
 CPU = torch.device("cpu")

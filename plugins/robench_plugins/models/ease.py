@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import Field
 from scipy import linalg
 
 from robench.api import BaseConfig, DataError, IntArray, TrainData
@@ -44,12 +43,6 @@ class Ease(HistoryModel):
             json_schema_extra=LATER | off_if_given("weight_decay"),
         )
 
-        @model_validator(mode="after")
-        def _check_choice(self) -> Self:
-            if self.by_validation and "by_validation" in self.model_fields_set and self.weight_decay != FALLBACK:
-                raise ValueError("validation chooses weight_decay, so by_validation goes with no other value of it")
-            return self
-
     config: Config
     weights: NDArray[np.float32]
 
@@ -59,7 +52,7 @@ class Ease(HistoryModel):
 
     def alternatives(self, data: TrainData) -> Iterator[Mapping[str, float]]:
         """Computes B for each λ to choose from, and yields λ."""
-        if not self.config.by_validation or self.config.weight_decay != FALLBACK:
+        if not self.config.leaves_open("weight_decay"):
             return
         data = self.count_items(data)
         for weight_decay in CHOICES:

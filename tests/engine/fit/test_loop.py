@@ -13,7 +13,8 @@ import torch
 from torch import nn
 
 from robench.api import Batch, Defense, Embedded, Losses, PluginError, Rng, TorchModel
-from robench.engine.fit import loop as training
+from robench.engine.fit import loop, training
+from robench.engine.fit.loop import fit
 from robench.testing.worlds import crowd, fitted
 
 RATE = 0.01
@@ -154,6 +155,55 @@ def test_the_rule_auto_needs_enough_validation_items():
     assert training.count_decays(3, data(10)) == 3
 
 
+class Choosy(Ramp):
+    """A model with two learning rates to choose from."""
+
+    def alternatives(self, data):
+        yield {"learning_rate": RATE}
+        yield {"learning_rate": 2 * RATE}
+
+
+def _choose(monkeypatch, values, enough=True, **settings):
+    monkeypatch.setattr(loop, "has_enough_items", lambda data: enough)
+    return _fit(monkeypatch, values, Choosy, **{"epochs": 2, "learning_rate": 1.0, **settings})
+
+
+def test_the_best_alternative_is_kept_and_goes_on(monkeypatch):
+    model, report, script = _choose(monkeypatch, [0.1, 0.2, 0.3, 0.1, 0.4, 0.2], decays=1)
+    assert script.epochs == [1, 2, 1, 2, 3, 4]
+    assert (report.epochs, report.best_epoch, report.validation_ndcg) == (4, 3, 0.4)
+    assert report.achieved == {"chosen_learning_rate": 2 * RATE}
+    assert _steps(model) == pytest.approx(2 + 2 / 3, abs=1e-2)  # a step of 2, and one of a third of it
+    assert model.config.learning_rate == 1.0, "a restored model has the settings of the suite too"
+
+
+def test_an_earlier_alternative_goes_on_with_its_own_parameters(monkeypatch):
+    model, report, script = _choose(monkeypatch, [0.1, 0.4, 0.3, 0.1, 0.5, 0.2], decays=1)
+    assert script.epochs == [1, 2, 1, 2, 3, 4]
+    assert (report.best_epoch, model.chosen) == (3, {"learning_rate": RATE})
+    assert _steps(model) == pytest.approx(2 + 1 / 3, abs=1e-2)
+
+
+def test_of_equal_alternatives_the_first_is_kept(monkeypatch):
+    model, _, _ = _choose(monkeypatch, [0.1, 0.3, 0.3, 0.3])
+    assert (model.chosen, _steps(model)) == ({"learning_rate": RATE}, pytest.approx(2, abs=1e-3))
+
+
+def test_with_few_validation_items_nothing_is_chosen(monkeypatch):
+    model, report, _ = _choose(monkeypatch, [0.1, 0.2], enough=False)
+    assert (model.chosen, report.achieved) == ({}, {})
+    assert _steps(model) == pytest.approx(200, rel=1e-3)
+
+
+def test_the_epochs_of_all_alternatives_are_reported(monkeypatch):
+    monkeypatch.setattr(loop, "has_enough_items", lambda data: True)
+    monkeypatch.setattr(training, "validation_ndcg", Script([0.1, 0.2, 0.3, 0.4]))
+    reports = []
+    data, _ = crowd(n_users=4)
+    fit(Choosy.make(epochs=2), data, Defense(), Rng(0), torch.device("cpu"), lambda *done: reports.append(done))
+    assert reports == [(1, 2), (2, 2), (3, 4), (4, 4)]
+
+
 class WarmUp(Defense):
     """A defence with a warm-up of two epochs."""
 
@@ -201,5 +251,5 @@ def test_every_epoch_is_reported(monkeypatch):
     data, _ = crowd(n_users=4)
     reports = []
     model = Ramp.make(epochs=3)
-    training.fit(model, data, training.Defense(), Rng(0), torch.device("cpu"), lambda *done: reports.append(done))
+    fit(model, data, Defense(), Rng(0), torch.device("cpu"), lambda *done: reports.append(done))
     assert reports == [(1, 3), (2, 3), (3, 3)]

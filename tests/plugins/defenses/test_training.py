@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from robench.api import PluginError, Rng
-from robench.engine.fit import loop as training
+from robench.engine.fit import training
+from robench.engine.fit.loop import fit
 from robench.testing import DefenseTests
 from robench.testing.worlds import CPU, ReferencePairwise, ReferenceSequence, crowd, fitted
 from robench_plugins.defenses.adversarial_training import AdversarialTraining
@@ -28,7 +29,7 @@ def states(kind, defense, epochs):
     def record(done, total):
         states_by_epoch.append({name: np.array(part) for name, part in model.state().items()})
 
-    return states_by_epoch, training.fit(model, data, defense, rng, CPU, record)
+    return states_by_epoch, fit(model, data, defense, rng, CPU, record)
 
 
 def same(one, two):

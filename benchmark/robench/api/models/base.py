@@ -87,7 +87,7 @@ class Model(Component):
 
         The host measures the validation NDCG@10 after each, sets ``chosen`` to the best settings, and calls ``fit``. Of
         equal values, the first wins. The host does not call this method if there are no validation items. The default
-        implementation yields nothing. The training loop of a ``TorchModel`` never calls this method.
+        implementation yields nothing. ``TorchModel`` has a rule of its own.
 
         Args:
             data: the data of the fit. ``data.validation`` must not be read.

@@ -167,6 +167,19 @@ class TorchModel(Model, nn.Module):
         The host seeds torch's global generator for this call.
         """
 
+    def alternatives(self, data: TrainData) -> Iterator[Mapping[str, float]]:
+        """Yields settings to choose from, such as ``{"weight_decay": 1e-5}``.
+
+        The host trains the model with each, and keeps the one with the best validation NDCG@10. Of equal values, the
+        first wins. With fewer than 5,000 validation items, the host does not call this method. A setting that changes
+        the shape of a parameter must not be among them, because ``config`` and ``restore`` do not know the choice. The
+        default implementation yields nothing.
+
+        Args:
+            data: the data of the fit. ``data.validation`` must not be read.
+        """
+        return iter(())
+
     @abstractmethod
     def batches(self, data: TrainData, rng: Rng) -> Iterator[Batch]:
         """Yields the training batches of one epoch.

@@ -25,9 +25,10 @@ from robench.api.rng import Rng
 from robench.api.usage import record_usage
 from robench.engine.data.titles import TitleReader, read_catalogue, title_reader
 from robench.engine.fit.checkpoint import identify_checkpoint, make_checkpoint_key
-from robench.engine.fit.loop import EpochCallback, fit
+from robench.engine.fit.loop import fit
 from robench.engine.fit.poisoning import PoisonedData, add_profiles, make_profiles, poison
 from robench.engine.fit.poisoning_budget import ProfileBudget
+from robench.engine.fit.training import EpochCallback
 from robench.files.cache import Arrays, Cache
 from robench.spec import NO_DEFENSE, Victim
 
