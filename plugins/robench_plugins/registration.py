@@ -80,6 +80,7 @@ def robench_attacks() -> dict[str, str]:
         "cw": "robench_plugins.attacks.embedding.cw:CarliniWagner",
         "auto": "robench_plugins.attacks.auto:Auto",
         "random-edit": "robench_plugins.attacks.history.random_edit:RandomEdit",
+        "edit-effects": "robench_plugins.attacks.history.edit_effects:EditEffects",
         "greedy-edit": "robench_plugins.attacks.history.greedy_edit:GreedyEdit",
         "greedy-gradient": "robench_plugins.attacks.history.greedy_gradient:GreedyGradient",
         "random-rewrite": "robench_plugins.attacks.text.random_rewrite:RandomRewrite",

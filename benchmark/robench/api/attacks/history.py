@@ -92,8 +92,26 @@ class HistoryOracle(Protocol):
         """
         ...
 
+    def goal_items(self) -> Tensor:
+        """Returns the items of each user's goal: int64 [B, H], padded with −1.
+
+        These are the held-out items, which shall fall, or the promoted items that the user does not have.
+        """
+        ...
+
     def evaluate(self, rows: Tensor, loss: LossName = "ce") -> Evaluation:
         """Returns the loss and the outcome if the users have these histories."""
+        ...
+
+    def scores(self, rows: Tensor, chosen: Tensor | None = None) -> Tensor:
+        """Returns the scores of all items for edited histories: float [b, n_items].
+
+        The items of the genuine histories have the score −inf. Each user counts as one query.
+
+        Args:
+            rows: the histories of the chosen users, int64 [b, any L].
+            chosen: the positions of distinct users in ``users``, int64 [b]. The default is all users.
+        """
         ...
 
     def slopes(self, rows: Tensor, loss: LossName = "ce") -> Slopes | None:

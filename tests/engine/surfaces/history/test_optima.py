@@ -8,6 +8,7 @@ from torch import nn
 from robench.api import Embedded, Interactions, Losses, PluginError, Rng, TorchModel
 from robench.engine.attack.costs import Costs, Diagnosis
 from robench.testing.worlds import ReferenceSequence, crowd, fitted, measured_victim
+from robench_plugins.attacks.history.edit_effects import EditEffects
 from robench_plugins.attacks.history.greedy_edit import GreedyEdit
 from robench_plugins.attacks.history.greedy_gradient import GreedyGradient
 from robench_plugins.models.bert4rec import Bert4Rec
@@ -58,6 +59,27 @@ def test_one_greedy_edit_is_the_best_of_all(cls, weights):
             left = np.delete(scores, row)
             best = max(best, float(np.log(np.exp(left).sum()) - scores[y]))
         assert loss[user] == pytest.approx(best, rel=1e-5)
+
+
+@pytest.mark.parametrize("cls", [Ease, ItemKnn])
+def test_the_measured_effects_of_edits_lead_to_the_worst_rank_of_all(cls):
+    """The effect of a substitution is the sum of two effects if scores are a sum."""
+    data, test = crowd(n_users=20, n_items=40, length=6, seed=3)
+    bench = measured_victim(fitted(cls.make(), data)[0], data, test)
+    # With one combined edit per user, only an exact prediction finds the worst one.
+    settings = {"verified": 1, "leaders": 0, "finalists": 1}
+    ranks = bench.attacked(EditEffects.make(**settings), 1, "effects").arrays["ranks"]
+    worst, before = [], bench.clean(None).arrays["ranks"]
+    for user in range(20):
+        row, y = bench.history.row(user).tolist(), int(bench.held.row(user)[0])
+        free = [i for i in range(40) if i not in row and i != y]
+        others = [row, *neighbours(row, free)]
+        histories = Interactions.from_rows(others, 40)
+        scores = bench.model.newcomers(histories)
+        scores[:, row] = -np.inf
+        worst.append(int((scores >= scores[:, y : y + 1]).sum(1).max()))
+    assert ranks.tolist() == worst
+    assert (ranks > before).sum() > 10, "the world must have something to find"
 
 
 class Linear(TorchModel):

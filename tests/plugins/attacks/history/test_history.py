@@ -1,4 +1,5 @@
 from robench.testing import HistoryAttackTests
+from robench_plugins.attacks.history.edit_effects import EditEffects
 from robench_plugins.attacks.history.greedy_edit import GreedyEdit
 from robench_plugins.attacks.history.greedy_gradient import GreedyGradient
 from robench_plugins.attacks.history.random_edit import RandomEdit
@@ -27,3 +28,13 @@ class TestGreedyDeletion(HistoryAttackTests):
 class TestGreedyGradient(HistoryAttackTests):
     attack = GreedyGradient
     settings = {"candidates": 10}
+
+
+class TestEditEffects(HistoryAttackTests):
+    attack = EditEffects
+    settings = {"verified": 20, "leaders": 1, "places": 3}
+
+
+class TestDeletionEffects(HistoryAttackTests):
+    attack = EditEffects
+    settings = {"edits": ["delete"], "verified": 5}

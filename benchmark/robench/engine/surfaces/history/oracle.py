@@ -12,15 +12,16 @@ from torch import Tensor
 from robench.api.attacks.base import Evaluation, LossName
 from robench.api.attacks.slopes import Slopes
 from robench.api.data import IntArray, Interactions
+from robench.api.errors import PluginError
 from robench.api.models.base import Model
 from robench.api.models.torch import TorchModel
 from robench.api.rng import Rng
 from robench.engine.attack.costs import Costs, Diagnosis
-from robench.engine.attack.draws import Draws
+from robench.engine.attack.draws import Draws, mean
 from robench.engine.attack.goal import Goal
 from robench.engine.attack.gradients import gradient_of
 from robench.engine.attack.users import UserOracle
-from robench.engine.rank.chunk import EvaluationChunk, flatten_rows, mask_known
+from robench.engine.rank.chunk import NOT_FINITE, EvaluationChunk, flatten_rows, mask_known
 from robench.engine.rank.scoring import score_users
 from robench.engine.surfaces.history.slopes import EmbeddedHistories, ItemInputs
 
@@ -179,6 +180,44 @@ class EditOracle(UserOracle[Tensor]):
     def evaluate(self, rows: Tensor, loss: LossName = "ce") -> Evaluation:
         """Returns the loss and the outcome if the users have these histories."""
         return self.evaluate_loss(rows, loss)
+
+    def goal_items(self) -> Tensor:
+        """Returns the items of each user's goal: int64 [B, H], padded with −1."""
+        return self.goal.items.clone()
+
+    def scores(self, rows: Tensor, chosen: Tensor | None = None) -> Tensor:
+        """Returns the scores of all items for edited histories.
+
+        The result is float [b, n_items], on the CPU. The items of the genuine histories have the score −inf. Each user
+        counts as one query per scoring. If the victim draws random numbers, the result is a mean over the scorings of
+        an evaluation.
+
+        Args:
+            rows: the histories of the chosen users, int64 [b, any L].
+            chosen: the positions of distinct users in ``users``, int64 [b]. The default is all users.
+
+        Raises:
+            PluginError: if the model gives a score that is not finite.
+        """
+        positions = torch.arange(len(self.chunk.users)) if chosen is None else chosen
+        users = self.chunk.users[positions].numpy()
+        history, parts = EditedHistories(self.history, users).with_rows(rows), []
+        for context in self.draws.attack():
+            self.costs.queries += len(users)
+            with context:
+                raw = score_users(self.model, users, history)
+            parts.append(raw.cpu() if isinstance(raw, Tensor) else torch.from_numpy(np.ascontiguousarray(raw)))
+        scores = mean(parts)
+        if not bool(torch.isfinite(scores).all()):
+            raise PluginError(NOT_FINITE)
+        return scores.masked_fill(self._known[positions], -torch.inf)
+
+    @cached_property
+    def _known(self) -> Tensor:
+        """True for each masked item of each user: bool [B, n_items]."""
+        table = torch.zeros(len(self.chunk.users), self.n_items, dtype=torch.bool)
+        table[self.chunk.masked] = True
+        return table
 
     def readable(self) -> bool:
         """Returns whether ``slopes`` can compute slopes for this victim."""

@@ -1,0 +1,79 @@
+"""An attack that combines the measured effects of deletions and insertions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+from torch.nn.functional import pad
+
+from robench.api import HistoryAttack, HistoryConfig, HistoryOracle, Rng
+from robench_plugins.attacks.history.effects_search import EffectsSearch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+BLOCK_BYTES = 384 << 20  # the memory for the measured effects of the users that are attacked together
+FLOAT = 4  # bytes
+
+
+class EditEffects(HistoryAttack):
+    """Scores all deletions and insertions, and the most promising substitutions.
+
+    First, the attack scores the history without each of its items, and with each item of the catalogue at its end. The
+    differences to the genuine scores are the effects of these edits. If scores are a sum over the items of the history,
+    as in EASE or item-based neighbours, the effects of a deletion and an insertion add up to the effect of a
+    substitution. So the best substitution is known exactly. For other models, the sum is an estimate, by which the
+    attack chooses the ``verified`` substitutions that it scores. It also scores the ``leaders``, the best insertions,
+    at each of the latest ``places``, inserted and substituted. The best edit of all is made.
+
+    For further edits of the budget, the attack combines the same effects with the scores of the edited history.
+
+    The number of scorings of a user depends on the history, the catalogue, the budget and the settings, but not on the
+    model. So all models face the same search. The algorithm is our own.
+    """
+
+    class Config(HistoryConfig):
+        """Settings of the search."""
+
+        inserted: int = Field(
+            default=2048, ge=1, description="Most items whose insertion is scored; a larger catalogue is sampled"
+        )
+        verified: int = Field(default=100, ge=1, description="Combined edits that are scored per edit of the budget")
+        leaders: int = Field(default=2, ge=0, description="Best insertions that are scored at further places")
+        places: int = Field(default=20, ge=1, description="Latest places of a history at which leaders are scored")
+        finalists: int = Field(default=3, ge=1, description="Best edits per edit of the budget that the host compares")
+
+    config: Config
+
+    def rewrite(self, oracle: HistoryOracle, rng: Rng) -> Iterator[Tensor]:
+        """Yields the histories after the best edits, int64 [B, any L] each.
+
+        The edits under a smaller budget are the first edits under a larger budget.
+        """
+        genuine = oracle.rows()
+        proposals: list[list[tuple[Tensor, Tensor]]] = []
+        for block in self._blocks(oracle, genuine):
+            search = EffectsSearch.measure(oracle, self.config, block, rng)
+            for number, rows in enumerate(search.proposals()):
+                proposals += [[]] if number == len(proposals) else []
+                proposals[number].append((block, rows))
+        for parts in proposals:
+            width = max(genuine.shape[1], *(rows.shape[1] for _, rows in parts))
+            whole = pad(genuine, (0, width - genuine.shape[1]), value=-1)
+            for block, rows in parts:
+                whole[block] = pad(rows, (0, width - rows.shape[1]), value=-1)
+            yield whole
+
+    def _blocks(self, oracle: HistoryOracle, genuine: Tensor) -> Iterator[Tensor]:
+        """Yields the positions of the users that are attacked together, int64 [b].
+
+        Users with short histories come first, because a scoring of one deletion serves all users of a block.
+        """
+        lengths = (genuine >= 0).sum(1)
+        per_user = (lengths + min(self.config.inserted, oracle.n_items) + 2) * oracle.n_items * FLOAT
+        order = lengths.argsort(stable=True)
+        number = per_user[order].cumsum(0) // BLOCK_BYTES
+        for one in sorted(set(number.tolist())):
+            yield order[number == one]
