@@ -2,7 +2,10 @@
 
 import numpy as np
 import pytest
-from tests.fakes import EMBEDDING, FAKES, L2, POISONING, USERS, World, ranks, row
+from tests.fakes import CHECKED, EMBEDDING, FAKES, L2, METRICS, POISONING, USERS, World, ranks, row
+
+from robench.tables.clean import choose_reference
+from robench.tables.results import read_results
 
 
 @pytest.fixture
@@ -85,6 +88,67 @@ def test_few_hits_mean_low_power_and_no_rank(world):
     assert (low.flags, low.rank) == ("low power", None)
 
 
+@pytest.mark.parametrize("cause", ["checks", "hidden gradients", "few hits", "frozen", ""])
+def test_a_row_that_attacks_may_have_missed_has_no_p_value(world, cause):
+    good = 30 if cause == "few hits" else 150
+    for seed in (0, 1):
+        for weight, left in ((1.0, 5), (0.5, 25)):
+            defended = {"seed": seed, "weight": weight}
+            more = {
+                "checks": {"checks": CHECKED | {"saturated": 0.9}},
+                "hidden gradients": {"zero": 0.9},
+                "frozen": {"adaptive": "frozen"},
+            }.get(cause, {})
+            world.cell(ranks(good, 99), **defended)
+            members = [{"name": "pgd", "kind": "gradient", "everyone": True, "first_breaks": 0}]
+            attack = {"attack": "auto", "epsilon": 0.05, "config": {"version": 3}, "members": members}
+            world.cell(ranks(left, 99), **defended, **attack, **(more if weight < 1 else {}))
+    found = row(world.build(), defense="at")
+    assert (found.p_value is None, found.rank is None, found.verdict == "") == ((True,) * 3 if cause else (False,) * 3)
+
+
+def test_without_ndcg_attacks_are_compared_by_the_metric_of_the_table(world):
+    """A row with a blind gradient attack would rank without a comparison."""
+    world.ranking = [{**EMBEDDING, "metric": "ndcg@5"}]
+    for metrics in (["ndcg@10", "ndcg@5"], ["ndcg@5"], ["t-hr@10", "ndcg@5"]):
+        made = world_of(world, metrics)
+        assert made.flags == "no better than random"
+
+
+def world_of(world, metrics):
+    """Returns the row of a victim under an attack that does less than random points."""
+    world.metrics, world.cells = metrics, []
+    for seed in (0, 1):
+        world.cell(ranks(150, 99), seed=seed)
+        world.cell(ranks(100, 99), seed=seed, attack="fgsm", epsilon=0.05, queries=20)
+        world.cell(ranks(60, 99), seed=seed, attack="random-noise", epsilon=0.05, queries=2)
+    return row(world.build())
+
+
+def test_a_row_is_unranked_if_no_metric_compares_attacks(world, monkeypatch):
+    assert choose_reference(read_results(made_folder(world, ["rbo@10", "t-percentile"]), METRICS)) is None
+    monkeypatch.setattr("robench.tables.leaderboard.choose_reference", lambda results, table: None)
+    made = world_of(world, ["ndcg@10"])
+    assert (made.flags, made.rank) == ("gaps not judged", None)
+
+
+def made_folder(world, metrics):
+    world.metrics = metrics
+    world.cell(ranks(150, 99))
+    world.build()
+    return world.store.folder
+
+
+def test_without_ndcg_the_baseline_is_compared_by_the_metric_of_the_table(world):
+    world.ranking, world.metrics = [{**EMBEDDING, "metric": "ndcg@5"}], ["ndcg@5"]
+    for seed in (0, 1):
+        world.cell(ranks(120, 99), seed=seed, model="popularity")
+        world.cell(ranks(100, 99), seed=seed)
+        world.cell(ranks(60, 99), seed=seed, attack="pgd", epsilon=0.05)
+    made = row(world.build(), model="mf")
+    assert (made.flags, made.rank) == ("not above popularity", None)
+
+
 def test_one_seed_and_missing_cells_are_flagged(world):
     world.cell(ranks(150, 99))
     world.cell(ranks(50, 99), attack="a", epsilon=0.05)
@@ -152,6 +216,7 @@ def test_few_promoted_items_mean_low_power(tmp_path, targets, flags):
     assert found.flags == flags
     assert found.users == USERS
     assert [dict(note.numbers) for note in found.notes] == [{"targets": targets}] * (targets < 20)
+    assert (found.rank is None) == (targets < 20)
 
 
 @pytest.mark.parametrize(("fakes", "flagged"), [(2, True), (10, False)])

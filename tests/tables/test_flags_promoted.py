@@ -1,6 +1,6 @@
 """Tests the flags of tables about promoted items.
 
-If the attack changes titles, a gap is an average over items. Otherwise a gap is an average over users.
+A gap is an average over items, because the promoted items are a sample.
 """
 
 import numpy as np
@@ -12,6 +12,7 @@ from robench.tables.comparisons import make_promotion_yardsticks
 from robench.tables.results import read_results
 
 PROMOTE = {**L2, "goal": "promote"}
+PROMOTED_TABLES = {**PROMOTE, "surface": "parameters"}
 TITLES = {**PROMOTE, "surface": "text", "norm": "words"}
 MEMBER = {
     "name": "pgd",
@@ -101,16 +102,16 @@ def test_the_numbers_of_a_gap_are_shares_of_users(tmp_path):
     assert note.numbers["reached"] == pytest.approx(40 / USERS)
 
 
-def test_one_lucky_title_is_no_gap_and_one_lucky_user_is_none_either(tmp_path):
+@pytest.mark.parametrize("threat", [PROMOTE, PROMOTED_TABLES, TITLES], ids=["per user", "tables", "titles"])
+def test_one_lucky_item_is_no_gap_and_one_lucky_user_is_none_either(tmp_path, threat):
     """One of five items reaches 60 more users under ``typo`` than under ``auto``.
 
-    For attacks on titles, this is an effect on one item. For attacks on single users, this is an effect on 60 users.
+    This is an effect on one item, although it is an effect on 60 users.
     """
     attacks = [("auto", 0.05, (20, 20, 20, 20, 20), {}), ("typo", 0.05, (20, 20, 20, 20, 80), {})]
-    assert table(tmp_path / "titles", TITLES, attacks).flags == ""
-    assert table(tmp_path / "users", PROMOTE, attacks).flags == "stronger than the ensemble"
+    assert table(tmp_path / "items", threat, attacks).flags == ""
     attacks[1] = ("typo", 0.05, (20, 20, 20, 20, 21), {})
-    assert table(tmp_path / "user", PROMOTE, attacks).flags == ""
+    assert table(tmp_path / "user", threat, attacks).flags == ""
 
 
 def test_few_titles_are_judged_by_student_s_t_too(tmp_path):
@@ -177,10 +178,7 @@ def test_users_who_have_an_item_are_neither_reached_nor_missed(tmp_path, threat)
             world.cell(np.full(USERS, 99), seed=seed, arrays=arrays, **where, **more)
     (note,) = row(world.build()).notes
     assert note.flag == "stronger than the ensemble"
-    if threat is TITLES:  # the value is the mean over the first two items
-        gap, most = np.mean([60 / (USERS - 1), 60 / USERS]), np.mean([80 / (USERS - 1), 80 / USERS])
-    else:  # users 21 to 79 gain two items, users 20 and 80 gain one of two, and user 0 has only one item
-        gap, most = (59 + 2 / 2) / USERS, (1 + 79 + 1 / 2) / USERS
+    gap, most = np.mean([60 / (USERS - 1), 60 / USERS]), np.mean([80 / (USERS - 1), 80 / USERS])  # two items
     assert note.numbers["gap"] == pytest.approx(gap)
     assert note.numbers["reached"] == pytest.approx(most)
 
@@ -193,12 +191,10 @@ def test_an_interval_over_items_is_the_wider_of_two(tmp_path):
     assert (note.numbers["low"], note.numbers["high"]) == pytest.approx((low, high))
 
 
-@pytest.mark.parametrize(
-    ("threat", "name"), [(TITLES, ""), (PROMOTE, "stronger than the ensemble")], ids=["titles", "per user"]
-)
-def test_target_sets_are_more_items_and_the_same_users(tmp_path, threat, name):
+@pytest.mark.parametrize("threat", [TITLES, PROMOTE], ids=["titles", "per user"])
+def test_target_sets_are_more_items_and_the_same_users(tmp_path, threat):
     """Each of three sets has one item, and only the item of the last set has a gap."""
-    assert in_sets(tmp_path / "w", threat, [[20, 20, 90]] * 2).flags == name
+    assert in_sets(tmp_path / "w", threat, [[20, 20, 90]] * 2).flags == ""
 
 
 def test_target_sets_are_more_items_for_the_interval(tmp_path):
@@ -211,23 +207,23 @@ def test_target_sets_are_more_items_for_the_interval(tmp_path):
     assert note.numbers["gap"] == pytest.approx(41 / USERS)
 
 
-def test_users_are_the_same_in_every_target_set(tmp_path):
-    """The first 100 users own the item of the first set.
+def test_the_items_of_all_target_sets_count_alike(tmp_path):
+    """The first 100 users own the items of the first two sets.
 
-    For these users, only the other set counts.
+    The gap of these items is 60 of 100 users, and the gap of the other two items is 60 of 200 users.
     """
     world = World(tmp_path / "w", [{**PROMOTE, "metric": "t-hr@10", "epsilon": 0.05}])
-    world.targets["sets"] = 2
+    world.targets["sets"] = 4
     for seed in (0, 1):
-        world.cell(np.full(USERS, 99), seed=seed, **reached(0, 0))
-        for number, own in enumerate((100, 0)):
+        world.cell(np.full(USERS, 99), seed=seed, **reached(0, 0, 0, 0))
+        for number, own in enumerate((100, 100, 0, 0)):
             more = {"threat": PROMOTE, "target_set": number, "epsilon": 0.05, "seed": seed}
             for attack, users in (("auto", 120), ("pgd", 180)):
                 arrays = {"target_ranks": [[0] * own + [1] * (users - own) + [50] * (USERS - users)]}
                 version = VERSION if attack == "auto" else {}
                 world.cell(np.full(USERS, 99), attack=attack, arrays=arrays, **more, **version)
     (note,) = row(world.build()).notes
-    assert note.numbers["gap"] == pytest.approx(60 / 200)
+    assert note.numbers["gap"] == pytest.approx((0.6 + 0.3) / 2)
 
 
 def test_an_attack_is_stronger_only_if_it_is_by_what_the_host_chooses_with_too(tmp_path):
@@ -262,8 +258,8 @@ def test_ranks_behind_the_top_k_count_only_where_the_host_counts_them(tmp_path):
         results = read_results(world.store.folder, METRICS)
         cells = {cell.attack: cell for cell in results.cells}
         hits, gains = make_promotion_yardsticks(results, threat["surface"])
-        assert hits.left(cells["auto"])[0] == hits.left(cells["pgd"])[0]
-        same = gains.left(cells["auto"])[0] == gains.left(cells["pgd"])[0]
+        assert (hits.left(cells["auto"]) == hits.left(cells["pgd"])).all()
+        same = (gains.left(cells["auto"]) == gains.left(cells["pgd"])).all()
         assert same == (threat["surface"] == "parameters")
 
 

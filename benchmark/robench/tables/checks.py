@@ -112,11 +112,11 @@ CHECKS = (
 
 
 def flag_checks(results: Results, row: Row, cells: Sequence[CellRow]) -> list[Flag]:
-    """Returns the flags of a row's checks, and takes the row's rank if a check fails.
+    """Returns the flags of a row's checks.
 
-    A row fails a check if one of its victims fails it. A row also fails if a record of the second format or later holds
-    no checks. Records of the first format need none. A difference in the size of ε gives a flag, but the row keeps its
-    rank.
+    If a check fails, the row has no rank and no p-value. A row fails a check if one of its victims fails it. A row also
+    fails if a record of the second format or later holds no checks. Records of the first format need none. A difference
+    in the size of ε gives a flag, but the row keeps its rank.
 
     Args:
         results: the results of the folder.
@@ -125,7 +125,8 @@ def flag_checks(results: Results, row: Row, cells: Sequence[CellRow]) -> list[Fl
     """
     checked = [cell for cell in cells if SURFACES[cell.surface].checks_victims]
     flags = list(_failures(results, checked))
-    row.ranked = row.ranked and not flags
+    if flags:
+        row.distrust()
     return flags + list(_radius(results, row, checked))
 
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 from robench.api.codec import inline
 from robench.api.data import FloatArray
-from robench.api.metric import Measure
+from robench.api.metric import Measure, Metric
 from robench.spec import RowKey
+from robench.store.plan_file import PlannedTable
 from robench.tables.flags import set_flags
 from robench.tables.results import Results, is_baseline
 from robench.tables.rows import Flag, Row, build_clean_row
@@ -50,20 +51,25 @@ def build_clean_rows(results: Results, shown: Sequence[RowKey]) -> list[CleanRow
     """
     measures = [measure for measure in results.plan.metrics if results.metric(measure).needs in KINDS]
     rows, others = [], set(shown)
-    baselines = {place: compute_baseline_values(results, place) for place in results.places}
+    reference = choose_reference(results)
+    baselines = {place: compute_baseline_values(results, place, reference) for place in results.places}
     for key in results.by_row:
         if key not in others:
             by_measure = {m: row for m in measures if (row := build_clean_row(results, key, m)) is not None}
             if by_measure:
-                rows.append(_clean_row(results, key, by_measure, baselines[key.place]))
+                rows.append(_clean_row(results, key, by_measure, reference, baselines[key.place]))
     return rows
 
 
 def _clean_row(
-    results: Results, key: RowKey, by_measure: Mapping[Measure, Row], baseline: Mapping[int, FloatArray]
+    results: Results,
+    key: RowKey,
+    by_measure: Mapping[Measure, Row],
+    reference: Measure | None,
+    baseline: Mapping[int, FloatArray],
 ) -> CleanRow:
-    first = by_measure.get(REFERENCE) or next(iter(by_measure.values()))
-    set_flags(results, first, REFERENCE, baseline)
+    first = (by_measure.get(reference) if reference else None) or next(iter(by_measure.values()))
+    set_flags(results, first, reference, baseline)
     return CleanRow(
         key,
         {measure: row.clean_interval() for measure, row in by_measure.items()},
@@ -75,12 +81,38 @@ def _clean_row(
     )
 
 
-def compute_baseline_values(results: Results, place: tuple[str, str]) -> dict[int, FloatArray]:
+def choose_reference(results: Results, table: PlannedTable | None = None) -> Measure | None:
+    """Returns the measure in which attacks and the baseline are compared.
+
+    The measure is ndcg@10 if the suite has it. Otherwise it is the metric of the table, or the first metric of the
+    suite that judges each user by the ranks of held-out items. The result is None if the suite has no such metric.
+
+    Args:
+        results: the results of the folder.
+        table: the table whose rows are compared, or None.
+    """
+    listed = results.plan.metrics
+    wanted = [measure for measure in (REFERENCE, *([table.metric] if table else [])) if measure in listed]
+    return next((measure for measure in [*wanted, *listed] if _compares(results.metric(measure))), None)
+
+
+def _compares(metric: Metric) -> bool:
+    return metric.needs == "held-out" and metric.higher_is_better and not metric.pooled
+
+
+def compute_baseline_values(
+    results: Results, place: tuple[str, str], reference: Measure | None
+) -> dict[int, FloatArray]:
     """Maps each seed to the clean values of the undefended baseline, float64 [U].
 
-    The values are those of the reference measure. The result is empty if the suite lacks this measure or a baseline.
+    The result is empty if the suite has no baseline.
+
+    Args:
+        results: the results of the folder.
+        place: the data set and the split.
+        reference: the measure of the values. If it is None, the result is empty.
     """
-    if REFERENCE not in results.plan.metrics:
+    if reference is None:
         return {}
     cells = [
         cell
@@ -88,4 +120,4 @@ def compute_baseline_values(results: Results, place: tuple[str, str]) -> dict[in
         if is_baseline(cell) and cell.key.place == place and not cell.key.defended and cell.clean
     ]
     ordered = sorted(filter(results.ok, cells), key=lambda cell: cell.seed)
-    return {cell.seed: array for cell in ordered if (array := results.per_user(cell, REFERENCE)) is not None}
+    return {cell.seed: array for cell in ordered if (array := results.per_user(cell, reference)) is not None}

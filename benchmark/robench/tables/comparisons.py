@@ -60,8 +60,7 @@ class Yardstick:
 
     Args:
         left: a function that returns the values under the attack of a cell, float64 [units]. The result is None if the
-            values were not measured. A stronger attack leaves smaller values. Units are users, or promoted items if one
-            rewriting of titles serves all users.
+            values were not measured. A stronger attack leaves smaller values. Units are users, or promoted items.
         per_item: whether the units are items.
     """
 
@@ -115,20 +114,19 @@ def make_promotion_yardsticks(results: Results, surface: str) -> tuple[Yardstick
 
     An attack counts as stronger only if it is stronger by both yardsticks.
 
-    The first yardstick is, for each user, the share of the promoted items in the top k. If titles are rewritten, it is,
-    for each promoted item, the share of the users with this item in the top k. The second yardstick is the value by
-    which the host chooses between candidates.
+    The first yardstick is, for each promoted item, the share of the users with this item in the top k. The second
+    yardstick is the value by which the host chooses between candidates. Items are the units, because they are a sample
+    too, and an effect on one item says little about others.
     """
-    per_item = SURFACES[surface].each_item_alone
 
     def yardstick(value: Callable[[IntArray, int], FloatArray]) -> Yardstick:
         def left(cell: CellRow) -> FloatArray | None:
             ranks = results.arrays(cell).get("target_ranks")
             if ranks is None:
                 return None
-            return -compute_mean_over(value(ranks, cell.k or 0), ranks > 0, 1 if per_item else 0)
+            return -compute_mean_over(value(ranks, cell.k or 0), ranks > 0, 1)
 
-        return Yardstick(left, per_item)
+        return Yardstick(left, per_item=True)
 
     def hits(ranks: IntArray, k: int) -> FloatArray:
         return (ranks <= k).astype(float)

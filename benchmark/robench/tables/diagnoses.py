@@ -105,14 +105,15 @@ def flag_gradients(results: Results, row: Row, cells: Sequence[CellRow]) -> list
     """Returns one flag for each attack with unusable gradients for some hit users.
 
     A gradient is unusable if it is zero or not finite. An attack is flagged if more than 1% of the hit users have an
-    unusable gradient. If the attack is an ensemble and this share exceeds one half, the row has no rank.
+    unusable gradient. If the attack is an ensemble and this share exceeds one half, the row has no rank and no p-value.
     """
     shares: dict[str, float] = {}
     for cell in cells:
         share = _diagnosis(results, cell, "zero_gradient_share") + _diagnosis(results, cell, "non_finite_share")
         if share > MOST_ZERO:
             shares[cell.attack_label] = max(share, shares.get(cell.attack_label, 0.0))
-            row.ranked = row.ranked and not (cell.kind == ENSEMBLE and share > MOST_BLIND)
+            if cell.kind == ENSEMBLE and share > MOST_BLIND:
+                row.distrust()
     why = "the gradient is zero or not finite for hit users: the attack was blind there, robustness is not shown"
     return [Flag("hidden gradients", why, {"attack": label, "share": share}) for label, share in shares.items()]
 

@@ -35,14 +35,14 @@ from robench.tables.stats import Interval, compute_interval
 BLIND = ("no better than random", "black-box beats white-box")
 LEAST_HITS = 50  # the number of hit users below which a gap cannot be judged
 LEAST_ITEMS = 3  # the number of rewritten titles below which a gap cannot be judged
-LEAST_TARGETS = 20  # the number of promoted items below which a row decides little
+LEAST_TARGETS = 20  # the number of promoted items below which a row has no rank
 LEAST_GAP = 0.02  # the smallest gap that counts, as a share of the clean value
 
 
 def set_flags(
     results: Results,
     row: Row,
-    reference: Measure,
+    reference: Measure | None,
     popularity: Mapping[int, FloatArray],
     table: PlannedTable | None = None,
 ) -> None:
@@ -51,8 +51,8 @@ def set_flags(
     Args:
         results: the results of the folder.
         row: the row, which receives the flags.
-        reference: the measure in which untargeted attacks are compared. If the suite lacks this measure, their gaps are
-            not judged.
+        reference: the measure in which untargeted attacks are compared. If it is None, their gaps cannot be judged, and
+            an attacked row has no rank.
         popularity: the clean values of the baseline in ``reference``, float64 [U], by seed. The mapping may be empty.
         table: the table of the row, or None. Only attacks with its threat model are judged. Without a table, all
             attacks at test time are judged.
@@ -64,7 +64,7 @@ def set_flags(
     if FROZEN in row.adaptive.split(", "):
         why = "an attack was made against another pipeline, so the row is unranked"
         row.notes.append(Flag("frozen attack", why, {}))
-    below = _not_above_popularity(results, row, reference, popularity)
+    below = _not_above_popularity(results, row, reference, popularity) if reference else None
     if below is not None:
         row.ranked = False
         row.notes.append(below)
@@ -80,8 +80,8 @@ def set_flags(
     if table is not None and table.threat.goal == "promote":
         row.notes += _few_targets(row)
         row.notes += _promoted_gaps(results, row, cells, table.threat.surface)
-    elif reference in results.plan.metrics and (table is None or table.threat.goal == "untargeted"):
-        row.notes += _gaps(results, row, cells, reference)
+    elif table is None or table.threat.goal == "untargeted":
+        row.notes += _gaps(results, row, cells, reference) if reference else _unjudged(row, cells)
 
 
 def _completeness(row: Row) -> Iterator[Flag]:
@@ -104,7 +104,7 @@ def _not_above_popularity(
 
     The result is None if the row exceeds the baseline, or if the row and the baseline have no seed in common.
     """
-    if not popularity:  # The suite may lack the measure.
+    if not popularity:  # The suite may have no baseline.
         return None
     clean = _clean_values(results, row, reference)
     gaps = [values - popularity[seed] for seed, values in clean.items() if seed in popularity]
@@ -122,13 +122,14 @@ def _not_above_popularity(
 def _gaps(results: Results, row: Row, cells: Sequence[CellRow], reference: Measure) -> Iterator[Flag]:
     """Yields a flag for each attack that is weaker than it should be.
 
-    If too few users are hit, the only flag says that no gap between attacks is judged, and the row has no rank.
+    If too few users are hit, the only flag says that no gap between attacks is judged, and the row has no rank and no
+    p-value.
     """
     clean = float(np.mean([np.nanmean(values) for values in _clean_values(results, row, reference).values()]))
     hits = row.hits(results, 10)
     if hits < LEAST_HITS and cells:
         why = f"fewer than {LEAST_HITS} users are hit at clean, so no gap between attacks is judged"
-        row.ranked = False
+        row.distrust()
         yield Flag("low power", why, {"users_hit": hits})
         return
     for name, why, gap, _ in compare_attacks(results, cells, make_held_out_yardstick(results, reference)):
@@ -137,17 +138,27 @@ def _gaps(results: Results, row: Row, cells: Sequence[CellRow], reference: Measu
     for name, why, gap, level in compare_members(results, cells, clean):
         if gap.low > 0 and gap.mean > LEAST_GAP * level:
             # The ensemble's gradient attacks are known to work. The rank of a victim that blinds them means nothing.
-            row.ranked = row.ranked and name not in BLIND
+            if name in BLIND:
+                row.distrust()
             yield Flag(name, why, {**_numbers(gap), "level": level})
     yield from _idle_losses(results, row, cells, reference, clean)
+
+
+def _unjudged(row: Row, cells: Sequence[CellRow]) -> Iterator[Flag]:
+    """Yields a flag if no metric of the suite can compare attacks on a row."""
+    if cells:
+        why = "the suite has no metric that judges each user by the ranks of held-out items, so no gap is judged"
+        row.distrust()
+        yield Flag("gaps not judged", why, {})
 
 
 def _promoted_gaps(results: Results, row: Row, cells: Sequence[CellRow], surface: str) -> Iterator[Flag]:
     """Yields a flag for each attack that promotes items less than it should.
 
-    A gap is compared with the value that the stronger attack reaches, because the clean value is close to 0. All users
-    who lack a promoted item count, even if none of their held-out items is in the clean top k. If too few users or
-    titles can be judged, the only flag says so, and the row has no rank.
+    A gap is a mean over the promoted items, with an interval over seeds and items. It is compared with the value that
+    the stronger attack reaches, because the clean value is close to 0. All users who lack a promoted item count, even
+    if none of their held-out items is in the clean top k. If too few users or titles can be judged, the only flag says
+    so, and the row has no rank and no p-value.
     """
     ranks = {
         (cell.seed, cell.target_set): array
@@ -160,12 +171,12 @@ def _promoted_gaps(results: Results, row: Row, cells: Sequence[CellRow], surface
     items = max(sum(len(array) for (seed, _), array in ranks.items() if seed == one) for one, _ in ranks)
     if reachable < LEAST_HITS:
         why = f"fewer than {LEAST_HITS} users are without a promoted item, so no gap between attacks is judged"
-        row.ranked = False
+        row.distrust()
         yield Flag("low power", why, {"users": reachable})
         return
     if SURFACES[surface].each_item_alone and items < LEAST_ITEMS:
         why = f"fewer than {LEAST_ITEMS} titles are rewritten, so no gap between attacks is judged"
-        row.ranked = False
+        row.distrust()
         yield Flag("low power", why, {"items": items})
         return
     by_hits, by_gains = (compare_attacks(results, cells, one) for one in make_promotion_yardsticks(results, surface))
@@ -175,10 +186,14 @@ def _promoted_gaps(results: Results, row: Row, cells: Sequence[CellRow], surface
 
 
 def _few_targets(row: Row) -> Iterator[Flag]:
-    """Yields a flag if a metric of promoted items is a mean over few items."""
+    """Yields a flag if a metric of promoted items is a mean over few items.
+
+    Then the row has no rank and no p-value.
+    """
     targets = row.clean.shape[1]
     if row.items and targets < LEAST_TARGETS:
-        why = f"fewer than {LEAST_TARGETS} items are promoted, and other items may fare differently"
+        why = f"fewer than {LEAST_TARGETS} items are promoted, and other items may fare differently, so it is unranked"
+        row.distrust()
         yield Flag("low power", why, {"targets": targets})
 
 

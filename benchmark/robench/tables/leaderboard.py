@@ -13,7 +13,7 @@ from robench.api.threat import Threat
 from robench.spec import RowKey
 from robench.store.plan_file import PlannedTable
 from robench.tables.attack_set import AttackSet, build_attack_set, has_ensembles
-from robench.tables.clean import REFERENCE, CleanRow, compute_baseline_values
+from robench.tables.clean import CleanRow, choose_reference, compute_baseline_values
 from robench.tables.flags import set_flags
 from robench.tables.ranking import rank_rows
 from robench.tables.results import BASELINE, Results
@@ -145,12 +145,13 @@ def build_leaderboard(results: Results) -> list[LeaderboardTable]:
     """
     tables = []
     for place in results.places:
-        popularity = compute_baseline_values(results, place)
         for table in results.plan.ranking:
             attacks = build_attack_set(results, table, place)
             rows = build_rows(results, table, place, attacks)
+            reference = choose_reference(results, table)
+            popularity = compute_baseline_values(results, place, reference)
             for row in rows:
-                set_flags(results, row, REFERENCE, popularity, table)
+                set_flags(results, row, reference, popularity, table)
             rank_rows(rows, results, table)
             if any(row.worst is not None for row in rows):
                 tables.append(_table(results, table, place, rows, attacks))

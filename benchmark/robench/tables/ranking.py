@@ -19,7 +19,9 @@ def rank_rows(rows: Sequence[Row], results: Results, table: PlannedTable) -> Non
 
     A p-value compares a row with its undefended twin, on at least two common seeds. The p-values are adjusted by Holm's
     method over the defended rows of the table. A row that lacks an attack of its table has no rank and no p-value, and
-    no other row is tested against it. A row without a rank has no verdict.
+    no other row is tested against it. If the attacks may have missed a row or its twin, the row has no p-value, but its
+    test counts in the adjustment: which tests count must not depend on the outcome. A row without a rank has no
+    verdict.
     """
     higher = results.metric(table.metric).higher_is_better
     _test(rows, higher_is_better=higher)
@@ -32,7 +34,7 @@ def rank_rows(rows: Sequence[Row], results: Results, table: PlannedTable) -> Non
 def _test(rows: Sequence[Row], *, higher_is_better: bool) -> None:
     whole = [row for row in rows if row.worst is not None and not row.missing]
     twins = {row.key.model_key: row for row in whole if not row.defended}
-    tested: list[tuple[Row, Estimate]] = []
+    tested: list[tuple[Row, Row, Estimate]] = []
     for row in whole:
         twin = twins.get(row.key.model_key)
         if row.defended and row.worst is not None and twin is not None and twin.worst is not None:
@@ -40,9 +42,11 @@ def _test(rows: Sequence[Row], *, higher_is_better: bool) -> None:
             if len(common) > 1:
                 mine = np.stack([row.worst[row.seeds.index(seed)] for seed in common])
                 other = np.stack([twin.worst[twin.seeds.index(seed)] for seed in common])
-                tested.append((row, estimate_mean(mine - other)))
-    adjusted = adjust_p_values([gap.compute_p() for _, gap in tested])
-    for (row, gap), p in zip(tested, adjusted, strict=True):
+                tested.append((row, twin, estimate_mean(mine - other)))
+    adjusted = adjust_p_values([gap.compute_p() for *_, gap in tested])
+    for (row, twin, gap), p in zip(tested, adjusted, strict=True):
+        if row.blind or twin.blind:
+            continue
         row.p_value = p
         if row.ranked:
             unit = "targets" if row.items else "users"

@@ -61,6 +61,7 @@ class Row:
             ranked.
         notes: the flags with their numbers.
         ranked: whether the row may have a rank.
+        blind: whether the attacks may have missed the row. Such a row has no rank, no p-value and no verdict.
         rank: the rank, the best rank and the worst rank that the data allow.
         p_value: the p-value of the difference from the undefended twin, or None if fewer than two seeds are paired.
         verdict: what the row shows against its undefended twin, or an empty string if the row cannot be tested.
@@ -81,6 +82,7 @@ class Row:
     missing: list[str] = field(default_factory=list)
     notes: list[Flag] = field(default_factory=list)
     ranked: bool = True
+    blind: bool = False
     rank: tuple[int, int, int] | None = None
     p_value: float | None = None
     verdict: str = ""
@@ -102,6 +104,10 @@ class Row:
     def worst_interval(self) -> Interval | None:
         """Returns the mean worst case with its interval."""
         return None if self.worst is None else compute_interval(self.worst, self.bounds)
+
+    def distrust(self) -> None:
+        """Takes the rank and the p-value, because the attacks may have missed the row."""
+        self.ranked, self.blind = False, True
 
     def hits(self, results: Results, k: int) -> float:
         """Returns the number of users with a held-out item in the clean top k.
@@ -190,6 +196,7 @@ def _attacked_row(results: Results, table: PlannedTable, key: RowKey, attacks: A
         joined = [{attack: _join(of, sets) for attack, of in part.items()} for part in attacked]
         worst = _worst(joined, sorted(common), before, metric, user_by_user=user_by_user)
     missing = [] if baseline else attacks.missing({seed: values[seed] for seed in seeds})
+    frozen = any(cell.adaptive == FROZEN for cell in judged)
     expected = [cell for cell in planned if cell.clean or cell in judged]
     return Row(
         key,
@@ -206,7 +213,8 @@ def _attacked_row(results: Results, table: PlannedTable, key: RowKey, attacks: A
         ", ".join(sorted({cell.adaptive for cell in judged if cell.adaptive})),
         missing,
         # A "frozen" attack was made against another pipeline and may have missed this one. So the row has no rank.
-        ranked=worst is not None and not missing and not any(cell.adaptive == FROZEN for cell in judged),
+        ranked=worst is not None and not missing and not frozen,
+        blind=frozen,
     )
 
 
