@@ -19,7 +19,7 @@ from robench.api.models.pairwise import sample_negatives
 from robench.api.rng import Rng
 from robench.engine.attack.draws import Draws
 from robench.engine.fit.validation import validation_users
-from robench.engine.rank.chunk import NOT_FINITE, build_chunk, chunk_size
+from robench.engine.rank.chunk import NOT_FINITE, build_chunk, chunk_size, split_users
 from robench.engine.rank.ranking import pair_scores
 from robench.engine.rank.scoring import device_of
 
@@ -110,8 +110,8 @@ def calibrate(model: Model, data: TrainData, draws: Draws) -> Calibration:
     if not len(users):
         raise DataError("no user has a validation item, on which likes and dislikes could be calibrated")
     negatives = draw_negatives("validation", data.validation, real)
-    scores, labels, size = [], [], chunk_size(data.n_items, device_of(model))
-    for some in np.split(users, range(size, len(users), size)):
+    scores, labels = [], []
+    for some in split_users(users, chunk_size(data.n_items, device_of(model))):
         chunk = build_chunk(some, real, data.validation, negatives)
         assert chunk.negatives is not None  # the chunk was built with negatives
         held, paired = chunk.held.numpy(), chunk.negatives.numpy()

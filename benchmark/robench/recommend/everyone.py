@@ -25,7 +25,7 @@ from robench.api.errors import UserError, did_you_mean
 from robench.api.models.base import Model
 from robench.api.models.torch import TorchModel
 from robench.engine.data.prepared import Prepared
-from robench.engine.rank.chunk import Scores, build_chunk, check_scores, chunk_size, mask_known
+from robench.engine.rank.chunk import Scores, build_chunk, check_scores, chunk_size, mask_known, split_users
 from robench.engine.rank.scoring import device_of
 from robench.engine.rank.top import top_items
 from robench.files.atomic import replacing
@@ -95,9 +95,8 @@ class EveryUser:
         left, the list is shorter.
         """
         history = joined(self.data.train, self.data.validation)
-        n_users, size = history.n_users, chunk_size(history.n_items, device_of(model))
-        for start in range(0, n_users, size):
-            users = np.arange(start, min(start + size, n_users), dtype=np.int64)
+        everyone = np.arange(history.n_users, dtype=np.int64)
+        for users in split_users(everyone, chunk_size(history.n_items, device_of(model))):
             scores = torch.from_numpy(_scores(model, users, history))
             masked = mask_known(scores, build_chunk(users, history, self.data.test)).numpy()
             best = top_items(masked, self.k)

@@ -100,6 +100,16 @@ def test_states_at_places_are_the_states_at_these_places(kind, settings):
     torch.testing.assert_close(some, every[row, position], rtol=1e-5, atol=1e-6)
 
 
+def test_padding_does_not_depend_on_the_other_users():
+    data, _ = crowd(n_users=12, length=9, ragged=True)
+    model = ReferenceSequence.make()
+    model.initialise(data, Rng(0))
+    widths = {model.queries(np.array(users), data.train).histories.shape[1] for users in ([0], [7], [7, 0], [6, 7])}
+    assert widths == {10}, "the longest history of the fit, with its validation item"
+    longer = Interactions.from_rows([data.train.row(0).tolist() * 3], data.n_items)
+    assert model.queries(np.array([0]), longer).histories.shape[1] == model.config.max_length
+
+
 def test_targets_are_the_next_items_and_never_padding():
     model, data = _made(ReferenceSequence, max_length=4)
     for batch in model.batches(data, Rng(1)):

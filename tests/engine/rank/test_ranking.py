@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from robench.api.data import Interactions
 from robench.api.errors import PluginError
 from robench.engine.rank import ranking
-from robench.engine.rank.chunk import build_chunk, chunk_size, count_candidates, mask_known
+from robench.engine.rank.chunk import FEWEST, build_chunk, chunk_size, count_candidates, mask_known, split_users
 from robench.engine.rank.ranking import held_out_ranks, rank_items
 from robench.engine.rank.top import top_items
 
@@ -138,6 +138,15 @@ def test_chunks_are_fixed_by_the_catalogue():
         32,
         32,
     ]
+
+
+@pytest.mark.parametrize("n_users", [0, 1, 3, 16, 17, 19, 20, 31, 32, 33])
+def test_no_chunk_but_an_only_one_has_very_few_users(n_users):
+    users = np.arange(n_users)[::-1]
+    parts = split_users(users, 16)
+    np.testing.assert_array_equal(np.concatenate([*parts, users[:0]]), users)
+    assert len(parts) == -(-n_users // 16)
+    assert all(min(n_users, FEWEST) <= len(part) <= 16 for part in parts)
 
 
 def test_known_items_are_masked_and_held_out_items_never():

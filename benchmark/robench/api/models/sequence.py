@@ -56,6 +56,12 @@ class SequenceModel(TorchModel):
     tables: ClassVar[tuple[str, ...]] = ("item_table.weight",)
     surfaces: ClassVar[frozenset[Surface]] = frozenset({"embedding", "parameters", "history"})
 
+    def initialise(self, data: TrainData, rng: Rng) -> None:
+        """Builds the model, and records the length of the longest real history."""
+        super().initialise(data, rng)
+        known = data.train.lengths()[: data.n_real_users] + data.validation.lengths()
+        self._longest = int(known.max(initial=1))
+
     @abstractmethod
     def build_layers(self) -> None:
         """Creates the layers that compute states from item vectors."""
@@ -113,12 +119,17 @@ class SequenceModel(TorchModel):
     def last_items(self, users: IntArray, history: Interactions, length: int) -> Tensor:
         """Returns the last ``length`` items of each user, right-padded with ``n_items``.
 
+        The padding does not depend on the other users, because sums over more positions may round differently. Only
+        rows that are longer than all histories of the fit add padding to the rows of other users.
+
         Returns:
-            The items, int64 [B, L]. L is the length of the longest returned row, but at least 1.
+            The items, int64 [B, L]. L is ``length``, or the length of the longest history of the fit if this is
+            smaller. If a returned row is longer, L is its length.
         """
         end = history.indptr[users + 1]
         start = np.maximum(end - length, history.indptr[users])
-        place = start[:, None] + np.arange(max(1, int((end - start).max(initial=0))))
+        longest = max(min(length, self._longest), int((end - start).max(initial=0)))
+        place = start[:, None] + np.arange(longest)
         padded = np.append(history.items, self.n_items)
         return torch.from_numpy(padded[np.where(place < end[:, None], place, len(history.items))])
 

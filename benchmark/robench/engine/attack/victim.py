@@ -20,7 +20,7 @@ from robench.engine.attack.goal import Goal
 from robench.engine.attack.measurement import CellArrays, join_chunks, median_arrays
 from robench.engine.candidates import candidate_diagnostics
 from robench.engine.data.titles import TitleReader
-from robench.engine.rank.chunk import EvaluationChunk, build_chunk, check_scores, chunk_size
+from robench.engine.rank.chunk import EvaluationChunk, build_chunk, check_scores, chunk_size, split_users
 from robench.engine.rank.ranking import discount
 from robench.engine.rank.scoring import device_of, rank_scores, score_users
 
@@ -82,10 +82,9 @@ class EvaluatedVictim:
     def chunks(self) -> list[EvaluationChunk]:
         """Returns the chunks of evaluated users, which are built on first use."""
         size = chunk_size(self.history.n_items, device_of(self.model))
-        starts = range(0, 0 if self._chunks else len(self.users), size)
-        self._chunks += [
-            build_chunk(self.users[at : at + size], self.history, self.held, self.negatives) for at in starts
-        ]
+        if not self._chunks:
+            parts = split_users(self.users, size)
+            self._chunks = [build_chunk(users, self.history, self.held, self.negatives) for users in parts]
         return self._chunks
 
     def noise(self) -> float:

@@ -10,7 +10,7 @@ import torch
 from robench.api.data import IntArray, Interactions, TrainData, joined
 from robench.api.models.base import Model
 from robench.api.rng import Rng
-from robench.engine.rank.chunk import build_chunk, chunk_size
+from robench.engine.rank.chunk import build_chunk, chunk_size, split_users
 from robench.engine.rank.ranking import discount
 from robench.engine.rank.scoring import device_of, rank_scores, score_users
 
@@ -68,8 +68,7 @@ def validation_ndcg(model: Model, data: TrainData, k: int = 10, most: int | None
     """
     real, users = validation_users(data, most)
     total = 0.0
-    size = chunk_size(data.n_items, device_of(model))
-    for some in np.split(users, range(size, len(users), size)) if len(users) else []:
+    for some in split_users(users, chunk_size(data.n_items, device_of(model))):
         chunk = build_chunk(some, real, data.validation)
         ranks = rank_scores(score_users(model, some, real), chunk, count=0).ranks
         gain = torch.where((ranks > 0) & (ranks <= k), discount(ranks), 0.0).sum(1)

@@ -22,6 +22,9 @@ CHUNK_SCORES = 6 << 20
 # The scores of a chunk take at most 1 / GPU_SHARE of a GPU's memory, because a step holds about 16 arrays of this size
 # and 8 workers may share the GPU.
 GPU_SHARE = 256
+# The fewest users whose scores are computed together on a CPU. For fewer rows, the library computes matrix products by
+# other kernels, which round differently. With at least this number, a user's scores do not depend on the other users.
+FEWEST = 4
 NOT_FINITE = "the model gave a score that is not finite"
 Scores = NDArray[np.floating[Any]]
 
@@ -79,6 +82,24 @@ def chunk_size(n_items: int, device: torch.device | None = None) -> int:
         total = torch.cuda.get_device_properties(device).total_memory
         scores, most = max(scores, total // GPU_SHARE // 4), 4096
     return int(min(most, max(32, 1 << (max(1, scores // n_items).bit_length() - 1))))
+
+
+def split_users(users: IntArray, size: int) -> list[IntArray]:
+    """Splits users into chunks of ``size`` users, in order.
+
+    If fewer than ``FEWEST`` users remain for the last chunk, the chunk before it gives up some of its users.
+
+    Args:
+        users: the ids of the users, int64 [U].
+        size: the size of a chunk, at least 2 · ``FEWEST``.
+
+    Returns:
+        The users of each chunk, or an empty list if there are no users.
+    """
+    ends = list(range(size, len(users), size))
+    if ends:
+        ends[-1] = min(ends[-1], len(users) - FEWEST)
+    return np.split(users, ends) if len(users) else []
 
 
 def build_chunk(

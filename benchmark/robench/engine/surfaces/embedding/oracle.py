@@ -7,6 +7,7 @@ from functools import cached_property
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from robench.api.attacks.ball import Delta, masked
 from robench.api.attacks.base import Evaluation, LossName, OwnLoss
@@ -18,7 +19,7 @@ from robench.engine.attack.draws import Draws
 from robench.engine.attack.goal import Goal
 from robench.engine.attack.gradients import gradient_of
 from robench.engine.attack.users import UserOracle
-from robench.engine.rank.chunk import EvaluationChunk
+from robench.engine.rank.chunk import FEWEST, EvaluationChunk
 from robench.engine.rank.mask import Mask
 from robench.engine.surfaces.embedding.noise import UserNoise
 
@@ -103,7 +104,20 @@ class EmbeddingOracle(UserOracle[Delta]):
 
         The scores are differentiable, and the query is not counted.
         """
-        return self._mask(self.model.score_from(self.batch, self._inputs_at(delta)))
+        missing = FEWEST - len(self.batch.users)
+        if missing <= 0:
+            return self._mask(self.model.score_from(self.batch, self._inputs_at(delta)))
+        batch, e = self._padded
+        padded = {name: pad(part, (0, 0) * (part.dim() - 1) + (0, missing)) for name, part in delta.items()}
+        return self._mask(self.model.score_from(batch, e.plus(padded))[:-missing])
+
+    @cached_property
+    def _padded(self) -> tuple[Batch, Embedded]:
+        """The batch with copies of its users up to ``FEWEST`` rows, and its inputs."""
+        place = torch.arange(FEWEST, device=self.batch.users.device) % len(self.batch.users)
+        batch = Batch(self.batch.users[place], self.batch.histories[place])
+        with torch.no_grad():
+            return batch, self.model.embed(batch)
 
     def _inputs_at(self, delta: Delta) -> Embedded:
         # If every entry may be perturbed, no multiplication by the valid entries is needed.
