@@ -1,11 +1,16 @@
 """Checks by simulation that all statistics keep their error rates.
 
-Usage: ``python tools/perf/null_worlds.py [--worlds N] [--large]``.
+Usage: ``python tools/perf/null_worlds.py [--worlds N] [--large] [--pairs results/*]``.
 
 A world has five rows of equal quality. The first one is the twin of the others. Values are like NDCG@10: 15% of the
 users are hit on average, and the others have 0. Rows share the difficulty of users, and differ in a smaller part of
 it. Every fit has its own noise and its own quality, which has the given relative standard deviation. The components of
 the variance are close to those of ``results/whitebox``.
+
+With ``--pairs``, real fits are tested instead. Two seeds of one victim are a pair of equal fits. A test of one such pair
+knows nothing about the spread of fits, so robench makes none. A group of n pairs, each of another model, has n
+differences whose true mean is 0, as in a comparison over n seeds. The script draws such groups from each table, and
+tests them as robench does.
 
 The exit code is 1 if a rate is outside its bounds.
 """
@@ -14,14 +19,20 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import combinations
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from scipy.special import ndtr, ndtri, stdtr
 
 from robench.api.data import FloatArray
+from robench.entrance.tables import read_folder
+from robench.host.discovery import Host
+from robench.host.registry import Registry
+from robench.tables.attack_set import build_attack_set
+from robench.tables.rows import build_rows
 from robench.tables.stats import LEVEL, adjust_p_values, compute_rank_ranges, estimate_mean
 
 ROWS, HIT_SHARE, COMMON, OWN, FIT = 5, 0.15, 0.76, 0.04, 0.2  # the shares of the variance of a user's score
@@ -106,6 +117,79 @@ def find_problems(rates: Rates, slack: float = 0.0) -> list[str]:
     return [n for n, (low, high) in BOUNDS.items() if not low - slack <= getattr(rates, n) <= high + slack]
 
 
+def read_pairs(folder: Path) -> Iterator[tuple[str, dict[str, list[FloatArray]]]]:
+    """Yields the differences between two seeds of one victim, for each table of a folder.
+
+    Each item is the name of the values and the differences, float64 [units], by model. The values of a table are clean
+    or attacked. Clean values of a metric come once. Victims whose fits are all equal are left out.
+
+    Args:
+        folder: the folder of results.
+    """
+    results = read_folder(folder, Registry.of(Host.discover()))
+    known = set()
+    for place in results.places:
+        for table in results.plan.ranking:
+            rows = build_rows(results, table, place, build_attack_set(results, table, place))
+            for kind in ("clean", "attacked"):
+                models: dict[str, list[FloatArray]] = {}
+                for row in rows:
+                    values = row.clean if kind == "clean" else row.worst
+                    if values is None or row.baseline or not values.std(0).any():
+                        continue
+                    pairs = [values[i] - values[j] for i, j in combinations(range(len(values)), 2)]
+                    models.setdefault(row.key.model_label, []).extend(pairs)
+                threat = f" under {table.threat.surface} {table.threat.norm} ε={table.epsilon:g}"
+                name = f"{folder.name}: {kind} {table.metric}{threat if kind == 'attacked' else ''}"
+                if (name, place) not in known:
+                    known.add((name, place))
+                    yield name, models
+
+
+def measure_pairs(models: dict[str, list[FloatArray]], groups: int, size: int) -> tuple[float, float]:
+    """Returns the shares of differences with p below 5%, in percent.
+
+    The first share is that of single pairs, tested over units alone. The second one is that of groups of pairs.
+
+    Args:
+        models: the differences by model.
+        groups: the number of groups.
+        size: the number of pairs in a group, each of another model.
+    """
+    single = [estimate_mean(pair[None]).compute_p() < LEVEL for pairs in models.values() for pair in pairs]
+    generator = np.random.default_rng(size)
+    found = 0
+    for _ in range(groups):
+        chosen = generator.choice(sorted(models), size, replace=False)
+        signs = generator.choice([-1.0, 1.0], size)
+        picked = [models[name][generator.integers(len(models[name]))] for name in chosen]
+        found += estimate_mean(np.stack(picked) * signs[:, None]).compute_p() < LEVEL
+    return 100 * float(np.mean(single)), 100 * found / groups
+
+
+def print_pairs(folders: Sequence[Path], groups: int) -> int:
+    """Prints the shares for every table, and returns the number of means out of bounds."""
+    shares: dict[int, list[float]] = {}
+    print("| values | pairs | single pairs | groups of 3 | groups of 5 |")
+    print("|---|---|---|---|---|")
+    for folder in folders:
+        for name, models in read_pairs(folder):
+            count, line = sum(map(len, models.values())), []
+            for size in (3, 5):
+                if len(models) >= size:
+                    single, grouped = measure_pairs(models, groups, size)
+                    shares.setdefault(size, []).append(grouped)
+                    line.append(f"{grouped:.1f}%")
+            if line:
+                print(f"| {name} | {count} | {single:.1f}% | {' | '.join([*line, '–'][:2])} |", flush=True)
+    wrong = 0
+    for size, found in shares.items():
+        mean, (low, high) = float(np.mean(found)), BOUNDS["single"]
+        wrong += not low <= mean <= high
+        print(f"groups of {size}: {mean:.1f}% on average over {len(found)} kinds of values")
+    return wrong
+
+
 def settings(*, large: bool) -> Iterator[tuple[int, int, float]]:
     """Yields the number of seeds, the number of users and the spread of fits."""
     for users in (671, 4473) if large else (671,):
@@ -117,7 +201,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--worlds", type=int, default=1000)
     parser.add_argument("--large", action="store_true", help="also measure with 671 hit users of 4473")
+    parser.add_argument("--pairs", type=Path, nargs="+", metavar="DIR", help="test seed pairs of these folders instead")
     arguments = parser.parse_args()
+    if arguments.pairs:
+        return int(print_pairs([folder for folder in arguments.pairs if folder.is_dir()], arguments.worlds) > 0)
     print("| seeds | users hit | sd of fits | single p | family | ranks | coverage | power | paired t |")
     print("|---|---|---|---|---|---|---|---|---|")
     wrong = 0
