@@ -7,8 +7,8 @@ users are hit on average, and the others have 0. Rows share the difficulty of us
 it. Every fit has its own noise and its own quality, which has the given relative standard deviation. The components of
 the variance are close to those of ``results/whitebox``.
 
-With ``--pairs``, real fits are tested instead. Two seeds of one victim are a pair of equal fits. A test of one such pair
-knows nothing about the spread of fits, so robench makes none. A group of n pairs, each of another model, has n
+With ``--pairs``, real fits are tested instead. Two seeds of one victim are a pair of equal fits. A test of one such
+pair knows nothing about the spread of fits, so robench makes none. A group of n pairs, each of another model, has n
 differences whose true mean is 0, as in a comparison over n seeds. The script draws such groups from each table, and
 tests them as robench does.
 
@@ -118,7 +118,7 @@ def find_problems(rates: Rates, slack: float = 0.0) -> list[str]:
 
 
 def read_pairs(folder: Path) -> Iterator[tuple[str, dict[str, list[FloatArray]]]]:
-    """Yields the differences between two seeds of one victim, for each table of a folder.
+    """Yields the differences between two seeds of each victim, table by table.
 
     Each item is the name of the values and the differences, float64 [units], by model. The values of a table are clean
     or attacked. Clean values of a metric come once. Victims whose fits are all equal are left out.
@@ -168,7 +168,10 @@ def measure_pairs(models: dict[str, list[FloatArray]], groups: int, size: int) -
 
 
 def print_pairs(folders: Sequence[Path], groups: int) -> int:
-    """Prints the shares for every table, and returns the number of means out of bounds."""
+    """Prints the shares for every table.
+
+    The result is the number of means out of bounds.
+    """
     shares: dict[int, list[float]] = {}
     print("| values | pairs | single pairs | groups of 3 | groups of 5 |")
     print("|---|---|---|---|---|")
