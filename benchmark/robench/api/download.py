@@ -1,4 +1,4 @@
-"""The class of the files that data sets offer on the web."""
+"""The class of files that data sets offer on the web."""
 
 from __future__ import annotations
 

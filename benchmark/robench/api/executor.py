@@ -78,6 +78,8 @@ class Executor(Component):
         - ``threads`` is the number of threads for the numerical libraries.
         - ``limits`` holds the limits ``seconds`` and ``memory`` (in bytes) that the suite sets. The executor ends a
           task that exceeds a limit.
+        - ``largest`` is the largest size of an event in bytes. The executor must refuse larger events if it does not
+          trust the process that sent them.
 
         Args:
             tasks: the tasks, in the order in which to start them.

@@ -1,4 +1,4 @@
-"""Computes the clean values of the baseline and of victims in no ranking table."""
+"""Computes clean values of the baseline and of victims in no ranking table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Summarises models that rerank candidates by their recall and unusable answers."""
+"""Summarises the recall and the unusable answers of models that rerank."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Computes the losses that attacks climb, from masked scores.
+"""Computes the losses of attacks from masked scores.
 
 ``Goal.loss`` chooses among these losses. Let s_y be the score of an item of the goal, and s_j the score of a rival,
 which is any other item. All losses are differentiable with respect to the scores.

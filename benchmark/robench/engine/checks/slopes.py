@@ -62,7 +62,7 @@ def _gradient(probe: Probe, point: Delta, weights: Tensor, items: Tensor) -> dic
 
 
 def _reach(probe: Probe, direction: Delta) -> Tensor:
-    """Returns the length of a step that moves some place by a whole input, float [B].
+    """Returns the step length that moves some place by a typical input, float [B].
 
     At this length, the place that moves most changes by the root mean square of all inputs. A gradient may be
     concentrated on a few of many places. A step of the whole radius would then leave the neighbourhood in which slopes

@@ -54,7 +54,7 @@ def validation_users(data: TrainData, most: int | None = VALIDATION_USERS) -> tu
 
 
 def validation_ndcg(model: Model, data: TrainData, k: int = 10, most: int | None = None) -> float:
-    """Returns the NDCG@k of the validation items, with the items of histories masked.
+    """Returns the NDCG@k of the validation items, with the histories masked.
 
     Args:
         model: the model, in evaluation mode if it is neural.

@@ -11,7 +11,7 @@ BLOCKED = 4096  # from this number of items on, block maxima find the best items
 
 
 def best_rivals(scores: Tensor, items: Tensor, k: int) -> Tensor:
-    """Returns the k best items of each row outside the goal, best first.
+    """Returns each row's k best items outside the goal, best first.
 
     The order of items with equal scores is arbitrary.
 

@@ -100,7 +100,7 @@ class ParametersOracle:
         return self.masked({ROWS: draw.to(self.tables.valid.device)})
 
     def host_scores(self, delta: Delta, *, last: bool = False) -> Iterator[list[Tensor]]:
-        """Yields a list with the masked scores of every chunk, for each host scoring.
+        """Yields the masked scores of all chunks in a list, once per scoring by the host.
 
         Args:
             delta: the perturbation.

@@ -21,7 +21,7 @@ from robench.engine.surfaces.text.oracle import TitleOracle
 
 @dataclass(frozen=True, eq=False)
 class RewrittenTitles:
-    """One title per item within the budget, with the damage and the loss of each.
+    """Titles within the budget, one per item, with the damage and the loss of each.
 
     Args:
         titles: the title of each item.
@@ -73,7 +73,7 @@ class WorstTitles:
         return cls(titles, titles)
 
     def update(self, titles: RewrittenTitles) -> None:
-        """Compares a new candidate with the worst titles so far, and keeps the worse."""
+        """Keeps the titles of a new candidate that are worse than the worst so far."""
         self._update_together(titles)
         old = self.single
         better = worse(titles, old)
