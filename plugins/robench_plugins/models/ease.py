@@ -25,7 +25,7 @@ class Ease(HistoryModel):
     """Scores an item by a linear autoencoder of histories in closed form.
 
     The scores of EASE (Steck, WWW 2019) are S = X B for the interaction matrix X. Here B = I − P · diag(1 / diag P)
-    with P = (XᵀX + λI)⁻¹ (eq. 8), so diag B = 0.
+    with P = (XᵀX + λI)⁻¹ (eq. 8), so diag B = 0. The weight λ penalises large entries of B.
     """
 
     class Config(BaseConfig):

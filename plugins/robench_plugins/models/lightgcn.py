@@ -79,11 +79,11 @@ def _mean_of_layers(
 class LightGcn(PairwiseModel):
     """Scores an item by vectors that are averaged over the graph of interactions.
 
-    The layers of LightGCN (He et al., SIGIR 2020) are e⁽ᵏ⁺¹⁾_u = Σ_i e⁽ᵏ⁾_i / √(|N_u| |N_i|), and likewise for items
-    (eq. 3). Here N_u are the items of user u, and N_i are the users of item i. The final vector is the mean over the
-    layers (eq. 4 with α = 1 / (K + 1)). The loss is BPR (eq. 15), and the optimiser's weight decay replaces the L2 term
-    of this loss. The input of a user is the propagated vector. A perturbation of this vector changes only the scores of
-    this user.
+    In LightGCN (He et al., SIGIR 2020), layer k + 1 of user u is e⁽ᵏ⁺¹⁾_u = Σ_i e⁽ᵏ⁾_i / √(|N_u| |N_i|), and likewise
+    for items (eq. 3). Here e⁽ᵏ⁾_i is layer k of item i, N_u are the items of user u, and N_i are the users of item i.
+    The final vector is the mean over the layers (eq. 4 with equal weights). The loss is BPR (eq. 15), and the
+    optimiser's weight decay replaces the L2 term of this loss. The input of a user is the propagated vector. A
+    perturbation of this vector changes only the scores of this user.
     """
 
     class Config(TorchConfig):

@@ -23,7 +23,7 @@ class CarliniWagner(MinimumNormAttack):
     """Searches for the smallest δ that removes the held-out item from the top k.
 
     C&W L2 (Carlini & Wagner, IEEE S&P 2017, section VI-A) minimises ‖δ‖² + c · f(δ) with Adam and finds c by binary
-    search. Here f(δ) = max(s_y − s_(k), 0). The held-out item y has the score s_y, and its k-th best competitor has the
+    search. Here f(δ) = max(s_y − s_(k), 0). The held-out item y has the score s_y, and its k-th best rival has the
     score s_(k). So f = 0 if y is out of the top k. This is f6 of the paper with the top k in place of the top 1, and
     without its confidence margin κ. Inputs are unbounded, so no change of variables is needed.
 
@@ -69,7 +69,7 @@ class CarliniWagner(MinimumNormAttack):
         Args:
             oracle: the oracle that answers queries about the users to break.
             noise: the direction of the starting point, [B, ...] per input. If it is 0, the search starts from δ = 0.
-            rival: the item that should pass the held-out item, int64 [B], or None for the k-th best competitor.
+            rival: the item that should pass the held-out item, int64 [B], or None for the k-th best rival.
         """
         origin = oracle.gradient(oracle.zero(), "margin", rival)
         assert origin.gradient is not None  # gradient() always returns a gradient

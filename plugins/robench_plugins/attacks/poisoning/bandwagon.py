@@ -1,4 +1,4 @@
-"""Bandwagon attack: fake users with the targets among the most popular items."""
+"""Bandwagon attack: fake users with the targets and the most popular items."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""A pretrained language model that re-ranks the candidates of a retriever."""
+"""A pretrained language model that reranks the candidates of a retriever."""

@@ -1,4 +1,4 @@
-"""A pretrained decoder that re-ranks the candidates of a retriever."""
+"""A pretrained decoder that reranks the candidates of a retriever."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ def retrieve(
     A candidate is an item that is not in the history and that some user has used.
 
     Args:
-        retriever: the fitted first stage.
+        retriever: the fitted retriever.
         rows: B histories, one per row.
         users: the user of each history, int64 [B], or None for users who are not in the training data.
         count: the number of candidates per history.
