@@ -20,8 +20,8 @@ def rank_rows(rows: Sequence[Row], results: Results, table: PlannedTable) -> Non
     A p-value compares a row with its undefended twin, on at least two common seeds. The p-values are adjusted by Holm's
     method over the defended rows of the table. A row that lacks an attack of its table has no rank and no p-value, and
     no other row is tested against it. If the attacks may have missed a row or its twin, the row has no p-value, but its
-    test counts in the adjustment: which tests count must not depend on the outcome. A row without a rank has no
-    verdict.
+    test counts in the adjustment. Otherwise, the number of tests would depend on their outcomes. A row without a rank
+    has no verdict.
     """
     higher = results.metric(table.metric).higher_is_better
     _test(rows, higher_is_better=higher)

@@ -106,7 +106,7 @@ class Row:
         return None if self.worst is None else compute_interval(self.worst, self.bounds)
 
     def distrust(self) -> None:
-        """Takes the rank and the p-value, because the attacks may have missed the row."""
+        """Removes the rank and the p-value, because the attacks may have missed the row."""
         self.ranked, self.blind = False, True
 
     def hits(self, results: Results, k: int) -> float:

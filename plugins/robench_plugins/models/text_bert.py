@@ -39,9 +39,9 @@ class TextBert(TokenModel, SequenceModel):
     """Predicts the next item from the texts of the history.
 
     A pretrained BERT encoder reads the texts. An item's vector is a projection of its text vector. The text is ``title
-    (year). genres``. A causal transformer or an LSTM reads the vectors of the history, and its state is compared with
-    the vector of every item. The architecture follows UniSRec (Hou et al., KDD 2022), without its pretraining and its
-    mixture-of-experts adaptor.
+    (year). genres. description``. A causal transformer or an LSTM reads the vectors of the history, and its state is
+    compared with the vector of every item. The architecture follows UniSRec (Hou et al., KDD 2022), without its
+    pretraining and its mixture-of-experts adaptor.
 
     Every vector of an item comes from its text. Items without interactions are left out of the softmax in training, so
     the model ranks them like any other item. The encoder is frozen, or some or all of its layers are trained too
@@ -155,7 +155,7 @@ class TextBert(TokenModel, SequenceModel):
         return {"encoder": self.outside(), "texts": texts}
 
     def encodings(self, catalogue: Catalogue) -> Path:
-        """Returns the cached file with the pretrained vectors of the catalogue's texts."""
+        """Returns the path of the cached vectors of the catalogue's texts."""
         return cached_array_path("texts", self._depends_on([item_text(item) for item in catalogue.items]))
 
     def train(self, mode: bool = True) -> Self:

@@ -95,7 +95,8 @@ class HistoryOracle(Protocol):
     def goal_items(self) -> Tensor:
         """Returns the items of each user's goal: int64 [B, H], padded with −1.
 
-        These are the held-out items, which shall fall, or the promoted items that the user does not have.
+        If the attack is untargeted, these are the held-out items. Otherwise, these are the promoted items that the
+        user does not have.
         """
         ...
 

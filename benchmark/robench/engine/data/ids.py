@@ -50,8 +50,8 @@ def _distinct(ids: NDArray[Any] | Ids) -> tuple[Sequence[str], NDArray[np.intege
 def plain_form(name: str) -> str:
     """Converts an id to a form that is equal for ids that look alike.
 
-    Ids look alike if they differ only in white space, in letter case, in how a whole number is written, or in the
-    Unicode form of a character, such as ``é`` as one code point or as two.
+    Ids look alike if they differ only in white space, in letter case or in the way a whole number is written. They also
+    look alike if they differ only in the Unicode form of a character, such as ``é`` as one code point or as two.
     """
     text = " ".join(unicodedata.normalize("NFKC", name).split()).casefold()
     return str(int(text.partition(".")[0])) if len(text) < 40 and NUMBER.fullmatch(text) else text

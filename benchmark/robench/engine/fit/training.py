@@ -116,7 +116,7 @@ class Training:
                 break
 
     def decay(self) -> None:
-        """Returns to the best weights, and lowers the learning rate."""
+        """Goes back to the best weights, and lowers the learning rate."""
         self._load_best()
         for group in self.optimiser.param_groups:
             group["lr"] *= DECAY

@@ -92,7 +92,7 @@ def _refuse_negative(table: Table, values: IntArray | FloatArray, key: str) -> N
 
 
 def _from_whole(table: Table, values: IntArray, key: str) -> Times:
-    """Returns the times in whole numbers, in the unit that their size suggests.
+    """Returns times from whole numbers, in the unit that their size suggests.
 
     Raises:
         DataError: if a time is negative.
