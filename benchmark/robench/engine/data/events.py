@@ -5,7 +5,9 @@ The functions are fast enough for logs with tens of millions of rows.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +16,7 @@ from robench.api.data import IntArray
 from robench.engine.data.splits import KNOWN, TRAIN
 
 BITS = 63  # the number of bits of a non-negative int64
+PIECE = 1 << 16  # the number of events that are converted together; arrays of this length stay in a cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,15 +24,15 @@ class Events:
     """The events of a log, with numbers in place of ids.
 
     Args:
-        users: the number of each event's user, int64 [n].
-        items: the number of each event's item, int64 [n].
+        users: the number of each event's user, int64 [n]. Unsorted events may hold int32 to save memory.
+        items: the number of each event's item, int64 [n]. Unsorted events may hold int32, too.
         times: the time of each event, int64 [n]. If the source has no times, this is the event's position in the
             source.
         parts: the part of each event, int8 [n], or None if the source is not split.
     """
 
-    users: IntArray
-    items: IntArray
+    users: NDArray[Any]
+    items: NDArray[Any]
     times: IntArray
     parts: NDArray[np.int8] | None = None
 
@@ -59,12 +62,14 @@ def sort_events(events: Events, n_users: int, n_items: int) -> Events:
     if sum(map(_bits, sizes)) > BITS:
         distinct, ranks = np.unique(events.times, return_inverse=True)
         if sum(map(_bits, (n_users, len(distinct), n_items, parts))) > BITS:
+            events = replace(events, users=events.users.astype(np.int64), items=events.items.astype(np.int64))
             columns = (events.items, events.times, events.users)
             return events.chosen(np.lexsort(columns if events.parts is None else (events.parts, *columns)))
         packed = sort_events(replace(events, times=ranks.astype(np.int64)), n_users, n_items)
         return replace(packed, times=distinct[packed.times])
     _, time_bits, item_bits, part_bits = map(_bits, sizes)
-    keys = events.users << time_bits
+    keys = events.users.astype(np.int64)
+    keys <<= time_bits
     keys += events.times
     keys -= first
     keys <<= item_bits
@@ -77,12 +82,81 @@ def sort_events(events: Events, n_users: int, n_items: int) -> Events:
     if events.parts is not None:
         sorted_parts = (keys & ((1 << part_bits) - 1)).astype(np.int8)
         keys >>= part_bits
-    items = keys & ((1 << item_bits) - 1)
-    keys >>= item_bits
-    times = keys & ((1 << time_bits) - 1)
-    times += first
-    keys >>= time_bits
-    return Events(keys, items, times, sorted_parts)
+    return replace(_unpack(keys, item_bits, time_bits, first), parts=sorted_parts)
+
+
+def sort_once(events: Events, n_users: int, n_items: int, keep: str) -> Events:
+    """Returns one event per user-item pair, in the order of ``sort_events``.
+
+    The result is that of ``sort_events`` and ``once_per_pair``. If possible, only one array of packed numbers is sorted
+    and changed in place, because fresh memory for tens of millions of rows takes longer than sorting them.
+
+    Args:
+        events: the events, in any order.
+        n_users: the number of users.
+        n_items: the number of items.
+        keep: ``last`` selects the latest event of a pair. Any other value selects the earliest.
+    """
+    first, last = (int(events.times.min()), int(events.times.max())) if len(events) else (0, 0)
+    item_bits, time_bits = _bits(n_items), _bits(last - first + 1)
+    if not len(events) or events.parts is not None or _bits(n_users) + item_bits + time_bits > BITS:
+        events = sort_events(events, n_users, n_items)
+        return events.chosen(once_per_pair(events, n_items, keep))
+    keys = events.users.astype(np.int64)
+    keys <<= item_bits
+    keys += events.items
+    keys <<= time_bits
+    keys += events.times
+    keys -= first
+    keys.sort()
+    end = 0
+    chosen = _edges_of_pairs(keys, time_bits, keep)
+    for piece in pieces(len(keys)):
+        part = keys[piece][chosen[piece]]
+        times = part & ((1 << time_bits) - 1)
+        part >>= time_bits
+        items = part & ((1 << item_bits) - 1)
+        part >>= item_bits
+        keys[end : end + len(part)] = (((part << time_bits) | times) << item_bits) | items
+        end += len(part)
+    keys = keys[:end]
+    keys.sort()
+    return _unpack(keys, item_bits, time_bits, first)
+
+
+def pieces(n: int) -> Iterator[slice]:
+    """Yields slices of at most ``PIECE`` rows that together cover n rows."""
+    return (slice(start, min(start + PIECE, n)) for start in range(0, n, PIECE))
+
+
+def _edges_of_pairs(keys: IntArray, time_bits: int, keep: str) -> NDArray[np.bool_]:
+    """Returns a mask of the first or the last event of each user-item pair, bool [n].
+
+    Args:
+        keys: the packed numbers of user, item and time, sorted, int64 [n].
+        time_bits: the number of bits of a time.
+        keep: ``last`` selects the last event of a pair. Any other value selects the first.
+    """
+    edges = np.ones(len(keys) + 1, dtype=bool)
+    for piece in pieces(len(keys) - 1):
+        after = slice(piece.start + 1, piece.stop + 1)
+        edges[after] = (keys[piece] ^ keys[after]) >> time_bits != 0
+    return edges[1:] if keep == "last" else edges[:-1]
+
+
+def _unpack(keys: IntArray, item_bits: int, time_bits: int, first: int) -> Events:
+    """Returns the events in packed numbers of user, time and item.
+
+    The numbers are replaced by the users.
+    """
+    items, times = np.empty_like(keys), np.empty_like(keys)
+    for piece in pieces(len(keys)):
+        part = keys[piece]
+        items[piece] = part & ((1 << item_bits) - 1)
+        part >>= item_bits
+        times[piece] = (part & ((1 << time_bits) - 1)) + first
+        part >>= time_bits
+    return Events(keys, items, times)
 
 
 def _bits(size: int) -> int:
@@ -156,7 +230,8 @@ def pairs_of(events: Events, core: Events) -> NDArray[np.bool_]:
     """
     users = np.bincount(core.users, minlength=int(events.users.max(initial=0)) + 1) > 0
     items = np.bincount(core.items, minlength=int(events.items.max(initial=0)) + 1) > 0
-    return users[events.users] & items[events.items]
+    inside: NDArray[np.bool_] = users[events.users] & items[events.items]
+    return inside
 
 
 def new_if_held_out(events: Events, parts: NDArray[np.int8]) -> NDArray[np.bool_]:

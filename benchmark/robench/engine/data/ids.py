@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from robench.api.data import IntArray
 from robench.api.dataset import Ids
 
 WHOLE = re.compile("0|[1-9][0-9]{0,17}")  # a whole number that fits into 64 bits, in its usual form
@@ -18,10 +17,11 @@ NUMBER = re.compile(r"[+-]?[0-9]+(\.0*)?")
 EXAMPLES = 2
 
 
-def number_ids(ids: NDArray[Any] | Ids) -> tuple[list[str], IntArray]:
-    """Returns the sorted distinct ids, and the index of each row's id, int64 [n].
+def number_ids(ids: NDArray[Any] | Ids) -> tuple[list[str], NDArray[Any]]:
+    """Returns the sorted distinct ids, and the index of each row's id.
 
-    If all ids are whole numbers, the ids are sorted by value. Otherwise, the ids are sorted as strings.
+    If all ids are whole numbers, the ids are sorted by value. Otherwise, the ids are sorted as strings. The indices are
+    int32 or int64 [n], and may be the codes of ``ids`` themselves.
     """
     names, codes = _distinct(ids)
     if all(map(WHOLE.fullmatch, names)):
@@ -29,8 +29,8 @@ def number_ids(ids: NDArray[Any] | Ids) -> tuple[list[str], IntArray]:
     else:
         order = np.array(sorted(range(len(names)), key=names.__getitem__), dtype=np.int64)
     if (order[1:] > order[:-1]).all():
-        return list(names), codes.astype(np.int64, copy=False)
-    place = np.empty(len(names), dtype=np.int64)
+        return list(names), codes if codes.dtype == np.int32 else codes.astype(np.int64, copy=False)
+    place = np.empty(len(names), dtype=codes.dtype if codes.dtype == np.int32 else np.int64)
     place[order] = np.arange(len(names))
     return [names[i] for i in order.tolist()], place[codes]
 

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
+from numpy.typing import NDArray
 
 from robench.api.data import Catalogue, IntArray, Interactions, Item
 from robench.api.dataset import DatasetConfig, Ratings
 from robench.api.errors import DataError
 from robench.engine.data.columns import check_columns
-from robench.engine.data.events import Events, k_core, new_if_held_out, once_per_pair, pairs_of, sort_events
+from robench.engine.data.events import (
+    Events,
+    k_core,
+    new_if_held_out,
+    once_per_pair,
+    pairs_of,
+    pieces,
+    sort_events,
+    sort_once,
+)
 from robench.engine.data.ids import number_ids
 from robench.engine.data.own_split import check_own_split, describe_cold, describe_own_split, once_in_earliest_part
 from robench.engine.data.prepared import Prepared
@@ -54,18 +62,12 @@ def prepare(ratings: Ratings, config: DatasetConfig, split: Part) -> Prepared:
     times = np.arange(len(users)) if ratings.times is None else np.asarray(ratings.times, dtype=np.int64)
     events = Events(users, items, times, ratings.parts if own else None)
     del users, items, times
-    events = sort_events(events if rows is None else events.chosen(rows), len(user_ids), len(item_ids))
-    notes: list[str] = []
-    if own:
-        once, notes = once_in_earliest_part(events, config.repeats)
-    else:
-        once = once_per_pair(events, len(item_ids), config.repeats)
-    repeats = len(events) - int(once.sum())
-    if repeats and config.repeats != "all":
-        events = events.chosen(once)
+    events = events if rows is None else events.chosen(rows)
+    total = len(events)
+    events, pairs, notes = _sorted(events, len(user_ids), len(item_ids), config.repeats)
+    repeats = total - len(pairs)
+    repeated = len(events) > len(pairs)
     rated = len(events)
-    repeated = bool(repeats) and config.repeats == "all"
-    pairs = events.chosen(once) if repeated else events
     kept = k_core(pairs.users, pairs.items, config.min_user_interactions, config.min_item_interactions)
     if not kept.any():
         raise nothing_left(ratings, config, pairs)
@@ -73,9 +75,8 @@ def prepare(ratings: Ratings, config: DatasetConfig, split: Part) -> Prepared:
         kept = pairs_of(events, pairs.chosen(kept))
     if not kept.all():
         events = events.chosen(kept)
-    user_numbers, users = _renumber(events.users, len(user_ids))
-    item_numbers, items = _renumber(events.items, len(item_ids))
-    events = replace(events, users=users, items=items)
+    user_numbers = _renumber(events.users, len(user_ids))
+    item_numbers = _renumber(events.items, len(item_ids))
     part = events.parts
     if part is None:
         part = parts_of(split, events.users, events.items, events.times, timed=ratings.times is not None)
@@ -85,13 +86,13 @@ def prepare(ratings: Ratings, config: DatasetConfig, split: Part) -> Prepared:
         dropped = len(events) - int(new.sum())
         events, part = events.chosen(new), part[new]
     train, validation, test, known = (
-        _rows(events.chosen(part == p), len(user_numbers), len(item_numbers)) for p in (TRAIN, VALIDATION, TEST, KNOWN)
+        _rows(events, part == p, len(user_numbers), len(item_numbers)) for p in (TRAIN, VALIDATION, TEST, KNOWN)
     )
     cold = split.name == "cold-users"
     names = [item_ids[i] for i in item_numbers.tolist()]
     catalogue = Catalogue(tuple(names), tuple(_tidy(ratings.catalogue.get(name)) for name in names))
     names = [user_ids[u] for u in user_numbers.tolist()]
-    profiles = tuple(" ".join(ratings.profiles.get(name, "").split()) for name in names)
+    profiles = tuple(" ".join(ratings.profiles.get(name, "").split()) for name in names) if ratings.profiles else ()
     notes += describe_own_split(train, validation, test) if own else describe_cold(validation, test) if cold else []
     log = Log(ratings, user_ids, item_ids, low_ratings, repeats, rated, tuple(notes), dropped)
     return Prepared(
@@ -105,6 +106,24 @@ def prepare(ratings: Ratings, config: DatasetConfig, split: Part) -> Prepared:
         summarise(log, config, events, (train, validation, test, known), catalogue, profiles),
         known if cold else None,
     )
+
+
+def _sorted(events: Events, n_users: int, n_items: int, keep: str) -> tuple[Events, Events, list[str]]:
+    """Returns the sorted events, one event per user-item pair, and lines for the user.
+
+    The sorted events have repeated pairs only if ``keep`` is ``all``.
+    """
+    if events.parts is None and keep != "all":
+        pairs = sort_once(events, n_users, n_items, keep)
+        return pairs, pairs, []
+    events = sort_events(events, n_users, n_items)
+    notes: list[str] = []
+    if events.parts is None:
+        once = once_per_pair(events, n_items, keep)
+    else:
+        once, notes = once_in_earliest_part(events, keep)
+    pairs = events if once.all() else events.chosen(once)
+    return events if keep == "all" else pairs, pairs, notes
 
 
 def _rated(ratings: Ratings, lowest: float | None) -> IntArray | None:
@@ -122,16 +141,23 @@ def _rated(ratings: Ratings, lowest: float | None) -> IntArray | None:
     return np.flatnonzero(ratings.ratings >= lowest).astype(np.int64)
 
 
-def _renumber(codes: IntArray, n: int) -> tuple[IntArray, IntArray]:
-    """Returns the sorted distinct codes, and the index of each row's code in them.
+def _renumber(codes: IntArray, n: int) -> IntArray:
+    """Replaces the code of each row by its index in the sorted distinct codes.
 
     Args:
-        codes: the code of each row, int64, from 0 to n − 1.
+        codes: the code of each row, int64, from 0 to n − 1. The array is changed in place.
         n: the number of possible codes.
+
+    Returns:
+        The sorted distinct codes, int64.
     """
     present = np.zeros(n, dtype=bool)
     present[codes] = True
-    return np.flatnonzero(present).astype(np.int64), (np.cumsum(present) - 1)[codes]
+    if not present.all():
+        indices = np.cumsum(present) - 1
+        for piece in pieces(len(codes)):
+            codes[piece] = indices[codes[piece]]
+    return np.flatnonzero(present).astype(np.int64)
 
 
 def _tidy(item: Item | None) -> Item:
@@ -142,7 +168,12 @@ def _tidy(item: Item | None) -> Item:
     return Item(" ".join(item.title.split()), item.year, genres, " ".join(item.description.split()))
 
 
-def _rows(events: Events, n_users: int, n_items: int) -> Interactions:
-    counts = np.bincount(events.users, minlength=n_users)
-    indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    return Interactions(indptr, events.items, events.times, n_items)
+def _rows(events: Events, chosen: NDArray[np.bool_], n_users: int, n_items: int) -> Interactions:
+    """Returns the events that a mask selects, with one row per user."""
+    counts = np.zeros(n_users, dtype=np.int64)
+    for piece in pieces(len(chosen)):
+        users = events.users[piece][chosen[piece]]
+        if len(users):  # the users of a piece are neighbours, because events are sorted by user
+            counts[users[0] : users[-1] + 1] += np.bincount(users - users[0])
+    indptr = np.concatenate([[0], np.cumsum(counts)])
+    return Interactions(indptr, events.items[chosen], events.times[chosen], n_items)
