@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from robench.api.data import Catalogue, IntArray, Interactions, Item
 from robench.api.dataset import DatasetConfig, Ratings
@@ -23,7 +22,7 @@ from robench.engine.data.ids import number_ids
 from robench.engine.data.own_split import check_own_split, describe_cold, describe_own_split, once_in_earliest_part
 from robench.engine.data.prepared import Prepared
 from robench.engine.data.splits import KNOWN, TEST, TRAIN, VALIDATION, parts_of
-from robench.engine.data.summary import Log, nothing_left, summarise
+from robench.engine.data.summary import Log, find_facts, nothing_left, summarise
 from robench.spec import Part
 
 
@@ -74,7 +73,8 @@ def prepare(ratings: Ratings, config: DatasetConfig, split: Part) -> Prepared:
     if repeated:
         kept = pairs_of(events, pairs.chosen(kept))
     if not kept.all():
-        events = events.chosen(kept)
+        events = events.reduced(kept)
+    del pairs, kept
     user_numbers = _renumber(events.users, len(user_ids))
     item_numbers = _renumber(events.items, len(item_ids))
     part = events.parts
@@ -85,9 +85,10 @@ def prepare(ratings: Ratings, config: DatasetConfig, split: Part) -> Prepared:
         new = new_if_held_out(events, part)
         dropped = len(events) - int(new.sum())
         events, part = events.chosen(new), part[new]
-    train, validation, test, known = (
-        _rows(events, part == p, len(user_numbers), len(item_numbers)) for p in (TRAIN, VALIDATION, TEST, KNOWN)
-    )
+    facts, sizes = find_facts(events, ratings), (len(user_numbers), len(item_numbers))
+    validation, test, known = (_rows(events.chosen(part == p), *sizes) for p in (VALIDATION, TEST, KNOWN))
+    train = _rows(events.reduced(part == TRAIN), *sizes)
+    del events
     cold = split.name == "cold-users"
     names = [item_ids[i] for i in item_numbers.tolist()]
     catalogue = Catalogue(tuple(names), tuple(_tidy(ratings.catalogue.get(name)) for name in names))
@@ -103,7 +104,7 @@ def prepare(ratings: Ratings, config: DatasetConfig, split: Part) -> Prepared:
         tuple(names),
         ratings.times is not None,
         profiles if any(profiles) else (),
-        summarise(log, config, events, (train, validation, test, known), catalogue, profiles),
+        summarise(log, config, facts, (train, validation, test, known), catalogue, profiles),
         known if cold else None,
     )
 
@@ -168,12 +169,7 @@ def _tidy(item: Item | None) -> Item:
     return Item(" ".join(item.title.split()), item.year, genres, " ".join(item.description.split()))
 
 
-def _rows(events: Events, chosen: NDArray[np.bool_], n_users: int, n_items: int) -> Interactions:
-    """Returns the events that a mask selects, with one row per user."""
-    counts = np.zeros(n_users, dtype=np.int64)
-    for piece in pieces(len(chosen)):
-        users = events.users[piece][chosen[piece]]
-        if len(users):  # the users of a piece are neighbours, because events are sorted by user
-            counts[users[0] : users[-1] + 1] += np.bincount(users - users[0])
-    indptr = np.concatenate([[0], np.cumsum(counts)])
-    return Interactions(indptr, events.items[chosen], events.times[chosen], n_items)
+def _rows(events: Events, n_users: int, n_items: int) -> Interactions:
+    counts = np.bincount(events.users, minlength=n_users)
+    indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    return Interactions(indptr, events.items, events.times, n_items)

@@ -48,10 +48,46 @@ class Log:
     known: int = 0
 
 
+@dataclass(frozen=True)
+class EventFacts:
+    """Numbers about the events that remain after the filters.
+
+    Args:
+        count: the number of events.
+        first: the earliest time as text, or an empty string if the source has no times.
+        last: the latest time as text.
+        equal_times: the share of events at the same time as another by the same user, or None if the source has no
+            times.
+        per_user: quantiles of the number of events per user.
+        per_item: quantiles of the number of events per item.
+    """
+
+    count: int
+    first: str
+    last: str
+    equal_times: float | None
+    per_user: Quantiles
+    per_item: Quantiles
+
+
+def find_facts(events: Events, ratings: Ratings) -> EventFacts:
+    """Returns the numbers about the events that remain of a log."""
+    timed = ratings.times is not None
+    first, last = (describe_time(int(time), ratings.ticks) for time in (events.times.min(), events.times.max()))
+    return EventFacts(
+        len(events),
+        first if timed else "",
+        last if timed else "",
+        _equal_times(events) if timed else None,
+        _quantiles(np.bincount(events.users)),
+        _quantiles(np.bincount(events.items)),
+    )
+
+
 def summarise(
     log: Log,
     config: DatasetConfig,
-    events: Events,
+    facts: EventFacts,
     parts: tuple[Interactions, Interactions, Interactions, Interactions],
     catalogue: Catalogue,
     profiles: Sequence[str],
@@ -61,33 +97,31 @@ def summarise(
     Args:
         log: the raw log.
         config: the filters.
-        events: the events that remain after the filters.
+        facts: the numbers about the events that remain after the filters.
         parts: the training, validation and test items, and the known items of cold users.
         catalogue: the ids and descriptions of the remaining items.
         profiles: the description of each remaining user.
     """
     train, _, test, known = parts
-    ticks, timed = log.ratings.ticks, log.ratings.times is not None
-    ties = _equal_times(events) if timed else None
     return DataSummary(
         rows=len(log.ratings.users),
         low_ratings=log.low_ratings,
         repeats=log.repeats,
-        outside_core=log.rows - log.known - len(events),
+        outside_core=log.rows - log.known - facts.count,
         users=train.n_users,
         items=train.n_items,
-        interactions=len(events),
+        interactions=facts.count,
         parts=(len(parts[0]), len(parts[1]), len(parts[2])),
         evaluated=int(((train.lengths() + known.lengths() > 0) & (test.lengths() > 0)).sum()),
         known=len(known),
-        first=describe_time(int(events.times.min()), ticks) if timed else "",
-        last=describe_time(int(events.times.max()), ticks) if timed else "",
-        equal_times=ties,
-        per_user=_quantiles(np.bincount(events.users)),
-        per_item=_quantiles(np.bincount(events.items)),
+        first=facts.first,
+        last=facts.last,
+        equal_times=facts.equal_times,
+        per_user=facts.per_user,
+        per_item=facts.per_item,
         described={name: sum(bool(getattr(item, name)) for item in catalogue.items) for name in FIELDS},
         profiles=sum(map(bool, profiles)),
-        notes=(*log.ratings.notes, *log.notes, *filter(None, _notes(log, config, ties))),
+        notes=(*log.ratings.notes, *log.notes, *filter(None, _notes(log, config, facts.equal_times))),
     )
 
 
@@ -172,8 +206,9 @@ def notes_on_descriptions(summary: DataSummary) -> tuple[str, ...]:
 
 def _equal_times(events: Events) -> float:
     """Returns the share of interactions at the same time as another by the same user."""
-    same = (events.users[1:] == events.users[:-1]) & (events.times[1:] == events.times[:-1])
-    return float((np.append(same, False) | np.append(False, same)).mean())
+    same = np.zeros(len(events) + 1, dtype=bool)  # whether an event has the user and the time of the one before
+    same[1:-1] = (events.users[1:] == events.users[:-1]) & (events.times[1:] == events.times[:-1])
+    return float((same[1:] | same[:-1]).mean())
 
 
 def _quantiles(counts: NDArray[np.integer[Any]]) -> Quantiles:

@@ -117,7 +117,7 @@ class Table:
         """
         column = self.column(name, key)
         if pa.types.is_signed_integer(column.type):
-            return _number_codes(np.asarray(column.to_numpy()))
+            return _number_codes(column)
         if not pa.types.is_dictionary(column.type):
             column = self._as_text(column, key).dictionary_encode()
         elif not is_text(column.type):
@@ -171,21 +171,27 @@ class Table:
         return numbers
 
 
-def _number_codes(values: NDArray[np.signedinteger[Any]]) -> Ids:
-    """Returns a column of whole numbers as ids."""
-    values = values.astype(np.int64, copy=False)
-    least, size = int(values.min()), int(values.max()) - int(values.min()) + 1
-    if size > 4 * len(values):
-        distinct, codes = np.unique(values, return_inverse=True)
+def _number_codes(column: pa.ChunkedArray) -> Ids:
+    """Returns a column of whole numbers as ids.
+
+    If possible, the numbers are converted chunk by chunk, because fresh memory for all rows takes longer than the
+    conversion.
+    """
+    least, most = (int(value) for value in pc.min_max(column).as_py().values())
+    if most - least >= 4 * len(column):
+        distinct, codes = np.unique(column.to_numpy(), return_inverse=True)
         return Ids(codes, [str(value) for value in distinct.tolist()])
-    if 0 <= least < len(values):
-        least, size = 0, size + least  # saves the subtraction
-    else:
-        values = values - least
-    present = np.zeros(size, dtype=bool)
-    present[values] = True
-    numbers = np.cumsum(present, dtype=np.int64) - 1
-    return Ids(numbers[values], [str(value + least) for value in np.flatnonzero(present).tolist()])
+    least = min(least, 0) if least < len(column) else least  # an offset of 0 saves the subtraction
+    chunks = [np.asarray(chunk.to_numpy()) for chunk in column.chunks]
+    present = np.zeros(most - least + 1, dtype=bool)
+    for chunk in chunks:
+        present[chunk - least if least else chunk] = True
+    numbers = np.cumsum(present, dtype=np.int32 if len(present) < 2**31 else np.int64) - 1
+    codes, end = np.empty(len(column), dtype=numbers.dtype), 0
+    for chunk in chunks:
+        codes[end : end + len(chunk)] = numbers[chunk - least if least else chunk]
+        end += len(chunk)
+    return Ids(codes, [str(value + least) for value in np.flatnonzero(present).tolist()])
 
 
 def is_text(kind: pa.DataType) -> bool:
