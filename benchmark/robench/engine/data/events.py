@@ -55,6 +55,11 @@ class Events:
         return Events(_reduce(self.users, mask), _reduce(self.items, mask), _reduce(self.times, mask), parts)
 
 
+def _widened(events: Events) -> Events:
+    """Returns the events with users and items as int64."""
+    return replace(events, users=events.users.astype(np.int64), items=events.items.astype(np.int64))
+
+
 def _reduce(column: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[Any]:
     """Moves the selected numbers to the front of a column, and returns the front."""
     end = 0
@@ -74,14 +79,14 @@ def sort_events(events: Events, n_users: int, n_items: int) -> Events:
     fast as sorting rows. If the times need too many bits, they are replaced by their ranks.
     """
     if not len(events):
-        return events
+        return _widened(events)
     parts = 1 if events.parts is None else int(events.parts.max()) + 1
     first = int(events.times.min())
     sizes = (n_users, int(events.times.max()) - first + 1, n_items, parts)
     if sum(map(_bits, sizes)) > BITS:
         distinct, ranks = np.unique(events.times, return_inverse=True)
         if sum(map(_bits, (n_users, len(distinct), n_items, parts))) > BITS:
-            events = replace(events, users=events.users.astype(np.int64), items=events.items.astype(np.int64))
+            events = _widened(events)
             columns = (events.items, events.times, events.users)
             return events.chosen(np.lexsort(columns if events.parts is None else (events.parts, *columns)))
         packed = sort_events(replace(events, times=ranks.astype(np.int64)), n_users, n_items)

@@ -110,9 +110,9 @@ def prepare(ratings: Ratings, config: DatasetConfig, split: Part) -> Prepared:
 
 
 def _sorted(events: Events, n_users: int, n_items: int, keep: str) -> tuple[Events, Events, list[str]]:
-    """Returns the sorted events, one event per user-item pair, and lines for the user.
+    """Returns the sorted events, one event per pair, and lines for the user.
 
-    The sorted events have repeated pairs only if ``keep`` is ``all``.
+    A pair consists of a user and an item. The sorted events have repeated pairs only if ``keep`` is ``all``.
     """
     if events.parts is None and keep != "all":
         pairs = sort_once(events, n_users, n_items, keep)
