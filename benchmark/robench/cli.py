@@ -192,13 +192,13 @@ def show(
     ],
     user: Annotated[str | None, typer.Option(help="a user's id: the list before and after the attack")] = None,
 ) -> None:
-    """Show one record, a user's lists, or the content of a folder.
+    """Show one record with its row's verdict, a user's lists, or a folder.
 
     With --user, show that user's list before and after the attack.
     """
-    from robench.report.record import show_cell  # noqa: PLC0415  # numpy takes a moment
+    from robench.entrance.show import show as show_stored  # noqa: PLC0415  # numpy takes a moment
 
-    show_cell(cell, user, screen())
+    show_stored(cell, user, Registry.of(Host.discover()), screen())
 
 
 @app.command()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from robench.api.errors import counted
 from robench.report.attacks import build_curves_section, build_ensembles_section, build_radii_section
@@ -17,14 +17,15 @@ from robench.report.titles import build_titles_section
 from robench.report.tuning import build_tuning_section
 from robench.report.twins import build_twins_section
 from robench.tables.build import Tables
+from robench.tables.completeness import IncompleteModel
 from robench.tables.rows import Flag
 
 
-def write_warning(tables: Tables) -> str:
+def write_warning(incomplete: Sequence[IncompleteModel]) -> str:
     """Returns a warning that names the models without all cells, or no text."""
-    if not tables.incomplete:
+    if not incomplete:
         return ""
-    models = ", ".join(f"{model.model_label} ({model.lacking} of {model.planned})" for model in tables.incomplete)
+    models = ", ".join(f"{model.model_label} ({model.lacking} of {model.planned})" for model in incomplete)
     return f"INCOMPLETE: cells of these models failed or are missing: {models}."
 
 
@@ -32,7 +33,7 @@ def write_opening(tables: Tables) -> str:
     """Returns the paragraph that comes before all sections."""
     counts = ", ".join(f"{n} {status}" for status, n in sorted(tables.counts.items()))
     opening = f"Cells: {counts}. Intervals are 95%, over seeds and users (or promoted items)."
-    parts = [write_warning(tables), opening, NO_ATTACKS if tables.without_attacks else ""]
+    parts = [write_warning(tables.incomplete), opening, NO_ATTACKS if tables.without_attacks else ""]
     return " ".join(filter(None, parts))
 
 

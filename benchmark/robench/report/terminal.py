@@ -29,18 +29,19 @@ def print_tables(tables: Tables, folder: Path, console: Console) -> None:
 def print_leaderboard(tables: Tables, console: Console) -> None:
     """Prints every ranking table, the other clean values, and the poisoning verdicts."""
     if tables.incomplete:
-        console.print(visible(write_warning(tables)), markup=False, highlight=False, soft_wrap=True)
+        console.print(visible(write_warning(tables.incomplete)), markup=False, highlight=False, soft_wrap=True)
     for table in tables.leaderboard:
-        _print(console, f"{format_title(table)} ({table.title})", build_leaderboard_grid(table))
+        print_grid(console, f"{format_title(table)} ({table.title})", build_leaderboard_grid(table))
     for title, grid in build_clean_grids(tables):
-        _print(console, title, grid)
+        print_grid(console, title, grid)
     if tables.without_attacks:
         console.print(NO_ATTACKS)
     if tables.poisoning:
-        _print(console, "Poisoning", _poisoning_grid(tables), justify="center")
+        print_grid(console, "Poisoning", _poisoning_grid(tables), justify="center")
 
 
-def _print(console: Console, title: str, grid: Grid, justify: JustifyMethod = "left") -> None:
+def print_grid(console: Console, title: str, grid: Grid, justify: JustifyMethod = "left") -> None:
+    """Prints a table, in a narrow form if the terminal is not wide enough."""
     table = _build(title, grid, justify)
     if console.measure(table, options=console.options.update(max_width=ANY_WIDTH)).maximum > console.width:
         table = _build(title, _narrowed(grid), justify)

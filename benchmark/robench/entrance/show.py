@@ -1,0 +1,65 @@
+"""Shows a stored cell or a folder, with what the tables say about its rows."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console
+
+from robench.api.errors import UserError
+from robench.entrance.tables import read_folder
+from robench.host.registry import Registry
+from robench.report.lookup import find_cell
+from robench.report.record import show_cell
+from robench.report.verdicts import print_row, print_verdicts, print_warning
+from robench.spec import CellRow
+from robench.tables.completeness import find_incomplete_models
+from robench.tables.leaderboard import LeaderboardTable, build_leaderboard
+from robench.tables.results import Results
+
+log = logging.getLogger("robench")
+
+
+def show(path: Path, user: str | None, registry: Registry, console: Console) -> None:
+    """Prints a record, the lists of one user, or the content of a folder.
+
+    If the folder lacks cells, a warning comes first. The verdicts of the folder's rows come last, or that of the row to
+    which an attacked cell belongs. No table is written.
+
+    Args:
+        path: a cell or a folder. See ``show_cell``.
+        user: the id of a user, or None.
+        registry: the plugins, of which only metrics are used.
+        console: the console to print on.
+
+    Raises:
+        UserError: if there is no such record or user, if several records match, or if the record or the plan is
+            damaged.
+    """
+    whole = path.is_dir() and path.name != "cells"
+    folder, name = (path, "") if whole else find_cell(path)
+    try:
+        results = read_folder(folder, registry)
+    except UserError as error:  # The record itself may still be readable.
+        show_cell(path, user, console)
+        log.warning("no verdict is shown: %s", error)
+        return
+    print_warning(find_incomplete_models(results), console)
+    show_cell(path, user, console)
+    if whole:
+        print_verdicts(build_leaderboard(results), console)
+    elif user is None and (cell := _attacked_cell(results, name)):
+        print_row(_tables_of(results, cell), cell.key, console)
+
+
+def _attacked_cell(results: Results, name: str) -> CellRow | None:
+    """Returns the planned cell with an id, or None if it is clean or not planned."""
+    return next((cell for cell in results.cells if cell.cell == name and not cell.clean), None)
+
+
+def _tables_of(results: Results, cell: CellRow) -> list[LeaderboardTable]:
+    """Returns the tables with the threat model of a cell."""
+    ranking = tuple(table for table in results.plan.ranking if table.threat == cell.threat)
+    return build_leaderboard(replace(results, plan=replace(results.plan, ranking=ranking)))
