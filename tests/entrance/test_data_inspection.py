@@ -35,6 +35,11 @@ def cache(monkeypatch, tmp_path):
         ("x.csv", text("u{},i{},{},{}"), {"name": "csv", "header": False}),
         ("x.csv", text("{};{};{},5;{}", "userId;movieId;rating;timestamp\n"), "semicolon"),
         ("x.csv", text("u{};i{};{},5;{}"), "decimals"),
+        ("x.csv", text("u{},i{},2020-01-01T10:0{}:00+01:00"), "times"),
+        ("x.csv", text("u{0},i{1},{3}"), "times"),
+        ("x.csv", text("u{0},i{1},2020-01-0{2},{2}"), "times before ratings"),
+        ("x.csv", text("u{0},i{1},{3},{2}"), "times before ratings"),
+        ("x.csv", text("u{0},i{1},{2}"), {"name": "csv", "header": False, "columns": ["user", "item", "rating"]}),
         ("x.tsv", text("{}\t{}\t{}\t{}", "user_id\titem_id\tscore\tdate\n"), "tab"),
         ("ratings.dat", text("{}::{}::{}::{}"), {"name": "csv", "header": False}),
         ("u.data", text("{}\t{}\t{}\t{}"), {"name": "csv", "separator": "\t", "header": False}),
@@ -56,6 +61,8 @@ def test_a_file_is_read_as_what_it_is(tmp_path, registry, name, content, setting
     (one,) = inspect_data(tmp_path / name, registry)
     expected = {
         "semicolon": {"name": "csv", "separator": ";", "decimal": ",", "user": "userId", "item": "movieId"},
+        "times": {"name": "csv", "header": False, "columns": ["user", "item", "time"]},
+        "times before ratings": {"name": "csv", "header": False, "columns": ["user", "item", "time", "rating"]},
         "decimals": {"name": "csv", "separator": ";", "decimal": ",", "header": False},
         "tab": {"name": "csv", "user": "user_id", "item": "item_id", "rating": "score", "time": "date"},
         "recbole": {"name": "recbole"},

@@ -24,6 +24,7 @@ MOST_NAMES = 8  # the most names of columns in a message
 TABLES = (".csv", ".tsv", ".tab", *JSON_LINES, *PARQUET)  # the endings of tables
 DATA = re.compile(r"[-+]?[0-9][0-9.,:TZ+ -]*", re.ASCII)
 DECIMAL_COMMA = re.compile(r"[-+]?[0-9]+,[0-9]+", re.ASCII)
+TIME = re.compile(r"[0-9]{9,}|[0-9]{4}-[0-9]{2}-[0-9]{2}([ T].*)?", re.ASCII)
 USUAL = {
     "user": ("user", "user_id", "userid", "uid", "user id", "reviewerid", "customer", "customer_id", "visitorid"),
     "item": (
@@ -232,10 +233,19 @@ def _with_columns(settings: dict[str, Any], names: Sequence[str]) -> dict[str, A
 def _without_header(settings: dict[str, Any], rows: Sequence[Sequence[str]]) -> dict[str, Any] | None:
     """Returns the settings of a file without a header.
 
-    The first two columns are taken as users and items.
+    The first two columns are taken as users and items. Ratings come next, and then times, unless the third column holds
+    times and the fourth does not.
     """
     width = len(rows[0])
     names = [*UNNAMED[:width], *(f"column {number}" for number in range(len(UNNAMED) + 1, width + 1))]
-    if width == len(UNNAMED) - 1 and all(cell[2].strip().isdigit() and len(cell[2].strip()) > 8 for cell in rows):
-        names[2] = "time"
+    if _are_times(rows, 2) and not _are_times(rows, 3):
+        names[2:4] = ["time", "rating"][: width - 2]
     return settings | {"header": False} | ({"columns": names} if tuple(names) != UNNAMED else {})
+
+
+def _are_times(rows: Sequence[Sequence[str]], column: int) -> bool:
+    """Returns whether a column holds dates, or numbers of nine digits or more.
+
+    A column that does not exist holds none."""
+    cells = [row[column].strip() for row in rows if len(row) > column]
+    return bool(cells) and all(TIME.fullmatch(cell) for cell in cells)
