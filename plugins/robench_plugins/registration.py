@@ -102,6 +102,8 @@ def robench_defenses() -> dict[str, str]:
         "adversarial-training": "robench_plugins.defenses.adversarial_training:AdversarialTraining",
         "apr": "robench_plugins.defenses.apr:Apr",
         "vat": "robench_plugins.defenses.vat:Vat",
+        "trades": "robench_plugins.defenses.trades:Trades",
+        "sam": "robench_plugins.defenses.sam:Sam",
         "gaussian": "robench_plugins.defenses.gaussian:Gaussian",
         "injection-filter": "robench_plugins.defenses.injection_filter:InjectionFilter",
         "normalise": "robench_plugins.defenses.normalise:Normalise",

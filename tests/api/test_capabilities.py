@@ -29,19 +29,21 @@ from robench_plugins.models.popularity import Popularity
 
 
 class Marginless(TorchModel):
-    """A neural model without margins."""
+    """A neural model without margins and logits."""
 
 
-def test_a_plain_model_has_no_gradients_tables_margins_or_slopes_by_tokens():
+def test_a_plain_model_has_no_gradients_tables_margins_logits_or_slopes_by_tokens():
     assert not Popularity.neural
     assert not Popularity.has_margins()
+    assert not Popularity.has_logits()
     assert Popularity.tables == Popularity.token_goals == ()
 
 
 @pytest.mark.parametrize(("model", "margins"), [(ReferencePairwise, True), (Bert4Rec, True), (Marginless, False)])
-def test_a_neural_model_says_so_and_has_the_margins_that_it_computes(model, margins):
+def test_a_neural_model_says_so_and_has_the_margins_and_logits_that_it_computes(model, margins):
     assert model.neural
     assert model.has_margins() is margins
+    assert model.has_logits() is margins
 
 
 def test_a_wrapped_model_has_the_capabilities_of_the_inner_one():

@@ -1,6 +1,6 @@
 """Compares the defences of the adversarial training family.
 
-    python tools/perf/defense_family.py [--test] [--search] [--seeds N] [MODEL ...]
+    python tools/perf/defense_family.py [--test] [--search] [--only LABEL ...] [--seeds N] [MODEL ...]
 
 The script prints NDCG@10 per model, defence and seed, and the means. The values are clean and under PGD-20 at ε = 0.05
 of the RMS in both norms. Data and measurement are those of ``bert4rec.py`` in the same folder. ``--test`` measures test
@@ -9,6 +9,8 @@ items instead of validation items.
 ``--search`` tries the same four values of ε in training for every defence of suites/whitebox.yaml. The script then
 names the best trial of each defence. Each trial has a share: the value left under attack, divided by the value left
 without a defence. The value is summed over both norms. The best trial has the largest sum of shares over models.
+
+``--only`` keeps only the defences with these labels, and the undefended model.
 """
 
 import argparse
@@ -30,6 +32,8 @@ MEMBERS = {
     "vat": ("vat", {}),
     "apr, relative 0.2": ("apr", {"scale": "relative", "epsilon": 0.2}),
     "gaussian": ("gaussian", {}),
+    "trades": ("trades", {}),
+    "sam": ("sam", {}),
 }
 TRIALS = (0.05, 0.1, 0.2, 0.4)
 SEARCHED = {
@@ -39,6 +43,8 @@ SEARCHED = {
     "apr": ("apr", {"scale": "relative"}),
     "vat": ("vat", {}),
     "gaussian": ("gaussian", {}),
+    "trades": ("trades", {"steps": 3}),
+    "sam": ("sam", {}),
 }
 
 
@@ -56,25 +62,32 @@ def one(job):
     return measured(registry, data, fit, seed, test), note
 
 
-def members(search):
-    """Maps each label to a defence and its settings."""
+def members(search, only):
+    """Maps each label to a defence and its settings.
+
+    Args:
+        search: whether to try several values of ε.
+        only: the labels to keep, or an empty list for all.
+    """
     if not search:
-        return MEMBERS
+        return {label: member for label, member in MEMBERS.items() if not only or label in ("none", *only)}
     trials = {
         f"{label} {epsilon}": (kind, {**passed, "epsilon": epsilon})
         for label, (kind, passed) in SEARCHED.items()
         for epsilon in TRIALS
+        if not only or label in only
     }
     return {"none": ("none", {}), **trials}
 
 
-def choose(models):
+def choose(models, only):
     """Prints the best trial of each defence.
 
     Args:
         models: models[name][label] = (clean, l2, linf).
+        only: the labels of the defences, or an empty list for all.
     """
-    for label in SEARCHED:
+    for label in only or SEARCHED:
         shares = {
             e: sum(sum(means[f"{label} {e}"][1:]) / sum(means["none"][1:]) for means in models.values()) for e in TRIALS
         }
@@ -88,12 +101,13 @@ def main():
     parser.add_argument("--seeds", nargs="*", type=int, default=[0, 1, 2])
     parser.add_argument("--test", action="store_true")
     parser.add_argument("--search", action="store_true")
+    parser.add_argument("--only", nargs="*", default=[], choices=sorted({*SEARCHED, *MEMBERS}), metavar="LABEL")
     parser.add_argument("--workers", type=int, default=1)
     options = parser.parse_args()
     with ProcessPoolExecutor(options.workers, mp_context=get_context("spawn")) as pool:
         models = {name: {} for name in options.models or ["mf", "lstm"]}
         for name, means in models.items():
-            chosen = members(options.search)
+            chosen = members(options.search, options.only)
             jobs = [(name, member, seed, options.test) for member in chosen.values() for seed in options.seeds]
             results = pool.map(one, jobs)
             for label in chosen:
@@ -105,7 +119,7 @@ def main():
                 means[label] = np.mean(found, axis=0)
                 show(f"{name}, {label}, mean", means[label], "")
         if options.search:
-            choose(models)
+            choose(models, options.only)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from robench.api.data import Interactions, TrainData
+from robench.api.models.divergence import kl_divergence
 from robench.api.models.step import Step
 from robench.api.models.torch import TorchModel
 from robench.api.rng import Rng
@@ -162,6 +163,20 @@ class TorchModelTests(ModelTests):
         margins, losses = step.margins(step.embed()), step.losses(step.embed())
         assert torch.equal(margins.row, losses.row)
         assert bool(torch.isfinite(margins.value).all())
+
+    def test_logits_follow_the_inputs(self, world: World) -> None:
+        if not self.model.has_logits():
+            pytest.skip("no logits_from: trades is not offered")
+        fresh = self.unfitted(world.data, Rng(0)).train()
+        step = Step(fresh, next(iter(fresh.batches(world.data, Rng(0)))), 0, 0.0, Rng(3))
+        e = step.embed()
+        with torch.no_grad():
+            moved = e.plus(step.ball(e, 3.0, "l2").ascent(step.noise(e, "normal")))
+            logits = step.logits(e)
+            assert bool((kl_divergence(logits, step.logits(e)) == 0).all()), "two passes differ"
+            divergence = kl_divergence(logits, step.logits(moved))
+        assert bool(torch.isfinite(divergence).all()), "a divergence is not finite"
+        assert float(divergence.mean()) > 0, "the distributions of the loss ignore the inputs"
 
     def test_validation_selects_and_training_moves_the_weights(self, world: World) -> None:
         fresh, report = self.fit_again()

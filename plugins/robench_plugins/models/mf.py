@@ -11,6 +11,7 @@ from torch import nn
 
 from robench.api import Batch, Embedded, Losses, PairwiseModel, Rng, TorchConfig, TrainData
 from robench.api.component import LATER, off_if_given, search
+from robench.api.models.divergence import Logits
 from robench.api.models.softmax import cross_entropy
 
 FALLBACK = 1e-5  # the weight decay with few validation items
@@ -87,3 +88,13 @@ class MatrixFactorization(PairwiseModel):
         items, positives = e.context["items"], batch.targets["positives"]
         value = cross_entropy(e.inputs["user"], items, items.new_zeros(len(items)), positives)
         return Losses(value, torch.arange(len(value), device=value.device))
+
+    def logits_from(self, batch: Batch, e: Embedded) -> Logits:
+        """Returns one distribution per interaction.
+
+        With ``loss: bpr`` the candidates are the positive and the negative, and with ``loss: ce`` the catalogue.
+        """
+        if self.config.loss == "bpr":
+            return super().logits_from(batch, e)
+        items = e.context["items"]
+        return Logits(e.inputs["user"], items, items.new_zeros(len(items)))

@@ -24,6 +24,7 @@ from robench.api import (
     TrainData,
 )
 from robench.api.component import search
+from robench.api.models.divergence import Logits
 
 
 class MultiVae(TorchModel):
@@ -145,9 +146,13 @@ class MultiVae(TorchModel):
             The logits, [B, n_items], and the KL divergence, [B].
         """
         mean, log_variance = self._encoded(e)
-        noise = torch.randn_like(mean) if self.training else torch.zeros_like(mean)
         divergence = 0.5 * (log_variance.exp() + mean.square() - 1 - log_variance).sum(1)
-        return self._decoded(mean + noise * (0.5 * log_variance).exp()), divergence
+        return self._decoded(self._drawn(mean, log_variance)), divergence
+
+    def _drawn(self, mean: Tensor, log_variance: Tensor) -> Tensor:
+        """Returns a draw of z in training, and the mean of q otherwise, [B, latent]."""
+        noise = torch.randn_like(mean) if self.training else torch.zeros_like(mean)
+        return mean + noise * (0.5 * log_variance).exp()
 
     def loss_from(self, batch: Batch, e: Embedded) -> Losses:
         """Returns −ln π_i + β KL / n_u for every item of every row.
@@ -159,6 +164,15 @@ class MultiVae(TorchModel):
         row, position = own.nonzero(as_tuple=True)
         likelihood = logits.log_softmax(1)[row, batch.histories[row, position]]
         return Losses(-likelihood + (batch.targets["beta"] * divergence / own.sum(1).clamp_min(1))[row], row)
+
+    def logits_from(self, batch: Batch, e: Embedded) -> Logits:
+        """Returns one distribution over the catalogue per row.
+
+        It belongs to the draw of z that the loss uses.
+        """
+        mean, log_variance = self._encoded(e)
+        hidden = torch.tanh(self.decode(self._drawn(mean, log_variance)))
+        return Logits(hidden, self.last.weight, self.last.bias)
 
     def margins_from(self, batch: Batch, e: Embedded) -> Losses:
         """Returns the margin of every item of every row.

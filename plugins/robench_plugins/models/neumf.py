@@ -14,6 +14,7 @@ from torch.utils.checkpoint import checkpoint
 
 from robench.api import Batch, Embedded, Losses, PairwiseModel, Rng, TorchConfig, TrainData
 from robench.api.component import search
+from robench.api.models.divergence import Logits
 from robench.api.models.pairwise import sample_negatives
 
 CHUNK_HIDDEN = 1 << 24  # the most entries of the first hidden layer that exist at a time while the catalogue is scored
@@ -143,3 +144,11 @@ class NeuMf(PairwiseModel):
         """
         positive, negative = self._sampled(batch, e)
         return Losses(positive - negative.amax(1), torch.arange(len(positive), device=positive.device))
+
+    def logits_from(self, batch: Batch, e: Embedded) -> Logits:
+        """Returns one distribution per positive and per negative.
+
+        The candidates are used and unused, and an item is used with the probability σ(score).
+        """
+        positive, negative = self._sampled(batch, e)
+        return Logits.of_two(torch.cat([positive, negative.flatten()]))

@@ -13,6 +13,7 @@ from torch.nn.functional import embedding, softplus
 
 from robench.api import Batch, Embedded, Losses, Rng, SequenceModel, TrainData
 from robench.api.component import search
+from robench.api.models.divergence import Logits
 from robench_plugins.models.transformer import PreNormBlock, TransformerConfig, causal_states
 
 
@@ -95,6 +96,15 @@ class SasRec(SequenceModel):
         """
         if self.config.loss == "ce":
             return super().loss_from(batch, e)
+        positive, negative, row = self._sampled_scores(batch, e)
+        return Losses(softplus(-positive) + softplus(negative), row)
+
+    def _sampled_scores(self, batch: Batch, e: Embedded) -> tuple[Tensor, Tensor, Tensor]:
+        """Returns the scores of N targets, and those of their negatives.
+
+        Returns:
+            The scores of the targets, the scores of the negatives, and the row of each target, [N] each.
+        """
         targets = batch.targets["items"]
         row, position = (targets != self.n_items).nonzero(as_tuple=True)
         states = self.states_at(batch, e, row, position)
@@ -102,4 +112,15 @@ class SasRec(SequenceModel):
             (states * embedding(ids[row, position], e.context["table"])).sum(1) + e.context["bias"][ids[row, position]]
             for ids in (targets, batch.targets["negatives"])
         )
-        return Losses(softplus(-positive) + softplus(negative), row)
+        return positive, negative, row
+
+    def logits_from(self, batch: Batch, e: Embedded) -> Logits:
+        """Returns the distributions of the loss.
+
+        With ``loss: ce`` there is one per target, over the catalogue. With ``loss: bce`` there is one per target and
+        one per negative, and its candidates are used and unused.
+        """
+        if self.config.loss == "ce":
+            return super().logits_from(batch, e)
+        positive, negative, _ = self._sampled_scores(batch, e)
+        return Logits.of_two(torch.cat([positive, negative]))

@@ -51,3 +51,24 @@ def test_the_radius_is_relative_to_the_size_of_the_inputs(norm):
     unit = entries.square().mean().sqrt() * (torch.tensor([8.0, 4.0]).sqrt() if norm == "l2" else torch.ones(2))
     for size in (1.0, 10.0):
         torch.testing.assert_close(step().ball(embedded(size), 0.1, norm).radius, 0.1 * size * unit)
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_pgd_starts_at_a_given_point(steps):
+    """The gradient is 1 everywhere, and a step is 2.5 / ``steps`` radii r long.
+
+    From −3r, one step leads to −r / 2. Two steps of 1.25 r lead first to −1.75 r, which is projected to −r, and then to
+    r / 4.
+    """
+    e, points = embedded(), []
+
+    def objective(moved):
+        points.append((moved.inputs["items"] - e.inputs["items"]).detach())
+        return moved.inputs["items"].sum()
+
+    radius = step().ball(e, 0.1, "linf").radius[0]
+    start = {"items": -3 * radius * torch.ones(2, 3, 4)}
+    delta = step().perturb(e, inner="pgd", epsilon=0.1, norm="linf", objective=objective, steps=steps, start=start)
+    expected = {1: -0.5 * radius, 2: 0.25 * radius}[steps]
+    torch.testing.assert_close(delta["items"], expected * VALID[..., None].expand(2, 3, 4))
+    torch.testing.assert_close(points[0], -3 * radius * VALID[..., None].expand(2, 3, 4), rtol=1e-4, atol=1e-5)

@@ -91,6 +91,7 @@ def test_a_subclass_changes_scores_and_nothing_else(world):
     e = wrapped.embed(batch)
     assert torch.equal(wrapped.loss_from(batch, e).value, model.loss_from(batch, e).value)
     assert torch.equal(wrapped.margins_from(batch, e).value, model.margins_from(batch, e).value)
+    assert torch.equal(wrapped.logits_from(batch, e).states, model.logits_from(batch, e).states)
 
 
 def test_a_copy_stands_on_its_own():

@@ -10,9 +10,11 @@ from robench_plugins.defenses.adversarial_training import AdversarialTraining
 from robench_plugins.defenses.apr import Apr
 from robench_plugins.defenses.gaussian import Gaussian
 from robench_plugins.defenses.none import NoDefense
+from robench_plugins.defenses.sam import Sam
+from robench_plugins.defenses.trades import Trades
 from robench_plugins.defenses.vat import Vat
 
-DEFENSES = [AdversarialTraining, Apr, Vat, Gaussian]
+DEFENSES = [AdversarialTraining, Apr, Vat, Trades, Sam, Gaussian]
 
 
 class TestWarmUp(DefenseTests):

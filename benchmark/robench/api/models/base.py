@@ -116,6 +116,14 @@ class Model(Component):
         """
         return False
 
+    @classmethod
+    def has_logits(cls) -> bool:
+        """Returns whether the model offers the distributions of its training loss.
+
+        They are the distributions that the loss compares with the targets.
+        """
+        return False
+
     def newcomers(self, history: Interactions) -> NDArray[np.float32]:
         """Returns the scores of newcomers, which are users outside the training data.
 

@@ -13,6 +13,7 @@ from torch.nn.functional import embedding, softplus
 
 from robench.api.data import IntArray, Interactions, TrainData
 from robench.api.models.base import ColdUser
+from robench.api.models.divergence import Logits
 from robench.api.models.torch import Batch, Embedded, Losses, TorchModel
 from robench.api.rng import Rng
 
@@ -125,6 +126,13 @@ class PairwiseModel(TorchModel):
         """Returns the BPR loss of each triple."""
         margin, row = self.margins_from(batch, e)
         return Losses(softplus(-margin), row)
+
+    def logits_from(self, batch: Batch, e: Embedded) -> Logits:
+        """Returns one distribution per triple, over its positive and its negative.
+
+        The positive has the probability σ(p − n), the one whose logarithm the BPR loss takes.
+        """
+        return Logits.of_two(self.margins_from(batch, e).value)
 
     def newcomers(self, history: Interactions) -> NDArray[np.float32]:
         """Returns the scores of newcomers, computed by ``fold_in`` a few rows at a time.

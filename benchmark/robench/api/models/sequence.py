@@ -12,6 +12,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from robench.api.data import IntArray, Interactions, TrainData
+from robench.api.models.divergence import Logits
 from robench.api.models.softmax import cross_entropy
 from robench.api.models.torch import Batch, Embedded, Losses, TorchConfig, TorchModel
 from robench.api.rng import Rng
@@ -168,6 +169,11 @@ class SequenceModel(TorchModel):
         row, position = (targets != self.n_items).nonzero(as_tuple=True)
         states = self.states_at(batch, e, row, position)
         return Losses(cross_entropy(states, e.context["table"], e.context["bias"], targets[row, position]), row)
+
+    def logits_from(self, batch: Batch, e: Embedded) -> Logits:
+        """Returns one distribution over the catalogue per target."""
+        row, position = (batch.targets["items"] != self.n_items).nonzero(as_tuple=True)
+        return Logits(self.states_at(batch, e, row, position), e.context["table"], e.context["bias"])
 
     def margins_from(self, batch: Batch, e: Embedded) -> Losses:
         """Returns the margin of each target.

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from robench.api.attacks.ball import Ball, BallNorm, Delta, added, masked, scaled, sizes
 from robench.api.errors import PluginError
+from robench.api.models.divergence import Logits
 from robench.api.models.torch import Batch, Embedded, Losses, TorchModel
 from robench.api.rng import Rng
 
@@ -54,6 +55,11 @@ class Step:
         with self.rng.child("dropout").stream():
             return self.model.margins_from(self.batch, e)
 
+    def logits(self, e: Embedded) -> Logits:
+        """Returns the distributions of the training loss, on clean or perturbed inputs."""
+        with self.rng.child("dropout").stream():
+            return self.model.logits_from(self.batch, e)
+
     def accumulate(self, loss: Tensor, e: Embedded) -> dict[str, Tensor]:
         """Backpropagates ``loss``, and returns the gradient with respect to the inputs.
 
@@ -92,20 +98,58 @@ class Step:
 
         One backward pass serves both the optimiser and the perturbation of the tables.
         """
-        tables = self.tables()
-        before = {name: None if table.grad is None else table.grad.clone() for name, table in tables.items()}
-        loss.backward()  # type: ignore[no-untyped-call]  # torch has no type for backward
-        return {name: _grown(table, before[name]) for name, table in tables.items()}
+        return _accumulated(loss, self.tables())
 
     def table_gradients(self, loss: Tensor) -> dict[str, Tensor]:
         """Returns the gradient of ``loss`` with respect to the tables.
 
         The ``grad`` of the parameters does not change.
         """
-        tables = self.tables()
-        gradients = torch.autograd.grad(loss, list(tables.values()), allow_unused=True)
-        pairs = zip(tables.items(), gradients, strict=True)
-        return {name: torch.zeros_like(table) if g is None else g for (name, table), g in pairs}
+        return _gradients(loss, self.tables())
+
+    def weights(self) -> dict[str, Tensor]:
+        """Returns all trained weights of the model by name, as parameters."""
+        return {name: weight for name, weight in self.model.named_parameters() if weight.requires_grad}
+
+    def accumulate_weights(self, loss: Tensor) -> dict[str, Tensor]:
+        """Backpropagates ``loss``, and returns the gradient with respect to all weights.
+
+        One backward pass serves both the optimiser and the perturbation of the weights.
+        """
+        return _accumulated(loss, self.weights())
+
+    def weight_gradients(self, loss: Tensor) -> dict[str, Tensor]:
+        """Returns the gradient of ``loss`` with respect to all weights.
+
+        The ``grad`` of the parameters does not change.
+        """
+        return _gradients(loss, self.weights())
+
+    def loss_at(self, delta: Delta) -> Tensor:
+        """Returns the model's own mean loss at weights moved by ``delta``, a scalar.
+
+        The method embeds the batch again, with the same dropout. Backpropagation gives the weights the gradient at the
+        moved weights. The weights themselves return to their values, bit for bit.
+
+        Args:
+            delta: the shift of each weight, in its shape, by the name of the weight. Other weights keep their values.
+        """
+        weights = {name: self.model.get_parameter(name) for name in delta}
+        kept = {name: weight.detach().clone() for name, weight in weights.items()}
+        # The gradient is computed here, because a model may read its weights again in a later backward pass.
+        try:
+            with torch.no_grad():
+                for name, weight in weights.items():
+                    weight.add_(delta[name])
+            value = self.losses(self.embed()).value.mean()
+            gradients = _gradients(value, self.weights())
+        finally:
+            with torch.no_grad():
+                for name, weight in weights.items():
+                    weight.copy_(kept[name])
+        # A linear function of the weights has this value and this gradient.
+        slopes = [(w - w.detach()).mul(gradients[name]).sum() for name, w in self.weights().items()]
+        return value.detach() + torch.stack(slopes).sum()
 
     def gradient(self, e: Embedded, objective: Objective) -> dict[str, Tensor]:
         """Returns the gradient of ``objective`` with respect to the inputs of ``e``.
@@ -139,26 +183,30 @@ class Step:
         objective: Objective,
         steps: int = 1,
         gradient: Delta | None = None,
+        start: Delta | None = None,
     ) -> dict[str, Tensor]:
         """Returns a detached δ, within the budget ε, that raises ``objective``.
 
         Args:
             e: the clean inputs.
-            inner: ``fgsm`` (Goodfellow et al., ICLR 2015) or ``pgd`` (Madry et al., ICLR 2018). PGD starts at δ = 0,
-                and each step has length 2.5 ε / steps.
+            inner: ``fgsm`` (Goodfellow et al., ICLR 2015) or ``pgd`` (Madry et al., ICLR 2018). Each step of PGD has
+                length 2.5 ε / steps.
             epsilon: the budget relative to the batch's RMS: one number, or one per row, float [B].
             norm: the norm of the budget.
             objective: the function to increase, which maps the perturbed inputs to a scalar.
             steps: the number of steps of ``pgd``.
-            gradient: the gradient at δ = 0, if the caller already has it.
+            gradient: the gradient at the start, if the caller already has it.
+            start: the δ from which ``pgd`` starts, 0 by default. ``fgsm`` must not have one.
         """
         ball = self.ball(e, epsilon, norm)
-        first = masked(self.gradient(e, objective) if gradient is None else gradient, e.valid)
+        origin = e if start is None else e.plus(start)
+        first = masked(self.gradient(origin, objective) if gradient is None else gradient, e.valid)
         if inner == "fgsm":
             delta = ball.ascent(first)
         else:
             stride = ball.shrunk(2.5 / steps)
-            delta = ball.project(stride.ascent(first))
+            moved = stride.ascent(first)
+            delta = ball.project(moved if start is None else added(masked(start, e.valid), moved))
             for _ in range(steps - 1):
                 slope = masked(self.gradient(e.plus(delta), objective), e.valid)
                 delta = ball.project(added(delta, stride.ascent(slope)))
@@ -200,6 +248,23 @@ class Step:
         share = sizes(delta, ball.norm) / torch.where(ball.radius > 0, ball.radius, 1.0)
         self.achieved["epsilon_share"] = float(share.max()) if len(share) else 0.0
         return {name: part.detach() for name, part in delta.items()}
+
+
+def _accumulated(loss: Tensor, weights: Delta) -> dict[str, Tensor]:
+    """Backpropagates ``loss``, and returns the gradient with respect to some weights."""
+    before = {name: None if weight.grad is None else weight.grad.clone() for name, weight in weights.items()}
+    loss.backward()  # type: ignore[no-untyped-call]  # torch has no type for backward
+    return {name: _grown(weight, before[name]) for name, weight in weights.items()}
+
+
+def _gradients(loss: Tensor, weights: Delta) -> dict[str, Tensor]:
+    """Returns the gradient of ``loss`` with respect to some weights.
+
+    The ``grad`` of the parameters does not change.
+    """
+    gradients = torch.autograd.grad(loss, list(weights.values()), allow_unused=True)
+    pairs = zip(weights.items(), gradients, strict=True)
+    return {name: torch.zeros_like(weight) if g is None else g for (name, weight), g in pairs}
 
 
 def _grown(table: Tensor, before: Tensor | None) -> Tensor:

@@ -22,6 +22,7 @@ from robench.api.attacks.ball import Delta
 from robench.api.component import LATER, BaseConfig
 from robench.api.data import IntArray, Interactions, TrainData
 from robench.api.models.base import Model
+from robench.api.models.divergence import Logits
 from robench.api.rng import Rng
 from robench.api.surfaces import Surface
 
@@ -223,6 +224,19 @@ class TorchModel(Model, nn.Module):
         unused item with the highest score.
         """
         raise TypeError(f"{type(self).__name__} has no margins_from, which the hinge loss needs")
+
+    def logits_from(self, batch: Batch, e: Embedded) -> Logits:
+        """Returns the distributions that the training loss compares with the targets.
+
+        The candidates are the whole catalogue, or those that the loss samples. A defence compares these distributions
+        on clean and on perturbed inputs.
+        """
+        raise TypeError(f"{type(self).__name__} has no logits_from, which this defence needs")
+
+    @classmethod
+    def has_logits(cls) -> bool:
+        """Returns whether the class overrides ``logits_from``."""
+        return cls.logits_from is not TorchModel.logits_from
 
     @classmethod
     def has_margins(cls) -> bool:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from robench.api.data import IntArray, Interactions, Item, TrainData
+from robench.api.models.divergence import Logits
 from robench.api.models.torch import Batch, Embedded, Losses, TorchModel
 from robench.api.rng import Rng
 
@@ -84,6 +85,10 @@ class Wrapped(TorchModel):
     def margins_from(self, batch: Batch, e: Embedded) -> Losses:
         """Calls the inner model's ``margins_from``."""
         return self.inner.margins_from(batch, e)
+
+    def logits_from(self, batch: Batch, e: Embedded) -> Logits:
+        """Calls the inner model's ``logits_from``."""
+        return self.inner.logits_from(batch, e)
 
     def candidates(self, users: IntArray, history: Interactions) -> IntArray | None:
         """Calls the inner model's ``candidates``."""
