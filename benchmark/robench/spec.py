@@ -15,7 +15,7 @@ from pydantic import Field
 from robench.api.codec import IF_SET, encode, inline
 from robench.api.digest import canonical, digest, digest_text, digest_with_victim
 from robench.api.surfaces import Scale, Surface
-from robench.api.threat import GoalName, Norm, Stage, Threat
+from robench.api.threat import NORMS, GoalName, Stage, Threat
 
 PROTOCOL_VERSION = 1  # increased if equal specs no longer give equal numbers
 Content = dict[str, object]  # plain data from which an id is made
@@ -245,7 +245,7 @@ class CellRow:
     attack_label: str
     stage: Literal[Stage, ""]
     surface: Literal[Surface, ""]
-    norm: Literal[Norm, ""]
+    norm: Annotated[str, Field(pattern=f"^$|{NORMS}")]
     scale: Literal[Scale, ""]
     goal: Literal[GoalName, ""]
     k: Annotated[int, Field(ge=1, le=LARGEST)] | None

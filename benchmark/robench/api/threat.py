@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from robench.api.surfaces import Scale, Surface
+from pydantic import Field
+
+from robench.api.edit_rules import PATTERN, EditRules
+from robench.api.surfaces import SURFACES, Scale, Surface
 
 Stage = Literal["test", "train"]
-Norm = Literal["l2", "linf", "edits", "words", "characters", "users", "share"]
+# the norms, of which those on histories state the rules for edits
+NORMS = f"^(l2|linf|words|characters|users|share|{re.sub(r'[?]P<[a-z]+>', '', PATTERN)})$"
+Norm = Annotated[str, Field(pattern=NORMS)]
 GoalName = Literal["untargeted", "promote", "demote"]
 
 
@@ -30,7 +36,8 @@ class Threat:
     Args:
         surface: the surface that the attack may perturb.
         stage: when the attack acts, before the fit (``train``) or after it (``test``).
-        norm: the norm that ε bounds, or the unit in which ε counts.
+        norm: the norm that ε bounds, or the unit in which ε counts. On histories, it is ``edits`` followed by the rules
+            for edits. See ``EditRules``.
         scale: ``relative`` if ε is relative to the size of the attacked values, or ``absolute``.
         goal: ``untargeted`` (held-out items fall), ``promote`` (targets rise) or ``demote`` (targets fall).
         k: the length of the top lists to which the goal refers.
@@ -43,9 +50,22 @@ class Threat:
     goal: GoalName = "untargeted"
     k: int = 10
 
+    @property
+    def rules(self) -> EditRules | None:
+        """The rules for edits of histories, or None on any other surface."""
+        return EditRules.of(self.norm) if self.surface == "history" else None
+
+    @property
+    def ranks_models(self) -> bool:
+        """True if tables of this threat model rank models against each other.
+
+        On histories, only some models have gradients. So models are not compared if attackers may use gradients.
+        """
+        return SURFACES[self.surface].ranks_models and not (self.rules and self.rules.white_box)
+
     def problem(self, epsilon: float) -> str:
         """Returns why ε is not a valid budget of this threat model, or an empty string."""
-        if self.norm == "edits" and self.scale == "absolute" and epsilon != int(epsilon):
+        if self.surface == "history" and self.scale == "absolute" and epsilon != int(epsilon):
             return f"{epsilon:g} edits: a number of edits is whole; with unit: fraction it is a share of the history"
         return ""
 

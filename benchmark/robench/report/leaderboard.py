@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from robench.api.surfaces import SURFACES
 from robench.report.blocks import Block, Grid, LeaderboardChart, Section
 from robench.report.numbers import format_defense, format_interval, format_number, format_rank, format_unit
 from robench.tables.build import Tables
@@ -15,6 +14,7 @@ from robench.tables.leaderboard import LeaderboardRow, LeaderboardTable
 from robench.tables.results import grouped
 
 WITHIN = "Ranks are within one model: the same ε is not the same strength for two models."
+WITHIN_WHITE_BOX = "Ranks are within one model: attacks use gradients, which not every model has."
 
 NO_ATTACKS = "The suite has no attacks, so rows have no rank."
 
@@ -74,7 +74,8 @@ def build_leaderboard_section(table: LeaderboardTable) -> Section:
     attacks = ", ".join(table.attacks)
     judged_by = f" ({attacks})" if table.ensemble else ""
     words = [f"**{table.title}**: {attacks}."] if table.title != attacks else []  # the heading names an ensemble
-    words += [] if SURFACES[table.threat.surface].ranks_models else [WITHIN]
+    rules = table.threat.rules
+    words += [] if table.threat.ranks_models else [WITHIN_WHITE_BOX if rules and rules.white_box else WITHIN]
     blocks: list[Block] = [*([" ".join(words)] if words else []), build_leaderboard_grid(table)]
     return Section(f"{format_title(table)}{judged_by}", blocks, LeaderboardChart(table))
 

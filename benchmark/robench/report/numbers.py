@@ -82,7 +82,7 @@ def build_grid(keys: Sequence[RowKey], head: list[str], body: list[list[str]]) -
 
 def format_unit(threat: Threat) -> str:
     """Returns the unit of ε after a space, or an empty string if ε has no unit."""
-    if threat.norm == "edits":
+    if threat.surface == "history":
         return " of the history" if threat.scale == "relative" else " edits"
     return "" if threat.scale == "relative" else f" ({threat.scale})"
 

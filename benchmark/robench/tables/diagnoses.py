@@ -19,6 +19,7 @@ MOST_ZERO = 0.01  # the share of the hit users above which an attack is flagged
 MOST_BLIND = 0.5  # the share of the hit users above which the gradient attacks of an ensemble prove nothing
 OVERSHOOT = 1 + 1e-4
 MOST_ROUNDING = 1.05  # the largest ratio of the achieved budget to ε
+MOST_ADDITIVE = 1e-3  # the largest difference between scores and a sum over items, in standard deviations
 MOST_NOISE = 1e-4  # the largest difference between two scorings without an attack, in standard deviations
 
 
@@ -99,6 +100,19 @@ def flag_rounding(results: Results, row: Row, table: PlannedTable | None) -> lis
                 name = f"budget rounded up to {users:.0f} user{'s' if users > 1 else ''}"
                 flags.append(Flag(name, why, {"epsilon": cell.epsilon, "achieved": share}))
     return list({str(flag): flag for flag in flags}.values())
+
+
+def flag_additivity(results: Results, row: Row, cells: Sequence[CellRow]) -> list[Flag]:
+    """Returns a flag if a model wrongly says that its scores are a sum.
+
+    The sum is over the items of a history. Such a row has no rank.
+    """
+    error = max((_diagnosis(results, cell, "additive_error") for cell in cells), default=0.0)
+    if error <= MOST_ADDITIVE:
+        return []
+    row.ranked = False
+    why = "the model says that its scores are a sum over the items of a history, and edited histories contradict this"
+    return [Flag("not additive", why, {"difference": error})]
 
 
 def flag_gradients(results: Results, row: Row, cells: Sequence[CellRow]) -> list[Flag]:

@@ -18,6 +18,7 @@ from robench.store.record import ENSEMBLE
 from robench.tables.checks import flag_checks
 from robench.tables.comparisons import GRADIENT, compare_attacks, make_held_out_yardstick, make_promotion_yardsticks
 from robench.tables.diagnoses import (
+    flag_additivity,
     flag_budgets,
     flag_devices,
     flag_gradients,
@@ -74,6 +75,7 @@ def set_flags(
     cells = [cell for cell in cells if table is None or cell.threat == table.threat]
     row.notes += flag_budgets(results, cells)
     row.notes += flag_gradients(results, row, cells)
+    row.notes += flag_additivity(results, row, cells)
     row.notes += flag_checks(results, row, cells)
     row.notes += flag_rounding(results, row, table)
     row.notes += flag_single_draws(results, cells)

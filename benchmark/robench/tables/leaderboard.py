@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 from robench.api.codec import IF_SET, JSON_ONLY, inline
 from robench.api.metric import Measure
-from robench.api.surfaces import SURFACES
 from robench.api.threat import Threat
 from robench.spec import RowKey
 from robench.store.plan_file import PlannedTable
@@ -203,7 +202,7 @@ def _row_without_attacks(results: Results, row: CleanRow, measure: Measure) -> L
 def _table(
     results: Results, table: PlannedTable, place: tuple[str, str], rows: Sequence[Row], attacks: AttackSet
 ) -> LeaderboardTable:
-    within = not SURFACES[table.threat.surface].ranks_models
+    within = not table.threat.ranks_models
     models = {label: place for place, label in enumerate(dict.fromkeys(row.key.model_label for row in rows))}
     ordered = sorted(rows, key=lambda row: _order(row, models[row.key.model_label], within))
     return LeaderboardTable(

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from robench.api.surfaces import SURFACES
 from robench.store.plan_file import PlannedTable
 from robench.tables.results import Results, grouped
 from robench.tables.rows import Flag, Row
@@ -26,7 +25,7 @@ def rank_rows(rows: Sequence[Row], results: Results, table: PlannedTable) -> Non
     higher = results.metric(table.metric).higher_is_better
     _test(rows, higher_is_better=higher)
     ranked = [row for row in rows if row.ranked and row.worst is not None]
-    across = SURFACES[table.threat.surface].ranks_models
+    across = table.threat.ranks_models
     for group in grouped(ranked, lambda row: None if across else row.key.model_key).values():
         _rank(group, higher_is_better=higher)
 

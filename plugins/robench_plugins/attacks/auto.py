@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self, TypeGuard
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-from robench.api import BaseConfig, Ensemble, Member, SettingError, Surface, Threat
+from robench.api import Ensemble, Member, SettingError, Surface, Threat
+from robench.api.attacks.history import RulesConfig
+from robench.api.edit_rules import EditRules
+from robench.api.threat import Norm
 from robench_plugins.attacks.embedding.apgd import Apgd
 from robench_plugins.attacks.embedding.pgd import Pgd
 from robench_plugins.attacks.embedding.random_noise import RandomNoise
 from robench_plugins.attacks.embedding.random_search import RandomSearch
 from robench_plugins.attacks.embedding.smooth_rank import SmoothRank
+from robench_plugins.attacks.history.edit_effects import EditEffects
 from robench_plugins.attacks.history.greedy_edit import GreedyEdit
 from robench_plugins.attacks.history.greedy_gradient import GreedyGradient
 from robench_plugins.attacks.history.random_edit import RandomEdit
@@ -23,9 +27,11 @@ from robench_plugins.attacks.text.random_rewrite import RandomRewrite
 from robench_plugins.attacks.text.typo import TypoAttack
 
 DRAWS = 8  # the number of draws that an evaluation of a stochastic victim averages
-# The version of each surface's list of members. Version 3 on embedding and parameters aims within the top k, too.
-VERSIONS = {"embedding": 3, "parameters": 3, "history": 1, "text": 2}
+# The version of each surface's list of members. Version 3 on embedding and parameters aims within the top k, too. Since
+# version 2 on history, all models face the same members.
+VERSIONS = {"embedding": 3, "parameters": 3, "history": 2, "text": 2}
 UNITS = {"history": ("edits", "fraction"), "text": ("words", "characters")}
+RULES = {name: field.default for name, field in RulesConfig.model_fields.items()}
 
 
 def _one_of(value: Any, names: Collection[str]) -> TypeGuard[str]:
@@ -34,6 +40,14 @@ def _one_of(value: Any, names: Collection[str]) -> TypeGuard[str]:
     A suite may contain a list or a mapping in place of a name.
     """
     return isinstance(value, str) and value in names
+
+
+def _rules_of(given: Mapping[str, Any]) -> EditRules:
+    """Returns the rules for edits in some settings, or no rules if one is wrong."""
+    try:
+        return RulesConfig(**{name: given[name] for name in RULES if name in given}).rules
+    except ValidationError:
+        return EditRules()
 
 
 class Auto(Ensemble):
@@ -56,9 +70,9 @@ class Auto(Ensemble):
     Members on ``history``, in order:
 
     - On every user: random edits.
-    - On every user, if the model has a gradient: greedy substitutions along the gradient of ``ce``.
-    - On every user: greedy substitutions that raise ``margin``, found without a gradient.
-    - On the remaining users: greedy edits of all kinds that raise ``margin``, also without a gradient.
+    - On every user, only with ``white_box`` and if the model has a gradient: greedy substitutions along the gradient.
+    - On every user: ``edit-effects``, and greedy edits that raise ``margin``. Both need only scores. So every model
+      faces the same members, with the same number of scorings per user.
 
     Members on ``text``, in order, with the same rewritten titles for all users:
 
@@ -72,14 +86,15 @@ class Auto(Ensemble):
     not comparable.
     """
 
-    class Config(BaseConfig):
+    class Config(RulesConfig):
         """The threat model, and the version of the list."""
 
         surface: Literal["embedding", "parameters", "history", "text"] = Field(
             default="embedding", description="What the members attack"
         )
-        norm: Literal["l2", "linf", "edits", "words", "characters"] = Field(
-            default="l2", description="Norm of the budget; follows from the unit on history and text"
+        norm: Norm = Field(
+            default="l2",
+            description="Norm of the budget: l2 or linf; on history and text it follows from the other settings",
         )
         scale: Literal["relative", "absolute"] = Field(
             default="relative", description="Whether ε is relative to the size of the genuine values, or absolute"
@@ -124,7 +139,7 @@ class Auto(Ensemble):
                 given = {"goal": "promote", "unit": unit, **given}
             else:
                 scale = "relative" if unit == "fraction" else "absolute"
-                implied = {"norm": "edits", "scale": scale}
+                implied = {"norm": _rules_of(given).norm, "scale": scale}
                 hint = "leave it out; unit: fraction makes ε a share of the history"
             for name, value in implied.items():
                 if given.get(name, value) != value:
@@ -140,6 +155,14 @@ class Auto(Ensemble):
                 raise SettingError(problem, "version", "leave it out")
             if self.surface not in UNITS and self.norm not in ("l2", "linf"):
                 raise SettingError(f"on the surface {self.surface} the norm is l2 or linf, not {self.norm}", "norm")
+            changed = [name for name, default in RULES.items() if getattr(self, name) != default]
+            if changed and self.surface != "history":
+                raise SettingError(
+                    f"{changed[0]} is a rule for histories, not for {self.surface}", changed[0], "leave it out"
+                )
+            if self.white_box and self.place == "end":
+                problem = "gradients guide substitutions, and at the end of a history items can only be inserted"
+                raise SettingError(problem, "white_box", "leave it out")
             if self.unit not in UNITS.get(self.surface, ("edits",)):
                 surfaces = {unit: surface for surface, units in UNITS.items() for unit in units}
                 problem = f"unit {self.unit} belongs to the surface {surfaces[self.unit]}, not to {self.surface}"
@@ -205,18 +228,18 @@ class Auto(Ensemble):
     def _edits(self, **settings: Any) -> dict[str, Any]:
         """Returns the settings of an attack that edits, including the threat model."""
         c = self.config
-        return {"unit": c.unit, "goal": c.goal, "k": c.k, **settings}
+        rules = {name: getattr(c, name) for name in RULES} if c.surface == "history" else {}
+        return {"unit": c.unit, "goal": c.goal, "k": c.k, **rules, **settings}
 
     def _for_history(self, gradients: bool, stochastic: bool) -> list[Member]:
         """Returns the members on the surface ``history``."""
-        draws = DRAWS if stochastic else 1
-        gradient = GreedyGradient.make(**self._edits(expectation=draws))
-        substitution = GreedyEdit.make(**self._edits(expectation=draws, edits=("substitute",)))
+        shared = self._edits(expectation=DRAWS if stochastic else 1)
+        steepest = gradients and self.config.white_box
         return [
             Member("random-edit", RandomEdit.make(**self._edits(draws=100)), everyone=True),
-            *([Member("greedy-gradient", gradient, everyone=True)] if gradients else []),
-            Member("greedy-substitution", substitution, everyone=True),
-            Member("greedy-edit", GreedyEdit.make(**self._edits(expectation=draws))),
+            *([Member("greedy-gradient", GreedyGradient.make(**shared), everyone=True)] if steepest else []),
+            Member("edit-effects", EditEffects.make(**shared), everyone=True),
+            Member("greedy-edit", GreedyEdit.make(**shared), everyone=True),
         ]
 
     def _for_text(self, gradients: bool) -> list[Member]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +45,7 @@ class Ease(HistoryModel):
         )
 
     config: Config
+    additive: ClassVar[bool] = True
     weights: NDArray[np.float32]
 
     def declared_memory(self, users: int, items: int, interactions: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +53,7 @@ class ItemKnn(HistoryModel):
         )
 
     config: Config
+    additive: ClassVar[bool] = True
     similarity: Matrix
 
     def declared_memory(self, users: int, items: int, interactions: int) -> int:

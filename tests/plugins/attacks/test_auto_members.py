@@ -10,7 +10,7 @@ from robench.testing.worlds import reference_victim
 from robench_plugins.attacks.auto import Auto
 
 # If a list below changes, raise the version of the surface here, in auto.py and in the docs.
-VERSION = {"embedding": 3, "parameters": 3, "history": 1}
+VERSION = {"embedding": 3, "parameters": 3, "history": 2}
 DRAWS = {"expectation": 1}
 ASCENT, SEARCH = {**DRAWS, "restarts": 1}, {**DRAWS, "share": 0.8}
 ANY, ONE = ["substitute", "insert", "delete"], ["substitute"]
@@ -48,13 +48,14 @@ TABLES = [
     ("random-search", "RandomSearch", {**SEARCH, "loss": "ce", "queries": 30}, False),
 ]
 GREEDY = {**DRAWS, "loss": "margin", "queries": 100, "finalists": 5}
+EFFECTS = {"inserted": 2048, "verified": 100, "leaders": 2, "places": 20, "finalists": 3}
 STEEPEST = {**DRAWS, "edits": ONE, "loss": "ce", "candidates": 20, "finalists": 5}
 HISTORY = [
     ("random-edit", "RandomEdit", {**DRAWS, "edits": ANY, "draws": 100}, True),
-    ("greedy-gradient", "GreedyGradient", STEEPEST, True),
-    ("greedy-substitution", "GreedyEdit", {**GREEDY, "edits": ONE}, True),
-    ("greedy-edit", "GreedyEdit", {**GREEDY, "edits": ANY}, False),
+    ("edit-effects", "EditEffects", {**DRAWS, "edits": ANY, **EFFECTS}, True),
+    ("greedy-edit", "GreedyEdit", {**GREEDY, "edits": ANY}, True),
 ]
+WHITE_BOX = [HISTORY[0], ("greedy-gradient", "GreedyGradient", STEEPEST, True), *HISTORY[1:]]
 PINNED = {
     ("embedding", "l2"): VECTORS,
     ("embedding", "linf"): VECTORS,
@@ -62,7 +63,7 @@ PINNED = {
     ("parameters", "linf"): TABLES,
     ("history", "edits"): HISTORY,
 }
-THREAT = {"surface", "norm", "scale", "goal", "k", "unit", "positives"}
+THREAT = {"surface", "norm", "scale", "goal", "k", "unit", "positives", "white_box"}
 
 
 def listed(auto, *, gradients=True, stochastic=False):
@@ -99,9 +100,14 @@ def test_members_average_eight_draws_of_a_stochastic_victim(surface, norm):
     assert listed(Auto.make(surface=surface, norm=norm), stochastic=True) == expected
 
 
-def test_without_gradients_a_history_is_searched_by_scores_alone():
-    members = listed(Auto.make(surface="history"), gradients=False)
-    assert members == [member for member in HISTORY if member[0] != "greedy-gradient"]
+@pytest.mark.parametrize("gradients", [True, False])
+def test_all_models_face_the_same_members_unless_gradients_are_allowed(gradients):
+    assert listed(Auto.make(surface="history"), gradients=gradients) == HISTORY
+    white_box = Auto.make(surface="history", white_box=True)
+    assert listed(white_box, gradients=gradients) == (WHITE_BOX if gradients else HISTORY)
+    assert white_box.threat() != Auto.make(surface="history").threat()
+    assert Auto.make(surface="history").threat().ranks_models
+    assert not white_box.threat().ranks_models
 
 
 @pytest.mark.parametrize("given", [{"goal": "promote", "k": 3}, {"scale": "absolute", "norm": "linf"}])

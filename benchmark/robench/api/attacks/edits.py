@@ -33,7 +33,7 @@ def edited(rows: Tensor, kind: Tensor, place: Tensor, item: Tensor) -> Tensor:
 
 
 def random_edits(
-    oracle: HistoryOracle, rows: Tensor, uniform: Tensor, edits: tuple[Edit, ...]
+    oracle: HistoryOracle, rows: Tensor, uniform: Tensor, edits: tuple[Edit, ...], *, at_end: bool = False
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Draws random edits: first the kind, then the position, then the item.
 
@@ -45,6 +45,7 @@ def random_edits(
         rows: the current histories, int64 [B, L].
         uniform: uniform numbers in [0, 1) for Q edits per row, float64 [B, Q, 3].
         edits: the kinds to draw from.
+        at_end: whether items are inserted only after the last item.
 
     Returns:
         The kind, the position and the item of every edit, int64 [B, Q] each. The function ``edited`` takes one column
@@ -60,5 +61,7 @@ def random_edits(
     chosen = torch.searchsorted(ways, (drawn * ways[:, -1:]).long(), right=True)
     kind = torch.where(ways[:, -1:] > 0, kinds[chosen.clamp_max(len(kinds) - 1)], -1)
     place = (spots * (lengths + (kind == INSERT))).long()
+    if at_end:
+        place = torch.where(kind == INSERT, lengths, place)
     item = torch.searchsorted(allowed, (picks * left).long(), right=True)
     return kind, place, item.clamp_max(oracle.n_items - 1)

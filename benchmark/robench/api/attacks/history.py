@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Protocol, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from robench.api.attacks.base import Attack, Evaluation, LossName
-from robench.api.component import BaseConfig
+from robench.api.component import LATER, BaseConfig
+from robench.api.edit_rules import EditRules, Place
+from robench.api.errors import SettingError
 from robench.api.rng import Rng
 from robench.api.surfaces import Scale, Surface
 from robench.api.threat import Stage, Threat
@@ -33,7 +35,34 @@ def _distinct(edits: tuple[Edit, ...]) -> tuple[Edit, ...]:
     return edits
 
 
-class HistoryConfig(BaseConfig):
+class RulesConfig(BaseConfig):
+    """The settings that state the rules for edits, which make a threat model."""
+
+    place: Place = Field(
+        default="anywhere",
+        description="Where a history may be edited; with end, items may only be inserted after the last item",
+        json_schema_extra=LATER,
+    )
+    plausible: float | None = Field(
+        default=None,
+        ge=0.001,
+        le=0.999,
+        description="Quantile of genuine next items: inserted items co-occur with the history at least as often",
+        json_schema_extra=LATER,
+    )
+    white_box: bool = Field(
+        default=False,
+        description="Whether the threat model includes gradients; its tables compare no two models",
+        json_schema_extra=LATER,
+    )
+
+    @property
+    def rules(self) -> EditRules:
+        """The rules for edits."""
+        return EditRules(self.place, self.plausible, self.white_box)
+
+
+class HistoryConfig(RulesConfig):
     """The settings that all attacks on the surface ``history`` share."""
 
     unit: Literal["edits", "fraction"] = Field(
@@ -47,6 +76,18 @@ class HistoryConfig(BaseConfig):
     edits: Annotated[tuple[Edit, ...], AfterValidator(_distinct)] = Field(
         default=("substitute", "insert", "delete"), description="Kinds of edits that the attack may make"
     )
+
+    @property
+    def kinds(self) -> tuple[Edit, ...]:
+        """The kinds of edits that the settings and the rules allow."""
+        return ("insert",) if self.place == "end" else self.edits
+
+    @model_validator(mode="after")
+    def _check_place(self) -> Self:
+        """Checks that a kind of edit is left."""
+        if self.place == "end" and "insert" not in self.edits:
+            raise SettingError("at the end of a history, items can only be inserted", "place", "edits: [insert]")
+        return self
 
 
 class HistoryOracle(Protocol):
@@ -85,10 +126,19 @@ class HistoryOracle(Protocol):
     def insertable(self, rows: Tensor | None = None) -> Tensor:
         """Returns a mask of the items that may be added to each row: bool [B, n_items].
 
-        Held-out items, promoted items and items that the row already holds may not be added.
+        Held-out items, promoted items, items that are not plausible and items that the row already holds may not be
+        added.
 
         Args:
             rows: the histories, int64 [B, L]. The default is the genuine histories.
+        """
+        ...
+
+    @property
+    def additive(self) -> bool:
+        """True if scores are a sum over the items of a history that is not empty.
+
+        The model declares this by ``Model.additive``, and the host verifies it.
         """
         ...
 
@@ -138,10 +188,13 @@ class HistoryAttack(Attack):
     stage: ClassVar[Stage] = "test"
 
     def threat(self) -> Threat:
-        """Returns the threat model, in which ε is relative if ``unit`` is ``fraction``."""
+        """Returns the threat model, in which ε is relative if ``unit`` is ``fraction``.
+
+        The norm states the rules for edits.
+        """
         c = self.config
         scale: Scale = "relative" if c.unit == "fraction" else "absolute"
-        return Threat("history", "test", "edits", scale, c.goal, c.k)
+        return Threat("history", "test", c.rules.norm, scale, c.goal, c.k)
 
     @abstractmethod
     def rewrite(self, oracle: HistoryOracle, rng: Rng) -> Iterator[Tensor]:

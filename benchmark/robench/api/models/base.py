@@ -43,6 +43,8 @@ class Model(Component):
             the texts of the user's items. With ``popularity``, all users get the same list.
         cold_item: the rank of an item without training interactions. With ``behind``, such an item ranks below the
             items that a user likes. With ``content``, the item's text decides the rank.
+        additive: whether the scores of a history that is not empty are a sum of one vector per item. The host verifies
+            this before attacks on histories.
         chosen: the settings that validation has chosen among the ``alternatives``. The mapping is empty before this
             choice, or if there are no alternatives.
     """
@@ -55,6 +57,7 @@ class Model(Component):
     reads_text: ClassVar[bool] = False
     reads_of: ClassVar[tuple[str, ...]] = ("title",)
     follows: ClassVar[bool] = False
+    additive: ClassVar[bool] = False
     cold_user: ClassVar[ColdUser] = "history"
     cold_item: ClassVar[ColdItem] = "behind"
     chosen: Mapping[str, float] = {}

@@ -75,7 +75,7 @@ class EffectsSearch:
             self._verify(affordable, first=edit == 0)
             if not self._edits:  # no user has an edit to try
                 return
-            if edit == 0:
+            if edit == 0 and self.config.place == "anywhere":
                 self._vary_leaders(affordable)
             yield from self._step(affordable)
 
@@ -83,14 +83,18 @@ class EffectsSearch:
         """Scores the genuine histories, and all deletions and insertions that matter."""
         self.scores = self._score(self.rows, torch.arange(len(self.block)))
         lengths = (self.rows >= 0).sum(1)
-        substitutes = "substitute" in self.config.edits
-        removed = lengths if substitutes or "delete" in self.config.edits else torch.zeros_like(lengths)
+        substitutes = "substitute" in self.config.kinds
+        removed = lengths if substitutes or "delete" in self.config.kinds else torch.zeros_like(lengths)
         counts = torch.tensor([len(items) for items in self.items])
-        added = counts if substitutes or "insert" in self.config.edits else torch.zeros_like(counts)
+        added = counts if substitutes or "insert" in self.config.kinds else torch.zeros_like(counts)
         deleting = self._table(removed, lambda users, place: (DELETE, place, 0))
         inserting = self._table(
             added, lambda users, row: (INSERT, lengths[users], self._item(users, torch.full_like(users, row + 1)))
         )
+        if self.oracle.additive:  # an empty history has no sum, so its scores tell nothing about the only item
+            for table, scores in zip(deleting, self.scores, strict=True):
+                if len(table) == 1 + 1:
+                    table[1] = torch.nan_to_num(-scores, posinf=0.0, neginf=0.0)
         pairs = zip(deleting, inserting, self.goal, strict=True)
         self.effects = [Effects(less, more, own[own >= 0], self.promotes) for less, more, own in pairs]
 
@@ -162,7 +166,7 @@ class EffectsSearch:
         Returns:
             A mask of the rows of ``Effects.deleting`` and ``Effects.inserting``, bool [R, M].
         """
-        kinds, effects = self.config.edits, self.effects[user]
+        kinds, effects = self.config.kinds, self.effects[user]
         present = torch.zeros(len(effects.deleting), dtype=torch.bool)
         present[self.origin[user][self.origin[user] < len(present)]] = True
         present[0] = False
@@ -194,14 +198,14 @@ class EffectsSearch:
             for back in range(self.config.places):
                 for name, kind in (("insert", INSERT), ("substitute", SUBSTITUTE)):
                     users = (affordable & exists & (lengths > back)).nonzero()[:, 0]
-                    if name in self.config.edits and len(users):
+                    if name in self.config.kinds and len(users):
                         self._look(users, kind, lengths[users] - 1 - back, leader[users])
 
     def _step(self, affordable: Tensor) -> Iterator[Tensor]:
         """Yields the finalists, and makes the best edit of each user."""
         before = damage_of(self.scores, self.goal, promotes=self.promotes)
         damage, kinds, places, items = (torch.stack(parts) for parts in zip(*self._edits, strict=True))
-        allowed = torch.isin(kinds, torch.tensor([KINDS[name] for name in self.config.edits]))
+        allowed = torch.isin(kinds, torch.tensor([KINDS[name] for name in self.config.kinds]))
         damage = damage.masked_fill(~(allowed & affordable), -torch.inf)
         best = damage.topk(min(self.config.finalists, len(damage)), dim=0)
         rows, origin = self.rows, torch.where(self.rows >= 0, self.origin, -1)

@@ -48,7 +48,7 @@ class GreedyEdit(HistoryAttack):
         search = HistorySearch(oracle, c.loss, c.finalists)
         for edit in range(int(oracle.budget().max())):
             if c.queries is None:
-                proposals = every_edit(oracle, search.rows, c.edits)
+                proposals = every_edit(oracle, search.rows, c.kinds, at_end=c.place == "end")
             else:
                 proposals = self._proposals(search, oracle.uniform(rng.child("edit", edit), c.queries, 3))
             yield from search.step(edit, proposals)
@@ -60,17 +60,18 @@ class GreedyEdit(HistoryAttack):
             search: the histories, and the best edit so far.
             uniform: draws from [0, 1) for kind, position and item, float64 [B, queries, 3].
         """
-        rows, queries = search.rows, uniform.shape[1]
-        draws = random_edits(search.oracle, rows, uniform, self.config.edits)
+        c, rows, queries = self.config, search.rows, uniform.shape[1]
+        draws = random_edits(search.oracle, rows, uniform, c.kinds, at_end=c.place == "end")
         last, half = (rows >= 0).sum(1) - 1, (queries + 1) // 2
+        replaceable = (last >= 0) & search.oracle.insertable(rows).any(1)
         for query in range(queries):
             kind, position, item = (part[:, query] for part in draws)
             if query < half:
                 yield kind, position, item
                 continue
             best_kind, best_position, best_item = search.leader
-            if query == half and "substitute" in self.config.edits:
-                best_kind = torch.where((best_kind >= 0) & (last >= 0), SUBSTITUTE, best_kind)
+            if query == half and "substitute" in c.kinds:
+                best_kind = torch.where((best_kind >= 0) & replaceable, SUBSTITUTE, best_kind)
             elif (query - half) % 2:
                 best_position = torch.where(kind >= 0, position, best_position)
             else:

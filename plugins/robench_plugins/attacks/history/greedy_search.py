@@ -81,18 +81,20 @@ class HistorySearch:
             yield rows
 
 
-def every_edit(oracle: HistoryOracle, rows: Tensor, edits: tuple[Edit, ...]) -> Iterator[Proposal]:
+def every_edit(oracle: HistoryOracle, rows: Tensor, edits: tuple[Edit, ...], *, at_end: bool) -> Iterator[Proposal]:
     """Yields every allowed edit of ``rows`` (int64 [B, L]), for all users at once.
 
     Args:
         oracle: the users, with the items that may be inserted.
         rows: the present histories, int64 [B, L].
         edits: the kinds of edits to propose.
+        at_end: whether items are inserted only after the last item.
     """
     allowed, lengths = oracle.insertable(rows), (rows >= 0).sum(1)
     for kind in (KINDS[name] for name in edits):
         for position in range(rows.shape[1] + (kind == INSERT)):
-            exists = position < lengths + (kind == INSERT)
+            last = lengths + (kind == INSERT) - 1
+            exists = position == last if at_end and kind == INSERT else position <= last
             for item in range(1 if kind == DELETE else oracle.n_items):
                 valid = exists if kind == DELETE else exists & allowed[:, item]
                 if bool(valid.any()):

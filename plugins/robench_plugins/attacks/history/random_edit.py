@@ -42,6 +42,11 @@ class RandomEdit(HistoryAttack):
             rows = oracle.rows()
             for edit in edits:
                 random = uniform[edit][:, draw : draw + 1]
-                kind, position, item = (part[:, 0] for part in random_edits(oracle, rows, random, self.config.edits))
+                kind, position, item = (part[:, 0] for part in self._draw(oracle, rows, random))
                 rows = edited(rows, torch.where(edit < budget, kind, -1), position, item)
             yield rows
+
+    def _draw(self, oracle: HistoryOracle, rows: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Returns random edits that the settings allow. See ``random_edits``."""
+        c = self.config
+        return random_edits(oracle, rows, uniform, c.kinds, at_end=c.place == "end")

@@ -38,7 +38,9 @@ class HistoryArena(UserArena):
 
     @cached_property
     def _budget(self) -> EditBudget:
-        return EditBudget(self.oracle.rows(), self.oracle.limit, self.oracle.forbidden)
+        return EditBudget(
+            self.oracle.rows(), self.oracle.limits.edits, self.oracle.forbidden, at_end=self.oracle.limits.at_end
+        )
 
     @property
     def gradients(self) -> bool:

@@ -5,6 +5,7 @@ A row that is over budget, or that breaks a rule about added items, is replaced 
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -33,6 +34,29 @@ def edit_limits(epsilon: float, scale: Scale, lengths: Tensor) -> Tensor:
     return torch.tensor([share_in_edits(epsilon, length) for length in lengths.tolist()], dtype=torch.int64)
 
 
+@dataclass(frozen=True, eq=False)
+class EditLimits:
+    """The limits on edits that a threat model sets for one chunk of users.
+
+    Args:
+        edits: the largest number of edits of each user, int64 [B].
+        at_end: whether items may only be inserted after the last item.
+        implausible: a mask of the items that may not be inserted because they are not plausible, bool [B, n_items], or
+            None.
+        additive: whether the model says that its scores are a sum over the items of a history, and the host agrees.
+    """
+
+    edits: Tensor
+    at_end: bool = False
+    implausible: Tensor | None = None
+    additive: bool = False
+
+    def rows(self, chosen: Tensor) -> EditLimits:
+        """Returns the limits of the users at some positions (int64 [b])."""
+        implausible = None if self.implausible is None else self.implausible[chosen]
+        return replace(self, edits=self.edits[chosen], implausible=implausible)
+
+
 class EditBudget:
     """The limits on edits of histories for one chunk of users.
 
@@ -40,10 +64,11 @@ class EditBudget:
         genuine: the genuine histories, int64 [B, L], right-padded with −1.
         limit: the largest number of edits for each user, int64 [B].
         forbidden: a mask of the items that no edit may add, bool [B, n_items].
+        at_end: whether items may only be inserted after the last item.
     """
 
-    def __init__(self, genuine: Tensor, limit: Tensor, forbidden: Tensor) -> None:
-        self.genuine, self.limit, self.forbidden = genuine, limit, forbidden
+    def __init__(self, genuine: Tensor, limit: Tensor, forbidden: Tensor, *, at_end: bool = False) -> None:
+        self.genuine, self.limit, self.forbidden, self.at_end = genuine, limit, forbidden, at_end
 
     def allowed(self, rows: Tensor, costs: Costs) -> Tensor:
         """Returns whether each row is allowed, bool [B], and records the overshoot.
@@ -61,6 +86,8 @@ class EditBudget:
         real = rows != -1
         length = (real * torch.arange(1, rows.shape[1] + 1)).amax(1) if rows.shape[1] else real.sum(1)
         lawful = self._lawful(rows, length)
+        if self.at_end:
+            lawful &= self._continues(rows)
         pairs = zip(self._lists, rows.tolist(), length.tolist(), strict=True)
         edits = torch.tensor([Levenshtein.distance(known, row[:end]) for known, row, end in pairs], dtype=torch.int64)
         # A row with items that are not permitted counts as at least one edit over budget. If the budget is 0, any edit
@@ -90,6 +117,16 @@ class EditBudget:
         before = self._genuine_counts
         comes_in = ((counts > 0) & (before == 0) & self.forbidden).any(1)
         return (exists | ~inside).all(1) & ~comes_in & (counts <= before.clamp_min(1)).all(1)
+
+    def _continues(self, rows: Tensor) -> Tensor:
+        """Returns whether each row begins with the whole genuine history, bool [B].
+
+        Args:
+            rows: the edited histories, int64 [B, L].
+        """
+        missing = max(0, self.genuine.shape[1] - rows.shape[1])
+        begin = torch.nn.functional.pad(rows, (0, missing), value=-1)[:, : self.genuine.shape[1]]
+        return ((begin == self.genuine) | (self.genuine < 0)).all(1)
 
     def _count_items(self, rows: Tensor) -> Tensor:
         """Returns how often each item occurs in each row: int16 [B, n_items].

@@ -23,6 +23,7 @@ from robench.engine.attack.gradients import gradient_of
 from robench.engine.attack.users import UserOracle
 from robench.engine.rank.chunk import NOT_FINITE, EvaluationChunk, flatten_rows, mask_known
 from robench.engine.rank.scoring import score_users
+from robench.engine.surfaces.history.budget import EditLimits
 from robench.engine.surfaces.history.slopes import EmbeddedHistories, ItemInputs
 
 
@@ -74,7 +75,7 @@ class EditOracle(UserOracle[Tensor]):
         history: the items that are known at test time, one row per real user.
         chunk: the masks and held-out items of these users, on the CPU.
         goal: the goal of these users.
-        limit: the largest number of edits for each user, int64 [B].
+        limits: the limits of each user's edits.
         draws: the random streams for a victim that draws at test time.
         inputs: the item vectors of the victim, which all chunks share, or None for a model without gradients.
         costs: the counts of the attack's queries.
@@ -85,7 +86,7 @@ class EditOracle(UserOracle[Tensor]):
     history: Interactions
     chunk: EvaluationChunk
     goal: Goal
-    limit: Tensor
+    limits: EditLimits
     draws: Draws
     inputs: ItemInputs | None = None
     costs: Costs = field(default_factory=Costs)
@@ -99,14 +100,14 @@ class EditOracle(UserOracle[Tensor]):
         history: Interactions,
         chunk: EvaluationChunk,
         goal: Goal,
-        limit: Tensor,
+        limits: EditLimits,
         draws: Draws,
         inputs: ItemInputs | None,
         costs: Costs,
         diagnosis: Diagnosis,
     ) -> EditOracle:
         """Builds an oracle that has judged the genuine histories."""
-        oracle = cls(model, history, chunk, goal, limit, draws, inputs, costs, diagnosis)
+        oracle = cls(model, history, chunk, goal, limits, draws, inputs, costs, diagnosis)
         oracle.judge_genuine(oracle.rows())
         return oracle
 
@@ -127,9 +128,11 @@ class EditOracle(UserOracle[Tensor]):
     def forbidden(self) -> Tensor:
         """True for each item that no edit may add: bool [B, n_items].
 
-        These are the held-out items and the promoted items of each user.
+        These are the held-out items and the promoted items of each user, and items that are not plausible.
         """
         table = torch.zeros(len(self.users), self.n_items + 1, dtype=torch.bool)
+        if self.limits.implausible is not None:
+            table[:, :-1] = self.limits.implausible
         for items in (self.chunk.held, self.goal.items):
             table.scatter_(1, torch.where(items >= 0, items, self.n_items), True)
         return table[:, :-1]
@@ -140,7 +143,7 @@ class EditOracle(UserOracle[Tensor]):
 
     def budget(self) -> Tensor:
         """Returns the largest number of edits for each user, int64 [B]."""
-        return self.limit.clone()
+        return self.limits.edits.clone()
 
     def insertable(self, rows: Tensor | None = None) -> Tensor:
         """Returns a mask of the items that may be added to each row: bool [B, n_items].
@@ -180,6 +183,14 @@ class EditOracle(UserOracle[Tensor]):
     def evaluate(self, rows: Tensor, loss: LossName = "ce") -> Evaluation:
         """Returns the loss and the outcome if the users have these histories."""
         return self.evaluate_loss(rows, loss)
+
+    @property
+    def additive(self) -> bool:
+        """True if scores are a sum over the items of a history.
+
+        The model says so, and the host has verified it.
+        """
+        return self.limits.additive
 
     def goal_items(self) -> Tensor:
         """Returns the items of each user's goal: int64 [B, H], padded with −1."""
@@ -254,5 +265,5 @@ class EditOracle(UserOracle[Tensor]):
         The new oracle shares the diagnosis, but counts queries in ``costs``.
         """
         chunk, goal = self.chunk.rows(chosen), self.goal.rows(chosen)
-        draws, limit = replace(self.draws, expectation=expectation), self.limit[chosen]
-        return self.read(self.model, self.history, chunk, goal, limit, draws, self.inputs, costs, self.diagnosis)
+        draws, limits = replace(self.draws, expectation=expectation), self.limits.rows(chosen)
+        return self.read(self.model, self.history, chunk, goal, limits, draws, self.inputs, costs, self.diagnosis)

@@ -1,0 +1,42 @@
+"""The rules for edits of histories that make threat models of their own."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+Place = Literal["anywhere", "end"]
+PATTERN = r"edits(?P<end>-at-end)?(-plausible-(?P<plausible>0\.\d+))?(?P<white>-white-box)?"
+
+
+@dataclass(frozen=True)
+class EditRules:
+    """What an attacker may do to a history, beyond the number of edits.
+
+    Args:
+        place: ``anywhere``, or ``end`` if items may only be inserted after the last item.
+        plausible: the quantile of genuine next items whose co-occurrence with the history an inserted item must reach,
+            between 0 and 1, or None if any item may be inserted.
+        white_box: whether the attacker may use gradients.
+    """
+
+    place: Place = "anywhere"
+    plausible: float | None = None
+    white_box: bool = False
+
+    @property
+    def norm(self) -> str:
+        """The norm of the threat model, such as ``edits-at-end-plausible-0.1``."""
+        end = "-at-end" if self.place == "end" else ""
+        plausible = "" if self.plausible is None else f"-plausible-{self.plausible}"
+        return f"edits{end}{plausible}{'-white-box' if self.white_box else ''}"
+
+    @classmethod
+    def of(cls, norm: str) -> EditRules | None:
+        """Returns the rules of a norm, or None if it does not count edits."""
+        parts = re.fullmatch(PATTERN, norm)
+        if parts is None:
+            return None
+        plausible = None if parts["plausible"] is None else float(parts["plausible"])
+        return cls("end" if parts["end"] else "anywhere", plausible, bool(parts["white"]))
