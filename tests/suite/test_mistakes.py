@@ -190,6 +190,12 @@ def test_no_phrase_of_pydantic_reaches_a_user():
         ("auto, surface: history, norm: l2", "norm", "norm can only be edits", "leave it out"),
         ("auto, surface: history, scale: relative", "scale", "scale can only be absolute", "unit: fraction"),
         ("auto, surface: history, scale: absolute, unit: fraction", "scale", "scale can only be relative", "leave it"),
+        ("auto, surface: history, place: end, white_box: true", "white_box", "can only be inserted", "leave it out"),
+        ("auto, place: end", "place", "place is a rule for histories, not for embedding", "leave it out"),
+        ("auto, surface: history, place: start", "place", "must be 'anywhere' or 'end', got 'start'", ""),
+        ("auto, surface: history, plausible: 2", "plausible", "less than or equal to 0.999, got 2", ""),
+        ("greedy-edit, edits: [delete], place: end", "place", "items can only be inserted", "edits: [insert]"),
+        ("greedy-gradient, place: end", "place", "items can only be inserted", "edits: [insert]"),
         ("auto, norm: edits", "norm", "on the surface embedding the norm is l2 or linf, not edits", ""),
         (
             "auto, unit: fraction",

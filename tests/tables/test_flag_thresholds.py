@@ -42,6 +42,17 @@ def test_gradients_may_be_zero_for_one_user_in_a_hundred(tmp_path, share, found)
     assert flags(tmp_path / "w", seeds) == found
 
 
+@pytest.mark.parametrize(("error", "found"), [(9e-4, ""), (1.1e-3, "not additive")])
+def test_a_declared_sum_may_round(tmp_path, error, found):
+    world = World(tmp_path / "w", [EMBEDDING])
+    for seed in (0, 1):
+        world.cell(ranks(150, 99), seed=seed)
+        world.cell(ranks(60, 99), seed=seed, attack="pgd", epsilon=0.05, additive_error=error)
+    shown = row(world.build())
+    assert shown.flags == found
+    assert (shown.rank is None) == bool(found)
+
+
 def test_the_worst_fit_s_share_of_zero_gradients_is_told(tmp_path):
     world = World(tmp_path / "w", [EMBEDDING])
     for seed, share in enumerate((0.5, 0.02)):

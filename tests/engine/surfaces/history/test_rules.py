@@ -1,4 +1,4 @@
-"""Tests the rules for edits: the place of edits, plausible items, and declared sums."""
+"""Tests the rules for edits: their place, plausible items, and declared sums."""
 
 from typing import ClassVar
 
@@ -69,7 +69,7 @@ BREAKS_PLACE = {
 
 
 def kept_by_the_host(bench, attack):
-    """Returns whether the host keeps each user's edited history, and the largest overshoot."""
+    """Returns which edited histories the host keeps, and the largest overshoot."""
     (arena,) = bench.surface("history").arenas(attack, 1, Costs(), Diagnosis())
     (proposal,) = arena.proposals(attack, Rng(0))
     candidate, genuine = arena.within_budget(proposal)["items"], arena.genuine()["items"]
