@@ -168,7 +168,6 @@ class World:
                 "zero_gradient_share": more.pop("zero", 0.0),
                 "non_finite_share": 0.0,
                 "stochastic": more.pop("stochastic", 0.0),
-                "additive_error": more.pop("additive_error", 0.0),
                 "expectation": more.pop("expectation", 1),
                 **more.pop("diagnostics", {}),
             },

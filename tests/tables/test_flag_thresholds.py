@@ -47,7 +47,7 @@ def test_a_declared_sum_may_round(tmp_path, error, found):
     world = World(tmp_path / "w", [EMBEDDING])
     for seed in (0, 1):
         world.cell(ranks(150, 99), seed=seed)
-        world.cell(ranks(60, 99), seed=seed, attack="pgd", epsilon=0.05, additive_error=error)
+        world.cell(ranks(60, 99), seed=seed, attack="pgd", epsilon=0.05, diagnostics={"additive_error": error})
     shown = row(world.build())
     assert shown.flags == found
     assert (shown.rank is None) == bool(found)

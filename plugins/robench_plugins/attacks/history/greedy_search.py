@@ -94,7 +94,7 @@ def every_edit(oracle: HistoryOracle, rows: Tensor, edits: tuple[Edit, ...], *, 
     for kind in (KINDS[name] for name in edits):
         for position in range(rows.shape[1] + (kind == INSERT)):
             last = lengths + (kind == INSERT) - 1
-            exists = position == last if at_end and kind == INSERT else position <= last
+            exists = last == position if at_end and kind == INSERT else last >= position
             for item in range(1 if kind == DELETE else oracle.n_items):
                 valid = exists if kind == DELETE else exists & allowed[:, item]
                 if bool(valid.any()):
