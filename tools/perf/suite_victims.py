@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from robench.api import IntArray
 from robench.engine.data.targets import evaluated_users
 from robench.engine.measure import MeasuredVictim
 from robench.files.cache import Cache, default_folder
@@ -30,12 +31,14 @@ class SuiteVictim:
         row: the labels of model and defence.
         model: the fitted model with the suite's evaluated users.
         cells: the selected cells of this victim, in the order of the plan.
+        targets: the promoted items of the suite's first target set, int64 [T].
     """
 
     label: str
     row: str
     model: MeasuredVictim
     cells: tuple[Cell, ...]
+    targets: IntArray
 
 
 def suite_victims(path: Path, only: Sequence[str], overrides: Sequence[str] = ()) -> Iterator[SuiteVictim]:
@@ -65,4 +68,4 @@ def suite_victims(path: Path, only: Sequence[str], overrides: Sequence[str] = ()
         held, users = fit.held.read(), evaluated_users(prepared, own[0].users)
         measured = MeasuredVictim(model, prepared.history(), held, users, victim.seed, prepared.catalogue)
         row = f"{victim.model.label} {victim.defense.label}"
-        yield SuiteVictim(f"{row} seed {victim.seed}", row, measured, own)
+        yield SuiteVictim(f"{row} seed {victim.seed}", row, measured, own, targets)
