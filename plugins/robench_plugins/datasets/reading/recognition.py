@@ -246,6 +246,7 @@ def _without_header(settings: dict[str, Any], rows: Sequence[Sequence[str]]) -> 
 def _are_times(rows: Sequence[Sequence[str]], column: int) -> bool:
     """Returns whether a column holds dates, or numbers of nine digits or more.
 
-    A column that does not exist holds none."""
+    A column that does not exist holds none.
+    """
     cells = [row[column].strip() for row in rows if len(row) > column]
     return bool(cells) and all(TIME.fullmatch(cell) for cell in cells)
