@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from robench.api.errors import DataError
+from robench_plugins.datasets.csv_file import CsvFile
 from robench_plugins.datasets.frame import Frame
 
 MANY = 8
@@ -33,3 +34,14 @@ def test_a_zone_east_of_greenwich_is_earlier():
     ratings = load([f"{clock}+05:30", clock, f"{clock}Z", f"{clock}-08:00"])
     assert (ratings.times - ratings.times[1]).tolist() == [-5.5 * 3600, 0, 0, 8 * 3600]
     assert ratings.ticks == 1
+
+
+@pytest.mark.parametrize(("number", "time"), [(2**31, 5), (7, 2**31), (-(2**31) - 1, 2**33), (2**63, 6)])
+def test_numbers_that_need_more_than_32_bits_are_read_exactly(tmp_path, number, time):
+    path = tmp_path / "x.csv"
+    path.write_text(f"user,item,time\n1,-5,4\n2,6,3\n3,{number},{time}\n")
+    ratings = CsvFile.make(path=path).load()
+    assert ratings.users.tolist() == ["1", "2", "3"]
+    assert ratings.items.tolist() == ["-5", "6", str(number)]
+    assert ratings.times.tolist() == [4, 3, time]
+    assert ratings.times.dtype == np.int64

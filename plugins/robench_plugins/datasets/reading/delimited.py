@@ -38,7 +38,7 @@ class Delimited:
         columns: the names of the columns if the file has no header, otherwise None.
         ids: the columns that hold ids, which are read as dictionaries to save memory.
         quotes: whether cells between commas, semicolons or bars may be quoted.
-        whole: the columns that are read as int64 if every cell is a whole number, and otherwise as strings.
+        whole: the columns that are read as int32 or int64 if every cell is such a number, and otherwise as strings.
         real: the columns that are read as float64 if every cell is a number, and otherwise as strings.
         advice: the settings that hints may name.
     """
@@ -206,13 +206,15 @@ def _parse(
 
     coded = pa.dictionary(pa.int32(), pa.string())
     texts = {name: coded if name in form.ids else pa.string() for name in names}
-    types = texts
+    attempts = [texts]  # the types of the columns, of which the last that fits is used
     if not any(
         sign in content and b"0" + sign in content for sign in (b"x", b"X")
     ):  # pyarrow would read them as hexadecimal numbers
-        numbers = dict.fromkeys(form.whole, pa.int64()) | dict.fromkeys(form.real, pa.float64())
-        numbers |= dict.fromkeys(form.ids, pa.int64() if _has_usual_numbers(content, sign) else coded)
-        types = texts | {name: kind for name, kind in numbers.items() if name in names}
+        usual = _has_usual_numbers(content, sign)
+        for whole in (pa.int64(), pa.int32()):  # int32 needs less fresh memory, which takes longer than parsing
+            numbers = dict.fromkeys(form.whole, whole) | dict.fromkeys(form.real, pa.float64())
+            numbers |= dict.fromkeys(form.ids, whole if usual else coded)
+            attempts.append(texts | {name: kind for name, kind in numbers.items() if name in names})
     parsing = pa_csv.ParseOptions(
         delimiter=sign,
         quote_char='"' if quoted else False,
@@ -227,7 +229,7 @@ def _parse(
             column_names=list(names), skip_rows_after_names=header, use_threads=False, block_size=block
         )
         converting = pa_csv.ConvertOptions(
-            column_types=types, null_values=[""], strings_can_be_null=False, check_utf8=False
+            column_types=attempts[-1], null_values=[""], strings_can_be_null=False, check_utf8=False
         )
         try:
             return pa_csv.read_csv(pa.BufferReader(memoryview(content)[start:]), reading, parsing, converting)
@@ -235,8 +237,8 @@ def _parse(
             if wrong:
                 break
             problem = str(error).splitlines()[0]
-            if "conversion error" in problem and types is not texts:
-                types = texts
+            if "conversion error" in problem and len(attempts) > 1:
+                attempts.pop()
             elif "straddling" in problem and block <= len(content):
                 block *= 8
             elif "straddling" in problem:  # the header has no line end

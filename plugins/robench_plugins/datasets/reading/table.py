@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from robench.api import DataError, FloatArray, Ids
+from robench.api import DataError, FloatArray, Ids, IntArray
 from robench.api.errors import did_you_mean
 from robench_plugins.datasets.reading.advice import Advice
 
@@ -219,6 +219,15 @@ def to_floats(column: pa.ChunkedArray, decimal: str = ".") -> FloatArray:
     plain = pc.utf8_ltrim(column, "+")
     numbers = pc.if_else(fine, plain, "nan").cast(pa.float64())
     return np.asarray(numbers.to_numpy(), dtype=np.float64)
+
+
+def to_whole(column: pa.ChunkedArray) -> IntArray:
+    """Returns a column of signed integers as int64."""
+    values, end = np.empty(len(column), dtype=np.int64), 0
+    for chunk in column.chunks:
+        values[end : end + len(chunk)] = chunk.to_numpy()
+        end += len(chunk)
+    return values
 
 
 def first_true(rows: pa.ChunkedArray | NDArray[np.bool_]) -> int | None:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from robench.api import FloatArray, IntArray
-from robench_plugins.datasets.reading.table import Table, is_text, shortened
+from robench_plugins.datasets.reading.table import Table, is_text, shortened, to_whole
 
 LARGEST = 2**63 - 1
 DECIMALS = 9
@@ -68,7 +68,7 @@ def read_times(table: Table, name: str, key: str = "time", decimal: str = ".") -
     if pa.types.is_floating(kind):
         return _from_floats(table, np.asarray(column.to_numpy(), dtype=np.float64), key)
     if pa.types.is_signed_integer(kind):
-        return _from_whole(table, np.asarray(column.to_numpy()), key)
+        return _from_whole(table, to_whole(column), key)
     if not (is_text(kind) or pa.types.is_decimal(kind) or pa.types.is_integer(kind)):
         raise table.error(f"the column of {key}s holds {kind}, which are no times")
     column = pc.ascii_trim_whitespace(column.cast(pa.large_string()))
