@@ -121,6 +121,8 @@ def attacks(folder: Path) -> list[dict[str, Any]]:
         {"name": "auto", "label": "auto characters", "surface": "text", "unit": "characters", "epsilon": 0.34},
         {"name": "random-edit", "draws": 3, "epsilon": 2},
         {"name": "greedy-edit", "queries": 6, "epsilon": 2},
+        {"name": "edit-effects", "inserted": 6, "verified": 4, "places": 2, "epsilon": 2},
+        {"name": "edit-effects", "label": "at the end", "place": "end", "plausible": 0.1, "inserted": 6, "epsilon": 2},
         {"name": "greedy-edit", "label": "every edit", "queries": None, "goal": "promote", "epsilon": 1},
         {"name": "greedy-gradient", "candidates": 4, "epsilon": 2},
         {"name": "random-rewrite", "draws": 3, "epsilon": 1},

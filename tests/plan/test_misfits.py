@@ -193,4 +193,19 @@ def test_auto_is_of_the_threat_model_of_its_surface(load):
     ]
     assert {c.kind for c in plan.cells if c.attack is not None} == {"ensemble"}
     (first, *_) = (c for c in plan.cells if c.attack is not None)
-    assert first.attack.config["version"] == 1
+    assert first.attack.config["version"] == 2
+
+
+def test_rules_for_edits_make_tables_of_their_own(load):
+    rules = ["", ", place: end", ", plausible: 0.1", ", white_box: true"]
+    attacks = ", ".join(f"{{name: auto, surface: history, epsilon: 1{rule}}}" for rule in rules)
+    norms = ["edits", "edits-at-end", "edits-plausible-0.1", "edits-white-box"]
+    ranking = ", ".join(f"{{surface: history, norm: {norm}, epsilon: 1}}" for norm in norms)
+    plan = load(f"[{attacks}]", "[ease, lstm]", f"ranking: [{ranking}]")
+    assert [table.threat.norm for table in plan.ranking] == norms
+    assert [table.threat.ranks_models for table in plan.ranking] == [True, True, True, False]
+    rows = {cell.id: cell.row() for cell in plan.cells}
+    assert len(rows) == 2 * (1 + len(norms))
+    assert all(row.threat == cell.threat for cell in plan.cells if (row := rows[cell.id]).surface)
+    with pytest.raises(UserError, match="several threat models are meant"):
+        load(f"[{attacks}]", "[ease]", "ranking: [{surface: history, epsilon: 1}]")
