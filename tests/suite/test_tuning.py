@@ -90,6 +90,16 @@ def test_other_settings_do_not_count_as_tuned(claimed, old, new, untuned):
     assert claimed(SUITE.replace(old, new)).tuning.planned.untuned == {"popularity": "no trials", **untuned}
 
 
+def test_a_later_setting_with_its_default_counts(claimed, registry, tmp_path):
+    text = SUITE.replace("popularity", "{name: mf, decays: auto}")
+    (tmp_path / "plain.yaml").write_text(text)
+    (part,) = (part for part in load_suite(tmp_path / "plain.yaml", registry).models if part.label == "mf")
+    assert "decays" not in part.config
+    row = {**claimed.rows[1], "label": "mf", "name": part.name, "fixed": dict(part.config)}
+    rows = [{**row, "number": number, "settings": {"decays": decays}} for number, decays in enumerate(("auto", 3))]
+    assert claimed(text, [*claimed.rows, *rows]).tuning.planned.untuned == {}
+
+
 @pytest.mark.parametrize(("old", "new"), [("users: 40", "users: 41"), ("name: a\n", "name: a\nsplit: random-ratio\n")])
 def test_settings_that_were_chosen_on_other_data_do_not_count(claimed, old, new):
     tuning = claimed(SUITE.replace(old, new)).tuning.planned

@@ -22,7 +22,7 @@ class Mine(Component):
 
 
 def part(**passed) -> Part:
-    return Part("mine", Mine.Config(**passed).model_dump(), "mine", passed, "my:plugin")
+    return Part("mine", Mine.Config(**passed).resolved(), "mine", passed, "my:plugin")
 
 
 def draw(number, earlier=(), taken=(), seed=0, axes=None, own=None):

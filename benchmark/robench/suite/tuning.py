@@ -106,7 +106,8 @@ def _difference(kind: str, part: Part, trials: Sequence[Trial]) -> str:
     best = choose(trials)
     if best is None:
         return "no trials"
-    settings = {name: part.config.get(name) for name in best.settings}
+    # A setting that was added later is missing in the resolved settings if it has its default.
+    settings = {name: part.config.get(name, part.passed.get(name)) for name in best.settings}
     fixed = fixed_settings(kind, part, best.settings)
     if best.name != part.name or not same_settings(settings, best.settings) or not same_settings(fixed, best.fixed):
         return "other settings than its best trial"

@@ -29,7 +29,7 @@ TRIES = 200  # draws of one trial until its settings are new
 class Axis:
     """The values that one setting may take: a range, or single choices.
 
-    ``whole`` is true if the setting is a whole number.
+    ``whole`` is true if the setting is a whole number. ``default`` is the default of the setting.
     """
 
     low: float = 0.0
@@ -37,6 +37,7 @@ class Axis:
     log: bool = False
     whole: bool = False
     choices: tuple[Any, ...] = ()
+    default: Any = None
 
 
 def read_axes(cls: type[Component], part: Part) -> dict[str, Axis]:
@@ -61,15 +62,19 @@ def read_axes(cls: type[Component], part: Part) -> dict[str, Axis]:
                 f"plugin {part.owner} declares no valid search of {name}: {error}", path=part.name
             ) from None
         if "choices" in checked:
-            axes[name] = Axis(choices=tuple(checked["choices"]))
+            axes[name] = Axis(choices=tuple(checked["choices"]), default=info.default)
         else:
-            axes[name] = Axis(checked["low"], checked["high"], checked["log"], info.annotation is int)
+            low, high, log = checked["low"], checked["high"], checked["log"]
+            axes[name] = Axis(low, high, log, info.annotation is int, default=info.default)
     return axes
 
 
 def initial_settings(axes: Mapping[str, Axis], part: Part) -> dict[str, Any]:
-    """Returns the settings of trial 0, which are those of the suite."""
-    return {name: part.config[name] for name in axes}
+    """Returns the settings of trial 0, which are those of the suite.
+
+    The resolved settings of a part lack a setting that was added later if it has its default.
+    """
+    return {name: part.config.get(name, axis.default) for name, axis in axes.items()}
 
 
 def draw_settings(
@@ -117,12 +122,13 @@ def _cover(axes: Mapping[str, Axis], part: Part, number: int, seed: int, spread:
     """
     from scipy.stats import qmc  # noqa: PLC0415  # takes half a second
 
+    initial = initial_settings(axes, part)
     drawn = {name: axis.choices[0] for name, axis in axes.items() if len(axis.choices) == 1}
     free = [name for name in axes if name not in drawn]
     points = qmc.Sobol(max(len(free), 1), scramble=False).random_base2(STARTUP.bit_length())
     noise = np.random.default_rng(seed).uniform(-spread / 2, spread / 2, len(free))
     for name, point, part_of_noise in zip(free, points[number], noise, strict=False):
-        place = (point + _place(axes[name], part.config[name]) + part_of_noise) % 1
+        place = (point + _place(axes[name], initial[name]) + part_of_noise) % 1
         drawn[name] = _value(axes[name], float(place))
     return {name: drawn[name] for name in axes}
 
