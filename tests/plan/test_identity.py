@@ -127,7 +127,7 @@ def test_the_resolved_suite_means_the_same_where_names_are_ambiguous(plan_of, tm
         "mf[factors=8]",
         "mf[factors=16]",
     ]
-    again = plan_of(dump(suite.resolved(WITH_RIVAL)), WITH_RIVAL)
+    again = plan_of(RESOLVED + dump(suite.resolved(WITH_RIVAL)), WITH_RIVAL)
     assert again.to_json() == make_plan(suite, WITH_RIVAL).to_json()
 
 

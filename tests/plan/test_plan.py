@@ -12,6 +12,7 @@ from robench.host.registry import Entry, Registry
 from robench.plan.filters import select_cells
 from robench.plan.plan import make_plan
 from robench.run.task import cell_from_payload, cell_to_payload
+from robench.spec import RESOLVED
 from robench.suite.load import load_suite
 
 BASE = """
@@ -97,7 +98,7 @@ def test_written_out_defaults_give_the_same_ids(load):
 def test_the_resolved_suite_gives_the_same_plan(load, tmp_path, registry):
     suite, plan = load(BASE)
     path = tmp_path / "resolved.yaml"
-    path.write_text(yaml.safe_dump(suite.resolved(registry), sort_keys=False))
+    path.write_text(RESOLVED + yaml.safe_dump(suite.resolved(registry), sort_keys=False))
     again = make_plan(load_suite(path, registry), registry)
     assert [c.id for c in again.cells] == [c.id for c in plan.cells]
     assert again.to_json()["cells"] == plan.to_json()["cells"]

@@ -1,6 +1,9 @@
-"""Compares the quality of models with RecBole 1.2.1 on MovieLens 100K.
+"""Compares the quality of models with RecBole 1.2.1 and with published values.
 
-    python tools/perf/quality.py ML100K_FOLDER WORK
+    python tools/perf/quality.py ML100K_FOLDER WORK [--beauty results/beauty]
+    python tools/perf/quality.py --beauty results/beauty
+
+RecBole is compared on MovieLens 100K, and the published values are of Amazon Beauty.
 
 The script makes a Python environment for RecBole in WORK/recbole, or uses the one of ``--python``. Both splits are
 written as files for RecBole. Each of RecBole's models runs once, and the result is kept as WORK/<model>.json. Another
@@ -9,8 +12,9 @@ prints a table.
 
 ``--defaults`` gives robench its defaults instead of tuned settings. ``--only mf lightgcn`` restricts the models, and
 ``--seeds`` is the number of fits that are averaged. ``--recbole-only`` and ``--skip-recbole`` each run one half of the
-comparison. The exit code is 1 if a model is worse than RecBole by more than one standard error over users, in NDCG@10
-or Recall@10.
+comparison. ``--beauty`` prints a folder of results of ``suites/beauty.yaml`` beside published values of the same file
+and split. The exit code is 1 if a model is worse than RecBole by more than one standard error over users, in NDCG@10 or
+Recall@10, or if a model on Amazon Beauty is below a published value.
 
 Both sides select on validation NDCG@10 and follow the ranking rules of RecBole. On the random split, known items are
 masked, and a history is the training items. Leave-last-out masks nothing, and a history has the validation item too.
@@ -32,6 +36,7 @@ import torch
 import yaml
 
 sys.path.insert(0, str(Path(__file__).parent / "reference"))
+import beauty  # a module in the folder reference
 import export  # the script in the folder reference
 
 from robench.api import Defense, Rng
@@ -143,15 +148,30 @@ def measured(pair, data, registry, seeds):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("source", type=Path)
-    parser.add_argument("work", type=Path)
+    parser.add_argument("source", type=Path, nargs="?")
+    parser.add_argument("work", type=Path, nargs="?")
     parser.add_argument("--python", type=Path)
     parser.add_argument("--only", nargs="+")
     parser.add_argument("--defaults", action="store_true")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--recbole-only", action="store_true")
     parser.add_argument("--skip-recbole", action="store_true")
+    parser.add_argument("--beauty", type=Path, metavar="RESULTS")
     given = parser.parse_args()
+    if given.work is None and (given.source or not given.beauty):
+        parser.error("give ML100K_FOLDER and WORK, or --beauty")
+    good = [beauty.compare(given.beauty)] if given.beauty else []
+    if given.work is not None:
+        good.append(compare(given))
+    return int(not all(good))
+
+
+def compare(given):
+    """Prints the comparison on MovieLens 100K.
+
+    Returns:
+        Whether no model is worse than RecBole.
+    """
     torch.set_num_threads(1)
     torch.backends.mha.set_fastpath_enabled(False)
     given.work.mkdir(parents=True, exist_ok=True)
@@ -164,7 +184,7 @@ def main():
         for pair in pairs:
             reference(pair, given.work, python)
     if given.recbole_only:
-        return 0
+        return True
     registry = Registry.of(Host.discover())
     data = {split: export.prepared(given.source, split) for split in {pair.split for pair in pairs}}
     head = ["model", "split", "NDCG@10 ± s.e.", "RecBole", "Recall@10 ± s.e.", "RecBole", "at least RecBole − s.e."]
@@ -185,7 +205,7 @@ def main():
         cells += [f"{other['seconds']:.1f} ({len(other['epochs'])} epochs)" if theirs else "–"]
         behind += bool(theirs) and not all(good)
         print(f"| {' | '.join(cells)} |", flush=True)
-    return int(behind > 0)
+    return not behind
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
@@ -45,17 +45,18 @@ def search(
     return {"search": {"low": low, "high": high, "log": log}}
 
 
-def off_if_given(name: str) -> dict[str, Any]:
-    """Returns the mark of a switch that is off if a suite gives another setting.
+def off_if_given(*names: str) -> dict[str, Any]:
+    """Returns the mark of a switch that other settings turn off.
 
-    A model may choose a setting by validation unless a suite gives a value. In the resolved settings, a default looks
-    like the same value in a suite. A switch distinguishes the two:
+    The switch is off if a suite gives one of these settings. A model may choose a setting by validation or by a rule
+    unless a suite gives a value. In the resolved settings, a default looks like the same value in a suite. A switch
+    distinguishes the two:
     ``by_validation: bool = Field(default=True, json_schema_extra=LATER | off_if_given("weight_decay"))``.
 
     Args:
-        name: the name of the other setting.
+        *names: the names of the other settings.
     """
-    return {"off_if_given": name}
+    return {"off_if_given": list(names)}
 
 
 class BaseConfig(BaseModel):
@@ -93,35 +94,34 @@ class BaseConfig(BaseModel):
         """
         off = {
             switch: False
-            for switch, name in cls.switches().items()
-            if name in settings and settings[name] == cls.model_fields[name].default
+            for switch, names in cls.switches().items()
+            if any(name in settings and settings[name] == cls.model_fields[name].default for name in names)
         }
         return cls.model_validate({**off, **settings})
 
-    def leaves_open(self, name: str) -> bool:
-        """Returns whether validation chooses a setting.
+    def is_on(self, switch: str) -> bool:
+        """Returns whether a switch is on that is marked with ``off_if_given``.
 
-        This is so if its switch is on and the setting has its default. A switch is marked with ``off_if_given``.
-
-        Args:
-            name: the name of the setting.
+        The settings that turn it off must have their defaults, too.
         """
-        on = any(getattr(self, switch) for switch, other in self.switches().items() if other == name)
-        return on and bool(getattr(self, name) == type(self).model_fields[name].default)
+        fields = type(self).model_fields
+        return bool(getattr(self, switch)) and all(
+            getattr(self, name) == fields[name].default for name in self.switches()[switch]
+        )
 
     @model_validator(mode="after")
     def _check_switches(self) -> Self:
-        for switch, name in self.switches().items():
-            if switch in self.model_fields_set and getattr(self, switch) and not self.leaves_open(name):
-                raise ValueError(f"validation chooses {name}, so {switch} goes with no other value of it")
+        for switch, names in self.switches().items():
+            if switch in self.model_fields_set and getattr(self, switch) and not self.is_on(switch):
+                raise ValueError(f"{switch} goes with no other value of {' and '.join(names)}")
         return self
 
     @classmethod
-    def switches(cls) -> dict[str, str]:
-        """Returns the switches and the settings that turn them off."""
+    def switches(cls) -> dict[str, list[str]]:
+        """Returns the switches, each with the settings that turn it off."""
         extras = {name: field.json_schema_extra for name, field in cls.model_fields.items()}
         return {
-            name: str(extra["off_if_given"])
+            name: cast("list[str]", extra["off_if_given"])
             for name, extra in extras.items()
             if isinstance(extra, dict) and "off_if_given" in extra
         }

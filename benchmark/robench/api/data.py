@@ -15,6 +15,9 @@ from robench.api.errors import SealedError
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
+# With fewer validation items, differences are mostly noise. With 671 items, the standard error of NDCG@10 is 15% of
+# the value.
+ENOUGH_ITEMS = 5_000
 
 
 def _frozen(array: NDArray[Any], dtype: type, name: str) -> NDArray[Any]:
@@ -230,6 +233,11 @@ class TrainData:
     def n_items(self) -> int:
         """The number of items in the catalogue."""
         return self.train.n_items
+
+
+def has_enough_items(data: TrainData) -> bool:
+    """Returns whether there are enough validation items to detect small differences."""
+    return len(data.validation.items) >= ENOUGH_ITEMS
 
 
 class HeldOut:

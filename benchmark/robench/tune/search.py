@@ -188,7 +188,7 @@ class _Search:
         off = subject.part.config
         return {
             **trial.settings,
-            **{s: True for s, name in switches.items() if name in trial.settings and s not in off},
+            **{s: True for s, names in switches.items() if {*names} & {*trial.settings} and s not in off},
         }
 
     def _path(self, ending: str) -> Path:

@@ -54,7 +54,7 @@ class Ease(HistoryModel):
 
     def alternatives(self, data: TrainData) -> Iterator[Mapping[str, float]]:
         """Computes B for each λ to choose from, and yields λ."""
-        if not self.config.leaves_open("weight_decay"):
+        if not self.config.is_on("by_validation"):
             return
         data = self.count_items(data)
         for weight_decay in CHOICES:

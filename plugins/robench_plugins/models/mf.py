@@ -61,7 +61,7 @@ class MatrixFactorization(PairwiseModel):
 
     def alternatives(self, data: TrainData) -> Iterator[Mapping[str, float]]:
         """Yields the weight decays to choose from."""
-        if self.config.leaves_open("weight_decay"):
+        if self.config.is_on("by_validation"):
             yield from ({"weight_decay": one} for one in CHOICES)
 
     def build(self, data: TrainData, rng: Rng) -> None:

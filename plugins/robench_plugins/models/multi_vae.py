@@ -23,8 +23,12 @@ from robench.api import (
     TorchModel,
     TrainData,
 )
-from robench.api.component import search
+from robench.api.component import LATER, off_if_given, search
+from robench.api.data import has_enough_items
 from robench.api.models.divergence import Logits
+
+STEPS = 10  # the least number of steps per epoch, by size
+USERS_PER_DIMENSION, LEAST_LATENT = 15, 64  # bound the dimensions of the latent vector, by size
 
 
 class MultiVae(TorchModel):
@@ -43,7 +47,8 @@ class MultiVae(TorchModel):
         """Settings of Mult-VAE.
 
         Widths, batch size and learning rate are taken from section 4.4 of the paper and from the authors' code. Dropout
-        and β are the best of four trials by validation NDCG@10 (suites/tuning/movielens-small.yaml).
+        and β are the best of four trials by validation NDCG@10 (suites/tuning/movielens-small.yaml). The paper has over
+        100,000 users. With few users, ``by_size`` makes the latent vector and the batches smaller.
         """
 
         hidden: int = Field(default=600, ge=1, description="Units of the hidden layers")
@@ -68,6 +73,12 @@ class MultiVae(TorchModel):
         batch_size: int = Field(default=500, ge=1)
         learning_rate: float = Field(default=1e-3, gt=0)
         patience: int = Field(default=10, ge=1)
+        by_size: bool = Field(
+            default=True,
+            description="Whether few users bound the latent vector (a dimension per 15 users, at least 64) and the "
+            "batches (at least 10 per epoch); with fewer than 5,000 validation items, they are not bounded",
+            json_schema_extra=LATER | off_if_given("latent", "batch_size"),
+        )
 
     config: Config
     surfaces: ClassVar[frozenset[Surface]] = frozenset({"embedding", "parameters", "history"})
@@ -80,18 +91,24 @@ class MultiVae(TorchModel):
         Weights are drawn by Xavier's rule, as in the authors' code. The last item row is padding.
         """
         c = self.config
+        latent = min(c.latent, max(LEAST_LATENT, data.n_real_users // USERS_PER_DIMENSION))
+        latent = latent if self._goes_by_size(data) else c.latent
         self.first = nn.Embedding(data.n_items + 1, c.hidden, padding_idx=data.n_items)
         nn.init.xavier_normal_(self.first.weight)
         with torch.no_grad():
             self.first.weight[data.n_items] = 0
         self.first_bias = nn.Parameter(torch.zeros(c.hidden))
-        self.encode = nn.Linear(c.hidden, 2 * c.latent)
-        self.decode = nn.Linear(c.latent, c.hidden)
+        self.encode = nn.Linear(c.hidden, 2 * latent)
+        self.decode = nn.Linear(latent, c.hidden)
         self.last = nn.Linear(c.hidden, data.n_items)
         for layer in (self.encode, self.decode, self.last):
             nn.init.xavier_normal_(layer.weight)
             nn.init.zeros_(layer.bias)
         self.register_buffer("epochs_begun", torch.zeros((), dtype=torch.int64))
+
+    def _goes_by_size(self, data: TrainData) -> bool:
+        """Returns whether few users bound the latent vector and the batches."""
+        return self.config.is_on("by_size") and has_enough_items(data)
 
     def batches(self, data: TrainData, rng: Rng) -> Iterator[Batch]:
         """Yields shuffled users with at least one item.
@@ -103,8 +120,11 @@ class MultiVae(TorchModel):
         order = rng.numpy().permutation(users)
         share = torch.clamp(self.epochs_begun / self.config.anneal_epochs, max=1.0).cpu()
         self.epochs_begun += 1
-        for start in range(0, len(order), self.config.batch_size):
-            batch = self.queries(order[start : start + self.config.batch_size], data.train)
+        size = self.config.batch_size
+        if self._goes_by_size(data):
+            size = min(size, -(-data.n_real_users // STEPS))
+        for start in range(0, len(order), size):
+            batch = self.queries(order[start : start + size], data.train)
             yield Batch(batch.users, batch.histories, {"beta": (self.config.beta * share).expand(len(batch.users))})
 
     def queries(self, users: IntArray, history: Interactions) -> Batch:

@@ -9,14 +9,14 @@ from functools import partial
 
 import torch
 
-from robench.api.data import TrainData
+from robench.api.data import TrainData, has_enough_items
 from robench.api.defense import Defense
 from robench.api.errors import PluginError
 from robench.api.models.base import Model
 from robench.api.models.torch import TorchModel
 from robench.api.rng import Rng
 from robench.engine.fit.training import EpochCallback, FitReport, Training, count_decays
-from robench.engine.fit.validation import VALIDATION_USERS, has_enough_items, validation_ndcg, validation_users
+from robench.engine.fit.validation import VALIDATION_USERS, validation_ndcg, validation_users
 
 
 def choose_settings(model: Model, data: TrainData) -> Mapping[str, float]:

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
-from robench.api.data import TrainData
+from robench.api.data import TrainData, has_enough_items
 from robench.api.defense import Defense
 from robench.api.errors import PluginError
 from robench.api.models.step import Step
 from robench.api.models.torch import TorchModel
 from robench.api.rng import Rng
-from robench.engine.fit.validation import has_enough_items, validation_ndcg
+from robench.engine.fit.validation import validation_ndcg
 
 DECAY = 1 / 3  # the factor of the learning rate when training continues from the best weights
 AUTO_DECAYS = 2  # the number of decays under the setting ``auto``

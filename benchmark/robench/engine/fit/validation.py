@@ -15,14 +15,6 @@ from robench.engine.rank.ranking import discount
 from robench.engine.rank.scoring import device_of, rank_scores, score_users
 
 VALIDATION_USERS = 10_000  # the largest number of users to validate on, for a model without a training loop
-# With fewer validation items, differences are mostly noise. With 671 items, the standard error of NDCG@10 is 15% of
-# the value.
-ENOUGH_ITEMS = 5_000
-
-
-def has_enough_items(data: TrainData) -> bool:
-    """Returns whether there are enough validation items to detect small differences."""
-    return len(data.validation.items) >= ENOUGH_ITEMS
 
 
 def validation_users(data: TrainData, most: int | None = VALIDATION_USERS) -> tuple[Interactions, IntArray]:

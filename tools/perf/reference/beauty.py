@@ -1,0 +1,61 @@
+"""Compares results on Amazon Beauty with published values.
+
+The functions read a folder of results of ``suites/beauty.yaml``. ``tools/perf/quality.py`` prints the comparison.
+"""
+
+from dataclasses import dataclass
+
+import robench
+
+METRICS = ("ndcg@10", "hr@10")
+
+
+@dataclass
+class Published:
+    """NDCG@10 and HR@10 of a model on the same file and split, with full ranking."""
+
+    source: str
+    values: tuple[float, float]
+
+
+S3_REC = "S3-Rec, CIKM 2020"
+# RecBole does not mask the items of the user's history. Everything else masks them.
+RECBOLE = "RecBole, cross-entropy, unmasked"
+PUBLISHED = {
+    "sasrec": [Published(S3_REC, (0.0318, 0.0605)), Published(RECBOLE, (0.0405, 0.0820))],
+    "gru4rec": [Published(S3_REC, (0.0137, 0.0283))],
+}
+
+
+def rows(folder):
+    """Returns the rows of the table, and the models that are below a published value.
+
+    A row of a model has the label, the number of seeds, and each metric with its 95% interval. The published values
+    follow, one per metric.
+    """
+    found, below = [], []
+    frame = robench.load(folder).leaderboard
+    for label, table in frame.groupby("model_label", sort=False):
+        values = table.set_index("metric")
+        cells = [str(label), str(min(values["seeds"]))]
+        for metric in METRICS:
+            one = values.loc[metric]
+            cells.append(f"{one['clean']:.4f} [{one['clean_low']:.4f}, {one['clean_high']:.4f}]")
+        published = PUBLISHED.get(str(label), [])
+        for place, metric in enumerate(METRICS):
+            cells.append("; ".join(f"{other.values[place]:.4f} ({other.source})" for other in published) or "–")
+            if any(values.loc[metric, "clean"] < other.values[place] for other in published):
+                below.append(f"{label} in {metric}")
+        found.append(cells)
+    return found, below
+
+
+def compare(folder):
+    """Prints the table, and returns whether no model is below a published value."""
+    found, below = rows(folder)
+    head = ["model", "seeds", "NDCG@10 [95%]", "HR@10 [95%]", "published NDCG@10", "published HR@10"]
+    for cells in (head, ["---"] * len(head), *found):
+        print(f"| {' | '.join(cells)} |")
+    for one in below:
+        print(f"below a published value: {one}")
+    return not below
