@@ -45,7 +45,7 @@ PROVENANCE = {
 CHECKED = {
     **dict.fromkeys(("foreign_genuine", "foreign_ball", "hidden_context", "wrapped_inputs", "wrapped_places"), 0.0),
     **dict.fromkeys(("noise_genuine", "noise_ball", "declared_stochastic", "grad_mode", "saturated"), 0.0),
-    **dict.fromkeys(("slope_own", "slope_random"), 0.01),
+    **dict.fromkeys(("slope_own", "slope_random", "table_slope_own", "table_slope_random"), 0.01),
     "users": 64.0,
     "movement": 0.02,
     "rms": 0.5,

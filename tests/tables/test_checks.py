@@ -19,6 +19,7 @@ FAILING = {
     "random under attack": {"noise_ball": 0.01},
     "scores depend on gradients": {"grad_mode": 0.01},
     "wrong gradients": {"slope_random": 0.4},
+    "wrong gradients of tables": {"table_slope_random": 0.4},
     "scores ignore the inputs": {"movement": 0.0},
     "saturated scores": {"saturated": 0.6},
 }

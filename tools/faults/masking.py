@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from operator import attrgetter
 from typing import Any
 
 import torch
@@ -24,6 +25,15 @@ STEP = 0.02  # the step of planted rounding, in standard deviations of the score
 def moved(e: Embedded, change: Callable[[str, Tensor], Tensor]) -> Embedded:
     """Returns inputs after a change of each input, which is given by name."""
     return replace(e, inputs={name: change(name, part) for name, part in e.inputs.items()})
+
+
+def table_of(model: TorchModel) -> Tensor:
+    """Returns the first embedding table of a model, without a gradient.
+
+    While tables are perturbed, the table is a tensor instead of a parameter.
+    """
+    table: Tensor = attrgetter(model.tables[0])(model)
+    return table.detach()
 
 
 def straight_through(value: Tensor, through: Tensor) -> Tensor:
@@ -66,7 +76,7 @@ class SnapToTable(Wrapped):
     """
 
     def score_from(self, batch: Batch, e: Embedded) -> Tensor:
-        table = self.inner.get_parameter(self.inner.tables[0]).detach()
+        table = table_of(self.inner)
 
         def snapped(name: str, x: Tensor) -> Tensor:
             nearest = table[torch.cdist(x.detach().flatten(0, -2), table).argmin(1)].reshape(x.shape)
@@ -200,7 +210,7 @@ class Clipped(Wrapped):
     """
 
     def score_from(self, batch: Batch, e: Embedded) -> Tensor:
-        bound = 2 * float(self.inner.get_parameter(self.inner.tables[0]).detach().square().mean().sqrt())
+        bound = 2 * float(table_of(self.inner).square().mean().sqrt())
         return self.inner.score_from(batch, moved(e, lambda _, x: x.clamp(-bound, bound)))
 
 
@@ -211,9 +221,35 @@ class Projected(Wrapped):
     """
 
     def score_from(self, batch: Batch, e: Embedded) -> Tensor:
-        table = self.inner.get_parameter(self.inner.tables[0]).detach()
+        table = table_of(self.inner)
         basis = torch.linalg.eigh(table.T @ table).eigenvectors[:, table.shape[1] // 4 :]
         return self.inner.score_from(batch, moved(e, lambda _, x: x @ basis @ basis.T))
+
+
+class DetachedTables(Wrapped):
+    """A fault on tables: the inputs pass no gradient on to the tables."""
+
+    def embed(self, batch: Batch) -> Embedded:
+        return moved(self.inner.embed(batch), lambda _, x: x.detach())
+
+
+class ReversedTables(Wrapped):
+    """A fault on tables: their gradient through the inputs has the wrong sign."""
+
+    def embed(self, batch: Batch) -> Embedded:
+        return moved(self.inner.embed(batch), lambda _, x: 2 * x.detach() - x)
+
+
+class RoundedTables(Wrapped):
+    """A fault on tables: the inputs are rounded rows.
+
+    The gradient is straight-through.
+    """
+
+    def embed(self, batch: Batch) -> Embedded:
+        e = self.inner.embed(batch)
+        step = 0.5 * table_of(self.inner).square().mean().sqrt()
+        return moved(e, lambda _, x: straight_through(torch.round(x / step) * step, x))
 
 
 FALSE_WRAPS: Mapping[str, type[Wrapped]] = {
@@ -231,6 +267,12 @@ FALSE_WRAPS: Mapping[str, type[Wrapped]] = {
     "rounded-through": RoundedThrough,
     "dropout": TestDropout,
     "huge": Huge,
+}
+# They deceive attacks on tables. Only the last one also fails checks of the inputs.
+FALSE_TABLES: Mapping[str, type[Wrapped]] = {
+    "detached-tables": DetachedTables,
+    "reversed-tables": ReversedTables,
+    "rounded-tables": RoundedTables,
 }
 HONEST_WRAPS: Mapping[str, type[Wrapped]] = {
     "tempered": Tempered,
@@ -286,6 +328,7 @@ FLAGS: Mapping[str, set[str]] = {
     "dropout": {"random without a declaration"},
     "huge": {"saturated scores"},
 }
+TABLE_FLAG = "wrong gradients of tables"  # the flag of every wrap in FALSE_TABLES
 
 
 def wrapping(cls: type[Wrapped]) -> type[Defense]:
@@ -305,7 +348,7 @@ def wrapping(cls: type[Wrapped]) -> type[Defense]:
 @hookimpl
 def robench_defenses() -> dict[str, Any]:
     """Returns the planted defences."""
-    return {name: wrapping(cls) for name, cls in {**FALSE_WRAPS, **HONEST_WRAPS}.items()}
+    return {name: wrapping(cls) for name, cls in {**FALSE_WRAPS, **FALSE_TABLES, **HONEST_WRAPS}.items()}
 
 
 @hookimpl

@@ -34,6 +34,7 @@ class SurfaceRules:
         scale: the default scale of ε.
         checks_victims: whether the host checks a victim before it measures attacks on this surface. The checks compare
             scores at perturbed vectors.
+        checks_tables: whether the host also checks the gradients with respect to the embedding tables.
         measured_by: the class that measures attacks on this surface at test time, as ``module:class``. The string is
             empty if attacks on this surface act before the fit.
     """
@@ -46,6 +47,7 @@ class SurfaceRules:
     each_item_alone: bool = False
     scale: Scale = "relative"
     checks_victims: bool = False
+    checks_tables: bool = False
     measured_by: str = ""
 
 
@@ -67,6 +69,7 @@ SURFACES: Mapping[str, SurfaceRules] = MappingProxyType(
             whole_units=False,
             attacks=("robench.api.attacks.embedding:EmbeddingAttack",),
             checks_victims=True,
+            checks_tables=True,
             measured_by="robench.engine.surfaces.parameters.surface:ParametersSurface",
         ),
         "history": SurfaceRules(

@@ -11,7 +11,7 @@ from robench.api.surfaces import SURFACES
 from robench.engine.attack.measurement import Measurement
 from robench.engine.attack.surface import VictimSurface
 from robench.engine.attack.victim import EvaluatedVictim
-from robench.engine.checks.victim import measure_checks
+from robench.engine.checks.victim import measure_checks, measure_table_checks
 from robench.engine.surfaces.embedding.surface import EmbeddingSurface
 
 
@@ -49,7 +49,8 @@ class MeasuredVictim(EvaluatedVictim):
         threat = attack.threat()
         promoted = targets if threat.goal != "untargeted" else None
         surface = self.surface(threat.surface)
-        checks = self.checks if SURFACES[threat.surface].checks_victims else {}
+        rules = SURFACES[threat.surface]
+        checks = {**(self.checks if rules.checks_victims else {}), **(self.table_checks if rules.checks_tables else {})}
         self.perturbed_noise = checks.get("noise_ball", 0.0)
         measurement = surface.measure(attack, epsilon, key, promoted)
         measurement.checks = dict(checks)
@@ -64,6 +65,16 @@ class MeasuredVictim(EvaluatedVictim):
         surface = self.surface("embedding")
         assert isinstance(surface, EmbeddingSurface)
         return measure_checks(self, surface.rms())
+
+    @cached_property
+    def table_checks(self) -> dict[str, float]:
+        """The numbers of the checks for attacks on embedding tables, by name.
+
+        The checks run once, before the first such attack. They change no random stream of the attacks.
+        """
+        surface = self.surface("embedding")
+        assert isinstance(surface, EmbeddingSurface)
+        return measure_table_checks(self, surface.rms())
 
     def surface(self, name: str) -> VictimSurface:
         """Returns the object that measures attacks on one surface of this victim.

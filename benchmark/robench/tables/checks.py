@@ -20,6 +20,7 @@ from robench.tables.rows import Flag, Row
 Checks = Mapping[str, float]
 FIRST_FORMAT = 2  # the first format of records that hold checks
 MOST_DIFFERENCE = 1e-3  # the largest difference that counts as equal, in standard deviations of the scores
+TABLE_SLOPES = ("table_slope_own", "table_slope_random")  # only in records of attacks on tables
 MOST_SLOPE_ERROR = 0.3  # the largest error of a gradient, as a share of its length
 LEAST_MOVEMENT = 1e-6  # the least movement of the scores, in standard deviations
 LEAST_SHARE = 0.05  # the least movement, as a share of the undefended twin's
@@ -95,6 +96,12 @@ CHECKS = (
         "the gradients of the scores do not agree with finite differences",
         ("slope_own", "slope_random"),
         lambda checks: max(checks["slope_own"], checks["slope_random"]) > MOST_SLOPE_ERROR,
+    ),
+    Check(
+        "wrong gradients of tables",
+        "the gradients with respect to the embedding tables do not agree with finite differences",
+        TABLE_SLOPES,
+        lambda checks: max(checks.get(name, 0.0) for name in TABLE_SLOPES) > MOST_SLOPE_ERROR,
     ),
     Check(
         "scores ignore the inputs",

@@ -25,7 +25,7 @@ def slope_errors(probe: Probe) -> dict[str, Tensor]:
         directions. An error of 0 is perfect, and an error of 1 means that the gradient predicts nothing. The largest
         error over points and steps counts.
     """
-    weights, items = _weights(probe)
+    weights, items = choose_weights(probe)
     own, random = [], []
     for point in (probe.clean.zero(), probe.points[MIDDLE]):
         gradient = _gradient(probe, point, weights, items)
@@ -40,7 +40,7 @@ def slope_errors(probe: Probe) -> dict[str, Tensor]:
     return {"slope_own": torch.stack(own).amax(0), "slope_random": torch.stack(random).amax(0)}
 
 
-def _weights(probe: Probe) -> tuple[Tensor, Tensor]:
+def choose_weights(probe: Probe) -> tuple[Tensor, Tensor]:
     """Returns random signs and the items to which they belong, [B, m] each."""
     n_items = probe.genuine.shape[1]
     best = probe.masked.topk(min(BEST, n_items), dim=1).indices

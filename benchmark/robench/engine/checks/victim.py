@@ -15,8 +15,10 @@ from robench.engine.checks.movement import movements
 from robench.engine.checks.probe import Probe, choose_users, foreign_batch
 from robench.engine.checks.saturation import saturations
 from robench.engine.checks.slopes import slope_errors
+from robench.engine.checks.table_slopes import table_slope_errors
 from robench.engine.checks.wrapper import hides_context, wrapper_differences
 from robench.engine.rank.chunk import build_chunk, chunk_size
+from robench.engine.surfaces.parameters.tables import EmbeddingTables
 
 USERS = 64  # the number of users at which a victim is checked
 # A check fails if a quarter of the users fail. Single users may stand at a kink of the scores.
@@ -48,6 +50,19 @@ def measure_checks(victim: EvaluatedVictim, rms: float) -> dict[str, float]:
         "hidden_context": float(hidden),
         **_summary(whole),
     }
+
+
+def measure_table_checks(victim: EvaluatedVictim, rms: float) -> dict[str, float]:
+    """Returns the numbers of the checks for attacks on embedding tables.
+
+    Args:
+        victim: a victim with a neural model.
+        rms: the root mean square of all genuine input entries of the victim.
+
+    Raises:
+        PluginError: if the model is not neural, declares no tables, or gives scores that are not finite.
+    """
+    return table_slope_errors(_probes(victim, rms)[0], EmbeddingTables(victim.neural()).weights)
 
 
 def _probes(victim: EvaluatedVictim, rms: float) -> list[Probe]:
