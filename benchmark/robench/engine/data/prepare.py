@@ -25,6 +25,8 @@ from robench.engine.data.splits import KNOWN, TEST, TRAIN, VALIDATION, parts_of
 from robench.engine.data.summary import Log, find_facts, nothing_left, summarise
 from robench.spec import Part
 
+UNDESCRIBED = Item()
+
 
 def prepare(ratings: Ratings, config: DatasetConfig, split: Part) -> Prepared:
     """Filters a raw log, numbers the users and items, and splits the events.
@@ -164,7 +166,7 @@ def _renumber(codes: IntArray, n: int) -> IntArray:
 def _tidy(item: Item | None) -> Item:
     """Returns an item with single blanks in place of all white space in the texts."""
     if item is None:
-        return Item()
+        return UNDESCRIBED
     genres = tuple(" ".join(genre.split()) for genre in item.genres)
     return Item(" ".join(item.title.split()), item.year, genres, " ".join(item.description.split()))
 
