@@ -141,7 +141,7 @@ def attacks(folder: Path) -> list[dict[str, Any]]:
 
 
 def labels(entries: list[dict[str, Any]], *left_out: str) -> list[str]:
-    """Returns the label of every entry, or the name of an entry without a label.
+    """Returns the label of every entry, or the entry's name if it has no label.
 
     The labels in ``left_out`` are not returned.
     """

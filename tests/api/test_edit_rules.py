@@ -1,4 +1,4 @@
-"""Tests that the rules for edits make threat models of their own."""
+"""Tests that different rules for edits give different threat models."""
 
 import re
 

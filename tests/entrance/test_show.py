@@ -23,7 +23,10 @@ def registry():
 
 @pytest.fixture
 def world(tmp_path):
-    """Returns a folder with a row that gains, one cell of which is the last."""
+    """Returns a folder with one undefended and one defended row.
+
+    The defended row has a significant gain. The last cell of the folder belongs to this row.
+    """
     world = World(tmp_path / "w", [EMBEDDING])
     for seed in range(4):
         for weight, left in ((1.0, 60), (0.5, 90 + seed)):

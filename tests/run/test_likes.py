@@ -153,7 +153,7 @@ def test_without_budget_everything_is_as_at_clean_bit_for_bit(cells):
 def test_they_are_left_out_where_they_mean_nothing(cells):
     """A cell has no likes if an attack at test time promotes items.
 
-    The cells of ensembles have no likes either, because an ensemble stops attacking users that are broken.
+    The cells of ensembles have no likes either, because an ensemble stops attacking users that it has broken.
     """
     for c, record, _ in cells:
         ensemble = c["kind"] == "ensemble"

@@ -27,7 +27,10 @@ DEFENDED = {"defense": "at", "weight": 0.5}
 
 
 def board(folder, first, second=CHECKED, *, twin=CHECKED, surface=L2, ranking=EMBEDDING):
-    """Returns the defended row of a table, whose two fits have these checks."""
+    """Returns the defended row of a table.
+
+    The row has two fits, with the checks ``first`` and ``second``. The undefended fits have the checks ``twin``.
+    """
     world = World(folder, [ranking])
     for seed, checks in enumerate((first, second)):
         for own, more in ((twin, {}), (checks, DEFENDED)):

@@ -28,7 +28,7 @@ VERSION = {"config": {"version": 3}, "members": [{**MEMBER, "damage": 0.1}]}
 
 @pytest.fixture(autouse=True)
 def _few_targets_are_enough(monkeypatch):
-    """Tables of a few promoted items get no flag for their number."""
+    """Allows tables with few promoted items, so that no flag is raised for this."""
     monkeypatch.setattr("robench.tables.flags.LEAST_TARGETS", 0)
 
 

@@ -42,7 +42,7 @@ class Auc(Percentile):
 
 
 class Novelty(Metric):
-    """The mean self-information of listed items, from popular to rare ones."""
+    """The mean of log2(1 + id) over the listed items, with large ids as rare items."""
 
     needs = "clean"
     bounds: ClassVar = (0.0, float("inf"))

@@ -6,12 +6,12 @@ The script makes a small run first. Each kind of damage is tried on a copy of th
 ``show``, ``robench.load`` and ``run``, in this process. No command may believe a wrong value. One of these results is
 allowed:
 
-- Each value in the tables is the undamaged one.
+- Each value in the tables equals the undamaged one.
 - The cell of a damaged value is missing, and a message names the file of the cell.
 - The command ends in one line that names a file.
 
-After ``run`` all tables are the undamaged ones. The exit code is 1 if a wrong value was believed, or if a command ended
-in a traceback.
+After ``run``, all tables must equal the undamaged ones. The exit code is 1 if a wrong value was believed, or if a
+command ended in a traceback.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ TABLES = ("cells.csv", "leaderboard.csv", "leaderboard.json", "leaderboard.md")
 
 
 class Inline(Executor):
-    """An executor that works in this process."""
+    """An executor that runs tasks in this process."""
 
     def run(self, tasks: Any, work: Any, emit: Any) -> None:
         for task in tasks:
@@ -121,7 +121,7 @@ class Trial:
 
 
 def texts(tables: Tables) -> dict[str, str]:
-    """Returns the content of the tables that are equal in all runs, by name."""
+    """Maps the name of each table that is identical in all runs to its content."""
     return {name: text for name, text in build_texts(tables).items() if name in TABLES}
 
 

@@ -1,4 +1,4 @@
-"""Checks that files in many forms are read as the log that they hold.
+"""Checks that robench reads the right log from files of many forms.
 
     python -m tools.faults.files [--files 300] [--seed 0] [--keep DIR]
 

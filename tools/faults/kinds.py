@@ -276,7 +276,7 @@ def mutate(whole: Any, rng: random.Random) -> None:
 
 
 def entries(cache: Path, kind: str) -> list[Path]:
-    """Returns the files of the cache entries of a kind."""
+    """Returns the files of all cache entries of one kind."""
     return sorted(path for path in (cache / kind).rglob("*") if path.is_file() and path.suffix != ".lock")
 
 

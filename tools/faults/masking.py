@@ -23,7 +23,7 @@ STEP = 0.02  # the step of planted rounding, in standard deviations of the score
 
 
 def moved(e: Embedded, change: Callable[[str, Tensor], Tensor]) -> Embedded:
-    """Returns inputs after a change of each input, which is given by name."""
+    """Returns inputs after applying ``change`` to each input and its name."""
     return replace(e, inputs={name: change(name, part) for name, part in e.inputs.items()})
 
 
@@ -298,9 +298,9 @@ class ContextMf(MatrixFactorization):
 
 
 class LookupLstm(Lstm):
-    """A false model: it looks its items up again.
+    """A false model: it looks up the vectors of its items again.
 
-    The inputs contribute a thousandth.
+    Only a thousandth of each perturbation reaches the scores.
     """
 
     def states_at(self, batch: Batch, e: Embedded, row: Tensor, position: Tensor) -> Tensor:

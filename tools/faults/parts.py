@@ -1,11 +1,11 @@
-"""Compares logs in several files of different formats with what they hold.
+"""Checks that robench reads the right log from files of different formats.
 
     python -m tools.faults.parts [--files 300] [--seed 0] [--keep DIR]
 
 Each log is split into a file for training, one for the test, and sometimes one for validation. A file of items and a
 file of users describe it. Each file is delimited text, Parquet or JSON lines, and a column may have another type in
-each file. All of them must be read: a naive reader knows the users, items, ratings, parts, texts and the order of
-times. A refusal counts as a fault.
+each file. Robench must read all files, so a refusal counts as a fault. The users, items, ratings, parts and texts, and
+the order of times, must be those of the log.
 """
 
 from __future__ import annotations
@@ -69,12 +69,12 @@ class Case:
 
     @property
     def name(self) -> str:
-        """The names of the files."""
+        """The names of all files, joined by ``+``."""
         return "+".join(name for name, _ in (*self.files.values(), self.items, self.users))
 
     @property
     def content(self) -> bytes:
-        """The files one after the other."""
+        """The contents of all files, joined."""
         return b"\n---\n".join(content for _, content in (*self.files.values(), self.items, self.users))
 
     def judge(self, folder: Path) -> str:
@@ -167,7 +167,7 @@ def _kind(name: str, values: Sequence[Any], times: str, rng: random.Random) -> s
 
 
 def _array(kind: str, values: Sequence[Any], *, dates: bool) -> pa.Array:
-    """Returns a column of a type."""
+    """Returns the values as a column of the type ``kind``."""
     if kind in ("s", "ms", "us", "ns", "zone"):
         unit, zone = ("us", "Europe/Berlin") if kind == "zone" else (kind, None)
         ticks = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[unit]

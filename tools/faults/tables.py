@@ -1,10 +1,10 @@
-"""Compares the reading of Parquet files and JSON lines with their log.
+"""Checks that robench reads the right log from Parquet files and JSON lines.
 
     python -m tools.faults.tables [--files 300] [--seed 0] [--keep DIR]
 
-Each file is the same kind of log with other types, names, nested values, encodings, compression or damage. What is
-allowed, and the options, are those of ``tools/faults/files.py``. If a type is no id, number or time in the plain sense,
-such as a fraction as an id, the file may be read as written, or refused.
+Each file holds a small random log. The files differ in types, names, nested values, encodings, compression and damage.
+The allowed results and the options are those of ``tools/faults/files.py``. A column may have an unusual type, such as
+fractions for ids. Robench may read such a file as written, or refuse it.
 """
 
 from __future__ import annotations

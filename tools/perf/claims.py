@@ -34,8 +34,8 @@ KNOWN = {
 def matrices(folder: Path):
     """Returns the values and the score evaluations of all cells, and all tables.
 
-    The values are {(model, λ): {(attack label, ε): [S, U]}}. The numbers of evaluations are given per seed, with the
-    same keys.
+    The values are {(model, λ): {(attack label, ε): [S, U]}}, for S seeds and U users. The numbers of evaluations have
+    the same keys, and are lists with one entry per seed.
     """
     registry = Registry.of(Host.discover())
     names = ("ndcg", "recall", "hr", "mrr", "rbo", "jaccard", "t-hr", "t-ndcg", "t-percentile")
@@ -77,7 +77,7 @@ def show(gap):
 def clean_and_attacked(model, own, line):
     """Compares clean and attacked values, and returns the number of failures.
 
-    The values are compared with popularity, over ε, and between attacks.
+    A model must beat popularity, its values must fall with ε, and PGD must not be weaker than FGSM.
     """
     clean = own["none", 0.0]
     gap = compute_interval(clean - line)

@@ -42,7 +42,7 @@ def without(rows, cold):
 
 
 def gain(above):
-    """Returns the NDCG@10 of held-out items, given the number of items above: [U]."""
+    """Returns NDCG@10, given how many items rank above each held-out item: [U]."""
     return np.where(above < 10, 1 / np.log2(2 + above), 0.0)
 
 

@@ -48,7 +48,7 @@ class Auto1(Auto):
 
 
 def gains(ranks):
-    """Returns the NDCG@10 of some ranks of single items."""
+    """Returns the NDCG@10 of users with one held-out item each, given its rank."""
     return np.where((ranks > 0) & (ranks <= LAST), 1 / np.log2(1 + np.maximum(ranks, 1)), 0.0)
 
 

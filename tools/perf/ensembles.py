@@ -4,10 +4,10 @@
                                    [--rounds 1] [--members]
 
 For each victim of the suite, and each attack by auto, the script prints the NDCG@10 left by both versions, the CPU
-seconds, and their ratio. A version of ``robench run`` measures the same cell. The goal is a sum of CPU seconds of at
-most 0.7x. With ``--surface parameters``, the same norms and ε are used on the embedding tables. ``--members`` also
-prints what each member of the current version adds. Fits are read from the cache. The exit code is 1 if the goal is
-missed.
+seconds, and their ratio. Both versions attack the same fitted victim. The goal is that the current version needs at
+most 0.7 times the CPU seconds in total. With ``--surface parameters``, the same norms and ε are used on the embedding
+tables. ``--members`` also prints what each member of the current version adds. Fits are read from the cache. The exit
+code is 1 if the goal is missed.
 """
 
 from __future__ import annotations

@@ -61,9 +61,9 @@ class Rates(NamedTuple):
 
 
 def make_world(generator: np.random.Generator, seeds: int, users: int, spread: float) -> FloatArray:
-    """Returns the values of a world, float64 [ROWS + 1, S, U].
+    """Returns the values of a world, float64 [ROWS + 1, seeds, users].
 
-    The last row is better by BETTER.
+    The users of the last row are hit more often, by the share ``BETTER``.
 
     Args:
         generator: the random numbers.

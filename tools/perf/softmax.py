@@ -18,9 +18,9 @@ DIM = 64
 
 
 def seconds(rows, parts, targets):
-    """Returns the process seconds of one loss and its gradients.
+    """Returns the CPU seconds to compute one loss and its gradients.
 
-    A chunk has ``rows`` rows.
+    The loss is computed in chunks of ``rows`` rows.
     """
     original, softmax.chunk_rows = softmax.chunk_rows, lambda n_items: rows
     start = time.process_time()

@@ -2,9 +2,10 @@
 
     python tools/perf/stronger.py [--suite suites/whitebox.yaml] [--rows model=mf] [--seeds 0 1 2] [--users N]
 
-For each row and norm at ε = 0.05, users that auto leaves in the top 10 are attacked again. The attack is APGD on five
-losses with 100 steps and 3 restarts, and in L2 Carlini & Wagner with more search. The script prints NDCG@10 under auto
-and under the stronger attack, over all seeds. The goal is a difference of at most 2%. The exit code is 1 beyond.
+For each row and norm at ε = 0.05, users are attacked again if auto leaves their item in the top 10. The attack is APGD
+on five losses with 100 steps and 3 restarts, and in L2 also Carlini & Wagner with more search. The script prints
+NDCG@10 under auto and under the stronger attack, over all seeds. The goal is a difference of at most 2%. The exit code
+is 1 if the goal is missed.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def stronger(norm):
 
 
 def left(victim, norm, most):
-    """Returns the summed NDCG@10 under auto, and under the stronger attack too."""
+    """Returns the summed NDCG@10 under auto alone, and under both attacks together."""
     auto = Auto.make(norm=norm)
     base = gains(victim.attacked(auto, EPSILON, "").arrays["ranks"])
     best, start = base.copy(), 0

@@ -1,4 +1,4 @@
-"""Fits the victims of a suite for the other scripts in this folder."""
+"""Fits the victims of a suite for other scripts in this folder."""
 
 from __future__ import annotations
 

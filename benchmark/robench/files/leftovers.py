@@ -50,7 +50,7 @@ def remove_leftovers(results: Path, cache: Path, *, alone: bool) -> None:
 
 
 def _matching(folder: Path, names: re.Pattern[str]) -> Iterator[Path]:
-    """Yields the paths in a folder, if their names match a pattern."""
+    """Yields each path in a folder if its name matches a pattern."""
     with suppress(OSError):  # the folder is missing, or belongs to another user
         yield from [path for path in folder.iterdir() if names.fullmatch(path.name)]
 

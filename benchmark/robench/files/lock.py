@@ -204,7 +204,7 @@ def searching_alone(trials: Path) -> Iterator[None]:
 class _HeldError(Exception):
     """Raised if another process holds a lock.
 
-    The message is the line about the owner after a colon, or empty if the lock file has no such line.
+    The message is a colon, followed by the lock file's line about the owner. It is empty if there is no such line.
     """
 
 
@@ -255,7 +255,7 @@ def _is_current(handle: int, path: Path) -> bool:
 
 
 def _sign(handle: int) -> None:
-    """Writes a line into a lock file that says which process holds the lock."""
+    """Writes a line about this process, which holds the lock, into the lock file."""
     owner = f"process {os.getpid()} on {socket.gethostname()}, since {time.strftime('%Y-%m-%d %H:%M:%S')}"
     with suppress(OSError):  # if the disk is full, the next write to another file reports the error
         os.pwrite(handle, owner.encode()[:MOST_OWNER].ljust(MOST_OWNER), 0)

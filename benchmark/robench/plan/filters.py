@@ -127,10 +127,10 @@ def _read_option(option: str, cells: Collection[Columns]) -> tuple[str, list[Any
 
 
 def resolve_names(conditions: Conditions, cells: Collection[Columns]) -> Conditions:
-    """Returns conditions with identities in place of other names of components.
+    """Replaces component names in conditions with the components' identities.
 
     For example, ``toy`` becomes ``their-package/toy``, and ``robench/mf`` becomes ``mf``. A name stays unchanged if it
-    is the identity or the label of a component in some cell.
+    is the identity or the label of a component in some cell, or if it matches no component.
 
     Args:
         conditions: a value or a list of values for each key.

@@ -60,9 +60,7 @@ def decoder_folder(weights: str = PACKAGED) -> Path:
 def from_gguf(file: Path) -> Path:
     """Returns the path of a folder with the float32 weights from a GGUF file.
 
-    The folder contains safetensors.
-
-    The folder is stored in the cache, so each file is converted only once per machine.
+    The weights are stored as safetensors. The folder is in the cache, so each file is converted only once per machine.
 
     Raises:
         DataError: if ``file`` is not a complete GGUF file of a known architecture, or if a package is missing.

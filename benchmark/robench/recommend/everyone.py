@@ -1,6 +1,7 @@
 """Writes the lists that victims recommend to every user of their data.
 
-``robench recommend --all-users`` uses this module. The lists are streamed, so memory does not grow with the users.
+``robench recommend --all-users`` uses this module. The lists are streamed, so memory does not grow with
+the number of users.
 """
 
 from __future__ import annotations

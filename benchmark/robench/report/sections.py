@@ -22,7 +22,10 @@ from robench.tables.rows import Flag
 
 
 def write_warning(incomplete: Sequence[IncompleteModel]) -> str:
-    """Returns a warning that names the models without all cells, or no text."""
+    """Returns a warning that names the models with failed or missing cells.
+
+    The result is empty if there are no such models.
+    """
     if not incomplete:
         return ""
     models = ", ".join(f"{model.model_label} ({model.lacking} of {model.planned})" for model in incomplete)

@@ -12,7 +12,7 @@ MOST_FAKE_USERS = 1.0  # fake users per real user
 
 
 def budget_notes(cells: Sequence[Cell]) -> list[str]:
-    """Returns a line per attack with a huge budget, or that fits no model.
+    """Returns one line for each attack that has a huge budget or fits no model.
 
     Args:
         cells: the cells of the suite, whether skipped or not.

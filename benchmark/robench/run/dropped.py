@@ -48,7 +48,7 @@ def check_overrides(
 ) -> None:
     """Checks that ``--set`` drops no measured cell of the suite file.
 
-    Such a run would replace complete rows by rows with fewer seeds, attacks or models. A change of the suite file may
+    Such a run would replace complete rows with rows of fewer seeds, attacks or models. A change of the suite file may
     drop any cell.
 
     Args:

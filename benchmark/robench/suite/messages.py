@@ -83,10 +83,10 @@ def is_branch(part: str | int) -> bool:
 
 
 def is_about_another_branch(detail: ErrorDetails) -> bool:
-    """Returns whether a mistake belongs to a branch that a suite does not mean.
+    """Returns whether a mistake belongs to a branch of a union that was not meant.
 
     For a union of a string and a mapping, pydantic reports the mistakes of both branches. The type of the value shows
-    which branch is meant.
+    which branch the author of the suite meant.
     """
     last = detail["loc"][-1] if detail["loc"] else ""
     if isinstance(detail["input"], dict):

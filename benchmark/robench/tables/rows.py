@@ -266,9 +266,15 @@ def _join(of: BySet, sets: Sequence[int] | None) -> FloatArray:
 
 
 def _clean(results: Results, cell: CellRow, measure: Measure, sets: Sequence[int] | None) -> FloatArray | None:
-    """Returns the clean values of the given target sets, or of all sets.
+    """Returns the clean values, float64 [T, U], or None if there are none.
 
-    The values are float64 [T, U].
+    Target sets matter only if the measure is about promoted items.
+
+    Args:
+        results: the results of the folder.
+        cell: the clean cell.
+        measure: the measure.
+        sets: the target sets, or None for all sets.
     """
     if not are_items(results, measure):
         return read_values(results, cell, measure)

@@ -57,7 +57,7 @@ class TrialsFile:
         """Checks that the stored trials of a subject are trials of the same component.
 
         Raises:
-            UserError: if the component or its other settings have changed.
+            UserError: if the component, the values of its fixed settings, or the set of searched settings has changed.
         """
         for trial in self.of(subject):
             same = trial.name == subject.part.name and same_settings(trial.fixed, subject.fixed())

@@ -180,7 +180,8 @@ class _Search:
     def _settings_to_write(self, subject: Subject, trial: Trial) -> Mapping[str, Any]:
         """Returns the settings of a trial as a suite must give them.
 
-        Trial 0 may have a default that the fit chooses by validation. Such a setting needs its switch beside it.
+        Trial 0 may leave a setting to the fit, which chooses the value by validation. If a suite gives such a setting,
+        the choice is switched off. So the switch is then given too.
         """
         if trial.number:
             return trial.settings

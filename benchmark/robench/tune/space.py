@@ -89,7 +89,7 @@ def draw_settings(
 
     The result depends only on the arguments, so a search goes on after a kill as if nothing had happened. Trials 0 to 9
     cover the space: their points are those of a Sobol sequence that is rotated so that trial 0 is its first point.
-    Trials 1 to 3 thus lie in three other quarters of every range than trial 0, and few trials are spent well.
+    Trials 0 to 3 are therefore about a quarter of every range apart, so even a few trials are well spread.
 
     Args:
         axes: the searched settings.

@@ -36,7 +36,7 @@ class Findings:
 
     @contextmanager
     def checking(self) -> Iterator[None]:
-        """Drops the successful checks that a block of code adds if it finds a problem."""
+        """Drops the successful checks of a block of code if the block adds a problem."""
         problems, checked = len(self.problems), len(self.checked)
         yield
         if len(self.problems) > problems:

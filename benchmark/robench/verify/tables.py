@@ -61,7 +61,7 @@ def _compare_without_pictures(path: Path, page: str, findings: Findings) -> None
 
 
 def _other_drawing(folder: Path) -> str:
-    """Describes the drawing packages with other versions here.
+    """Describes the drawing packages that have other versions on this machine.
 
     The result is empty if there are none, or if the folder is not packed.
     """

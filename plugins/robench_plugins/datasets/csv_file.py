@@ -240,9 +240,9 @@ class CsvFile(Dataset):
         return "set header: true" + (", and leave columns out" if _changed(self.config, ("columns",)) else "")
 
     def _column(self, table: Table, key: str) -> str:
-        """Returns the column that a setting names.
+        """Returns the name of the column that a setting names.
 
-        If the default column does not exist, the column has the name of the setting.
+        If the setting has its default and the table lacks this column, the result is the name of the setting itself.
         """
         name = str(getattr(self.config, key))
         default = name == type(self.config).model_fields[key].default

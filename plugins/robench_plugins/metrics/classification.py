@@ -28,9 +28,9 @@ class Confusion(NamedTuple):
 
 
 def confusion(outcome: Outcome) -> Confusion:
-    """Returns the confusion matrix of every user, given measured likes.
+    """Returns the confusion matrix of every user.
 
-    A missing negative (NaN) is not counted.
+    The outcome must contain likes. A missing negative (NaN) is not counted.
     """
     assert outcome.likes is not None  # The host asks for no value without likes.
     assert outcome.dislikes is not None

@@ -8,7 +8,10 @@ from robench.api.models.divergence import Logits, kl_divergence
 
 
 def problem(rows=11, candidates=7):
-    """Returns the six parts of two sets of logits, in float64, and a weight per row."""
+    """Returns the parts of two sets of logits, in float64, and a weight per row.
+
+    Each set of logits has three parts: states, a table of candidates, and a bias per candidate.
+    """
     generator = torch.Generator().manual_seed(0)
     shapes = [(rows, 4), (candidates, 4), (candidates,)] * 2
     parts = [torch.randn(*s, generator=generator, dtype=torch.float64, requires_grad=True) for s in shapes]
@@ -16,7 +19,10 @@ def problem(rows=11, candidates=7):
 
 
 def plain(parts):
-    """Returns Σ p (ln p − ln q) from whole tables of logits."""
+    """Returns KL(p, q) = Σ p (ln p − ln q) per row, from whole tables of logits.
+
+    p and q are the softmax of the first and of the second table.
+    """
     log_p, log_q = (parts[i] @ parts[i + 1].T + parts[i + 2] for i in (0, 3))
     log_p, log_q = log_p.log_softmax(1), log_q.log_softmax(1)
     return (log_p.exp() * (log_p - log_q)).sum(1)

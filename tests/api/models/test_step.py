@@ -55,10 +55,10 @@ def test_the_radius_is_relative_to_the_size_of_the_inputs(norm):
 
 @pytest.mark.parametrize("steps", [1, 2])
 def test_pgd_starts_at_a_given_point(steps):
-    """The gradient is 1 everywhere, and a step is 2.5 / ``steps`` radii r long.
+    """The gradient is 1 everywhere, and a step has the length 2.5 r / ``steps``.
 
-    From −3r, one step leads to −r / 2. Two steps of 1.25 r lead first to −1.75 r, which is projected to −r, and then to
-    r / 4.
+    Here r is the radius. From −3r, one step leads to −r / 2. Two steps of 1.25 r lead first to −1.75 r, which is
+    projected to −r, and then to r / 4.
     """
     e, points = embedded(), []
 

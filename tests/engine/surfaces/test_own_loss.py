@@ -1,4 +1,4 @@
-"""Tests that an attack of a stranger may climb its own function of the scores."""
+"""Tests that a third-party attack may maximise its own function of the scores."""
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ def gap(scores, items):
 
 
 class Stranger(EmbeddingAttack):
-    """Takes normalised steps on a function that this file defines."""
+    """An attack that takes normalised steps along the gradient of ``gap``."""
 
     class Config(EmbeddingConfig):
         steps: int = Field(default=10, ge=1)

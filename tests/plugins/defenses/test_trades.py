@@ -48,7 +48,7 @@ def sigmoid(x):
 
 
 def two_point_divergence(m, n):
-    """Returns KL between (σ(m), 1 − σ(m)) and (σ(n), 1 − σ(n))."""
+    """Returns KL between (σ(m), 1 − σ(m)) and (σ(n), 1 − σ(n)), for margins m and n."""
     p, q = sigmoid(m), sigmoid(n)
     return p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q))
 
@@ -102,7 +102,10 @@ def test_one_triple_with_both_distributions_by_hand():
 
 @pytest.mark.parametrize("kind", [ReferencePairwise, ReferenceSequence])
 def test_the_gradient_passes_through_clean_and_perturbed_predictions(kind):
-    """The reference computes L + (1 − λ) β KL from whole tables of logits."""
+    """The reference computes L + (1 − λ) β KL from whole tables of logits.
+
+    L is the clean loss, and KL is the divergence between clean and perturbed predictions. Here (1 − λ) β is 1.
+    """
     step = first_step(kind, RecordingStep, ragged=True)
     loss = Trades.make(**{"lambda": 0.5}, epsilon=1.0, beta=2.0).loss(step)
     weights = list(step.weights().values())

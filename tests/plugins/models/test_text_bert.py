@@ -81,7 +81,7 @@ def new(weights, kind="transformer", **settings):
 
 @pytest.fixture(scope="session")
 def victims(weights):
-    """Returns a function that returns a fitted model of a kind, and the data.
+    """Returns a function from a kind of model to a fitted model and its data.
 
     Each kind is fitted once.
     """

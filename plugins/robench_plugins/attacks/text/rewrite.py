@@ -27,12 +27,12 @@ class Rewrite(TextAttack):
     Rewriting by a language model was proposed by Zhang et al. (Stealthy attack on large language model based
     recommendation, ACL 2024). The examples in the request follow ATR-ICL (Oh et al., Adversarial text rewriting for
     text-aware recommender systems, CIKM 2024). Unlike in that work, the scores of the victim decide between several
-    answers. The first examples are the titles of the most used items, which are public. In later rounds the examples
-    are titles that this attack has written for other items. Titles that reach the most users are preferred.
+    answers. The examples are titles that this attack has written for other items, sorted by the number of users that
+    they reach. The titles of the most used items, which are public, fill the remaining places.
 
-    An answer over budget is cut at its end. If the budget is smaller than the title, it is possible that no beginning
-    of the answer fits. In that case the first words of the answer are put before the genuine title. The decoder does
-    not see the scores while it writes, so a weak writer makes a weak attack. Compare it with ``random-rewrite``.
+    An answer over budget is cut at its end. If the budget is smaller than the title, even the first word of the answer
+    may not fit. In that case the first words of the answer are put before the genuine title. The decoder does not see
+    the scores while it writes, so a weak writer makes a weak attack. Compare it with ``random-rewrite``.
     """
 
     class Config(TextConfig):

@@ -72,5 +72,5 @@ def _has_digit(cell: str) -> bool:
 
 
 def _is_alone(ids: Ids, name: str) -> bool:
-    """Returns whether there are other ids, all of which are whole numbers."""
+    """Returns whether there are ids other than ``name``, all of them whole numbers."""
     return len(ids.names) > 1 and all(other == name or other.isdecimal() for other in ids.names)

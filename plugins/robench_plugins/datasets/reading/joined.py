@@ -89,7 +89,7 @@ def _alike(tables: list[pa.Table]) -> list[pa.Table]:
 
 
 def _common_type(kinds: list[pa.DataType]) -> pa.DataType:
-    """Returns a type that holds the values of all given types as they are."""
+    """Returns a type that holds the values of all given types without loss."""
     if all(kind == kinds[0] for kind in kinds):
         return kinds[0]
     return pa.int64() if all(map(pa.types.is_signed_integer, kinds)) else pa.large_string()

@@ -101,7 +101,7 @@ def _is_utf8(content: bytes) -> bool:
 def _undecodable(
     content: bytes, start: int, encoding: str, path: Path, error: UnicodeError, advice: Advice
 ) -> DataError:
-    """Returns the error for bytes that do not have an encoding, with their line."""
+    """Returns the error for bytes that are not in an encoding, with the line number."""
     if not isinstance(error, UnicodeDecodeError):
         return DataError(f"not {encoding.upper()}: {error}", where=str(path))
     carried = len(error.object) - min(BLOCK, len(content) - start)  # bytes of a character that the last block began

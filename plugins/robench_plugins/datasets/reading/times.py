@@ -152,7 +152,7 @@ def _from_decimals(table: Table, column: pa.ChunkedArray, key: str) -> Times:
 def _from_exact(table: Table, numbers: list[Decimal], key: str) -> Times:
     """Returns times that are written with more digits than 64-bit numbers hold.
 
-    Whole numbers are read as they are, if 64 bits hold them. Otherwise each number is replaced by its position in the
+    Whole numbers stay unchanged if 64 bits hold them. Otherwise each number is replaced by its position in the
     order of all numbers.
 
     Raises:

@@ -69,7 +69,7 @@ def _killed() -> int:
 
 
 def _kernel_line(pid: int) -> str:
-    """Returns the last line of the kernel's log about killing a process for memory.
+    """Returns the kernel's last log line about a process killed for lack of memory.
 
     The result is empty if the log has no such line.
     """

@@ -74,7 +74,10 @@ def test_carlini_wagner_finds_the_exact_radius(seed):
 
 
 def broken(bench, attack, radius):
-    """Returns whether a candidate within the radius breaks each user: bool [U]."""
+    """Returns, for each user, whether any of the attack's candidates breaks them.
+
+    The result is bool [U]. Candidates are first projected into the ball of the user's radius.
+    """
     (oracle,) = bench.surface("embedding").oracles(attack.config.k)
     ball = Ball(attack.config.norm, torch.from_numpy(radius).float())
     users = torch.zeros(len(radius), dtype=torch.bool)

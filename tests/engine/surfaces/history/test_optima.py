@@ -63,7 +63,7 @@ def test_one_greedy_edit_is_the_best_of_all(cls, weights):
 
 @pytest.mark.parametrize("cls", [Ease, ItemKnn])
 def test_the_measured_effects_of_edits_lead_to_the_worst_rank_of_all(cls):
-    """The effect of a substitution is the sum of two effects if scores are a sum."""
+    """If scores are additive, a substitution combines a deletion and an insertion."""
     data, test = crowd(n_users=20, n_items=40, length=6, seed=3)
     bench = measured_victim(fitted(cls.make(), data)[0], data, test)
     # With one combined edit per user, only an exact prediction finds the worst one.
@@ -83,7 +83,7 @@ def test_the_measured_effects_of_edits_lead_to_the_worst_rank_of_all(cls):
 
 
 class Linear(TorchModel):
-    """A model that scores by the sum of one table row per item of the history."""
+    """A model with scores that are a sum of table rows, one per item of the history."""
 
     def build(self, data, rng):
         self.table = nn.Embedding(data.n_items + 1, data.n_items, padding_idx=data.n_items)

@@ -1,4 +1,7 @@
-"""Tests the rules for edits: their place, plausible items, and declared sums."""
+"""Tests the rules for edits, and models that declare their scores to be additive.
+
+The rules limit the places of edits and the items that may be added.
+"""
 
 from typing import ClassVar
 
@@ -49,7 +52,10 @@ def hostile(change, **config):
 
 
 def free_item(oracle, user, *, plausible):
-    """Returns an item that only its plausibility may forbid, or None."""
+    """Returns an item that is new to the user, or None if there is no such item.
+
+    If ``plausible`` is true, the item may be inserted. Otherwise, only its implausibility forbids it.
+    """
     allowed = oracle.insertable()[user]
     own = set(oracle.rows()[user].tolist()) | set(oracle.goal_items()[user].tolist())
     items = (item for item in range(oracle.n_items) if bool(allowed[item]) == plausible and item not in own)
@@ -151,7 +157,7 @@ def test_plausibility_is_counted_from_the_histories():
 
 
 class FalseSum(UserKnn):
-    """A model that says that its scores are a sum, which is wrong."""
+    """A model that wrongly declares its scores to be additive."""
 
     additive: ClassVar[bool] = True
 

@@ -164,7 +164,7 @@ def test_a_cheat_is_projected_and_told():
 
 
 class Proposed(EmbeddingAttack):
-    """An attack that proposes random shifts of the tables, which use the full budget."""
+    """An attack that proposes random shifts of the tables that use the full budget."""
 
     numbers = range(12)
 
@@ -213,7 +213,7 @@ class _Masked(torch.autograd.Function):
 
 
 def hidden(bench, monkeypatch, users, instead):
-    """Replaces the gradients of some users by ``instead``, and returns the victim."""
+    """Replaces the gradients of some users with ``instead``, and returns the victim."""
     inner, blind = type(bench.model).score_from, torch.tensor(sorted(users), dtype=torch.int64)
 
     def score_from(self, batch, e):
