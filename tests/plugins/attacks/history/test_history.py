@@ -35,6 +35,11 @@ class TestEditEffects(HistoryAttackTests):
     settings = {"verified": 20, "leaders": 1, "places": 3}
 
 
+class TestSampledEffects(HistoryAttackTests):
+    attack = EditEffects
+    settings = {"inserted": 8, "verified": 5, "leaders": 0}
+
+
 class TestDeletionEffects(HistoryAttackTests):
     attack = EditEffects
     settings = {"edits": ["delete"], "verified": 5}
