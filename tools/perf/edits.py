@@ -3,10 +3,10 @@
     python tools/perf/edits.py [--only model=ease] [--seeds 0] [--epsilon 1 2 4] [--goal promote] [--rules place=end]
 
 For each model of suites/history.yaml and each ε, the script prints the metric that both versions leave, the CPU
-seconds of both, and the queries per user. The metric is NDCG@10, or T-HR@10 if an item is promoted. ``--rules`` applies
-rules for edits to the current version alone. If scores are a sum over the items, the script also enumerates all single
-edits with the model's own item vectors, and prints the optimum at one edit. The exit code is 1 if the current version
-leaves more than the optimum by 0.0001 or more. Fits are read from the cache.
+seconds of both, and the scorings per user. The metric is NDCG@10, or T-HR@10 if an item is promoted. ``--rules``
+applies rules for edits to the current version alone. If scores are a sum over the items, the script also enumerates all
+single edits with the model's own item vectors, and prints the optimum at one edit. The exit code is 1 if the current
+version leaves more than the optimum by 0.0001 or more. Fits are read from the cache.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def main():
     rules = {name: parse_scalar(text) for name, _, text in (rule.partition("=") for rule in given.rules)}
     failed = False
     head = f"{'victim':28}{'ε':>4}{'clean':>8}{'auto@1':>8}{'now':>8}{'best':>8}"
-    print(f"{head}{'s @1':>8}{'s now':>8}{'looks @1':>10}{'now':>8}")
+    print(f"{head}{'s @1':>8}{'s now':>8}{'scorings @1':>13}{'now':>8}")
     for one in suite_victims(Path("suites/history.yaml"), given.only, [f"seeds={given.seeds}"]):
         if "history" not in one.model.model.surfaces:
             continue
@@ -114,11 +114,11 @@ def main():
             exact = epsilon == 1 and given.goal == "untargeted" and not rules and one.model.model.additive
             best = optimum(one.model) if exact else None
             failed |= best is not None and left[1] > best + GAP
-            looks = [int(m.achieved["queries"] / max(1, m.members[0]["users"])) for m in (old, new)]
+            scorings = [int(m.achieved["queries"] / max(1, m.members[0]["users"])) for m in (old, new)]
             numbers = "".join(f"{number:8.4f}" for number in (clean, *left))
             shown = f"{'' if best is None else f'{best:.4f}':>8}"
             print(
-                f"{one.label:28}{epsilon:4g}{numbers}{shown}{before:8.1f}{now:8.1f}{looks[0]:10}{looks[1]:8}",
+                f"{one.label:28}{epsilon:4g}{numbers}{shown}{before:8.1f}{now:8.1f}{scorings[0]:13}{scorings[1]:8}",
                 flush=True,
             )
     return int(failed)
