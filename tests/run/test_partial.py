@@ -12,6 +12,8 @@ from robench.api.errors import UserError
 from robench.entrance.tables import read_folder
 from robench.host.discovery import Host
 from robench.host.registry import Registry
+from robench.report.files import build_texts
+from robench.report.page import to_page
 from robench.report.record import show_cell
 from robench.run.preview import make_preview
 from robench.store.folder import Store
@@ -25,6 +27,8 @@ seeds: [0, 1]
 models: [{{name: mf, factors: 4, epochs: 1}}, {{name: mf, label: wide, factors: 8, epochs: 1}}]
 attacks: [{{name: random-noise, epsilon: 0.1, draws: 1}}]
 """
+
+OUTPUTS = ("leaderboard.csv", "leaderboard.md", "leaderboard.json")
 
 
 @pytest.fixture
@@ -68,6 +72,9 @@ def test_cells_that_fail_when_measured_again_keep_their_earlier_measurement(suit
     assert "re-run failed: 4 of 4 cells" in after["wide"].flags
     assert after["mf"] == before["mf"]
     assert not tables(suite).incomplete
+    made = tables(suite)
+    for text in (*(build_texts(made)[name] for name in OUTPUTS), to_page(made, drawn=False)):
+        assert "re-run failed: 4 of 4 cells" in text
 
 
 def test_the_next_run_measures_such_cells_again(suite, monkeypatch):

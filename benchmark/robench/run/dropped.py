@@ -9,7 +9,7 @@ from robench.host.registry import Registry
 from robench.plan.plan import make_plan
 from robench.spec import Cell
 from robench.store.folder import Store
-from robench.store.plan_file import read_plan
+from robench.store.origin import read_planned_models
 from robench.suite.load import Suite, load_suite
 
 MOST_MODELS = 8  # the largest number of models in a note
@@ -25,13 +25,11 @@ def find_dropped(cells: Iterable[Cell], store: Store) -> dict[str, str]:
     Returns:
         The labels of the models, by the id of the cell.
     """
-    try:
-        stored = read_plan(store.folder).cells
-    except UserError:  # There is no plan, or a run writes it anew.
-        return {}
     kept = {cell.id for cell in cells}
     return {
-        cell.cell: cell.key.model_label for cell in stored if cell.cell not in kept and _is_measured(store, cell.cell)
+        cell: model
+        for cell, model in read_planned_models(store.folder).items()
+        if cell not in kept and _is_measured(store, cell)
     }
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from robench.files.atomic import write_text
 from robench.files.reading import parse_json, read_file
 from robench.files.writing import naming
 
+CELL_ID = re.compile("[0-9a-f]{16}")
 ORIGIN = ".suite-file"  # the name of the note in a folder of results
 
 
@@ -72,6 +74,18 @@ def note_origin(folder: Path, suite: Path, plan: Mapping[str, Any]) -> None:
     note = {"file": suite.name, "place": _place(suite, folder)}
     with naming(folder):
         write_text(folder / ORIGIN, json.dumps(note, ensure_ascii=False) + "\n")
+
+
+def read_planned_models(folder: Path) -> dict[str, str]:
+    """Returns the labels of the models of the stored plan, by the id of the cell.
+
+    The plan is not checked, because a run writes it anew. The result is empty if there is no plan.
+    """
+    cells = _read(folder / "plan.json").get("cells")
+    rows = [row for row in cells if isinstance(row, dict)] if isinstance(cells, list) else []
+    return {
+        str(row["cell"]): str(row.get("model_label", "")) for row in rows if CELL_ID.fullmatch(str(row.get("cell")))
+    }
 
 
 def _is_inside(suite: Path, folder: Path) -> bool:

@@ -12,10 +12,11 @@ from torch import Tensor
 from robench.api.errors import PluginError
 from robench.engine.attack.gradients import finite, gradient_of
 from robench.engine.checks.probe import TINY, Probe
-from robench.engine.checks.slopes import DIRECTIONS, STEPS, choose_weights
+from robench.engine.checks.slopes import STEPS, choose_weights
 from robench.engine.rank.chunk import NOT_FINITE
 
 Tables = dict[str, Tensor]
+DIRECTIONS = 2  # random directions per table, each of which moves all rows
 LEAST_SLOPE = 0.01  # smaller slopes of a table are rounding, as a share of the largest slope of any table
 
 
