@@ -3,7 +3,7 @@
     python tools/faults/kills.py [--kills 30] [--seed 0] [--suite suites/smoke.yaml] [--workers 2]
 
 Each kill hits the whole process group, one worker, or the parent alone (SIGTERM, SIGKILL, SIGHUP). Every third kill
-comes right after a record was written. Afterwards the script checks that no process is left after five seconds, and
+comes while a cell is being written. Afterwards the script checks that no process is left after five seconds, and
 starts the run again. The tables of a finished run are compared with those of an undisturbed run. The next run then
 begins in an empty folder. The script prints its counts, and exits with 1 if any check failed.
 """
@@ -119,7 +119,8 @@ def kill(process: subprocess.Popen[bytes], way: str, draw: random.Random) -> boo
 def await_moment(process: subprocess.Popen[bytes], folder: Path, seconds: float, *, write: bool) -> None:
     """Waits some seconds after the start.
 
-    If ``write`` is true, the function then waits for the next record. The kill disturbs the writing of this record.
+    If ``write`` is true, the function then waits until a file of a cell appears or disappears. The kill then disturbs
+    the writing of the cell.
     """
     end = time.monotonic() + seconds
     while time.monotonic() < end and process.poll() is None:

@@ -9,7 +9,7 @@ the variance are close to those of ``results/whitebox``.
 
 With ``--pairs``, real fits are tested instead. Two seeds of one victim are a pair of equal fits. A test of one such
 pair knows nothing about the spread of fits, so robench makes none. A group of n pairs, each of another model, has n
-differences whose true mean is 0, as in a comparison over n seeds. The script draws such groups from each table, and
+differences with a true mean of 0, as in a comparison over n seeds. The script draws such groups from each table, and
 tests them as robench does.
 
 The exit code is 1 if a rate is outside its bounds.
@@ -121,7 +121,7 @@ def read_pairs(folder: Path) -> Iterator[tuple[str, dict[str, list[FloatArray]]]
     """Yields the differences between two seeds of each victim, table by table.
 
     Each item is the name of the values and the differences, float64 [units], by model. The values of a table are clean
-    or attacked. Clean values of a metric come once. Victims whose fits are all equal are left out.
+    or attacked. Clean values of a metric come once. Victims are left out if all their fits are equal.
 
     Args:
         folder: the folder of results.

@@ -5,16 +5,17 @@
 
 RecBole is compared on MovieLens 100K, and the published values are of Amazon Beauty.
 
-The script makes a Python environment for RecBole in WORK/recbole, or uses the one of ``--python``. Both splits are
+The script makes a Python environment for RecBole in WORK/recbole, or uses that of ``--python``. Both splits are
 written as files for RecBole. Each of RecBole's models runs once, and the result is kept as WORK/<model>.json. Another
 setting runs the model again. Robench's own models are fitted on the same interactions with one thread, and the script
 prints a table.
 
 ``--defaults`` gives robench its defaults instead of tuned settings. ``--only mf lightgcn`` restricts the models, and
 ``--seeds`` is the number of fits that are averaged. ``--recbole-only`` and ``--skip-recbole`` each run one half of the
-comparison. ``--beauty`` prints a folder of results of ``suites/beauty.yaml`` beside published values of the same file
-and split. The exit code is 1 if a model is worse than RecBole by more than one standard error over users, in NDCG@10 or
-Recall@10, or if a model on Amazon Beauty is below a published value.
+comparison. ``--beauty`` compares the results of ``suites/beauty.yaml`` with published values of the same file and split.
+
+The exit code is 1 if a model is worse than RecBole by more than one standard error over users, in NDCG@10 or Recall@10,
+or if a model on Amazon Beauty is below a published value.
 
 Both sides select on validation NDCG@10 and follow the ranking rules of RecBole. On the random split, known items are
 masked, and a history is the training items. Leave-last-out masks nothing, and a history has the validation item too.

@@ -143,8 +143,11 @@ def above_popularity(cells, dataset, model, defense):
 def apr(cells):
     """Judges the claims of He et al. (2018).
 
-    The claims are that BPR-MF loses more than AMF under the same ε, and that AMF is the better model. Like the other
-    functions of this kind, the function returns the number of verdicts that are not the documented ones.
+    The claims are that BPR-MF loses more than AMF under the same ε, and that AMF is the better model. AMF is BPR-MF
+    with adversarial training.
+
+    Returns:
+        The number of verdicts that are not the documented ones.
     """
     wrong = 0
     groups = {

@@ -16,8 +16,8 @@ class EditRules:
 
     Args:
         place: ``anywhere``, or ``end`` if items may only be inserted after the last item.
-        plausible: the quantile of genuine next items whose co-occurrence with the history an inserted item must reach,
-            between 0 and 1, or None if any item may be inserted.
+        plausible: a quantile between 0 and 1, or None if any item may be inserted. The co-occurrence of an inserted
+            item with the history must reach this quantile of the co-occurrences of genuine next items.
         white_box: whether the attacker may use gradients.
     """
 

@@ -74,7 +74,7 @@ def _compared(row: CellRow, record: Record) -> dict[str, tuple[object, object]]:
 
 
 def _find_shared_label(row: CellRow, spec: Mapping[str, Any], labels: dict[tuple[object, ...], object]) -> str:
-    """Describes a label of a row that has two meanings, or returns an empty string.
+    """Describes a label with two meanings in a row, or returns an empty string.
 
     ``labels`` holds the meanings of the labels in earlier rows. The function adds the meanings in this row.
     """

@@ -40,7 +40,7 @@ def parse_sealed(content: bytes, noun: str, version: int | Sequence[int], where:
     Args:
         content: the bytes of the file.
         noun: the kind of the file with an article, such as ``a plan``, for error messages.
-        version: the ``format_version`` that the object must have, or several of which it must have one.
+        version: the allowed ``format_version``, or several allowed ones.
         where: the name of the file in error messages.
 
     Raises:

@@ -16,7 +16,7 @@ from robench.tables.results import Results
 
 @dataclass(frozen=True)
 class InputRow:
-    """The input sizes of one victim, beside those of its undefended twin.
+    """The input sizes of one victim, compared with those of its undefended twin.
 
     All sizes are means over the checked users and over seeds.
 
@@ -40,7 +40,7 @@ class InputRow:
 
 
 def build_input_rows(results: Results) -> list[InputRow]:
-    """Returns one row per victim whose records hold checks, over the seeds."""
+    """Returns one row per victim with checks in its records, averaged over seeds."""
     groups = results.grouped(
         lambda cell: cell.key, lambda cell: cell.stage == "test" and SURFACES[cell.surface].checks_victims
     )

@@ -55,7 +55,7 @@ class MetricTests(Conformance):
     def values(self, outcome: Outcome) -> FloatArray:
         """Returns the value of the metric for each user.
 
-        The metric is also given a clean outcome, whose lists are those of the outcome ``best``.
+        The metric is also given a clean outcome with the lists of the outcome ``best``.
         """
         whole = replace(outcome, clean=self.outcome(1))
         return self.metric().per_user(whole, self.k if self.metric.at_k else 0)

@@ -80,11 +80,11 @@ class Ease(HistoryModel):
         return np.asarray(rows @ self.weights, dtype=np.float32)
 
     def learned_state(self) -> Mapping[str, NDArray[np.generic]]:
-        """Returns B, float32 [n_items, n_items]."""
+        """Returns the item weights B, float32 [n_items, n_items]."""
         return {"weights": self.weights}
 
     def load_learned(self, data: TrainData, state: Mapping[str, NDArray[np.generic]]) -> None:
-        """Restores B."""
+        """Restores the item weights B."""
         self.weights = np.asarray(state["weights"], dtype=np.float32)
 
 
@@ -121,7 +121,10 @@ def _invert_in_place(gram: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _to_weights(inverse: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Returns B as float32 [n_items, n_items], and overwrites the inverse."""
+    """Returns the item weights B, float32 [n_items, n_items].
+
+    The inverse is overwritten.
+    """
     inverse /= -np.diag(inverse)
     np.fill_diagonal(inverse, 0)
     return inverse.astype(np.float32, order="C")

@@ -186,9 +186,9 @@ class MultiVae(TorchModel):
         return Losses(-likelihood + (batch.targets["beta"] * divergence / own.sum(1).clamp_min(1))[row], row)
 
     def logits_from(self, batch: Batch, e: Embedded) -> Logits:
-        """Returns one distribution over the catalogue per row.
+        """Returns the logits of one distribution over the catalogue per row.
 
-        It belongs to the draw of z that the loss uses.
+        The logits belong to the same draw of the latent vector z as the loss.
         """
         mean, log_variance = self._encoded(e)
         hidden = torch.tanh(self.decode(self._drawn(mean, log_variance)))

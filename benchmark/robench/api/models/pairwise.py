@@ -130,7 +130,8 @@ class PairwiseModel(TorchModel):
     def logits_from(self, batch: Batch, e: Embedded) -> Logits:
         """Returns one distribution per triple, over its positive and its negative.
 
-        The positive has the probability σ(p − n), the one whose logarithm the BPR loss takes.
+        The positive has the probability σ(p − n), and the BPR loss is −ln σ(p − n). Here p and n are the scores of the
+        positive and of the negative.
         """
         return Logits.of_two(self.margins_from(batch, e).value)
 

@@ -20,7 +20,8 @@ TINY = 1e-12  # the smallest width
 def pair_losses(own: Tensor, valid: Tensor, rivals: Tensor) -> Tensor:
     """Returns the loss ``bpr`` before its sign is chosen, float [B].
 
-    The loss is the mean of softplus(s_j − s_y) over all pairs of y and j.
+    The loss is the mean of softplus(s_j − s_y) over all pairs of an item y of the goal and a rival j. Here s are the
+    scores.
 
     Args:
         own: the scores of the goal's items, float [B, H].

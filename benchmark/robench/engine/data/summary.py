@@ -126,7 +126,10 @@ def summarise(
 
 
 def _notes(log: Log, config: DatasetConfig, ties: float | None) -> list[str]:
-    """Returns lines about peculiarities of the data, some of which may be empty."""
+    """Returns lines about peculiarities of the data.
+
+    A line is empty if the data does not have the peculiarity.
+    """
     ratings = log.ratings
     lines = [
         find_look_alikes(log.user_ids, "users"),

@@ -29,7 +29,7 @@ class Effects:
         inserting: the change of the scores if one of M items is inserted, float [M, n_items]. Row 0 stands for no
             insertion and is zero.
         goal: the items of the goal, int64 [H].
-        promotes: whether the items of the goal shall rise.
+        promotes: whether the attack raises the items of the goal. Otherwise, it lowers them.
     """
 
     deleting: Tensor
@@ -106,7 +106,7 @@ def damage_of(scores: Tensor, goal: Tensor, *, promotes: bool) -> Tensor:
     Args:
         scores: the masked scores, float [B, n_items].
         goal: the items of the goal, int64 [B, H], padded with −1.
-        promotes: whether the items of the goal shall rise.
+        promotes: whether the attack raises the items of the goal. Otherwise, it lowers them.
     """
     damage = torch.zeros(len(scores), dtype=torch.float64)
     for item in goal.unbind(1):

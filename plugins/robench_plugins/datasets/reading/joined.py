@@ -80,8 +80,8 @@ def read_parts(
 def _alike(tables: list[pa.Table]) -> list[pa.Table]:
     """Returns the tables with equal types in each column.
 
-    Files of different formats have different types, and so have two files if only one has times with fractions. As
-    text, each value keeps all of its digits.
+    The types may differ if the files have different formats, or if only one file has times with fractions. As text,
+    each value keeps all of its digits.
     """
     names = tables[0].column_names
     kinds = {name: _common_type([table.schema.field(name).type for table in tables]) for name in names}

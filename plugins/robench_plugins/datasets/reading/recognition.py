@@ -209,11 +209,11 @@ def _find(names: Sequence[str], what: str) -> str:
 
 
 def is_usual(name: str, what: str) -> bool:
-    """Returns whether columns of users, items, ratings or times often have a name.
+    """Returns whether a name is usual for a column of users, items, ratings or times.
 
     Args:
         name: the name.
-        what: ``user``, ``item``, ``rating`` or ``time``.
+        what: the content of the column: ``user``, ``item``, ``rating`` or ``time``.
     """
     return bool(_find((name,), what))
 

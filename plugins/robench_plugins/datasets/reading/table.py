@@ -105,7 +105,7 @@ class Table:
         return ["" if cell is None else _text(cell) for cell in self.data[name].to_pylist()]
 
     def ids(self, name: str, key: str, refused: str = "") -> Ids:
-        """Returns a column of ids, as they are written.
+        """Returns a column of ids in their original spelling.
 
         Args:
             name: the column.

@@ -39,8 +39,8 @@ class Times:
     """The times of events.
 
     Args:
-        values: the times, int64 [n], in a unit of 1 / ``ticks`` seconds. None if the source has no times.
-        ticks: the number of ticks per second since 1970, or None if only the order is known.
+        values: the times in ticks since 1970, int64 [n], or ranks. None if the source has no times.
+        ticks: the number of ticks per second, or None if the values are ranks.
         notes: lines for the user.
     """
 

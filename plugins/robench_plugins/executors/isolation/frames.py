@@ -56,7 +56,7 @@ class Frames:
     Reading never waits.
 
     Args:
-        connection: the socket, which is closed with the frames.
+        connection: the socket, which the method ``close`` closes.
         largest: the largest size of a message in bytes. A larger message is refused before it is read.
 
     Attributes:

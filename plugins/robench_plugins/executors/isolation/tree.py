@@ -115,7 +115,7 @@ def end(pids: Iterable[int]) -> None:
 
 
 def end_descendants() -> None:
-    """Kills all descendants of this process, including those that start meanwhile.
+    """Kills all descendants of this process, including those that are just starting.
 
     After five seconds, the function gives up.
     """

@@ -10,7 +10,7 @@ USERS = torch.tensor([12, 7, 300])
 
 
 def noise(valid, width):
-    """Returns the noise of an input whose places are given by a mask, bool [B, L]."""
+    """Returns the noise of an input, given the mask of its valid places, bool [B, L]."""
     return UserNoise(USERS, {"x": torch.zeros(*valid.shape, width)}, {"x": valid})
 
 
