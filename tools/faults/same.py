@@ -1,4 +1,4 @@
-"""Runs a suite under other circumstances, and compares every cell bit for bit.
+"""Runs a suite under different circumstances and compares every cell bit for bit.
 
     python tools/faults/same.py [--suite suites/smoke.yaml] [--set seeds=[0]] [NAME ...]
 

@@ -12,7 +12,8 @@ prints a table.
 
 ``--defaults`` gives robench its defaults instead of tuned settings. ``--only mf lightgcn`` restricts the models, and
 ``--seeds`` is the number of fits that are averaged. ``--recbole-only`` and ``--skip-recbole`` each run one half of the
-comparison. ``--beauty`` compares the results of ``suites/beauty.yaml`` with published values of the same file and split.
+comparison. ``--beauty`` compares the results of ``suites/beauty.yaml`` with published values of the same file and
+split.
 
 The exit code is 1 if a model is worse than RecBole by more than one standard error over users, in NDCG@10 or Recall@10,
 or if a model on Amazon Beauty is below a published value.

@@ -34,7 +34,7 @@ class ItemKnn(HistoryModel):
     """
 
     class Config(BaseConfig):
-        """Settings, tuned in suites/tuning/movielens-small.yaml.
+        """Settings, with defaults tuned in suites/tuning/movielens-small.yaml.
 
         The defaults are the best of four trials by validation NDCG@10.
         """

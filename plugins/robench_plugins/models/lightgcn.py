@@ -87,7 +87,7 @@ class LightGcn(PairwiseModel):
     """
 
     class Config(TorchConfig):
-        """Settings, tuned in suites/tuning/movielens-small.yaml.
+        """Settings, with defaults tuned in suites/tuning/movielens-small.yaml.
 
         The defaults are the best of four trials by validation NDCG@10.
         """

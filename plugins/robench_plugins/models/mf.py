@@ -27,7 +27,7 @@ class MatrixFactorization(PairwiseModel):
     """
 
     class Config(TorchConfig):
-        """Settings, tuned in suites/tuning/movielens-small.yaml.
+        """Settings, with defaults tuned in suites/tuning/movielens-small.yaml.
 
         The defaults are the best of four trials by validation NDCG@10. On larger data, validation chooses the weight
         decay.

@@ -32,7 +32,7 @@ class NeuMf(PairwiseModel):
     """
 
     class Config(TorchConfig):
-        """Settings, tuned in suites/tuning/movielens-small.yaml.
+        """Settings, with defaults tuned in suites/tuning/movielens-small.yaml.
 
         The defaults are the best of four trials by validation NDCG@10.
         """

@@ -13,7 +13,7 @@ from robench.api.component import search
 
 
 class RecurrentConfig(SequenceConfig):
-    """Settings, tuned in suites/tuning/movielens-small.yaml.
+    """Settings, with defaults tuned in suites/tuning/movielens-small.yaml.
 
     The defaults are the best of four trials by validation NDCG@10.
     """

@@ -29,7 +29,7 @@ class UserKnn(HistoryModel):
     """
 
     class Config(BaseConfig):
-        """Settings, tuned in suites/tuning/movielens-small.yaml.
+        """Settings, with defaults tuned in suites/tuning/movielens-small.yaml.
 
         The defaults are the best of four trials by validation NDCG@10.
         """

@@ -36,7 +36,7 @@ def _distinct(edits: tuple[Edit, ...]) -> tuple[Edit, ...]:
 
 
 class RulesConfig(BaseConfig):
-    """The settings that state the rules for edits, which make a threat model."""
+    """The settings for the rules for edits, which are part of the threat model."""
 
     place: Place = Field(
         default="anywhere",
