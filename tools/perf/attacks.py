@@ -7,7 +7,7 @@ Two victims classify 128 random pictures with one label each: an MLP 784-256-256
 known items per user.
 
 Everything runs on one thread in this process, with the memory settings of a suite's workers. The calls are interleaved,
-and the least process seconds of the rounds count. A bare gradient is torch's cross-entropy of the same masked scores
+and the smallest CPU seconds of the rounds count. A bare gradient is torch's cross-entropy of the same masked scores
 and one ``autograd.grad``. The bare gradients are computed at points that the attack visits. The time depends on the
 point, because ReLU and pooling may cut scores off.
 
@@ -224,7 +224,7 @@ def sides(bench, norm, others):
 
 
 def least(calls, rounds):
-    """Returns the smallest process seconds of each function over the rounds.
+    """Returns the smallest CPU seconds of each function over the rounds.
 
     The functions take turns, and the first round does not count.
     """

@@ -3,7 +3,7 @@
     python tools/perf/evaluation.py [--users 6040] [--items 40000] [--targets 0] [--rounds 5]
 
 The product is computed in blocks, and every full ranking needs it. Both sides run interleaved in this process on one
-thread, and the smallest process seconds of both are compared. Robench's side is everything between a fitted model and
+thread, and the smallest CPU seconds of both are compared. Robench's side is everything between a fitted model and
 the numbers of a clean cell: masks, ranks, top-10 lists, and the suite's default metrics. ``--targets 5`` adds the ranks
 of five promoted items. The script starts itself again with the environment of a worker, because the settings of the
 allocator matter.
@@ -65,7 +65,7 @@ def fitted(n_users: int, n_items: int) -> PairwiseModel:
 
 
 def bare(model: PairwiseModel, size: int) -> float:
-    """Returns the process seconds of the product alone.
+    """Returns the CPU seconds of the product alone.
 
     The product uses one buffer of ``size`` rows again and again.
     """

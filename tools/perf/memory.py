@@ -5,7 +5,7 @@
 FILE holds one user per line: `user item item ...`, such as Amazon Beauty of S3-Rec (22,363 users x 12,101 items). The
 split is leave-last-out. For each model, a new process on one thread prepares the data, fits the model for a few epochs
 with validation, and measures the clean ranks of all users. If the model has embedded inputs, PGD with two steps attacks
-the first users. Each line shows the process seconds of the fit and of the clean cell, and the peak resident memory in
+the first users. Each line shows the CPU seconds of the fit and of the clean cell, and the peak resident memory in
 GiB after each step. The column ``declared`` holds the memory that the model declares beforehand. The exit code is 1 if
 a model needs more than 3 GiB and more than it declared.
 """

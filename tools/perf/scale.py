@@ -3,7 +3,7 @@
     python tools/perf/scale.py [--users 1000000] [--items 100000] [--interactions 20000000] [--batch 262144]
 
 The synthetic data set is loaded and prepared (checks, numbering, leave-last-out). A model is trained for one epoch by
-the shared loop, with validation. Each line shows a step, its process seconds, and the largest resident size so far.
+the shared loop, with validation. Each line shows a step, its CPU seconds, and the largest resident size so far.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from robench_plugins.models.mf import MatrixFactorization
 
 
 def step(name, work, *given):
-    """Runs one step, and prints its process seconds and the peak memory so far."""
+    """Runs one step, and prints its CPU seconds and the peak memory so far."""
     start = time.process_time()
     found = work(*given)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

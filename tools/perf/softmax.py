@@ -3,7 +3,7 @@
     python tools/perf/softmax.py [--items 50000] [--states 960] [--rows 10 40 80 160 320] [--rounds 7]
 
 The loss and all gradients are computed on one thread. The number of rows in a chunk changes from call to call, and the
-sizes take turns. The table shows the smallest process seconds of each size, and the memory of a chunk. The row
+sizes take turns. The table shows the smallest CPU seconds of each size, and the memory of a chunk. The row
 ``chosen`` is the size that robench uses for this catalogue.
 """
 

@@ -2,8 +2,8 @@
 
     python tools/perf/training.py ML100K_FOLDER [--reference DIR] [--only mf sasrec] [--rounds 5]
 
-The process seconds of one thread are compared with plain loops and with RecBole 1.2.1. ML100K_FOLDER
-holds ml-100k.inter, and the splits are those of ``reference/export.py``.
+The CPU seconds of one thread are compared with those of plain loops and of RecBole 1.2.1. ML100K_FOLDER holds
+ml-100k.inter, and the splits are those of ``reference/export.py``.
 
 A plain loop (mf and sasrec) is a bare torch loop with the same model and batch. Epochs of both loops are interleaved,
 and the medians are compared.

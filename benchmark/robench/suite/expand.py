@@ -187,7 +187,7 @@ def _check_threat(
 def _explain_unknown(
     cls: type[Attack], short: str, known: Sequence[str], passed: Mapping[str, Any]
 ) -> dict[str, tuple[str, str]]:
-    """Maps each setting that only other attacks have to a problem and a hint."""
+    """Maps each unknown setting, if other attacks have it, to a problem and a hint."""
     explained = {}
     for key in passed:
         if key in known:

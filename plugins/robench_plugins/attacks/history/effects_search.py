@@ -103,7 +103,8 @@ class EffectsSearch:
 
         Args:
             counts: the number of edits of each user, int64 [b].
-            edit_of: a function that returns kind, place and item of the edit with a number, for some users.
+            edit_of: a function that takes some users and the number of an edit, and returns the kind, the place and
+                the item of this edit.
 
         Returns:
             One tensor per user, float [count + 1, n_items]. Row 0 is zero.
