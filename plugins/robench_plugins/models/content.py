@@ -29,7 +29,7 @@ class Content(HistoryModel):
     """
 
     class Config(BaseConfig):
-        """Settings, with defaults tuned in suites/tuning/movielens-small.yaml.
+        """Settings, with defaults from suites/tuning/movielens-small.grid.txt.
 
         The defaults are the best of four trials by validation NDCG@10.
         """

@@ -20,7 +20,7 @@ class Gru4Rec(RecurrentModel):
     """
 
     class Config(RecurrentConfig):
-        """Settings, with defaults tuned in suites/tuning/movielens-small.yaml.
+        """Settings, with defaults from suites/tuning/movielens-small.grid.txt.
 
         The defaults are the best of four trials by validation NDCG@10.
         """

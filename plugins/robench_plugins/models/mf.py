@@ -27,7 +27,7 @@ class MatrixFactorization(PairwiseModel):
     """
 
     class Config(TorchConfig):
-        """Settings, with defaults tuned in suites/tuning/movielens-small.yaml.
+        """Settings, with defaults from suites/tuning/movielens-small.grid.txt.
 
         The defaults are the best of four trials by validation NDCG@10. On larger data, validation chooses the weight
         decay.

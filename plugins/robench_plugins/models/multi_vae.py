@@ -47,8 +47,8 @@ class MultiVae(TorchModel):
         """Settings of Mult-VAE.
 
         Widths, batch size and learning rate are taken from section 4.4 of the paper and from the authors' code. Dropout
-        and β are the best of four trials by validation NDCG@10 (suites/tuning/movielens-small.yaml). The paper has over
-        100,000 users. With few users, ``by_size`` makes the latent vector and the batches smaller.
+        and β are the best of four trials by validation NDCG@10 (suites/tuning/movielens-small.grid.txt). The paper has
+        over 100,000 users. With few users, ``by_size`` makes the latent vector and the batches smaller.
         """
 
         hidden: int = Field(default=600, ge=1, description="Units of the hidden layers")

@@ -32,7 +32,7 @@ class NeuMf(PairwiseModel):
     """
 
     class Config(TorchConfig):
-        """Settings, with defaults tuned in suites/tuning/movielens-small.yaml.
+        """Settings, with defaults from suites/tuning/movielens-small.grid.txt.
 
         The defaults are the best of four trials by validation NDCG@10.
         """

@@ -13,7 +13,7 @@ from robench.api.component import search
 
 
 class RecurrentConfig(SequenceConfig):
-    """Settings, with defaults tuned in suites/tuning/movielens-small.yaml.
+    """Settings, with defaults from suites/tuning/movielens-small.grid.txt.
 
     The defaults are the best of four trials by validation NDCG@10.
     """
