@@ -68,6 +68,17 @@ class Idling(Leaky):
         return ReferenceSequence.states_at(self, batch, e, row, position)
 
 
+class Uneven(Idling):
+    """A model with a planted fault: the number of entries depends on the other users.
+
+    Like ``Idling``, it declares that padding may be perturbed. Histories are padded to the longest of the batch.
+    """
+
+    def last_items(self, users, history, length):
+        items = super().last_items(users, history, length)
+        return items[:, : max(1, int((items != self.n_items).sum(1).max()))]
+
+
 class Deaf(ReferencePairwise):
     """A model with a planted fault: training ignores fake users.
 
@@ -211,7 +222,7 @@ def test_a_detached_model_fails_its_conformance_test():
 
 @pytest.mark.parametrize(
     ("model", "problem"),
-    [(Leaky, "add entries"), (Blurred, "padding of input"), (Idling, "add entries")],
+    [(Uneven, "add entries"), (Leaky, "padding of input"), (Blurred, "padding of input"), (Idling, "disconnected")],
 )
 def test_a_model_with_padding_that_counts_fails_its_conformance_test(model, problem):
     tests = suite_for(model)

@@ -82,7 +82,7 @@ def test_random_edits_are_among_the_edits_that_are_allowed(rows, forbidden, edit
     uniform[:, 0], uniform[:, 1] = 0.0, 1 - 2**-53
     kind, place, item = random_edits(oracle, oracle.rows(), uniform, edits)
     allowed = [set() for _ in rows]
-    for kinds, places, items in every_edit(oracle, oracle.rows(), edits):
+    for kinds, places, items in every_edit(oracle, oracle.rows(), edits, at_end=False):
         for user in range(len(rows)):
             if kinds[user] >= 0:
                 allowed[user].add(tuple(by_hand(rows[user], int(kinds[user]), int(places[user]), int(items[user]))))
@@ -94,9 +94,13 @@ def test_random_edits_are_among_the_edits_that_are_allowed(rows, forbidden, edit
 
 def test_every_edit_is_every_edit():
     rows = [[0, 1], [2]]
-    result = list(every_edit(Asked(table(rows), 8), table(rows), ("substitute", "insert", "delete")))
+    kinds = ("substitute", "insert", "delete")
+    result = list(every_edit(Asked(table(rows), 8), table(rows), kinds, at_end=False))
     # Each free item may replace any of the n items, or be inserted at n + 1 places. Each of the n items may be deleted.
     assert sum(int((kind >= 0).sum()) for kind, _, _ in result) == (2 + 3) * 6 + 2 + (1 + 2) * 7 + 1
+    # At the end, each free item may be inserted at one place.
+    result = list(every_edit(Asked(table(rows), 8), table(rows), kinds, at_end=True))
+    assert sum(int((kind >= 0).sum()) for kind, _, _ in result) == (2 + 1) * 6 + 2 + (1 + 1) * 7 + 1
 
 
 @pytest.mark.parametrize("shared", [False, True])

@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-NONE = torch.empty(0, dtype=torch.int64)  # no edits
-
-
 class EffectsSearch:
     """The measured effects and the edited histories of a block of users.
 
@@ -148,11 +145,11 @@ class EffectsSearch:
             affordable: whether each user may make another edit, bool [b].
             first: whether this is the first edit, whose deletions and insertions have been scored.
         """
-        lengths = (self.rows >= 0).sum(1)
+        lengths, none = (self.rows >= 0).sum(1), torch.empty(0, dtype=torch.int64)
         pairs = [
             effects.best(self.scores[user], self._possible(user, first=first), self.config.verified)
             if affordable[user] and len(effects.goal)
-            else (NONE, NONE)
+            else (none, none)
             for user, effects in enumerate(self.effects)
         ]
         for users, deletion, insertion in in_turn(pairs):
