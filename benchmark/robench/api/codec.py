@@ -115,7 +115,7 @@ def decode(cls: type[T], plain: Mapping[str, Any]) -> T:
     Unknown names are ignored. Missing fields get their defaults.
 
     Raises:
-        ValueError: if a field without a default is missing, or if a value has the wrong type.
+        ValueError: if a field without a default is missing, or if a value does not fit its field.
     """
     values, hints = {}, _hints(cls)  # type: ignore[arg-type]  # a class is hashable
     for attribute, name, inlined, _, default in _layout(cls):  # type: ignore[arg-type]  # as above

@@ -31,8 +31,8 @@ def search(
         choices: the values to choose from, if there is no range.
 
     Raises:
-        ValueError: if the range is empty or not finite, if a logarithmic range does not start above 0, or if the
-            arguments give both a range and choices, or neither.
+        ValueError: if the range lacks an end, is empty or is not finite, if a logarithmic range does not start above 0,
+            or if ``choices`` are given together with a range or ``log``.
     """
     if choices:
         if low is not None or high is not None or log:
@@ -100,9 +100,9 @@ class BaseConfig(BaseModel):
         return cls.model_validate({**off, **settings})
 
     def is_on(self, switch: str) -> bool:
-        """Returns whether a switch is on that is marked with ``off_if_given``.
+        """Returns whether a switch that is marked with ``off_if_given`` is on.
 
-        The settings that turn it off must have their defaults, too.
+        A switch is on if its value is true, and all settings that turn the switch off have their defaults.
         """
         fields = type(self).model_fields
         return bool(getattr(self, switch)) and all(

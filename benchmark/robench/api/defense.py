@@ -78,7 +78,7 @@ class Defense(Component):
         """Returns why the defence cannot protect a model, or an empty string if it can.
 
         If there is a reason, the cells with this model and this defence are skipped. The reason completes a sentence
-        that begins with the name of the model, such as ``"is not neural"``. A subclass that checks more calls
+        that begins with the name of the model, such as ``"is not neural"``. A subclass with further checks calls
         ``super().problem(model)`` first.
         """
         if self.neural and not model.neural:
@@ -118,6 +118,6 @@ class Defense(Component):
     def strength(self) -> tuple[float, float | None]:
         """Returns λ and the ε of training, which tables show.
 
-        If ``Config`` has no such setting, λ is 1.0 or ε is None.
+        Without the setting ``lambda_``, λ is 1.0. Without the setting ``epsilon``, ε is None.
         """
         return float(self.setting("lambda_", 1.0)), self.setting("epsilon", None)

@@ -1,4 +1,4 @@
-"""The class of files that data sets offer on the web."""
+"""The class of files that robench downloads from the publishers of data sets."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ def in_lines(messages: Iterable[object]) -> Iterator[str]:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Returns a hint that lists the known names and suggests the most similar one.
+    """Returns a hint that lists the known names and suggests a similar one, if any.
 
     The hint has the form ``did you mean 'x'? known: a, b, x``.
 

@@ -19,7 +19,7 @@ GoalName = Literal["untargeted", "promote", "demote"]
 
 
 def share_in_edits(epsilon: float, length: int) -> int:
-    """Returns the number of edits in a share of a length.
+    """Converts a share of a length to a number of edits.
 
     The number is ⌊ε · length⌋, but at least 1 if ε > 0.
     """

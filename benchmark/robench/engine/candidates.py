@@ -39,7 +39,7 @@ def candidate_diagnostics(
         history: the items that are known at test time, one row per real user.
         chunks: the chunks of all evaluated users, on the CPU.
         arrays: the arrays of the cell. If there are ``targets``, the array ``target_ranks``, int64 [T, U], holds their
-            ranks. A rank of 0 means that a user already has the item.
+            ranks. A rank of 0 means that the item is known or held out for the user.
         targets: the promoted items, int64 [T], or None.
     """
     held_count = held_among = width = 0

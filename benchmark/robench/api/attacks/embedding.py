@@ -144,14 +144,14 @@ class EmbeddingConfig(BaseConfig):
 
 
 class EmbeddingAttack(Attack):
-    """An attack that adds δ, within a ball, to each user's inputs or to the tables."""
+    """An attack that adds a bounded δ to each user's inputs or to the tables."""
 
     Config: ClassVar[type[BaseConfig]] = EmbeddingConfig
     surface: ClassVar[Surface] = "embedding"
     stage: ClassVar[Stage] = "test"
 
     def threat(self) -> Threat:
-        """Returns the threat model of the attack's settings, at test time."""
+        """Returns the threat model that the settings describe, with the stage ``test``."""
         c = self.config
         return Threat(c.surface, "test", c.norm, c.scale, c.goal, c.k)
 

@@ -84,7 +84,7 @@ class HistoryConfig(RulesConfig):
 
     @model_validator(mode="after")
     def _check_place(self) -> Self:
-        """Checks that a kind of edit is left."""
+        """Checks that the place leaves at least one kind of edit."""
         if self.place == "end" and "insert" not in self.edits:
             raise SettingError("at the end of a history, items can only be inserted", "place", "edits: [insert]")
         return self
@@ -136,7 +136,7 @@ class HistoryOracle(Protocol):
 
     @property
     def additive(self) -> bool:
-        """True if scores are a sum over the items of a history that is not empty.
+        """True if the scores of a non-empty history are a sum of one vector per item.
 
         The model declares this by ``Model.additive``, and the host verifies it.
         """

@@ -75,7 +75,7 @@ class PoisoningAttack(Attack):
 class Corruption(Attack):
     """An attack that changes, drops or adds interactions of real users.
 
-    ε is the number of changed interactions as a share of all interactions.
+    ε is the number of changed, dropped and added interactions, as a share of all interactions.
     """
 
     surface: ClassVar[Surface] = "interactions"

@@ -85,15 +85,15 @@ class TokenSlopes:
         gradient: the gradient of each item's own loss with respect to its tokens' vectors, float [A, L, d]. The
             gradient is 0 at padding.
         table: the vectors of all tokens, float [V, d].
-        words: the tokens that are whole words, with their words.
+        words: the word for each token that is a whole word.
         choice: the slope of each item's own loss with respect to the weight of a token at a place, float [A, L, V]. If
             token b replaces token a, the loss also changes by the entry of b minus the entry of a. This change is exact
             to first order in the item's score.
         worth: the slope of each item's own loss with respect to the item's score, float [A]. The score is the mean
             log-likelihood of the title's tokens.
         spelled: the tokens of each word in the catalogue's titles. Each word is tokenised as the second word of a text.
-        tails: the log-likelihood, in nats, of all tokens of a word after the first, one float per entry of ``spelled``.
-            The value is 0 for a word that is a single token.
+        tails: for each entry of ``spelled``, the joint log-likelihood of the tokens after the first, float, in nats.
+            The value is 0 for a single token.
     """
 
     titles: Sequence[str]
@@ -210,6 +210,6 @@ class TextAttack(Attack):
         """Yields candidates, one title per item of the oracle.
 
         If a title is over budget, is not printable or has no counted edit, the host uses the genuine title instead. The
-        host scores each candidate and keeps the best one. Under the goal ``promote``, the combination of each item's
-        best title is also a candidate.
+        host scores each candidate and keeps the one closest to the goal. Under the goal ``promote``, the combination of
+        each item's best title is also a candidate.
         """

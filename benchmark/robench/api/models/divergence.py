@@ -78,7 +78,7 @@ def _compute(
     Args:
         first: the logits of the distributions p.
         second: the logits of the distributions q.
-        wanted: whether the gradients with respect to the three parts of ``first`` and of ``second`` are wanted.
+        wanted: for each of the three parts of ``first`` and of ``second``, whether its gradient is wanted.
         weight: the weight of each row in the sum, float [N], or None if it is 1.
 
     Returns:

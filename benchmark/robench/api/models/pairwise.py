@@ -22,9 +22,10 @@ FOLD_IN_ROWS, FOLD_IN_ENTRIES = 256, 1 << 22  # the most newcomers, and the most
 
 
 def sample_negatives(users: IntArray, train: Interactions, generator: np.random.Generator) -> IntArray:
-    """Draws one item per entry of ``users`` that the user has not used.
+    """Draws, for each entry of ``users``, one item that the user has not used.
 
-    Each draw is uniform over the unused items. If a user has used the whole catalogue, the item is arbitrary.
+    Each draw is uniform over the unused items. If a user has at least as many interactions as the catalogue has items,
+    the item is arbitrary.
 
     Args:
         users: the users to draw for, int64 [n].
@@ -151,8 +152,9 @@ class PairwiseModel(TorchModel):
         """Returns the scores of newcomers, based on their most probable vectors.
 
         The result is float32 [n, n_items] for n newcomers. A newcomer's vector maximises its log posterior: the sum of
-        log softmax(scores) over the newcomer's items, plus the log prior. The prior is a diagonal normal distribution
-        that is fitted to the vectors of known users. The optimiser is Adam, which starts at the mean of the prior.
+        log softmax(scores) over the newcomer's distinct items, plus the log prior. The prior is a diagonal normal
+        distribution that is fitted to the vectors of users with training items. The optimiser is Adam, which starts at
+        the mean of the prior.
         """
         with torch.no_grad():
             known = torch.arange(self.n_users, device=self.device)

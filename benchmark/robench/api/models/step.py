@@ -126,7 +126,7 @@ class Step:
         return _gradients(loss, self.weights())
 
     def loss_at(self, delta: Delta) -> Tensor:
-        """Returns the model's own mean loss at weights moved by ``delta``, a scalar.
+        """Returns the scalar mean loss of the model with weights moved by ``delta``.
 
         The method embeds the batch again, with the same dropout. Backpropagation gives the weights the gradient at the
         moved weights. The weights themselves return to their values, bit for bit.

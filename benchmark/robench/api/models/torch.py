@@ -61,7 +61,7 @@ class Embedded:
         valid: the places that an attack may perturb, by name, bool [B, ...]. Padding and special tokens are False.
         context: other values that ``embed`` computes, by name. A value is the same for all users, such as the item
             table or the propagated graph, or depends on places only, such as a mask. A model that reranks candidates
-            may add them and the order of all other items.
+            may add the candidates and the order of all other items.
     """
 
     inputs: Mapping[str, Tensor]
@@ -171,10 +171,10 @@ class TorchModel(Model, nn.Module):
     def alternatives(self, data: TrainData) -> Iterator[Mapping[str, float]]:
         """Yields settings to choose from, such as ``{"weight_decay": 1e-5}``.
 
-        The host trains the model with each, and keeps the one with the best validation NDCG@10. Of equal values, the
-        first wins. With fewer than 5,000 validation items, the host does not call this method. A setting that changes
-        the shape of a parameter must not be among them, because ``config`` and ``restore`` do not know the choice. The
-        default implementation yields nothing.
+        The host trains the model with each, and keeps the settings with the best validation NDCG@10. Of equal values,
+        the first wins. With fewer than 5,000 validation items, the host does not call this method. A setting that
+        changes the shape of a parameter must not be among these settings, because ``config`` and ``restore`` do not
+        know the choice. The default implementation yields nothing.
 
         Args:
             data: the data of the fit. ``data.validation`` must not be read.

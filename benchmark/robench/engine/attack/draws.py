@@ -42,7 +42,7 @@ class Draws:
     used: int = 0
 
     def host(self, *, last: bool = False) -> Iterator[AbstractContextManager[None]]:
-        """Yields one context per scoring by the host, in which the stream is active.
+        """Yields one context per scoring by the host, with the scoring's stream active.
 
         Args:
             last: whether to use the fresh streams for stored arrays.

@@ -87,7 +87,7 @@ def achieved_budget(arrays: CellArrays, costs: Costs) -> dict[str, float]:
 
 
 def diagnostics_of(arrays: CellArrays, diagnosis: Diagnosis) -> dict[str, float]:
-    """Returns the mean losses and the shares of unusable gradients, by name."""
+    """Returns the mean losses and the numbers about diagnosed gradients, by name."""
     judged = max(1, diagnosis.judged)
     return {
         "loss_clean": float(arrays["clean_loss"].mean()),

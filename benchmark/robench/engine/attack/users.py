@@ -36,7 +36,7 @@ class UserOracle(ABC, Generic[Input]):
     Args:
         chunk: the masks and held-out items of these users.
         goal: the goal of these users.
-        draws: the random streams for a victim that draws at test time.
+        draws: the random streams for a victim that draws random numbers at test time.
         costs: the counts of the attack's queries.
         diagnosis: the diagnosis of the attack's gradients.
         at_clean: the judgement of the genuine input.
@@ -125,8 +125,8 @@ class UserOracle(ABC, Generic[Input]):
     def average_gradient(self, slopes: list[dict[str, Tensor]]) -> dict[str, Tensor]:
         """Returns the mean of gradients, with zeros at entries that are not finite.
 
-        The first call also diagnoses the gradient of each user that the attack still has to break. The diagnosis
-        reveals defences that hide the gradient.
+        The first call also diagnoses the gradients of the users that the attack still has to break. A user is diagnosed
+        only once per cell. The diagnosis reveals defences that hide the gradient.
 
         Args:
             slopes: the gradient of each scoring.
@@ -185,7 +185,7 @@ class UserArena(Arena):
         return self.oracle.judge(self.input_of(candidate))
 
     def stored(self, candidate: Candidate) -> CellArrays:
-        """Returns each user's ranks, top list, losses and spent budget."""
+        """Returns the outcome, the losses, the distances and the hits of the users."""
         oracle = self.oracle
         draws = oracle.host_scores(self.input_of(candidate), last=True)
         arrays = outcome_arrays(draws, oracle.chunk, oracle.goal, self.targets)

@@ -9,10 +9,10 @@ from robench.engine.checks.probe import Probe
 
 
 def foreign_differences(probe: Probe) -> dict[str, Tensor]:
-    """Compares each user's scores with those of the same inputs in a foreign batch.
+    """Compares each user's scores with those for the same inputs in a foreign batch.
 
-    The foreign batch has the ids and items of another user. If both batches have the same valid places, it also has
-    the context of that user. The scores must agree, both at the genuine point and in the ball.
+    The foreign batch has the ids and items of other users. If both batches have the same valid places, the context is
+    also that of the foreign batch. The scores must agree, both at the genuine point and in the ball.
 
     Returns:
         The largest difference at the genuine point (``foreign_genuine``) and over the other points (``foreign_ball``),

@@ -163,7 +163,7 @@ class Probe:
 
 
 def unit(delta: Delta) -> dict[str, Tensor]:
-    """Returns δ with every row scaled to the length 1, or to 0 if the row is 0."""
+    """Returns δ with every row scaled to length 1. A row of zeros stays 0."""
     return Ball("l2", torch.ones_like(l2(delta))).ascent(delta)
 
 
@@ -192,7 +192,10 @@ def foreign_batch(model: TorchModel, own: Batch, users: IntArray, history: Inter
 
 
 def _other_users(users: IntArray, history: Interactions, rng: Rng) -> IntArray:
-    """Returns another user for each user, int64 [B]."""
+    """Draws another user for each user, int64 [B].
+
+    The other user has at least one item. If fewer than two users have items, the users themselves are returned.
+    """
     known = np.flatnonzero(history.lengths() > 0)
     if len(known) < 2:
         return np.array(users, dtype=np.int64)

@@ -1,4 +1,4 @@
-"""Checks that the losses of attacks can see more than one item."""
+"""Checks that the losses of attacks depend on more than one item."""
 
 from __future__ import annotations
 

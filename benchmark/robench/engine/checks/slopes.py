@@ -16,9 +16,9 @@ BEST, OTHERS, DIRECTIONS = 10, 10, 4
 def slope_errors(probe: Probe) -> dict[str, Tensor]:
     """Compares gradients with finite differences.
 
-    The points are the genuine one and a random one. The function that is differentiated is a sum of scores with random
-    signs. It covers the held-out items, the best items and some random items of each user, because the losses of
-    attacks depend on such items.
+    The gradients are taken at the genuine point and at a random point. The differentiated function is a sum of scores
+    with random signs. The sum covers the held-out items, the best items and some random items of each user, because the
+    losses of attacks depend on such items.
 
     Returns:
         Two errors, float64 [B] each. ``slope_own`` is along the gradient itself, and ``slope_random`` is over random
@@ -41,7 +41,10 @@ def slope_errors(probe: Probe) -> dict[str, Tensor]:
 
 
 def choose_weights(probe: Probe) -> tuple[Tensor, Tensor]:
-    """Returns random signs and the items to which they belong, [B, m] each."""
+    """Returns random signs and the items to which they belong, [B, m] each.
+
+    A sign is 0 at padding of the held-out items.
+    """
     n_items = probe.genuine.shape[1]
     best = probe.masked.topk(min(BEST, n_items), dim=1).indices
     generator = probe.rng.child("items").torch()
@@ -62,7 +65,7 @@ def _gradient(probe: Probe, point: Delta, weights: Tensor, items: Tensor) -> dic
 
 
 def _reach(probe: Probe, direction: Delta) -> Tensor:
-    """Returns the step length that moves some place by a typical input, float [B].
+    """Returns the step length that moves one place by a typical input, float [B].
 
     At this length, the place that moves most changes by the root mean square of all inputs. A gradient may be
     concentrated on a few of many places. A step of the whole radius would then leave the neighbourhood in which slopes
@@ -94,7 +97,7 @@ def _error(predicted: list[Tensor], true: list[Tensor]) -> Tensor:
     """Returns the relative error over several directions, float64 [B].
 
     The predicted and the true slopes form two vectors. The error is the length of their difference, divided by the
-    greater of the two vectors' lengths. It is 1 if both are 0.
+    greater of the two vectors' lengths. The error is 1 if both vectors are 0.
 
     Args:
         predicted: the slopes along each direction according to the gradient, float64 [B] each.

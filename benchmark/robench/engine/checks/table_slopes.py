@@ -24,9 +24,9 @@ def table_slope_errors(probe: Probe, tables: Tables) -> dict[str, float]:
     """Compares gradients with respect to each table with finite differences.
 
     Two functions are differentiated. The first one is the sum of the users' values in ``slope_errors``. In the second
-    one, the tables change the embedded inputs alone. Otherwise, a small part of a large gradient could be wrong: a
-    table of items often has a much larger effect on the scores than on the inputs. Each table moves alone, and no row
-    moves by more than a share of the table's mean row norm.
+    one, the tables change the embedded inputs alone. The second function reveals errors that the first one may hide,
+    because a table of items often has a much larger effect on the scores than on the inputs. Each table moves alone,
+    and no row moves by more than a share of the table's mean row norm.
 
     Args:
         probe: the users.
@@ -34,7 +34,8 @@ def table_slope_errors(probe: Probe, tables: Tables) -> dict[str, float]:
 
     Returns:
         The error along the gradient (``table_slope_own``) and over random directions (``table_slope_random``). The
-        largest error over functions, tables and steps counts. A table without influence on the scores has the error 0.
+        largest error over functions, tables and steps counts. The error is 0 for a table that does not influence the
+        scores.
 
     Raises:
         PluginError: if a score is not finite.
@@ -62,18 +63,18 @@ def _scores_of_inputs(probe: Probe, tables: Tables) -> Tensor:
 
 @dataclass(eq=False)
 class _Function:
-    """A function of the tables, which is the weighted sum of scores.
+    """A weighted sum of scores, as a function of the tables.
 
     Args:
         probe: the users.
-        scores: returns the scores under other tables, float [B, n_items].
+        scores: a function that returns the scores under other tables, float [B, n_items].
     """
 
     probe: Probe
     scores: Callable[[Probe, Tables], Tensor]
 
     def __call__(self, tables: Tables) -> Tensor:
-        """Returns the value under other tables, a float64 scalar."""
+        """Returns the value under other tables as a float64 scalar."""
         weights, items = self.choice
         with self.probe.rng.child("look", 0).stream():
             scores = self.scores(self.probe, tables)
@@ -83,7 +84,7 @@ class _Function:
 
     @cached_property
     def choice(self) -> tuple[Tensor, Tensor]:
-        """The weights of the scores and their items, [B, m] each."""
+        """The weights of the scores, and the items to which they belong, [B, m] each."""
         return choose_weights(self.probe)
 
     def gradient(self, tables: Tables) -> Tables:
@@ -129,8 +130,8 @@ def _slopes(
 def _errors(predicted: Tensor, true: Tensor, floor: float) -> tuple[float, float]:
     """Returns the relative errors along the first direction and over the others.
 
-    An error is the length of the difference, divided by the greater of both lengths. If both lengths are below
-    ``floor``, the error is divided by ``floor``.
+    The predicted and the true slopes form two vectors. An error is the length of their difference, divided by the
+    length of the longer vector, or by ``floor`` if both vectors are shorter than ``floor``.
     """
 
     def error(one: Tensor, two: Tensor) -> float:

@@ -55,6 +55,8 @@ def measure_checks(victim: EvaluatedVictim, rms: float) -> dict[str, float]:
 def measure_table_checks(victim: EvaluatedVictim, rms: float) -> dict[str, float]:
     """Returns the numbers of the checks for attacks on embedding tables.
 
+    If a chunk holds fewer users than the sample, only the first chunk of the sample is checked.
+
     Args:
         victim: a victim with a neural model.
         rms: the root mean square of all genuine input entries of the victim.
@@ -106,8 +108,8 @@ def _measure(probe: Probe, inner: TorchModel | None) -> dict[str, Tensor]:
 def _summary(numbers: Mapping[str, Tensor]) -> dict[str, float]:
     """Returns one number per check.
 
-    Slopes and movements count by a quartile, and shares and sizes by their mean. The other properties must hold exactly
-    for every user, so the largest value counts.
+    For slopes and movements, the number is a quartile over the users. For shares and sizes, it is the mean. The other
+    properties must hold for every user, so the number is the largest value. Without users, every number is 0.
     """
     quartiles = {"movement": LOWER, "slope_own": UPPER, "slope_random": UPPER}
     means = ("saturated", "places", "radius")

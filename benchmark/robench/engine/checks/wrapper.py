@@ -22,7 +22,8 @@ def wrapper_differences(probe: Probe, fitted: TorchModel | None) -> dict[str, Te
 
     Returns:
         Two numbers per user, float64 [B] each. ``wrapped_inputs`` is the largest difference of an input, relative to
-        the root mean square of all inputs. ``wrapped_places`` is 1 if the shapes or the valid places differ.
+        the root mean square of all inputs. ``wrapped_places`` is 1 if the shapes or the valid places differ, and
+        ``wrapped_inputs`` is then 0. Both are 0 if the victim wraps no model.
     """
     nothing = torch.zeros(len(probe.users), dtype=torch.float64)
     expected = _inner_inputs(probe, fitted)
@@ -43,9 +44,9 @@ def hides_context(probe: Probe, fitted: TorchModel | None, *, reranks: bool) -> 
     """Returns whether the context may hold vectors that no check can exchange.
 
     If both batches have the same valid places, ``foreign_differences`` exchanges the whole context, so nothing is
-    hidden. Otherwise, an entry may be a mask, an entry that both batches share, or an entry of the model that the
-    victim wraps. Any other entry may hide something. A victim that reranks candidates may have other entries too,
-    unless it wraps a model.
+    hidden. Otherwise, the harmless entries are masks, entries that are equal in both batches, and entries of the model
+    that the victim wraps. Any other entry may hide something. If the victim reranks candidates and wraps no model, all
+    entries count as harmless.
 
     Args:
         probe: the users.

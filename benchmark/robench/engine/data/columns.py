@@ -19,8 +19,8 @@ def check_columns(ratings: Ratings) -> None:
 
     Raises:
         DataError: if the log has no rows, if a column has the wrong type or shape, if two columns differ in
-            length, if an id is missing, if a rating is not a finite number, if times are not integers, or if a part is
-            not 0, 1 or 2.
+            length, if an id is missing, if the codes and names of ``Ids`` do not fit each other, if a rating is not a
+            finite number, if a time is not an integer that fits into int64, or if a part is not 0, 1 or 2.
     """
     n = len(ratings.users)
     if n == 0:

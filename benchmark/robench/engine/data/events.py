@@ -26,8 +26,7 @@ class Events:
     Args:
         users: the number of each event's user, int64 [n]. Unsorted events may hold int32 to save memory.
         items: the number of each event's item, int64 [n]. Unsorted events may hold int32, too.
-        times: the time of each event, int64 [n]. If the source has no times, this is the event's position in the
-            source.
+        times: the time of each event, int64 [n], or the event's position in the source if the source has no times.
         parts: the part of each event, int8 [n], or None if the source is not split.
     """
 
@@ -112,8 +111,8 @@ def sort_events(events: Events, n_users: int, n_items: int) -> Events:
 def sort_once(events: Events, n_users: int, n_items: int, keep: str) -> Events:
     """Returns one event per user-item pair, in the order of ``sort_events``.
 
-    The result is that of ``sort_events`` and ``once_per_pair``. If possible, only one array of packed numbers is sorted
-    and changed in place, because fresh memory for tens of millions of rows takes longer than sorting them.
+    The result is the same as with ``sort_events`` and ``once_per_pair``. If possible, only one array of packed numbers
+    is sorted and changed in place, because fresh memory for tens of millions of rows takes longer than sorting them.
 
     Args:
         events: the events, in any order.
@@ -169,9 +168,9 @@ def _edges_of_pairs(keys: IntArray, time_bits: int, keep: str) -> NDArray[np.boo
 
 
 def _unpack(keys: IntArray, item_bits: int, time_bits: int, first: int) -> Events:
-    """Returns the events in packed numbers of user, time and item.
+    """Unpacks events from numbers that hold a user, a time and an item.
 
-    The numbers are replaced by the users.
+    The array of packed numbers is overwritten with the users.
     """
     items, times = np.empty_like(keys), np.empty_like(keys)
     for piece in pieces(len(keys)):

@@ -112,9 +112,9 @@ def prepare(ratings: Ratings, config: DatasetConfig, split: Part) -> Prepared:
 
 
 def _sorted(events: Events, n_users: int, n_items: int, keep: str) -> tuple[Events, Events, list[str]]:
-    """Returns the sorted events, one event per pair, and lines for the user.
+    """Returns two sorted sets of events, and lines for the user.
 
-    A pair consists of a user and an item. The sorted events have repeated pairs only if ``keep`` is ``all``.
+    The first set has repeated user-item pairs only if ``keep`` is ``all``. The second set has one event per pair.
     """
     if events.parts is None and keep != "all":
         pairs = sort_once(events, n_users, n_items, keep)

@@ -56,8 +56,8 @@ class EventFacts:
         count: the number of events.
         first: the earliest time as text, or an empty string if the source has no times.
         last: the latest time as text.
-        equal_times: the share of events at the same time as another by the same user, or None if the source has no
-            times.
+        equal_times: the share of events at the same time as another event of the same user, or None if the source has
+            no times.
         per_user: quantiles of the number of events per user.
         per_item: quantiles of the number of events per item.
     """
@@ -177,7 +177,7 @@ def _unmatched(names: Sequence[str], described: Mapping[str, object], texts: str
     """Returns a line about items or users that the source does not describe.
 
     The line is empty if the source has no descriptions. It is also empty if at least half of the ids have a
-    description, unless ids and descriptions differ only in form.
+    description, unless an id without a description and a described id differ only in form.
 
     Args:
         names: the ids of the items or users in the log.
@@ -208,7 +208,7 @@ def notes_on_descriptions(summary: DataSummary) -> tuple[str, ...]:
 
 
 def _equal_times(events: Events) -> float:
-    """Returns the share of interactions at the same time as another by the same user."""
+    """Returns the share of events at the same time as another event of the same user."""
     same = np.zeros(len(events) + 1, dtype=bool)  # whether an event has the user and the time of the one before
     same[1:-1] = (events.users[1:] == events.users[:-1]) & (events.times[1:] == events.times[:-1])
     return float((same[1:] | same[:-1]).mean())

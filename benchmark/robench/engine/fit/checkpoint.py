@@ -34,5 +34,5 @@ def identify_checkpoint(
 
 
 def make_checkpoint_key(identity: Mapping[str, Any]) -> str:
-    """Returns the key of the checkpoint with an identity, as 32 hex digits."""
+    """Returns a checkpoint's key, 32 hex digits, given the checkpoint's identity."""
     return digest(dict(identity), 32)

@@ -20,7 +20,7 @@ from robench.engine.fit.validation import VALIDATION_USERS, validation_ndcg, val
 
 
 def choose_settings(model: Model, data: TrainData) -> Mapping[str, float]:
-    """Returns the alternative of a model with the best validation NDCG@10.
+    """Returns the model's alternative with the best validation NDCG@10.
 
     The result is empty if the model has no alternatives, or if no user can be validated on.
     """
@@ -63,7 +63,8 @@ def fit(
         report: a function that is called after every epoch with (epochs done, epochs planned).
 
     Raises:
-        PluginError: if the loss is not finite, or if the warm-up of the defence does not end before training does.
+        PluginError: if the loss or a score is not finite, or if the warm-up of the defence does not end before training
+            does.
     """
     if not isinstance(model, TorchModel):
         model.chosen = choose_settings(model, data)

@@ -146,7 +146,7 @@ class Training:
         """Measures the model, and keeps its weights if it is the best so far.
 
         Returns:
-            Whether the model is the best so far.
+            Whether the model is the best so far. Without users to validate on, the latest model counts as the best.
         """
         self.model.eval()
         ndcg = validation_ndcg(self.model, self.data, most=self.model.config.validation_users)

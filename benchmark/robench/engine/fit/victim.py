@@ -37,7 +37,7 @@ Notes = dict[str, Any]  # the JSON notes that are stored with a checkpoint
 
 @dataclass(eq=False)
 class FitResult:
-    """The result of a fit, which is ready to be measured.
+    """The fitted model of a victim, with the facts that the fit yields.
 
     Args:
         model: the fitted model, which the defence may have wrapped.
@@ -164,7 +164,8 @@ class VictimFit:
     def _trained_as(self) -> tuple[Victim, Defense]:
         """The victim and the defence under which the model is trained.
 
-        If the defence does not change the fit, these are the undefended victim and the defence that does nothing.
+        If the defence changes neither the fit nor a title, these are the undefended victim and the defence that does
+        nothing.
         """
         if self.undefended is None or not leaves_fit(self.defense):
             return self.victim, self.defense
@@ -187,7 +188,8 @@ class VictimFit:
     def _poison(self, rng: Rng) -> PoisonedData:
         """Returns the training data after poisoning.
 
-        If an attack does not depend on the model, its profiles are cached for all victims.
+        The profiles of an oblivious ``PoisoningAttack`` are cached, so victims with the same data, targets and seed
+        share them.
         """
         train, attack, poisoning = self.data.train, self.attack, self.victim.poison
         if attack is None or poisoning is None:

@@ -157,7 +157,7 @@ def check_scores(scores: Any, users: int, n_items: int) -> Scores:
     """Checks the type and the shape of scores, and returns the scores unchanged.
 
     Raises:
-        PluginError: if the scores are not a numpy array of real numbers of shape [users, n_items].
+        PluginError: if the scores are not a floating-point numpy array with the shape [users, n_items].
     """
     if not isinstance(scores, np.ndarray) or not np.issubdtype(scores.dtype, np.floating):
         kind = f"an array of {scores.dtype}" if isinstance(scores, np.ndarray) else f"a {type(scores).__name__}"

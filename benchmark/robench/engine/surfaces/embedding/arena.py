@@ -38,7 +38,10 @@ class EmbeddingArena(UserArena):
         return self.oracle.zero()
 
     def proposals(self, attack: Attack, rng: Rng) -> Iterator[Proposal]:
-        """Yields the candidates that the attack proposes within the ball."""
+        """Yields the candidates that the attack proposes.
+
+        If a row of a minimum-norm attack exceeds the budget, the row is set to 0.
+        """
         if not isinstance(attack, EmbeddingAttack):
             raise TypeError(f"{type(attack).__name__} perturbs no embedded inputs")
         proposals = attack.perturb(self.oracle, self.ball.copy(), rng)

@@ -18,7 +18,7 @@ class UserNoise:
 
     A user gets the same noise in every chunk. The stream of a user is determined by the kind of noise, the name of the
     input and the id of the user. The noise of all users is drawn on the CPU by one generator, which is seeded anew for
-    each user. It moves to the device of the inputs in one step.
+    each user. The noise then moves to the device of the inputs in one step.
 
     Args:
         users: the ids of the users, int64 [B].

@@ -35,7 +35,7 @@ class EmbeddingOracle(UserOracle[Delta]):
         batch: the batch of B queries.
         chunk: the masks and held-out items of the same users.
         goal: the goal of these users.
-        draws: the random streams for a victim that draws at test time.
+        draws: the random streams for a victim that draws random numbers at test time.
         clean: the genuine embedded inputs.
         costs: the counts of the attack's queries.
         diagnosis: the diagnosis of the attack's gradients.
@@ -113,7 +113,7 @@ class EmbeddingOracle(UserOracle[Delta]):
 
     @cached_property
     def _padded(self) -> tuple[Batch, Embedded]:
-        """The batch with copies of its users up to ``FEWEST`` rows, and its inputs."""
+        """The batch, filled up to ``FEWEST`` rows with copies of users, and its inputs."""
         place = torch.arange(FEWEST, device=self.batch.users.device) % len(self.batch.users)
         batch = Batch(self.batch.users[place], self.batch.histories[place])
         with torch.no_grad():

@@ -60,7 +60,7 @@ class EmbeddingSurface(ArenaSurface):
     def rms(self) -> float:
         """Returns the root mean square of all genuine input entries.
 
-        The value covers the entries of all evaluated users that may be perturbed. It is computed once per victim.
+        The value covers every entry that may be perturbed, over all evaluated users. It is computed once per victim.
         """
         if self._rms is None:
             squares, entries = [], []

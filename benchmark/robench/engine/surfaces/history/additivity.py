@@ -19,8 +19,9 @@ def additive_error(model: Model, histories: Interactions, users: IntArray, rng: 
 
     The unit is the standard deviation of the scores.
 
-    For up to 64 users, one random item is substituted. The scores must be those without the item, plus those with the
-    new item, minus the genuine ones. The scores of a pair of items must be the sum of the scores of both.
+    For up to 64 users, one random item is replaced by a new item. The scores must then be the scores without the old
+    item, plus the scores with both items, minus the genuine scores. The scores of a history with only these two items
+    must be the sum of each item's own scores. The result is 0 if no user has two items.
 
     Args:
         model: the victim.

@@ -43,7 +43,8 @@ class EditLimits:
         at_end: whether items may only be inserted after the last item.
         implausible: a mask of the items that may not be inserted because they are not plausible, bool [B, n_items], or
             None.
-        additive: whether the model says that its scores are a sum over the items of a history, and the host agrees.
+        additive: whether the model declares that its scores are a sum over the items of a history, and the host has
+            verified this.
     """
 
     edits: Tensor

@@ -36,11 +36,11 @@ def padded_rows(histories: Interactions, users: IntArray) -> Tensor:
 
 
 class EditedHistories:
-    """A builder of histories in which the rows of some users are replaced.
+    """A builder of histories in which some users have edited rows.
 
     Args:
         genuine: the genuine histories, one row per real user.
-        users: the distinct users with rows to be replaced, int64 [B].
+        users: the distinct users with edited rows, int64 [B].
     """
 
     def __init__(self, genuine: Interactions, users: IntArray) -> None:
@@ -52,7 +52,7 @@ class EditedHistories:
         """Returns histories with the given rows (int64 [B, L]) and no other rows.
 
         The rows of all other users are empty. An item gets the time of the genuine item at the same position, or the
-        last genuine time if the genuine history is shorter.
+        last genuine time if the genuine history is shorter. If the genuine history is empty, the time is 0.
         """
         table = rows.numpy()[self._order]
         users, real = self.users[self._order], table >= 0
@@ -76,7 +76,7 @@ class EditOracle(UserOracle[Tensor]):
         chunk: the masks and held-out items of these users, on the CPU.
         goal: the goal of these users.
         limits: the limits of each user's edits.
-        draws: the random streams for a victim that draws at test time.
+        draws: the random streams for a victim that draws random numbers at test time.
         inputs: the item vectors of the victim, which all chunks share, or None for a model without gradients.
         costs: the counts of the attack's queries.
         diagnosis: the diagnosis of the attack's gradients.
@@ -188,7 +188,7 @@ class EditOracle(UserOracle[Tensor]):
     def additive(self) -> bool:
         """True if scores are a sum over the items of a history.
 
-        The model says so, and the host has verified it.
+        The model declares this, and the host has verified it.
         """
         return self.limits.additive
 

@@ -1,4 +1,4 @@
-"""Decides which items may be inserted into a history without being implausible."""
+"""Decides which items are plausible enough to be inserted into a history."""
 
 from __future__ import annotations
 

@@ -34,9 +34,9 @@ class HistorySurface(ArenaSurface):
 
     @cached_property
     def additive_error(self) -> float | None:
-        """The distance of the scores from a sum over the items. See ``additive_error``.
+        """The distance of the scores from a sum, as ``additivity.py`` defines it.
 
-        The value is None if the model does not say that its scores are such a sum.
+        The value is None if the model does not declare that its scores are a sum over the items.
         """
         victim = self.victim
         if not victim.model.additive:
@@ -72,7 +72,7 @@ class HistorySurface(ArenaSurface):
             yield HistoryArena(oracle, unit, targets=targets)
 
     def diagnostics(self, arrays: CellArrays, targets: IntArray | None) -> dict[str, float]:
-        """Returns the numbers of the rule for inserted items and of declared sums.
+        """Returns diagnostics about plausible items and about scores declared as sums.
 
         Each number is present only if it applies. Diagnostics about candidates do not apply, because a model also
         chooses its candidates by the edited histories.

@@ -107,7 +107,7 @@ class ParametersArena(Arena):
         return replace(self, oracle=oracle)
 
     def stored(self, candidate: Candidate) -> CellArrays:
-        """Returns the ranks, top lists and losses of all users."""
+        """Returns the outcome, the losses and the hits of all users."""
         draws = [[scores.clone() for scores in draw] for draw in self.oracle.host_scores(candidate, last=True)]
         clean, attacked, parts = self._judge_users(self.genuine()), self._judge_users(candidate), []
         for number, (_, chunk, goal) in enumerate(self.oracle.queries):

@@ -33,12 +33,13 @@ ROWS = "rows"  # the only input: all rows of all tables, stacked
 class ParametersOracle:
     """An ``Oracle`` for one δ on the embedding tables that serves all users.
 
-    A row of δ belongs to a row of a table. Every row has the same loss, which is the mean over all users.
+    A row of δ belongs to a row of a table. Every row has the same loss: the mean over all users, or over all pairs of a
+    known and an unused item if the attack pushes known items down.
 
     Args:
         tables: the embedding tables of the victim.
         queries: the queries of each chunk.
-        draws: the random streams for a victim that draws at test time.
+        draws: the random streams for a victim that draws random numbers at test time.
         known: the known items, if the attack pushes known items down, or None if it does not.
         costs: the counts of the attack's queries.
         diagnosis: the diagnosis of the attack's gradients.
@@ -78,11 +79,14 @@ class ParametersOracle:
         return {ROWS: delta[ROWS] * self.tables.valid}
 
     def evaluate(self, delta: Delta, loss: LossName | OwnLoss = "ce") -> Evaluation:
-        """Returns the mean loss over all users at δ, without a gradient."""
+        """Returns the loss at δ, without a gradient."""
         return self._evaluate(delta, loss, gradient=False)
 
     def gradient(self, delta: Delta, loss: LossName | OwnLoss = "ce", rival: Tensor | None = None) -> Evaluation:
-        """Returns the mean loss over all users at δ, with the gradient of this loss."""
+        """Returns the loss at δ and the gradient of this loss.
+
+        The argument ``rival`` is ignored, because one δ serves all users.
+        """
         return self._evaluate(delta, loss, gradient=True)
 
     def rivals(self, count: int) -> Tensor:
@@ -184,10 +188,10 @@ class ParametersOracle:
         return pairs
 
     def _own_gradient_sizes(self, delta: Delta, loss: LossName | OwnLoss) -> Iterator[Tensor]:
-        """Yields the largest entry of the gradient of single users' losses.
+        """Yields, for some users, the gradient size of the user's own loss.
 
-        At most ``DIAGNOSED`` users are covered, and only users that the attack still has to break. The gradient of a
-        sum over all users would hide users without a gradient.
+        The gradient size is the largest absolute entry. At most ``DIAGNOSED`` users are covered, and only users that
+        the attack still has to break. The gradient of a sum over all users would hide users without a gradient.
         """
         places = []
         for number, (batch, chunk, goal) in enumerate(self.queries):

@@ -1,6 +1,6 @@
 """Enforces ε on edits of titles.
 
-A title that is over budget or not printable is replaced by the genuine title.
+If a title is over budget, is not printable or has no counted edit, the genuine title replaces it.
 """
 
 from __future__ import annotations
@@ -58,9 +58,10 @@ class TitleBudget:
         return applied
 
     def achieved(self, titles: Sequence[str]) -> dict[str, float]:
-        """Returns statistics of the spent budget, by name.
+        """Returns statistics of the rewritten titles, by name.
 
-        The budget is given in edits and as a share of the title's length.
+        The numbers are the spent budget, in edits and as a share of the title's length, the added characters, and the
+        changed titles.
         """
         length = np.array([max(1, len(pieces(title, self.unit))) for title in self.genuine])
         edits = np.array(self.edits(titles))

@@ -24,7 +24,7 @@ class TextReader:
         history: the items that are known at test time, one row per real user.
         chunks: the chunks of all evaluated users, on the CPU.
         catalogue: the items with their genuine titles.
-        draws: the random streams for a victim that draws at test time.
+        draws: the random streams for a victim that draws random numbers at test time.
         clean: the function by which the defence changes titles, or None if titles do not change.
     """
 

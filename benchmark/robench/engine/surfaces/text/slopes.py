@@ -221,7 +221,7 @@ def _by_tokens(model: TokenModel, tokens: Tokens, vectors: Tensor, by_text: Tens
 
 
 def word_numbers(title: str, start: Sequence[int]) -> list[int]:
-    """Returns the index of the word in a title to which each token belongs.
+    """Assigns each token of a title to a word.
 
     Args:
         title: the title, which is split into words at blanks.
