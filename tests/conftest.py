@@ -40,9 +40,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Ignores all folders but ``UNIT`` if only tests marked ``unit`` are selected.
+    """Ignores all paths outside ``UNIT`` if only tests marked ``unit`` are selected.
 
-    The tests in the other folders import torch.
+    The other tests may import torch.
     """
     inside = collection_path.is_relative_to(HERE) and collection_path != HERE
     if config.option.markexpr == "unit" and inside:
@@ -92,7 +92,7 @@ def real_data() -> Callable[[str], Path]:
 
 @pytest.fixture
 def ml100k(real_data: Callable[[str], Path]) -> Path:
-    """Returns the folder of MovieLens 100K, or skips the test if data are missing."""
+    """Returns the folder of MovieLens 100K, or skips the test without the data."""
     return real_data("ml-100k/ml-100k.inter").parent
 
 

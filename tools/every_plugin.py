@@ -1,4 +1,4 @@
-"""Writes a small suite that uses every built-in plugin.
+"""Writes a small suite with every built-in model, defence, attack and metric.
 
     python tools/every_plugin.py FOLDER
     python tools/same_cells.py OTHER_CHECKOUT FOLDER/every-plugin.yaml
@@ -45,7 +45,7 @@ def datasets(folder: Path) -> list[dict[str, Any]]:
 def models(folder: Path) -> list[dict[str, Any]]:
     """Returns one entry per model.
 
-    Models that can train pretrained weights have several entries.
+    Some models have several entries with different settings.
     """
     short = {"dim": 8, "max_length": 10, "epochs": 2}
     bert = {"name": "text-bert", "weights": str(folder / "bert"), **short}
@@ -98,7 +98,7 @@ def defenses() -> list[dict[str, Any]]:
 def attacks(folder: Path) -> list[dict[str, Any]]:
     """Returns one entry per attack.
 
-    The surfaces, norms and goals of some attacks have further entries.
+    Some attacks have several entries with different surfaces, norms, goals or settings.
     """
     ball: dict[str, Any] = {"epsilon": 0.05}
     return [
@@ -141,9 +141,9 @@ def attacks(folder: Path) -> list[dict[str, Any]]:
 
 
 def labels(entries: list[dict[str, Any]], *left_out: str) -> list[str]:
-    """Returns the label of every entry, or the entry's name if it has no label.
+    """Returns the labels of the entries, except those in ``left_out``.
 
-    The labels in ``left_out`` are not returned.
+    The name of an entry serves as its label if no label is given.
     """
     return [label for entry in entries if (label := entry.get("label", entry["name"])) not in left_out]
 
@@ -151,7 +151,7 @@ def labels(entries: list[dict[str, Any]], *left_out: str) -> list[str]:
 def suite(folder: Path) -> dict[str, Any]:
     """Returns the content of the suite.
 
-    One data set is used with every plugin. The other data sets only test their readers.
+    All models, defences and attacks are used with the first data set. The other data sets only test their readers.
     """
     learned, defended, attacking = models(folder), defenses(), attacks(folder)
     elsewhere = ["recbole", "movielens", "sequences", "amazon", "synthetic", "movielens-small"]
@@ -202,7 +202,7 @@ def suite(folder: Path) -> dict[str, Any]:
 def write_data(folder: Path) -> None:
     """Writes interactions, items and users as CSV files.
 
-    Interactions and items are also written in the forms of the other data sets with a path.
+    The interactions are also written in the formats of the other data sets with a path. Two formats include the items.
     """
     rng = np.random.default_rng(0)
     rows = [(u, i, t) for u in range(USERS) for t, i in enumerate(rng.permutation(ITEMS)[: rng.integers(6, 14)])]
@@ -233,10 +233,7 @@ def _write_table(path: Path, header: list[str], rows: list[Any], separator: str)
 
 
 def main() -> None:
-    """Writes the suite, its data and its weights into a folder.
-
-    The command line names the folder.
-    """
+    """Writes the suite, its data and its weights to the folder on the command line."""
     folder = Path(sys.argv[1]).resolve()
     folder.mkdir(parents=True)
     write_data(folder)

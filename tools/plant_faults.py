@@ -5,7 +5,7 @@
 One fault is planted at a time. A fault is a small edit that a careless change could make, such as a wrong sign, a wrong
 bound or a dropped check. A fault that no test detects is a gap in the tests. Each line of ``--results`` holds one
 outcome. A fault with an outcome is not planted again, so a run can be interrupted. The exit code is 1 if a fault
-survived.
+survived, or if its tests could not run.
 """
 
 import argparse
@@ -54,7 +54,7 @@ class Fault:
 
     @property
     def digest(self) -> str:
-        """The hash of everything except the explanation."""
+        """The hash of the edit and its tests, without the name and the explanation."""
         content = [self.file, self.text, self.fault, self.tests]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:12]
 

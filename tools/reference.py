@@ -3,7 +3,7 @@
     python tools/reference.py            writes the page
     python tools/reference.py --check    exits with 1 if the page differs from the code
 
-The page lists every built-in plugin with its declarations and settings. Names come from the registry, sentences from
+The page lists every built-in component with its declarations and settings. Names come from the registry, sentences from
 docstrings, and settings from the ``Config`` of each class.
 """
 
@@ -195,7 +195,7 @@ def facts(kind: Kind, cls: Any) -> list[str]:
 
 
 def entry(kind: Kind, name: str, cls: Any) -> Iterator[str]:
-    """Yields the lines of one plugin."""
+    """Yields the lines of one component."""
     title = f"{name}@k" if kind == "metric" and cls.at_k else name
     yield from (f"### `{title}`", "", *sentence(cls), "")
     stated = facts(kind, cls)

@@ -3,7 +3,7 @@
     python tools/same_cells.py OTHER_CHECKOUT suites/smoke.yaml [--only model=mf] [--set seeds=[0]] [--workers 2]
 
 Each checkout runs from its own source tree with an empty cache. The script prints the cells that differ in
-id, status, metric values, achieved budget or any array. The exit code is 1 if a cell differs.
+id, status, metric values, achieved budget or any array. The exit code is 1 if a cell differs, or if there is none.
 """
 
 from __future__ import annotations
@@ -55,7 +55,10 @@ def _plain(value: Any) -> Any:
 
 
 def _unequal(one: Path, two: Path) -> list[str]:
-    """Returns the names of arrays that differ in dtype, in shape or in any bit."""
+    """Returns the names of arrays that differ in dtype or in any byte.
+
+    An array that only one file holds also counts.
+    """
     if not one.exists() or not two.exists():
         return [] if one.exists() == two.exists() else ["files"]
     with np.load(one, allow_pickle=False) as first, np.load(two, allow_pickle=False) as second:

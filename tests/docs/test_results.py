@@ -1,6 +1,6 @@
-"""Tests every number in the README and in docs/results.md.
+"""Tests the numbers in the README and in docs/results.md.
 
-Each number must occur in the committed results.
+The numbers of a section must occur in the committed results of one suite.
 """
 
 import json

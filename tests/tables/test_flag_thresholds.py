@@ -100,7 +100,7 @@ def test_a_gap_counts_where_its_interval_excludes_zero(tmp_path, gaps, found):
 
 @pytest.mark.parametrize(("rank", "found"), [(9, ""), (8, "no better than random")])
 def test_a_gap_below_two_percent_is_none_however_certain(tmp_path, rank, found):
-    """NDCG@10 is .289, .301 or .315 if all users have the rank 10, 9 or 8.
+    """NDCG@10 is .289, .301 or .315 if all users have rank 10, 9 or 8.
 
     The clean value is 1, so the gaps to rank 10 are .012 and .026.
     """

@@ -2,16 +2,17 @@
 
     python tools/faults/cluster.py [--suite suites/smoke.yaml] [--set seeds=[0]] [--workers 2] [CASE ...]
 
-The tables are compared with those of the executor ``local``. There are five cases:
+There are five cases:
 
 - ``local``: an undisturbed local cluster.
 - ``joined``: a joined cluster with a separate cache per worker.
 - ``worker``: a dask worker is killed in the middle of the run.
 - ``client``: the client is killed and started again, with its own cluster and with a joined cluster.
-- ``wrong``: wrong addresses.
+- ``wrong``: wrong addresses. Each run must end in one line and exit code 2.
 
-After each case no process may be alive, and no finished cell may have been measured twice. The script prints its
-counts, and exits with 1 if any check failed.
+In the other cases, the tables are compared with those of the executor ``local``, and no process may be left after a
+run. After a kill, no finished cell may be measured again. The script prints its counts, and exits with 1 if any check
+failed.
 """
 
 from __future__ import annotations
@@ -86,7 +87,10 @@ class Cases:
         print(f"{name}: {len(stored(self.place / name))} cells, {time.monotonic() - start:.0f} s", flush=True)
 
     def check_processes(self, name: str) -> None:
-        """Records a problem if a process of an ended run is still alive."""
+        """Records a problem if a process of an ended run outlives ``PATIENCE``.
+
+        The process is then killed.
+        """
         limit = time.monotonic() + PATIENCE
         while (left := started_by(MARK, str(self.place / name))) and time.monotonic() < limit:
             time.sleep(0.1)
@@ -100,7 +104,7 @@ class Cases:
         return (self.place / name / "log").read_text("utf-8")
 
     def await_cells(self, name: str, process: subprocess.Popen[bytes], share: float) -> dict[str, str]:
-        """Waits until a share of the cells is stored.
+        """Waits until a share of the cells is stored, or the run ends.
 
         Returns:
             The digests of the stored records, by the id of the cell.

@@ -10,8 +10,9 @@ allowed:
 - The cell of a damaged value is missing, and a message names the file of the cell.
 - The command ends in one line that names a file.
 
-After ``run``, all tables must equal the undamaged ones. The exit code is 1 if a wrong value was believed, or if a
-command ended in a traceback.
+After ``run``, all tables must equal the undamaged ones. ``kinds.py`` lists two kinds of exceptions: damage that only
+``verify`` can detect, and damage that ``run`` does not repair. The suite also runs with damaged copies of the cache.
+The exit code is 1 if a check failed.
 """
 
 from __future__ import annotations
@@ -116,12 +117,12 @@ class Trial:
         assert len(frames.cells)
 
     def plan(self) -> list[str]:
-        """Previews a run."""
+        """Previews a run, and returns the notes of the preview."""
         return make_preview(self.suite, self.registry, self.folder, (), ()).notes
 
 
 def texts(tables: Tables) -> dict[str, str]:
-    """Maps the name of each table that is identical in all runs to its content."""
+    """Returns the contents of the tables that are identical in all runs, by name."""
     return {name: text for name, text in build_texts(tables).items() if name in TABLES}
 
 
@@ -147,6 +148,9 @@ class Judge:
         """Calls a command, and records a failure if there is one.
 
         Two things count as failures: a traceback, and an error message that spans several lines or names no file.
+
+        Returns:
+            The result of the command, or None after an error.
         """
         try:
             result = call()
@@ -168,7 +172,7 @@ class Judge:
             name: The name of the damage.
             trial: The damaged folder.
             cell: The cell that was damaged.
-            believed: Whether only ``verify`` can detect the damage.
+            believed: Whether the damage may be one that only ``verify`` detects. The tables are then not compared.
         """
         self.lines.lines.clear()
         self.attempt(name, "plan", trial.plan)
@@ -207,7 +211,7 @@ class Judge:
 
 
 def judge_folder(judge: Judge, root: Path, cases: Iterable[tuple[str, Callable[[Path, str], None], bool]]) -> int:
-    """Tries every command on damaged copies of the folder of results.
+    """Damages copies of the results folder, and tries every command on each copy.
 
     Returns:
         The number of damaged copies.

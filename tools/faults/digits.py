@@ -1,10 +1,9 @@
-"""Changes one digit or one bit in each kind of file in published results.
+"""Changes one digit or one bit in each file of published results.
 
     python tools/faults/digits.py [--results results] [--edits 2] [--seed 0] [SUITE ...]
 
 The script counts how often ``robench verify`` finds the edit. Each edit is made in a copy of a packed folder, and no
-cell is measured again. The script prints a line per suite and kind of file. The exit code is 1 if an edit was not
-found.
+cell is measured again. The script prints a line per suite and per file. The exit code is 1 if an edit was not found.
 """
 
 from __future__ import annotations

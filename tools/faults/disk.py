@@ -53,7 +53,7 @@ class Disks:
         return self.run("run", str(self.suite), "--results", str(results), cache=cache)
 
     def check(self, case: str, *checks: bool) -> None:
-        """Prints whether the checks of a case hold."""
+        """Prints whether all checks of a case hold, and counts the case if not."""
         self.problems += not all(checks)
         print(f"{'ok' if all(checks) else 'FAILED'}: {case} {'' if all(checks) else checks}", flush=True)
 
@@ -142,7 +142,7 @@ def suppressed_full(path: Path) -> Iterator[object]:
 
 
 def read_only(disks: Disks) -> None:
-    """Tries all commands with results and a cache that are read-only."""
+    """Tries commands with read-only results, with a read-only cache, and with both."""
     with small_disk(disks.place / "small", 1 << 16) as disk:
         shutil.copytree(disks.place / "undisturbed", disk / "r")
         shutil.copytree(disks.place / "cache", disk / "c")

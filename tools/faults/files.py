@@ -7,6 +7,7 @@ and times, compression, and damage. One of these results is allowed:
 
 - The users, the items, the ratings and the exact order of times are those of the log.
 - The file is refused in one line with its name.
+- The file has a stray quote or bad bytes, and is read with as many rows as the log.
 
 An undamaged file must be read, so refusing it is a fault too. The exit code is 1 if there is a fault.
 """
@@ -100,7 +101,10 @@ def make_case(rng: random.Random) -> Case:
 
 
 def _time(kind: str, rng: random.Random, separator: str) -> tuple[str, Fraction | None]:
-    """Returns the text of a random time, and the exact value of this time."""
+    """Returns the text of a random time, and a number that orders the times of a log.
+
+    Without times, the text is empty and the number is None.
+    """
     if kind == "none":
         return "", None
     number = rng.randint(0, 40)
@@ -123,7 +127,7 @@ def _time(kind: str, rng: random.Random, separator: str) -> tuple[str, Fraction 
 
 
 def _write(case: Case, rng: random.Random, *, quoted: bool, encoding: str, separator: str) -> None:
-    """Fills the content, the name and the settings of a case."""
+    """Writes the rows of a case as a file, and records the form and the settings."""
     names = ["user", "item", "rating"] + (["time"] if case.form["time"] != "none" else [])
     order = rng.sample(names, len(names))
     spare = rng.random() < 0.3 and separator != " "
@@ -172,9 +176,9 @@ def _line(cells: list[str], separator: str, rng: random.Random, *, quoted: bool)
 
 
 def _damage(case: Case, lines: list[str], separator: str, rng: random.Random, first: int) -> list[str]:
-    """Returns the lines, after putting the mistake of the case into one of them.
+    """Returns the lines, with the damage of the case in a random one.
 
-    The lines do not change if the case has no such mistake.
+    The lines do not change if the damage does not concern a line.
     """
     row = rng.randrange(first, len(lines))
     sign = " " if separator == " " else separator
@@ -198,7 +202,10 @@ def _damage(case: Case, lines: list[str], separator: str, rng: random.Random, fi
 
 
 def _pack(case: Case, content: bytes, name: str, rng: random.Random) -> tuple[bytes, str]:
-    """Returns the content and the name of a file that may be compressed."""
+    """Returns the content and the name of the file, after random compression.
+
+    The damages ``bad byte`` and ``cut`` are made here.
+    """
     if case.form["damage"] == "bad byte":
         content += b"\x81\xff\xfe\x00"
     way = rng.choice(("",) * 6 + (".gz", ".bz2", ".xz", ".zst", ".zip", "two streams"))

@@ -85,7 +85,7 @@ def stored(folder: Path) -> dict[str, str]:
 
 
 def tables(folder: Path) -> dict[str, bytes]:
-    """Maps the name of every table of a run to its content."""
+    """Returns the contents of the ``TABLES`` that a run has written, by name."""
     return {name: (folder / "results" / name).read_bytes() for name in TABLES if (folder / "results" / name).exists()}
 
 
@@ -117,7 +117,7 @@ def kill(process: subprocess.Popen[bytes], way: str, draw: random.Random) -> boo
 
 
 def await_moment(process: subprocess.Popen[bytes], folder: Path, seconds: float, *, write: bool) -> None:
-    """Waits some seconds after the start.
+    """Waits for some seconds, or until the run ends.
 
     If ``write`` is true, the function then waits until a file of a cell appears or disappears. The kill then disturbs
     the writing of the cell.

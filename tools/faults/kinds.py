@@ -242,7 +242,9 @@ UNREPAIRED = {"arrays: unknown items", "arrays: other users"}
 def mutations(rng: random.Random, count: int) -> Iterator[tuple[str, Damage, bool]]:
     """Yields random changes of records and plans.
 
-    Some changed files are sealed again. Reading such a file does not always reveal the change.
+    Yields:
+        The name of the change, a function that makes the change, and whether the changed file is sealed again. Reading
+        a sealed file does not always reveal the change.
     """
     for number in range(count):
         end, how = rng.choice(JSON_FILES), rng.choice(("bytes", "value", "sealed"))
@@ -276,7 +278,7 @@ def mutate(whole: Any, rng: random.Random) -> None:
 
 
 def entries(cache: Path, kind: str) -> list[Path]:
-    """Returns the files of all cache entries of one kind."""
+    """Returns the files of one kind in the cache, without lock files."""
     return sorted(path for path in (cache / kind).rglob("*") if path.is_file() and path.suffix != ".lock")
 
 

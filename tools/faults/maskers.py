@@ -4,10 +4,10 @@
                                    [--surface embedding]
 
 The suite has the false wraps, the honest wraps and the false models of ``masking.py``, and four defences that change
-the training only. A false one must have its flag and no rank. An honest one must fail no check. ``--users 0`` evaluates
-all users. With ``--surface parameters``, the false wraps are those that deceive attacks on tables. The script prints
-one line per row, and exits with 1 if a row is wrong. A quick attack such as ``pgd`` shows the same flags in less time,
-because the checks do not depend on the attack.
+the training only. A false wrap or model must have its flags and no rank. All other rows must fail no check.
+``--users 0`` evaluates all users. With ``--surface parameters``, the false wraps are those that deceive attacks on
+tables. The script prints one line per row, and exits with 1 if a row is wrong. A quick attack such as ``pgd`` shows
+the same flags in less time, because the checks do not depend on the attack.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def board(place: Path, text: str) -> list[dict[str, Any]]:
 
 
 def problems(rows: list[dict[str, Any]]) -> Iterator[str]:
-    """Prints every row, and yields a sentence for each row that is wrong."""
+    """Prints every row, and yields a sentence for each mistake in a row."""
     checks = {check.flag for check in CHECKS} | {"scores hardly move", "not checked"}
     for row in rows:
         flags = set(filter(None, row["flags"].split("; ")))

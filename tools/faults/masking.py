@@ -1,7 +1,7 @@
 """Offers planted defences and models for the checks of victims.
 
-The false ones hide the user's vector or the gradient from attacks. The honest ones change scores or inputs in a way
-that an attack sees. ``maskers.py`` measures them, and the tests of the checks use them too.
+The false ones mislead attacks, for instance by hiding the user's vector or the gradient. The honest ones change scores
+or inputs in a way that an attack sees. ``maskers.py`` measures them, and the tests of the checks use them too.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ STEP = 0.02  # the step of planted rounding, in standard deviations of the score
 
 
 def moved(e: Embedded, change: Callable[[str, Tensor], Tensor]) -> Embedded:
-    """Returns inputs after applying ``change`` to each input and its name."""
+    """Returns a copy of ``e`` in which ``change(name, input)`` replaces each input."""
     return replace(e, inputs={name: change(name, part) for name, part in e.inputs.items()})
 
 
@@ -86,7 +86,7 @@ class SnapToTable(Wrapped):
 
 
 class InContext(Wrapped):
-    """A fault: the context holds most of the user's vector."""
+    """A fault: the context holds most of each input."""
 
     def embed(self, batch: Batch) -> Embedded:
         e = self.inner.embed(batch)
@@ -206,7 +206,7 @@ class Centred(Wrapped):
 class Clipped(Wrapped):
     """An honest change: inputs are clipped.
 
-    The bound is two root mean squares of the table.
+    The bound is twice the root mean square of the table.
     """
 
     def score_from(self, batch: Batch, e: Embedded) -> Tensor:
@@ -283,7 +283,7 @@ HONEST_WRAPS: Mapping[str, type[Wrapped]] = {
 
 
 class ContextMf(MatrixFactorization):
-    """A false model: most of the user's vector is in the context."""
+    """A false MF: most of the user's vector is in the context."""
 
     def embed(self, batch: Batch) -> Embedded:
         e = super().embed(batch)
@@ -298,7 +298,7 @@ class ContextMf(MatrixFactorization):
 
 
 class LookupLstm(Lstm):
-    """A false model: it looks up the vectors of its items again.
+    """A false LSTM: it looks up the vectors of the history's items again.
 
     Only a thousandth of each perturbation reaches the scores.
     """

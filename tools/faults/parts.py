@@ -2,10 +2,10 @@
 
     python -m tools.faults.parts [--files 300] [--seed 0] [--keep DIR]
 
-Each log is split into a file for training, one for the test, and sometimes one for validation. A file of items and a
-file of users describe it. Each file is delimited text, Parquet or JSON lines, and a column may have another type in
-each file. Robench must read all files, so a refusal counts as a fault. The users, items, ratings, parts and texts, and
-the order of times, must be those of the log.
+Each log is split into a file for training, one for the test, and sometimes one for validation. Two more files describe
+the items and the users. Each file is delimited text, Parquet or JSON lines, and a column may have another type in each
+file. Robench must read all files, so a refusal counts as a fault. The users, items, ratings, parts and texts, and the
+order of times, must be those of the log.
 """
 
 from __future__ import annotations
@@ -48,12 +48,14 @@ class Case:
     Args:
         rows: the user, item, rating and exact time of each row.
         parts: the part of each row.
-        files: the file of each part, with its content.
-        items: the file of items, with its content.
-        users: the file of users, with its content.
+        files: the file name and the content for each part.
+        items: the file name and the content for the items.
+        users: the file name and the content for the users.
         catalogue: the description of each item.
         profiles: the text about each user.
         form: the types of the columns.
+        settings: always empty.
+        damaged: always False.
     """
 
     rows: list[Row]

@@ -1,10 +1,11 @@
-"""Runs models that misbehave before built-in victims.
+"""Checks that misbehaving models do no harm to other victims.
 
     python tools/faults/plugins.py [--only NAME]... [--keep DIR]
 
-The built-in victims are compared with those of a run without the misbehaving models. Every built-in victim must have
-the same record and the same arrays, bit for bit. If the victim of a model is expected to fail, it must fail. The run
-must end in time with exit code 0 or 1, and leave no process. The script exits with 1 if a check failed.
+A victim of a built-in model follows each misbehaving model. Another run has only the built-in victims, which must have
+the same results and the same arrays, bit for bit. Each misbehaving model must have a record, and those in ``FAILED``
+must fail. The run must end in time with exit code 0 or 1, and leave no process. The script exits with 1 if a check
+failed.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ def records(place: Path) -> dict[str, dict[str, Any]]:
 
 
 def arrays(place: Path, cell: str) -> bytes | None:
-    """Returns the content of the file with a cell's arrays, or None if it is missing."""
+    """Returns the content of a cell's arrays file, or None if there is no such file."""
     path = place / "results" / "faults" / "cells" / f"{cell}.npz"
     return path.read_bytes() if path.exists() else None
 

@@ -1,4 +1,4 @@
-"""Misdeeds that affect the process of a fit: exits, hangs, memory and threads."""
+"""Misdeeds that affect the process of a fit, such as exits, hangs and forks."""
 
 from __future__ import annotations
 

@@ -5,9 +5,9 @@
 The comparison is with a plain run. Each other run differs from the plain run in one circumstance:
 
 - the number of workers, or the executor ``dask``
-- the order of victims or cells
-- the size of chunks of users
-- the seed of Python's hashes, or the environment
+- the order of a victim's cells
+- the number of users per chunk
+- the seed of Python's hashes, or other environment variables
 
 Each run has an empty cache. Without names all circumstances are tried. The script prints a line per run, and exits with
 1 if a cell differs.

@@ -105,9 +105,9 @@ def _parquet(rng: random.Random) -> Case:
 
 
 def _damage_columns(columns: dict[str, Any], damage: str, rng: random.Random) -> str:
-    """Damages a column, and returns the damage.
+    """Damages a column if the damage concerns one, and returns the damage.
 
-    The damage is ``none`` if the log lacks the column.
+    The result is ``none`` if the log lacks the column.
     """
     what, _, name = damage.partition(" ")
     time = next((one for one in columns if one.startswith("time")), "time")
@@ -135,7 +135,7 @@ def _damage_columns(columns: dict[str, Any], damage: str, rng: random.Random) ->
 
 
 def _ids(kind: str, n: int, rng: random.Random) -> tuple[pa.Array, list[str]]:  # noqa: PLR0911  # one per kind
-    """Returns a column of ids, and the name of each row's id."""
+    """Returns a column of ids, and the same ids as strings."""
     numbers = [rng.randint(0, 100) for _ in range(n)]
     if kind in INTEGERS:
         least = 0 if kind.startswith("u") else -27
@@ -185,7 +185,10 @@ def _stars(kind: str, n: int, rng: random.Random) -> tuple[pa.Array | None, list
 def _moments(  # noqa: PLR0911  # one per kind
     kind: str, n: int, rng: random.Random
 ) -> tuple[pa.Array | None, list[Fraction | None]]:
-    """Returns a column of times or None, and the exact time of each row."""
+    """Returns a column of times, and a number per row that orders the times.
+
+    Without times, the column and the numbers are None.
+    """
     numbers = [rng.randint(0, 40) for _ in range(n)]
     if kind == "none":
         return None, [None] * n
@@ -245,9 +248,9 @@ def _spare(kind: str, n: int) -> pa.Array:
 
 
 def _renamed(columns: dict[str, Any], case: Case, rng: random.Random) -> dict[str, Any]:
-    """Returns the columns, some of which have other names.
+    """Renames some of the columns at random.
 
-    The settings of the case then give these names.
+    The settings of the case get the new names.
     """
     names = {}
     for name in columns:
@@ -297,7 +300,7 @@ def _json_lines(rng: random.Random) -> Case:
 
 
 def _json_id(kind: str, words: Sequence[str], rng: random.Random, ascii_only: bool) -> tuple[str, str]:
-    """Returns an id as JSON, and its name."""
+    """Returns an id in JSON, and the same id as a string."""
     if kind == "text":
         word = rng.choice(words)
         return json.dumps(word, ensure_ascii=ascii_only), word
@@ -322,7 +325,10 @@ def _json_time(kind: str, rng: random.Random) -> tuple[str, Fraction | None]:
 
 
 def _damage_objects(objects: list[list[tuple[str, str]]], case: Case, rng: random.Random) -> None:
-    """Damages one object, or notes that the log lacks what the damage needs."""
+    """Damages a random object if the damage concerns one.
+
+    The damage of the case becomes ``none`` if the object lacks the key.
+    """
     damage = case.form["damage"]
     what, _, name = damage.partition(" ")
     pairs = rng.choice(objects)
@@ -355,7 +361,10 @@ def _object(pairs: Sequence[tuple[str, str]], rng: random.Random) -> str:
 
 
 def _json_text(lines: list[str], damage: str, rng: random.Random) -> str:
-    """Returns the lines as a text, with blank lines, blanks and other line ends."""
+    """Joins the lines with random blanks, blank lines and line ends.
+
+    Some damages of the whole text are made here.
+    """
     place = rng.randrange(len(lines))
     lines = [rng.choice(("", "", " ", "\t")) + line + rng.choice(("", "", " ")) for line in lines]
     if damage == "array":

@@ -3,13 +3,13 @@
     python tools/perf/attacks.py [--rounds 9] [--only mlp cnn mf lstm] [--norms linf l2]
 
 Two victims classify 128 random pictures with one label each: an MLP 784-256-256-10 and a CNN (16 and 32 channels, 28 x
-28). The other two victims are MF and the LSTM. They are untrained, and have 670 users and 1,303 items with about 60
-known items per user.
+28). The other two victims are an untrained MF and an untrained LSTM, with 670 users, 1,303 items and about 60 known
+items per user.
 
 Everything runs on one thread in this process, with the memory settings of a suite's workers. The calls are interleaved,
 and the smallest CPU seconds of the rounds count. A bare gradient is torch's cross-entropy of the same masked scores
-and one ``autograd.grad``. The bare gradients are computed at points that the attack visits. The time depends on the
-point, because ReLU and pooling may cut scores off.
+and one ``autograd.grad``. The bare gradients are computed at points that the attack visits. Their time depends on the
+point, because ReLU and pooling block some gradients.
 
 The columns are multiples of the 40 gradients:
 
@@ -49,7 +49,7 @@ USERS, ITEMS, KNOWN = 670, 1303, 60
 
 
 class Classifier(TorchModel):
-    """A classifier of pictures as a victim.
+    """A picture classifier in the form of a recommender.
 
     The users are pictures, and the items are labels.
     """
@@ -149,7 +149,7 @@ def bare(scores, points):
 
 
 def plain(scores, norm, radius):
-    """Runs PGD-40 as a plain loop."""
+    """Runs PGD-40 as a plain loop, and returns the last perturbation."""
     long, delta = 2.5 * radius / STEPS, torch.zeros_like(scores.x)
 
     def lengths(part):

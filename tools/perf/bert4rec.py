@@ -3,9 +3,9 @@
     python tools/perf/bert4rec.py [--test] [--seeds N] [NAME]
 
 The script fits each setting of ``TRIALS``, or the named settings, once per seed. The data is MovieLens latest-small
-with items that have 20 ratings or more, and each fit uses one thread. The script prints NDCG@10, clean and under PGD-20
-at ε = 0.05 of the RMS in both norms. Settings are chosen on validation users. Their validation items are attacked, and
-the training items are the history. ``--test`` adds a line with the test items of the same fit.
+with items that have 20 ratings or more, and each fit uses one thread. The script prints NDCG@10 on the validation
+items, clean and under PGD-20 in both norms. The attack's ε is 0.05 times the root mean square of the inputs. The
+training items are the history. ``--test`` adds a line with the test items of the same fit.
 """
 
 import argparse

@@ -32,10 +32,10 @@ KNOWN = {
 
 
 def matrices(folder: Path):
-    """Returns the values and the score evaluations of all cells, and all tables.
+    """Returns the values and the queries of the measured cells, and all tables.
 
-    The values are {(model, λ): {(attack label, ε): [S, U]}}, for S seeds and U users. The numbers of evaluations have
-    the same keys, and are lists with one entry per seed.
+    The values are {(model, λ): {(attack and norm, ε): [S, U]}}, for S seeds and U users. The numbers of queries have
+    the same keys, and are lists with one entry per seed. Cells of attacks on the training are left out.
     """
     registry = Registry.of(Host.discover())
     names = ("ndcg", "recall", "hr", "mrr", "rbo", "jaccard", "t-hr", "t-ndcg", "t-percentile")

@@ -3,8 +3,8 @@
     python tools/perf/cold_items.py [--draws 3] [--models text-bert content popularity lstm]
 
 The data is MovieLens latest-small (5 interactions per user, 20 per item) with the split leave-last-out. A tenth of the
-items, drawn by seed, is removed from all training and validation rows. Each model is fitted on the rest, so it has
-never seen an interaction with a removed item. A user is cold if the user's test item was removed.
+items, drawn anew for each seed, is removed from all training and validation rows. Each model is fitted on the rest, so
+the model has seen no interaction with a removed item. A user is cold if the user's test item was removed.
 
 The table shows NDCG@10 over the whole catalogue for the warm and the cold users. For the cold users it also shows
 NDCG@10 among the cold items alone. The last column shows, for the cold users, the mean share of the catalogue that
@@ -42,15 +42,18 @@ def without(rows, cold):
 
 
 def gain(above):
-    """Returns NDCG@10, given how many items rank above each held-out item: [U]."""
+    """Returns each user's NDCG@10: [U].
+
+    ``above`` [U] is the number of items that rank above the user's held-out item.
+    """
     return np.where(above < 10, 1 / np.log2(2 + above), 0.0)
 
 
 def outcome(model, seen, test, cold):
-    """Returns four values for each test item.
+    """Returns four arrays with an entry per test item.
 
-    The values are whether the item is cold, NDCG@10, NDCG@10 among the cold items, and the share of items that rank
-    below.
+    The first array marks cold items. The other arrays hold NDCG@10, NDCG@10 among the cold items, and the share of the
+    items that rank below the test item.
     """
     users, history = np.flatnonzero(test.lengths() == 1), joined(seen.train, seen.validation)
     scores = torch.from_numpy(model.scores(users, history))

@@ -2,9 +2,9 @@
 
     python tools/perf/defense_family.py [--test] [--search] [--only LABEL ...] [--seeds N] [MODEL ...]
 
-The script prints NDCG@10 per model, defence and seed, and the means. The values are clean and under PGD-20 at ε = 0.05
-of the RMS in both norms. Data and measurement are those of ``bert4rec.py`` in the same folder. ``--test`` measures test
-items instead of validation items.
+The script prints NDCG@10 per model, defence and seed, and the means. The values are clean, and under PGD-20 in both
+norms. Data and measurement are those of ``bert4rec.py`` in the same folder. ``--test`` measures test items instead of
+validation items.
 
 ``--search`` tries the same four values of ε in training for every defence of suites/whitebox.yaml. The script then
 names the best trial of each defence. Each trial has a share: the value left under attack, divided by the value left
@@ -84,7 +84,7 @@ def choose(models, only):
     """Prints the best trial of each defence.
 
     Args:
-        models: models[name][label] = (clean, l2, linf).
+        models: the mean values (clean, l2, linf) by model name and label.
         only: the labels of the defences, or an empty list for all.
     """
     for label in only or SEARCHED:

@@ -1,10 +1,10 @@
-"""Chooses settings of adversarial training on validation users.
+"""Compares settings of adversarial training on validation items.
 
     python tools/perf/defense_search.py [model ...]
 
-The test items are not read. The victims are attacked on their validation items, with the training items as history. The
-script prints two values for each model, each setting, and the seeds 0 to 2. The values are clean NDCG@10, and the worst
-of clean and PGD-10 at ε = 0.05 in both norms.
+The validation items are the held-out items, and the training items are the history. The test items are not read. For
+each model and setting, the script prints NDCG@10: clean, and under PGD-10 at ε = 0.05 in both norms. The values are
+means over the seeds 0 to 2.
 """
 
 import sys

@@ -2,11 +2,11 @@
 
     python tools/perf/edits.py [--only model=ease] [--seeds 0] [--epsilon 1 2 4] [--goal promote] [--rules place=end]
 
-For each model of suites/history.yaml and each ε, the script prints the metric that both versions leave, the CPU
-seconds of both, and the scorings per user. The metric is NDCG@10, or T-HR@10 if an item is promoted. ``--rules``
-applies rules for edits to the current version alone. If scores are a sum over the items, the script also enumerates all
-single edits with the model's own item vectors, and prints the optimum at one edit. The exit code is 1 if the current
-version leaves more than the optimum by 0.0001 or more. Fits are read from the cache.
+For each victim of suites/history.yaml and each ε, the script prints the metric, the CPU seconds and the scorings per
+user under each version. The metric is NDCG@10, or T-HR@10 if an item is promoted. ``--rules`` applies rules for edits
+to the current version alone. For an additive model and ε = 1, the script also prints the optimum. The optimum comes
+from all single edits, scored with the model's own item vectors. The exit code is 1 if the metric under the current
+version exceeds the optimum by more than 0.0001. Fits are read from the cache.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Auto1(Auto):
 
 
 def gains(ranks):
-    """Returns the NDCG@10 of users with one held-out item each, given its rank."""
+    """Returns the NDCG@10 of users with one held-out item each, from the item's rank."""
     return np.where((ranks > 0) & (ranks <= LAST), 1 / np.log2(1 + np.maximum(ranks, 1)), 0.0)
 
 
@@ -61,9 +61,9 @@ def value(arrays, goal):
 
 
 def optimum(victim):
-    """Returns the NDCG@10 that the worst single edit of each hit user leaves.
+    """Returns NDCG@10 after the worst single edit for each hit.
 
-    Scores must be a sum over the items of the history.
+    The model must be additive.
     """
     model, n_items = victim.model, victim.history.n_items
     vectors = model.newcomers(Interactions.from_rows([[item] for item in range(n_items)], n_items)).astype(np.float64)

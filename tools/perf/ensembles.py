@@ -3,8 +3,8 @@
     python tools/perf/ensembles.py [--suite suites/whitebox.yaml] [--only model=mf] [--seeds 0] [--surface embedding]
                                    [--rounds 1] [--members]
 
-For each victim of the suite, and each attack by auto, the script prints the NDCG@10 left by both versions, the CPU
-seconds, and their ratio. Both versions attack the same fitted victim. The goal is that the current version needs at
+For each victim of the suite, and each cell of auto, the script prints NDCG@10 and the CPU seconds under each version,
+and the ratio of the seconds. Both versions attack the same fitted victim. The goal is that the current version needs at
 most 0.7 times the CPU seconds in total. With ``--surface parameters``, the same norms and ε are used on the embedding
 tables. ``--members`` also prints what each member of the current version adds. Fits are read from the cache. The exit
 code is 1 if the goal is missed.
@@ -67,7 +67,7 @@ def ndcg(arrays):
 
 
 def timed(victim, attack, epsilon, rounds):
-    """Returns the measurement of a cell, and the least CPU seconds of some rounds."""
+    """Returns the measurement of a cell, and the fewest CPU seconds of all rounds."""
     seconds = []
     for _ in range(rounds):
         start = time.process_time()

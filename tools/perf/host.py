@@ -2,14 +2,14 @@
 
     python tools/perf/host.py [--cells 1000 5000 10000] [--folder DIR]
 
-The suites have many cells that cost next to nothing. The script is also the plugin that offers the model and the
+The suites have many cells that cost next to nothing. The script is also the plugin that offers their model and their
 attack. For every size the script writes a suite, and ``robench run`` measures and stores the cells. A victim has 20
 cells: the clean one, and two attacks at 10 and 9 budgets. Five victims, one per seed, are a row of the table. Then each
 command runs in its own process: ``run`` with nothing left to do, ``plan`` and ``leaderboard``.
 
-The last columns are the size of index.html, and the cost of storing the cells. This cost is the CPU seconds and the
-waiting time per cell in the first run. A second line per size has the cost per cell relative to the first size, so a
-linear command shows about 1. With ``--folder`` the suites are kept, and measured suites are not run again.
+The last column is the size of index.html. A second line per size has the cost per cell relative to the first size, so
+a linear command shows about 1. Another line shows what storing a cell costs in the first run: the CPU time and the
+waiting time. With ``--folder`` the suites are kept, and measured suites are not run again.
 """
 
 from __future__ import annotations
@@ -129,7 +129,8 @@ def robench(command: str, suite: Path, folder: Path) -> dict[str, float]:
     The cost includes that of the workers. The modules are compiled beforehand, as in an installation.
 
     Returns:
-        ``cpu`` and ``wall`` in seconds, and ``memory`` of the largest process in MiB.
+        ``cpu`` and ``wall`` in seconds, and ``memory`` of the largest process in MiB. A ``run`` that stores cells adds
+        the entries of ``Storing.per_cell``.
     """
     results = folder / "results" / suite.stem
     arguments = [str(results)] if command == "leaderboard" else [str(suite), "--results", str(results)]
@@ -194,7 +195,10 @@ class Storing:
         timed(background, "write_batch", 0, waits=False)
 
     def per_cell(self) -> dict[str, float]:
-        """Returns the milliseconds per stored cell, or an empty mapping without cells."""
+        """Returns the number of stored cells and the milliseconds per cell.
+
+        The mapping is empty if no cell was stored.
+        """
         if not self.cells:
             return {}
         return {"stored": self.cells, "ms": 1000 * self.cpu / self.cells, "wait": 1000 * self.waiting / self.cells}

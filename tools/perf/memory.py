@@ -1,4 +1,4 @@
-"""Measures the peak memory and the time of every model on sequences.
+"""Measures the peak memory and the CPU seconds of models on sequences.
 
     python tools/perf/memory.py FILE [--only mf sasrec] [--epochs 1] [--users 2048]
 

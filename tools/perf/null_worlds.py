@@ -3,12 +3,12 @@
 Usage: ``python tools/perf/null_worlds.py [--worlds N] [--large] [--pairs results/*]``.
 
 A world has five rows of equal quality. The first one is the twin of the others. Values are like NDCG@10: 15% of the
-users are hit on average, and the others have 0. Rows share the difficulty of users, and differ in a smaller part of
-it. Every fit has its own noise and its own quality, which has the given relative standard deviation. The components of
-the variance are close to those of ``results/whitebox``.
+users are hits on average, and the others have 0. Most of a user's difficulty is the same in all rows. Every fit has
+its own noise and its own quality. The relative standard deviation of the quality is given. The parts of the variance
+are close to those of ``results/whitebox``.
 
-With ``--pairs``, real fits are tested instead. Two seeds of one victim are a pair of equal fits. A test of one such
-pair knows nothing about the spread of fits, so robench makes none. A group of n pairs, each of another model, has n
+With ``--pairs``, real fits are tested instead. Two seeds of one row are a pair of equal fits. A test of one such pair
+knows nothing about the spread of fits, so robench makes none. A group of n pairs, each of another model, has n
 differences with a true mean of 0, as in a comparison over n seeds. The script draws such groups from each table, and
 tests them as robench does.
 
@@ -46,7 +46,7 @@ class Rates(NamedTuple):
     Args:
         single: the share of pairs with p below 5%.
         family: the share of worlds in which some defended row differs from the twin after Holm's correction.
-        ranks: the share of worlds in which some rank separates two rows.
+        ranks: the share of worlds in which the range of ranks excludes a rank for some row.
         coverage: the share of intervals that contain the true mean.
         power: the share of worlds in which a better row has p below 5%.
         paired_t: the same share for a paired t-test over seeds.
@@ -63,7 +63,7 @@ class Rates(NamedTuple):
 def make_world(generator: np.random.Generator, seeds: int, users: int, spread: float) -> FloatArray:
     """Returns the values of a world, float64 [ROWS + 1, seeds, users].
 
-    The users of the last row are hit more often, by the share ``BETTER``.
+    In the last row, users are hits more often, by the share ``BETTER``.
 
     Args:
         generator: the random numbers.
@@ -118,10 +118,10 @@ def find_problems(rates: Rates, slack: float = 0.0) -> list[str]:
 
 
 def read_pairs(folder: Path) -> Iterator[tuple[str, dict[str, list[FloatArray]]]]:
-    """Yields the differences between two seeds of each victim, table by table.
+    """Yields the differences between two seeds of each row, table by table.
 
-    Each item is the name of the values and the differences, float64 [units], by model. The values of a table are clean
-    or attacked. Clean values of a metric come once. Victims are left out if all their fits are equal.
+    Each item is the name of the values, and the differences by model, float64 [U] for U units. The values of a table
+    are clean or attacked. Clean values of a metric come once. Rows with equal fits and baselines are left out.
 
     Args:
         folder: the folder of results.

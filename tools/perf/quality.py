@@ -6,9 +6,9 @@
 RecBole is compared on MovieLens 100K, and the published values are of Amazon Beauty.
 
 The script makes a Python environment for RecBole in WORK/recbole, or uses that of ``--python``. Both splits are
-written as files for RecBole. Each of RecBole's models runs once, and the result is kept as WORK/<model>.json. Another
-setting runs the model again. Robench's own models are fitted on the same interactions with one thread, and the script
-prints a table.
+written as files for RecBole. Each of RecBole's models runs once, and the result is kept as WORK/<model>.json. With
+another limit on epochs, the model runs again. Robench's own models are fitted on the same interactions with one thread,
+and the script prints a table.
 
 ``--defaults`` gives robench its defaults instead of tuned settings. ``--only mf lightgcn`` restricts the models, and
 ``--seeds`` is the number of fits that are averaged. ``--recbole-only`` and ``--skip-recbole`` each run one half of the
@@ -92,7 +92,7 @@ PAIRS = [
 
 
 def reference(pair, work, python):
-    """Runs RecBole's model of a pair if no result is stored."""
+    """Runs RecBole's model of a pair, unless a result with equal epochs is stored."""
     out, settings = work / f"{pair.recbole.lower()}.json", {"epochs": pair.epochs, "stopping_step": pair.stopping}
     if out.exists():
         kept = json.loads(out.read_text())
@@ -103,7 +103,7 @@ def reference(pair, work, python):
 
 
 def environment(work):
-    """Returns the path of a Python with RecBole."""
+    """Returns the path of a Python with RecBole, which is installed if necessary."""
     folder = work / "recbole"
     if not folder.exists():
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)

@@ -1,4 +1,4 @@
-"""Judges the published effects from the suites of suites/reproduce.
+"""Judges published effects by the results of the suites in suites/reproduce.
 
     python tools/perf/reproduce.py FOLDER ...
 
@@ -50,10 +50,9 @@ DOCUMENTED = {
 
 
 class Cells:
-    """The cells of a folder: values per user and spent budgets.
+    """The cells of a folder, with their values per user and their spent budgets.
 
-    The values of a cell are [seeds, users]. ``missing`` holds the planned cells that were not measured. ``said`` holds
-    the claims that were judged.
+    ``missing`` holds the planned cells that were not measured. ``said`` holds the claims that were judged.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -81,14 +80,14 @@ class Cells:
         return [c for c in found if c.epsilon == epsilon and norm in (None, c.norm)]
 
     def values(self, dataset, model, defense="none", attack="none", epsilon=0.0, norm=None):
-        """Returns the values of a cell over seeds and users: [S, U]."""
+        """Returns the values of one measurement over seeds and users: [S, U]."""
         found = self._found(dataset, model, defense, attack, epsilon, norm)
         if not found:
             raise SystemExit(f"{self.name}: no cell {dataset} {model} {defense} {attack} {norm} {epsilon}")
         return np.stack([self.results.per_user(c, METRIC) for c in found])
 
     def spent(self, dataset, model, attack, epsilon, name):
-        """Returns an entry of the achieved budget in the records, averaged over seeds."""
+        """Returns one entry of the achieved budget, averaged over seeds."""
         found = self._found(dataset, model, "none", attack, epsilon, None)
         return float(np.mean([self.results.record(c)["achieved"][name] for c in found]))
 
@@ -130,7 +129,7 @@ def path(clean, attacked):
 
 
 def above_popularity(cells, dataset, model, defense):
-    """Prints whether a victim beats popularity.
+    """Judges the claim that a model with a defence beats popularity.
 
     Returns:
         1 if the verdict is not the documented one, else 0.
@@ -249,7 +248,8 @@ def main(folders):
     """Prints every claim.
 
     Returns:
-        The number of verdicts that differ from the documented ones.
+        The number of verdicts that differ from the documented ones, of documented verdicts without a claim, and of
+        missing cells.
     """
     wrong = 0
     for folder in folders:

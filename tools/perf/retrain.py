@@ -3,9 +3,10 @@
     python tools/perf/retrain.py [--suite FILE] [--only KEY=VALUE ...] [--set PATH=VALUE ...] [--metrics NAME ...]
 
 Repeated training is the usual practice of the field: a model is trained anew for every attack, ε and metric. First the
-part of the suite is run once. Then every cell is run alone for every metric, with an empty cache, so that the victim is
-fitted again. All runs measure in their own process. The CPU seconds of this process count, including the start of
-Python and the import of torch. The script is also the plugin that offers the executor of these runs.
+selected part of the suite is run once. Then every attacked cell is run alone for every metric, with an empty cache, so
+that the victim is fitted again. Each run fits and attacks its victims in a single process. The CPU seconds of this
+process count, including the start of Python and the import of torch. The script is also the plugin that offers the
+executor of these runs.
 """
 
 from __future__ import annotations

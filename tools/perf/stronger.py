@@ -1,4 +1,4 @@
-"""Attacks what auto leaves, with a stronger and slower attack.
+"""Attacks the users that withstand auto, with a stronger and slower attack.
 
     python tools/perf/stronger.py [--suite suites/whitebox.yaml] [--rows model=mf] [--seeds 0 1 2] [--users N]
 

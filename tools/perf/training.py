@@ -8,9 +8,9 @@ ml-100k.inter, and the splits are those of ``reference/export.py``.
 A plain loop (mf and sasrec) is a bare torch loop with the same model and batch. Epochs of both loops are interleaved,
 and the medians are compared.
 
-DIR holds the files that ``reference/recbole_run.py`` writes on this machine (bpr, lightgcn, gru4rec, sasrec, bert4rec
-.json). The files of unfinished RecBole runs are enough. Epochs are compared at RecBole's dimension, depth and window.
-SASRec's inner layer is 64 in robench and 256 in RecBole. Pairwise models use RecBole's batch size. For the other
+DIR holds the files that ``reference/recbole_run.py`` writes on this machine, such as bpr.json and sasrec.json. The
+files of unfinished RecBole runs are enough. Epochs are compared at RecBole's dimension, depth and window. SASRec's
+inner layer has width 64 in robench and 256 in RecBole. Pairwise models use RecBole's batch size. For the other
 models, robench's batch size counts windows. The comparison is per training target, because an epoch of BERT4Rec has
 fewer targets in robench.
 
@@ -163,7 +163,7 @@ def unmasked(model, data):
 
 
 def time_to(cls, data, wanted):
-    """Returns the seconds until the model reaches a validation NDCG@10.
+    """Measures the seconds until the model reaches a validation NDCG@10.
 
     The NDCG@10 is unmasked, and ``wanted`` is the value to reach.
 

@@ -1,6 +1,6 @@
 """Tests one training step of a model with dropout.
 
-Both passes of the step draw the same dropout, and δ stays within its ball.
+Both passes of the step use the same dropout mask, and δ stays within its ball.
 """
 
 from types import SimpleNamespace
@@ -55,7 +55,7 @@ def test_the_radius_is_relative_to_the_size_of_the_inputs(norm):
 
 @pytest.mark.parametrize("steps", [1, 2])
 def test_pgd_starts_at_a_given_point(steps):
-    """The gradient is 1 everywhere, and a step has the length 2.5 r / ``steps``.
+    """The gradient is 1 everywhere, and a step has length 2.5 r / ``steps``.
 
     Here r is the radius. From −3r, one step leads to −r / 2. Two steps of 1.25 r lead first to −1.75 r, which is
     projected to −r, and then to r / 4.

@@ -1,4 +1,4 @@
-"""Tests that wrong gradients with respect to tables are found, and no others."""
+"""Tests that the check of table gradients finds wrong ones, without false alarms."""
 
 import pytest
 import torch

@@ -17,7 +17,7 @@ CONFIG = {"validation": 0.2, "test": 0.3, "known": 0.8, "held_out": "random", "s
 
 
 def log(lengths):
-    """Returns the ratings of users, in which user u has ``lengths[u]`` items."""
+    """Returns a log in which user u has ``lengths[u]`` items."""
     rows = [(user, item, item) for user, length in enumerate(lengths) for item in range(length)]
     return Ratings(*(np.array(column, dtype=np.int64) for column in zip(*rows, strict=True)))
 

@@ -1,4 +1,4 @@
-"""Tests that poisoning that breaks its budget or its contract is refused."""
+"""Tests that the host refuses poisoning beyond its budget or its contract."""
 
 import numpy as np
 import pytest

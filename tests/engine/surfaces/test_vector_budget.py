@@ -1,4 +1,4 @@
-"""Tests attacks that overwrite arrays that the host hands out.
+"""Tests attacks that overwrite the arrays that they get from the host.
 
 Such writes do not change the host's budgets, masks or outcomes.
 """

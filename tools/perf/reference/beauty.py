@@ -12,7 +12,10 @@ METRICS = ("ndcg@10", "hr@10")
 
 @dataclass
 class Published:
-    """NDCG@10 and HR@10 of a model on the same file and split, with full ranking."""
+    """Published NDCG@10 and HR@10 of a model on the suite's file and split.
+
+    The values are those of a full ranking.
+    """
 
     source: str
     values: tuple[float, float]

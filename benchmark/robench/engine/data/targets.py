@@ -38,7 +38,7 @@ def evaluated_users(data: Prepared, sample: UserSample | None) -> IntArray:
 def no_users_error(split: Part) -> DataError:
     """Returns the error for data in which no user can be evaluated.
 
-    The hint names the most likely reason under the split.
+    The hint names the most likely reason for this split.
     """
     reason = REASONS.get(split.name, "").format(needed=2 * int(split.config.get("n", 1)) + 1)
     return DataError("no user has both a training and a test item", hint=reason)

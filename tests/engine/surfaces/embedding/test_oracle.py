@@ -1,7 +1,8 @@
 """Tests attacks against the exact radii of factor models.
 
-If the scores are linear in the user vector, the radius for k = 1 has a closed form. For k = 10, the tenth smallest
-margin ratio is a lower bound of the radius, because ten rivals must pass at once.
+The radius of a user is the length of the shortest δ that breaks the user. If the scores are linear in the user vector,
+the radius for k = 1 has a closed form. For k = 10, the tenth smallest margin ratio is a lower bound of the radius,
+because ten rivals must pass at once.
 """
 
 import numpy as np
@@ -74,7 +75,7 @@ def test_carlini_wagner_finds_the_exact_radius(seed):
 
 
 def broken(bench, attack, radius):
-    """Returns, for each user, whether any of the attack's candidates breaks them.
+    """Returns whether any candidate of an attack breaks the user, for each user.
 
     The result is bool [U]. Candidates are first projected into the ball of the user's radius.
     """

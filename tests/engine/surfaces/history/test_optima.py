@@ -66,7 +66,7 @@ def test_one_greedy_edit_is_the_best_of_all(cls, weights):
 def test_the_measured_effects_of_edits_lead_to_the_worst_rank_of_all(cls, length):
     """If scores are additive, a substitution combines a deletion and an insertion.
 
-    An empty history has other scores, so a history with a single item is a case of its own.
+    An empty history is scored in another way, so a history with a single item is a case of its own.
     """
     data, test = crowd(n_users=20, n_items=40, length=6, seed=3)
     model = fitted(cls.make(), data)[0]

@@ -1,6 +1,6 @@
 """Tests the surface ``parameters``.
 
-One δ on the embedding tables has a budget per row and affects all users.
+One Δ on the embedding tables has a budget per row and affects all users.
 """
 
 import math
