@@ -1,7 +1,7 @@
-"""The built-in plugins of robench.
+"""The plugin with the built-in components of robench.
 
-The plugins are loaded through the entry-point group ``robench``, like any other plugin. ``registration.py`` lists their
-names.
+The plugin is loaded through the entry-point group ``robench``, like any other plugin. ``registration.py`` lists the
+names of the components.
 """
 
 from robench_plugins.registration import (

@@ -70,7 +70,7 @@ class ProgressBar:
 
     @hookimpl
     def robench_victim_progress(self, victim: str, label: str, phase: str, done: int, total: int) -> None:
-        """Updates the bar of a victim."""
+        """Updates the bar of a victim, or prints a line when the victim is finished."""
         finished = phase == "measure" and done == total
         if phase == "fit":
             self.neural.add(victim)
@@ -88,7 +88,7 @@ class ProgressBar:
 
     @hookimpl
     def robench_cell_finished(self, record: Mapping[str, Any]) -> None:
-        """Updates the bar of all cells."""
+        """Updates the bar of all cells, or prints about one line per minute."""
         self.done += 1
         self.failed += record["status"] == "failed"
         if self.progress is not None:
@@ -110,7 +110,7 @@ class ProgressBar:
         self.console.print(f"{suite}: {', '.join(parts)} in {duration(seconds)}", highlight=False, soft_wrap=True)
 
     def print_line(self, text: str) -> None:
-        """Prints a line if there are no bars."""
+        """Prints an indented line, and notes the time."""
         self.printed = time.monotonic()
         self.console.print(f"  {text}", highlight=False, soft_wrap=True)
 

@@ -46,7 +46,7 @@ def robench_datasets() -> dict[str, str]:
 
 @hookimpl
 def robench_models() -> dict[str, str]:
-    """Returns the built-in recommenders by name."""
+    """Returns the built-in models by name."""
     return {
         "popularity": "robench_plugins.models.popularity:Popularity",
         "user-knn": "robench_plugins.models.user_knn:UserKnn",

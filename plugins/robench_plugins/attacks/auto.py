@@ -27,8 +27,8 @@ from robench_plugins.attacks.text.random_rewrite import RandomRewrite
 from robench_plugins.attacks.text.typo import TypoAttack
 
 DRAWS = 8  # the number of draws that an evaluation of a stochastic victim averages
-# The version of each surface's list of members. Version 3 on embedding and parameters aims within the top k, too. Since
-# version 2 on history, all models face the same members.
+# The version of each surface's list of members. Since version 3 on embedding and parameters, some members also lower
+# held-out items within the top k. Since version 2 on history, all models face the same members.
 VERSIONS = {"embedding": 3, "parameters": 3, "history": 2, "text": 2}
 UNITS = {"history": ("edits", "fraction"), "text": ("words", "characters")}
 RULES = {name: field.default for name, field in RulesConfig.model_fields.items()}
@@ -43,7 +43,10 @@ def _one_of(value: Any, names: Collection[str]) -> TypeGuard[str]:
 
 
 def _rules_of(given: Mapping[str, Any]) -> EditRules:
-    """Returns the rules for edits in some settings, or no rules if one is wrong."""
+    """Returns the rules for edits in some settings.
+
+    If a rule is wrong, the result is the default rules.
+    """
     try:
         return RulesConfig(**{name: given[name] for name in RULES if name in given}).rules
     except ValidationError:
@@ -71,8 +74,8 @@ class Auto(Ensemble):
 
     - On every user: random edits.
     - On every user, only with ``white_box`` and if the model has a gradient: greedy substitutions along the gradient.
-    - On every user: ``edit-effects``, and greedy edits that raise ``margin``. Both need only scores. So every model
-      faces the same members, with the same number of scorings per user.
+    - On every user: ``edit-effects``, and greedy edits that raise ``margin``. Both need only scores. So without
+      ``white_box``, every model faces the same members, with the same number of scorings per user.
 
     Members on ``text``, in order, with the same rewritten titles for all users:
 
@@ -114,7 +117,7 @@ class Auto(Ensemble):
         @model_validator(mode="before")
         @classmethod
         def _with_version(cls, given: Any) -> Any:
-            """Returns the settings with the version of the surface's list of members."""
+            """Adds the version that belongs to the surface, unless the settings name one."""
             if not isinstance(given, dict):
                 return given
             surface = given.get("surface", "embedding")
@@ -123,9 +126,12 @@ class Auto(Ensemble):
         @model_validator(mode="before")
         @classmethod
         def _with_norm_of_unit(cls, given: Any) -> Any:
-            """Returns the settings with the norm and the scale that their unit implies.
+            """Adds the norm and the scale that the surfaces history and text imply.
 
-            Only the surfaces history and text have such units.
+            The settings of other surfaces do not change. On text, the default goal is ``promote``.
+
+            Raises:
+                SettingError: if a given norm or scale contradicts the implied one.
             """
             surface = given.get("surface") if isinstance(given, dict) else None
             if not _one_of(surface, UNITS):
@@ -149,7 +155,11 @@ class Auto(Ensemble):
 
         @model_validator(mode="after")
         def _check_surface(self) -> Self:
-            """Checks that the version, the norm and the unit fit the surface."""
+            """Checks that the settings fit the surface and each other.
+
+            Raises:
+                SettingError: if a setting does not fit.
+            """
             if self.version != VERSIONS[self.surface]:
                 problem = f"auto on the surface {self.surface} is version {VERSIONS[self.surface]}, not {self.version}"
                 raise SettingError(problem, "version", "leave it out")
@@ -174,7 +184,7 @@ class Auto(Ensemble):
     standard: ClassVar[bool] = True
 
     def threat(self) -> Threat:
-        """Returns the threat model from the settings, at test time."""
+        """Returns the threat model that the settings describe, with the stage ``test``."""
         c = self.config
         return Threat(c.surface, "test", c.norm, c.scale, c.goal, c.k)
 

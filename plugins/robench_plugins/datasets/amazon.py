@@ -60,7 +60,7 @@ class Amazon(Dataset):
 
     @classmethod
     def recognise(cls, path: Path) -> Mapping[str, Any] | None:
-        """Returns the settings of a file of ratings or reviews."""
+        """Returns the settings of a file of ratings or reviews, or None for other files."""
         lines = first_lines(path)
         if lines is None:
             return None
@@ -91,7 +91,7 @@ def read_amazon(path: Path, metadata: Path | None, order: Order = "auto") -> Rat
         order: the order of the columns in a file of ratings without a header.
 
     Raises:
-        DataError: if a file cannot be read.
+        DataError: if a file cannot be read, or lacks a needed column or field.
     """
     table = _read_reviews(path) if plain_suffix(path) in JSON_LINES else _read_ratings(path, order)
     users, items = table.ids("user", "user"), table.ids("item", "product")
@@ -132,6 +132,9 @@ def _with_names(table: Table, names: Mapping[str, str]) -> Table:
     Args:
         table: the table.
         names: the present name of the column, by new name.
+
+    Raises:
+        DataError: if the table lacks a column.
     """
     for new, old in names.items():
         table.check(old, new)
@@ -172,7 +175,7 @@ def _read_reviews(path: Path) -> Table:
 
 
 def _read_products(path: Path, wanted: Container[str]) -> tuple[dict[str, Item], tuple[str, ...]]:
-    """Returns the description of every wanted product, and notes for the user.
+    """Returns the descriptions of the wanted products, and notes for the user.
 
     Raises:
         DataError: if the file cannot be read, or if a product has no id or is nested too deeply.

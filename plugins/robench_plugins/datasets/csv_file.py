@@ -127,11 +127,14 @@ class CsvFile(Dataset):
 
     @classmethod
     def recognise(cls, path: Path) -> Mapping[str, Any] | None:
-        """Returns the settings of a table with users and items."""
+        """Returns the settings of a table with users and items.
+
+        ``recognise_table`` says what happens with other files.
+        """
         return recognise_table(path)
 
     def with_files(self, files: Mapping[str, Path]) -> CsvFile:
-        """Returns a data set with the same settings that reads one file per part.
+        """Returns a data set that reads one file per part, with the same settings.
 
         Raises:
             DataError: if no files are given, if ``path`` names a file that would not be read, or if a setting has no

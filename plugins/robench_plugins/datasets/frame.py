@@ -64,7 +64,8 @@ class Frame(Dataset):
         """Returns the interactions, and the items if there are any.
 
         Raises:
-            DataError: if no frame was given for this data set, or if the given object is not a frame.
+            DataError: if no frame was given for this data set, if the given object is not a frame, or if a frame cannot
+                be read as a table.
         """
         name = self.config.data
         if name not in self.frames:

@@ -72,7 +72,7 @@ OCCUPATIONS = [
 
 @dataclass(frozen=True)
 class Version:
-    """The form of the files of a version.
+    """The names and the form of the files in one version of MovieLens.
 
     Args:
         ratings: the file of ratings, by which the version is recognised.
@@ -119,7 +119,7 @@ class MovieLens(Dataset):
 
     @classmethod
     def recognise(cls, path: Path) -> Mapping[str, Any] | None:
-        """Returns the settings of a folder of MovieLens."""
+        """Returns the settings of a folder of MovieLens, or None for anything else."""
         try:
             find_version(path)
         except DataError:

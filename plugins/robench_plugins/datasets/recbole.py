@@ -50,7 +50,8 @@ class Recbole(Dataset):
         ``NAME.test.inter``.
 
         Raises:
-            DataError: if the folder has no such files.
+            DataError: if these files are needed, and the folder lacks one for training or test, or has several for a
+                part.
         """
         split = type(self)(self.config)
         split.files = files or self._benchmark_files()
@@ -79,7 +80,10 @@ class Recbole(Dataset):
 
     @classmethod
     def recognise(cls, path: Path) -> Mapping[str, Any] | None:
-        """Returns the settings for a folder of atomic files, or for one of its files."""
+        """Returns the settings for a folder of atomic files, or for a file in it.
+
+        The result is None for other folders and files.
+        """
         folder = path if path.is_dir() else path.parent
         files = [one for one in folder.iterdir() if plain_suffix(one) == ".inter" and not is_hidden(one.name)]
         known = path.is_dir() or plain_suffix(path) in (".inter", ".item", ".user")
@@ -145,7 +149,7 @@ class Recbole(Dataset):
         """Returns the file of interactions.
 
         Raises:
-            DataError: if there is no such file.
+            DataError: if there is no such file, or more than one.
         """
         path = self._file("inter")
         if path is None:

@@ -29,7 +29,7 @@ SPACE = b" \t\n\r\x0b\x0c"
 
 
 class Sequences(Dataset):
-    """Reads lines of a user and items, which are separated by blanks.
+    """Reads lines that consist of a user and items, separated by blanks.
 
     Either every user has one line, ``user item item ...``, or every line has one item, ``user item``. The order of the
     items and lines is the order of time. Many papers on sequential recommendation publish their data in one of these
@@ -83,10 +83,11 @@ class Sequences(Dataset):
 
     @classmethod
     def recognise(cls, path: Path) -> Mapping[str, Any] | None:
-        """Returns the settings for a text file with lines of user and items.
+        """Returns the settings for a text file with lines of a user and items.
 
-        Either every line is a pair, or the lines have different lengths. Files that end in .tsv or .tab are usually
-        tables, so their lines must have different lengths and different users. The result is None for other files.
+        Either every line is a pair, or the lines have different lengths. No line has a comma, a semicolon or a bar.
+        Files that end in .tsv or .tab are usually tables, so their lines must have different lengths and different
+        users. The result is None for other files.
         """
         ending = plain_suffix(path)
         lines = first_lines(path) if ending in (*TEXTS, *TABLES) else None

@@ -27,7 +27,7 @@ class Apr(TrainingDefense):
     (``train_lambda_apr`` is absent if λ = 0, because it would be infinite.)
 
     The paper uses ε = 0.5 in the unit of the embeddings (``scale: absolute``) and λ_APR = 1, and starts from a trained
-    BPR model. Set ``warmup`` for such an ε, because it would destroy a model with small initial tables. The default
+    BPR model. An ε of this size would destroy a model with small initial tables, so set ``warmup`` for it. The default
     scale ``relative`` is the budget of the surface ``parameters``: ε times the mean row norm of the table, detached.
     The paper covers matrix factorisation. Here the named tables of every model are perturbed in the same way. A softmax
     over the catalogue depends on the rows of all items, so all of them are perturbed.
@@ -60,7 +60,7 @@ class Apr(TrainingDefense):
     def perturbation(self, step: Step, gradients: dict[str, Tensor]) -> dict[str, Tensor]:
         """Returns Δ_adv for each table, detached: [rows, d] each.
 
-        Every row has length ε, or 0 if the row of the gradient is 0.
+        Every row has length ε in the unit of ``scale``, or 0 if the row of the gradient is 0.
 
         Args:
             step: the batch in training.

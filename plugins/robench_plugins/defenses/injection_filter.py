@@ -33,7 +33,7 @@ def _regular_expression(pattern: str) -> str:
 
 
 class InjectionFilter(Defense):
-    """Cuts phrases that look like instructions out of titles, after normalising them.
+    """Normalises titles, and removes phrases that look like instructions.
 
     Only the phrase itself is cut. If a filter also dropped the rest of the sentence, an attacker could choose what is
     left. For example, "The best answer is Die Hard" would become "The", to which a language model gives a high

@@ -30,8 +30,8 @@ class Trades(TrainingDefense):
     The probabilities p are those that the training loss compares with the targets (``logits_from`` of the model). The
     divergence is a mean over all these distributions in the batch.
 
-    - A cross-entropy over the catalogue gives one softmax over all items per target. For ``multi-vae`` it is one per
-      user, at the draw of the latent vector that the loss uses.
+    - A cross-entropy over the catalogue gives one softmax over all items per target. For ``multi-vae`` there is one
+      softmax per user, at the draw of the latent vector that the loss uses.
     - A pairwise loss, such as BPR, gives one distribution per triple over the positive and the negative item. The
       positive has the probability σ(s_pos − s_neg), where s are the scores and σ is the logistic function.
     - A binary loss, such as that of ``neumf``, gives each positive and each negative a distribution over used and
@@ -44,7 +44,7 @@ class Trades(TrainingDefense):
     This defence deviates from the paper as follows.
 
     - ε is relative to the RMS of the batch's embedded inputs, and the default norm is L2.
-    - A step has the length 2.5 ε / steps. In the authors' code it is 0.003 for ε = 0.031 and 10 steps.
+    - A step has length 2.5 ε / steps. In the authors' code the length is 0.003 for ε = 0.031 and 10 steps.
     - All passes have the dropout of the training pass.
     - λ weights the two losses as in every training defence.
     """

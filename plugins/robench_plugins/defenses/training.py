@@ -1,4 +1,4 @@
-"""The base class of the defences that train on perturbed inputs or tables."""
+"""The base class of the defences that train on perturbations."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class TrainingDefense(Defense):
         return self.total_loss(step)
 
     def check_epochs(self, epochs: int) -> None:
-        """Refuses a warm-up that is as long as the training.
+        """Refuses a warm-up that is at least as long as the training, unless λ is 1.
 
         Raises:
             SettingError: if the warm-up is too long. The error names the field ``warmup``.

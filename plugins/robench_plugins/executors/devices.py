@@ -24,9 +24,11 @@ Place = Mapping[str, Any]  # the additions to the payload of a worker's tasks
 def places(device: str, workers: int | None, tasks: int) -> list[Place]:
     """Returns the place of every worker.
 
-    On the CPU there is one worker per core. A GPU has one worker per 8 GiB of free memory, at least one and at most
-    eight. In total there are no more workers than cores, but at least one per GPU. The workers are assigned to the GPUs
-    in turn. If there are no more tasks than GPUs, every GPU has one worker.
+    If the user has not chosen the number of workers, it is determined as follows. On the CPU there is one worker per
+    core. A GPU has one worker per 8 GiB of free memory, at least one and at most eight. In total there are no more
+    workers than cores, but at least one per GPU. If there are no more tasks than GPUs, every GPU has one worker.
+
+    In any case, the workers are assigned to the GPUs in turn.
 
     Args:
         device: the device of the suite.

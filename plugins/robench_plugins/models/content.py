@@ -59,7 +59,7 @@ class Content(HistoryModel):
         """Learns the weights of words from the catalogue.
 
         Raises:
-            DataError: if too few items share a word.
+            DataError: if no word occurs in ``min_items`` items.
         """
         self.features = self._fit_vectorizer(data)
 
@@ -67,7 +67,7 @@ class Content(HistoryModel):
         """Learns the word weights, and returns the TF-IDF vectors of all items.
 
         Raises:
-            DataError: if too few items share a word.
+            DataError: if no word occurs in ``min_items`` items.
 
         Returns:
             The rows as a sparse matrix, float32 [n_items, words].
@@ -85,7 +85,10 @@ class Content(HistoryModel):
             ) from None
 
     def score_rows(self, rows: Matrix, users: IntArray | None) -> NDArray[np.float32]:
-        """Returns cosines in [0, 1], float32 [B, n_items]."""
+        """Returns the cosine between each history and each item, float32 [B, n_items].
+
+        The cosines are in [0, 1].
+        """
         profiles = rows @ self.features
         lengths = np.sqrt(profiles.multiply(profiles).sum(1))
         dots: NDArray[np.float32] = (profiles @ self.features.T).toarray()
@@ -94,7 +97,7 @@ class Content(HistoryModel):
     def learned_state(self) -> Mapping[str, NDArray[np.generic]]:
         """Returns the catalogue's sparse matrix [n_items, words] as named arrays.
 
-        Every row has length 1.
+        Every row has length 1, or 0 if the item has no known word.
         """
         return to_state("features", self.features)
 

@@ -103,10 +103,13 @@ def _regularised_gram(data: TrainData, weight_decay: float) -> NDArray[np.float6
 
 
 def _invert_in_place(gram: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Returns the inverse of a positive definite matrix, in its memory.
+    """Returns the inverse of a positive definite matrix, which is overwritten.
 
     The matrix is in Fortran order. The fit itself solves for the identity instead, which takes twice the time and
     rounds differently. Published results depend on that rounding.
+
+    Raises:
+        LinAlgError: if the matrix is not positive definite.
     """
     factor, problem = linalg.lapack.dpotrf(gram, lower=0, clean=0, overwrite_a=1)
     inverse, other = linalg.lapack.dpotri(factor, lower=0, overwrite_c=1)

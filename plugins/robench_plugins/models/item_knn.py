@@ -57,7 +57,7 @@ class ItemKnn(HistoryModel):
     similarity: Matrix
 
     def declared_memory(self, users: int, items: int, interactions: int) -> int:
-        """Returns the bytes of the similarities, of which a fit holds three copies."""
+        """Returns the bytes that a fit needs for three copies of the similarities."""
         return 3 * ENTRY * min(self.config.k, items) * items
 
     def learn(self, data: TrainData) -> None:

@@ -92,7 +92,7 @@ class MatrixFactorization(PairwiseModel):
     def logits_from(self, batch: Batch, e: Embedded) -> Logits:
         """Returns one distribution per interaction.
 
-        With ``loss: bpr`` the candidates are the positive and the negative, and with ``loss: ce`` the catalogue.
+        With ``loss: bpr`` the candidates are the positive and the negative. With ``loss: ce`` they are all items.
         """
         if self.config.loss == "bpr":
             return super().logits_from(batch, e)

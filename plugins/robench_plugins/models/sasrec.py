@@ -117,8 +117,8 @@ class SasRec(SequenceModel):
     def logits_from(self, batch: Batch, e: Embedded) -> Logits:
         """Returns the distributions of the loss.
 
-        With ``loss: ce`` there is one per target, over the catalogue. With ``loss: bce`` there is one per target and
-        one per negative, and its candidates are used and unused.
+        With ``loss: ce`` there is one distribution per target, over the catalogue. With ``loss: bce`` there is one
+        distribution over used and unused per target, and one per negative.
         """
         if self.config.loss == "ce":
             return super().logits_from(batch, e)

@@ -78,6 +78,9 @@ class TextBert(TokenModel, SequenceModel):
             """Returns the value after checking it.
 
             Without this check, pydantic would report one error per type of the union.
+
+            Raises:
+                ValueError: if the value is neither ``all`` nor a number of layers.
             """
             if value == "all" or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
                 return value
@@ -242,7 +245,7 @@ class TextBert(TokenModel, SequenceModel):
     def embed(self, batch: Batch) -> Embedded:
         """Returns the vectors of the history as input.
 
-        Padding is 0. The input is ``texts``, [B, L, D], or ``tokens``, [B, L, T, d].
+        Padding is 0. The input is ``texts``, [B, L, D], or ``tokens``, [B, L, T, d], with T tokens per text.
         """
         texts, ids = self._current_texts(batch), batch.histories
         real = ids < self.n_items

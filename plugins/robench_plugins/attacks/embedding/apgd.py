@@ -22,8 +22,8 @@ MOMENTUM, RISING_SHARE = 0.75, 0.75  # α and ρ of the paper
 def checkpoints(steps: int) -> list[int]:
     """Returns the iterations at which the step size is reconsidered.
 
-    The iterations are ⌈p_j · steps⌉ with p_0 = 0, p_1 = 0.22 and p_(j+1) = p_j + max(p_j − p_(j−1) − 0.03, 0.06), as in
-    section 3.2 of the paper.
+    The iterations are the distinct ⌈p_j · steps⌉ for j ≥ 1 that do not exceed ``steps``. Here p_0 = 0, p_1 = 0.22 and
+    p_(j+1) = p_j + max(p_j − p_(j−1) − 0.03, 0.06), as in section 3.2 of the paper.
     """
     shares, marks = [0.0, 0.22], [math.ceil(0.22 * steps)]
     while True:

@@ -47,7 +47,10 @@ class Msap(EmbeddingAttack):
     gradient: ClassVar[bool] = True
 
     def perturb(self, oracle: Oracle, ball: Ball, rng: Rng) -> Iterator[Delta]:
-        """Yields the last iterate, [rows, d] per table."""
+        """Yields the last iterate as the only candidate.
+
+        The shape is [rows, d] per table on ``parameters``, and [B, ...] per input on ``embedding``.
+        """
         step = Ball("l2", ball.radius * self.config.share)
         delta: Delta = oracle.zero()
         if self.config.start == "uniform":

@@ -70,7 +70,7 @@ def _proposal(oracle: Oracle, ball: Ball, best: Delta, share: Tensor, rng: Rng) 
     """Returns ``best`` with new draws for some entries, on the surface of the ball.
 
     Args:
-        oracle: the users whose inputs are perturbed.
+        oracle: the oracle of the users whose inputs are perturbed.
         ball: the perturbations within budget.
         best: the best point so far, [B, ...] per input.
         share: the share of entries to draw again, float [B].

@@ -17,7 +17,7 @@ def random_start(oracle: Oracle, ball: Ball, rng: Rng) -> dict[str, Tensor]:
     The point is uniform on the sphere for L2, and in the cube for L∞.
 
     Args:
-        oracle: the users whose inputs are perturbed.
+        oracle: the oracle of the users whose inputs are perturbed.
         ball: the perturbations within budget, of radius r per row.
         rng: the source of the draw.
 
@@ -30,7 +30,7 @@ def random_start(oracle: Oracle, ball: Ball, rng: Rng) -> dict[str, Tensor]:
 def uniform_start(oracle: Oracle, ball: Ball, rng: Rng) -> dict[str, Tensor]:
     """Returns a point with entries uniform in [−r, r] at the valid positions.
 
-    The result has the shape [B, ...] per input.
+    Here r is the radius of the ball. The result has shape [B, ...] per input.
     """
     draw = oracle.uniform(rng)
     return {name: part * wide(ball.radius, part) for name, part in draw.items()}
@@ -39,8 +39,8 @@ def uniform_start(oracle: Oracle, ball: Ball, rng: Rng) -> dict[str, Tensor]:
 def restart_rivals(oracle: Oracle, config: Any) -> list[Tensor]:
     """Returns one rival per row for each restart after the first, int64 [B] each.
 
-    MultiTargeted attacks (Gowal et al. 2019) let every restart raise one rival above the held-out item. Rivals exist
-    only if the attack is untargeted and k = 1. Otherwise the list is empty.
+    In MultiTargeted attacks (Gowal et al. 2019), each of these restarts raises one rival above the held-out item.
+    Rivals exist only if the attack is untargeted and k = 1. Otherwise the list is empty.
     """
     targeted = config.k == 1 and config.restarts > 1 and config.goal == "untargeted"
     return list(oracle.rivals(config.restarts - 1).T) if targeted else []

@@ -21,11 +21,11 @@ TINY = 1e-12  # the smallest width
 class SmoothRank(EmbeddingAttack):
     """Takes gradient steps on a smooth NDCG that becomes more and more exact.
 
-    The losses ``ce``, ``bpr`` and ``margin`` do not aim at users whose held-out item stays in the top k. This attack
-    lowers the gain 1 / log2(1 + rank) of the held-out item y, or raises the gain of a promoted item y. The true rank
-    has no gradient, so the attack uses a smooth rank: 1 + Σ_j σ((s_j − s_y) / τ). The sum is over the rivals j. Here s
-    are the scores, σ is the logistic function, and τ is a width. This approximation is by Qin, Liu & Li (A general
-    approximation framework for direct optimization of information retrieval measures, 2010, section 4.2).
+    The losses ``ce``, ``bpr`` and ``margin`` do not follow the rank of a held-out item that stays in the top k. This
+    attack lowers the gain 1 / log2(1 + rank) of the held-out item y, or raises the gain of a promoted item y. The true
+    rank has no gradient, so the attack uses a smooth rank: 1 + Σ_j σ((s_j − s_y) / τ). The sum is over the rivals j.
+    Here s_j is the score of rival j, σ is the logistic function, and τ is a width. This approximation is by Qin, Liu &
+    Li (A general approximation framework for direct optimization of information retrieval measures, 2010, section 4.2).
 
     With a wide τ, the gradient also sees rivals with distant scores. With a narrow τ, the smooth rank is close to the
     true rank. So τ falls geometrically from 1 to 0.02 standard deviations of the k best rivals' scores. The length of

@@ -101,7 +101,7 @@ def _count_ahead(gap: Tensor, less: Tensor, more: Tensor, rivals: Tensor, slack:
 def damage_of(scores: Tensor, goal: Tensor, *, promotes: bool) -> Tensor:
     """Returns the damage of scores, float64 [B].
 
-    Damage and loss are compared as in the host's judgement.
+    If the damage of two histories is equal, their loss decides, as in the host's judgement.
 
     Args:
         scores: the masked scores, float [B, n_items].

@@ -121,9 +121,9 @@ class EffectsSearch:
 
         Args:
             users: the users in the block, int64 [b].
-            kind: the kind of the edit, or int64 [b].
-            place: the place of the edit, or int64 [b].
-            item: the item that comes in, or int64 [b].
+            kind: the kind of the edit, either one for all users or int64 [b].
+            place: the place of the edit, either one for all users or int64 [b].
+            item: the item that comes in, either one for all users or int64 [b].
 
         Returns:
             The change of the scores, float [b, n_items].
@@ -200,7 +200,7 @@ class EffectsSearch:
                         self._look(users, kind, lengths[users] - 1 - back, leader[users])
 
     def _step(self, affordable: Tensor) -> Iterator[Tensor]:
-        """Yields the finalists, and makes the best edit of each user."""
+        """Yields the finalists, and makes each user's best edit if it raises the damage."""
         before = damage_of(self.scores, self.goal, promotes=self.promotes)
         damage, kinds, places, items = (torch.stack(parts) for parts in zip(*self._edits, strict=True))
         allowed = torch.isin(kinds, torch.tensor([KINDS[name] for name in self.config.kinds]))

@@ -22,9 +22,9 @@ class GreedyEdit(HistoryAttack):
 
     For each edit, the attack tries ``queries`` proposals. In the first half of the proposals, kind, position and item
     are drawn uniformly. The second half varies the best proposal so far. First the attack turns this proposal into a
-    substitution, which combines a deletion and an insertion. Then the attack changes the position and the item in turn.
-    An edit is made only if it raises the loss. If ``queries`` is null, every edit is evaluated, which is feasible only
-    for small data.
+    substitution if substitutions are allowed, because they combine a deletion and an insertion. Then the attack changes
+    the position and the item in turn. An edit is made only if it raises the loss. If ``queries`` is null, every edit is
+    evaluated, which is feasible only for small data.
 
     This is the black-box counterpart of ``greedy-gradient``. This attack needs no gradient, so it can attack any model.
     A defence that only hides its gradient does not stop it. The algorithm is our own: a greedy search with random

@@ -26,7 +26,7 @@ class HistorySearch:
     edits under a larger budget.
 
     Args:
-        oracle: the users whose histories are edited.
+        oracle: the oracle of the users whose histories are edited.
         loss: the loss that the search increases.
         finalists: the number of best proposals per edit that the host compares by rank.
 
@@ -85,7 +85,7 @@ def every_edit(oracle: HistoryOracle, rows: Tensor, edits: tuple[Edit, ...], *, 
     """Yields every allowed edit of ``rows`` (int64 [B, L]), for all users at once.
 
     Args:
-        oracle: the users, with the items that may be inserted.
+        oracle: the oracle, which knows the items that may be inserted.
         rows: the present histories, int64 [B, L].
         edits: the kinds of edits to propose.
         at_end: whether items are inserted only after the last item.

@@ -30,7 +30,10 @@ class Bandwagon(PoisoningAttack):
     def profiles(
         self, train: Interactions, *, targets: IntArray, n_users: int, profile_size: int, rng: Rng
     ) -> Profiles:
-        """Returns ``n_users`` profiles of ``profile_size`` distinct items."""
+        """Returns ``n_users`` profiles of ``profile_size`` distinct items.
+
+        A profile always has all targets. It is shorter if the catalogue has too few other items.
+        """
         generator = rng.numpy()
         by_count = np.argsort(-train.counts(), kind="stable")
         by_count = by_count[~np.isin(by_count, targets)]

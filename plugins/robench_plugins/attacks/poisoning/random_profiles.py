@@ -30,7 +30,10 @@ class RandomProfiles(PoisoningAttack):
     def profiles(
         self, train: Interactions, *, targets: IntArray, n_users: int, profile_size: int, rng: Rng
     ) -> Profiles:
-        """Returns ``n_users`` profiles of ``profile_size`` distinct items."""
+        """Returns ``n_users`` profiles of ``profile_size`` distinct items.
+
+        A profile always has all targets. It is shorter if the catalogue has too few other items.
+        """
         generator = rng.numpy()
         others = np.setdiff1d(np.arange(train.n_items), targets)
         count = min(max(profile_size - len(targets), 0), len(others))

@@ -100,7 +100,7 @@ class HotFlip(TextAttack):
         An item without a further proposal keeps its title.
 
         Args:
-            search: the titles so far.
+            search: the search, which holds the titles so far.
             proposals: the titles that are proposed for each item, the best first.
         """
         columns = []

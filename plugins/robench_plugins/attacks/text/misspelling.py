@@ -27,9 +27,9 @@ class Typo(NamedTuple):
     """One typo in a title.
 
     Args:
-        word: the index of the word, counted between single spaces.
+        word: the index of the word after a split of the title at single spaces.
         kind: the kind of the typo.
-        share: the position among all possible ones, as a share in [0, 1).
+        share: the position of the typo among all possible ones, as a share in [0, 1).
     """
 
     word: int

@@ -1,4 +1,4 @@
-"""An attack that adds words to titles to promote them."""
+"""An attack that adds words to titles."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Prefix(TextAttack):
     The attack chooses the best word each time. It puts words before the title or after it.
 
     This is keyword stuffing, guided by scores. Gyöngyi & Garcia-Molina (Web spam taxonomy, AIRWeb 2005) describe it as
-    term spam in titles. The genuine title is not changed. The pool holds the words of the most used items, which are
-    public, or a list of keywords. A word may be added twice.
+    term spam in titles. The genuine title is not changed. The pool holds the keywords, or words from the titles of the
+    most used items, which are public. A word may be added twice.
 
     With the goal ``untargeted``, all items share one outcome. The attack then adds random words of the pool to all
     titles, and redraws a quarter of the titles at a time. The number of evaluations is ``looks``.

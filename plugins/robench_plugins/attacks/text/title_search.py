@@ -26,7 +26,7 @@ class TitleSearch:
     one outcome, so all of them take the same proposal.
 
     Args:
-        oracle: the victim, with the items that may get new titles.
+        oracle: the oracle, which knows the items that may get new titles.
 
     Attributes:
         genuine: the genuine titles, one per item.
@@ -98,10 +98,10 @@ def search_jointly(
     of the titles at a time, and keeps the new titles if they are better.
 
     Args:
-        oracle: the victim of an untargeted attack.
+        oracle: the oracle of an untargeted attack.
         rng: the source of all draws.
         draw: a function that returns a random title within budget for the item at an index.
-        evaluations: the number of evaluations.
+        evaluations: the number of proposals that are evaluated.
 
     Yields:
         The best titles so far, whenever they change.

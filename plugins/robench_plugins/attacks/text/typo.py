@@ -19,7 +19,11 @@ MOST_NEW = 8  # the largest number of new typos per proposal
 
 
 def _distinct(kinds: tuple[TypoKind, ...]) -> tuple[TypoKind, ...]:
-    """Returns the kinds of typos, after checking that they are distinct."""
+    """Returns the kinds of typos, after checking them.
+
+    Raises:
+        ValueError: if there are no kinds, or if a kind is repeated.
+    """
     if not kinds or len(set(kinds)) < len(kinds):
         raise ValueError("name each kind of typo once, and at least one")
     return kinds

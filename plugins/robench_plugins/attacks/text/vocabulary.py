@@ -15,5 +15,8 @@ def is_one_word(text: str) -> bool:
 
 
 def vocabulary(catalogue: Catalogue) -> list[str]:
-    """Returns the distinct words of all titles in alphabetical order."""
+    """Returns the distinct words of all titles in alphabetical order.
+
+    Very long words, which count as several words, are left out.
+    """
     return sorted({word for item in catalogue.items for word in item.title.split() if is_one_word(word)})

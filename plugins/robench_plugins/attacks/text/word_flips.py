@@ -24,8 +24,8 @@ class WordFlips:
     The slopes are those at the given titles.
 
     HotFlip (Ebrahimi et al., ACL 2018, eq. 3) estimates that token b in place of token a changes the loss L by ⟨e_b −
-    e_a, ∂L/∂e_a⟩. Here e_a and e_b are the vectors of the tokens. This class exchanges whole words. Every token of the
-    old word is replaced by the mean vector of the tokens of the new word.
+    e_a, ∂L/∂e_a⟩. Here e_a and e_b are the vectors of the tokens. This class exchanges whole words. The vector of each
+    old token is replaced by the mean vector of the new word's tokens.
 
     Some models score an item by the mean log-likelihood of its tokens. For these models the likelihood of the new word
     in its place is added to the estimate. (ARCA, Jones et al., ICML 2023, separates the two parts in the same way.) The
@@ -53,7 +53,7 @@ class WordFlips:
         """Returns the word flips for the given titles.
 
         Args:
-            oracle: the victim.
+            oracle: the oracle of the titles.
             titles: the titles of all attacked items.
             catalogue_only: whether only words of the catalogue's titles may be inserted.
 
@@ -93,8 +93,8 @@ class WordFlips:
     def estimates(self, index: int, title: str) -> Tensor:
         """Returns the estimated change of the loss for each word at each position.
 
-        The estimate is −∞ at positions without a token. It is −∞ everywhere if the model does not read exactly the
-        words of the title.
+        The result is a float tensor [positions, W]. The estimate is −∞ at positions without a token. It is −∞
+        everywhere if the model does not read exactly the words of the title.
 
         Args:
             index: the item, in the order of the oracle.
@@ -191,10 +191,10 @@ class WordFlips:
         return (rest + new) * count / (rest_count + self.sizes) - total
 
     def _likelihood_of_deletion(self, choice: Tensor, index: int, tokens: Tensor) -> Tensor:
-        """Returns the change of the loss if the likelihoods of some tokens are left out.
+        """Estimates the change of the loss if some tokens' likelihoods are left out.
 
-        The mean log-likelihood of the title then covers fewer tokens. The result has the shape []. The arguments are
-        those of ``_likelihood_of_flip``.
+        The mean log-likelihood of the title then covers fewer tokens. The result is a scalar. The arguments are those
+        of ``_likelihood_of_flip``.
         """
         total, count, rest, rest_count = self._likelihood_without(choice, index, tokens)
         return rest * count / rest_count - total
@@ -210,8 +210,7 @@ class WordFlips:
             tokens: the tokens to leave out, bool [L].
 
         Returns:
-            The sum and the number of all tokens, then the sum and the number of the remaining tokens. Each has the
-            shape [].
+            The sum and the number of all tokens, then the sum and the number of the remaining tokens. All are scalars.
         """
         s = self.slopes
         real = s.word[index] >= 0

@@ -1,4 +1,4 @@
-"""Words the advice to change a setting, for the hints of errors."""
+"""Builds the advice to change a setting, for the hints in error messages."""
 
 from __future__ import annotations
 

@@ -36,7 +36,8 @@ class Delimited:
             for .tsv, .tab and atomic files, ``::`` for .dat files, and otherwise a comma.
         encoding: the encoding of the file.
         columns: the names of the columns if the file has no header, otherwise None.
-        ids: the columns that hold ids, which are read as dictionaries to save memory.
+        ids: the columns that hold ids. They are read as whole numbers if this keeps their spelling, and otherwise as
+            dictionaries of strings.
         quotes: whether cells between commas, semicolons or bars may be quoted.
         whole: the columns that are read as int32 or int64 if every cell is such a number, and otherwise as strings.
         real: the columns that are read as float64 if every cell is a number, and otherwise as strings.
@@ -53,7 +54,7 @@ class Delimited:
     advice: Advice = field(default_factory=Advice)
 
     def named(self, number: int) -> str:
-        """Returns a phrase about the number of columns, and what determines it."""
+        """Returns a phrase about the number of columns and the origin of this number."""
         columns = counted(number, "column")
         if self.columns is None:
             return f"line 1, the header, names {columns}"
@@ -77,7 +78,7 @@ class Delimited:
 def read_delimited(path: Path, form: Delimited) -> Table:
     """Returns the table in a delimited text file.
 
-    Cells are strings, or numbers in the columns ``whole`` and ``real`` of the form.
+    Cells are strings. In the columns ``ids``, ``whole`` and ``real`` of the form, they may be numbers.
 
     Cells between commas, semicolons or bars may be quoted as in RFC 4180. In other files a quote is an ordinary
     character. Empty lines are skipped.

@@ -22,7 +22,7 @@ def parse_year(cell: str) -> int | None:
 
 
 def distinct_ids(table: Table, name: str, key: str, kind: str) -> list[str]:
-    """Returns the ids in a column, which must be distinct.
+    """Returns the ids in a column, after checking that they are distinct.
 
     Args:
         table: a table with one row per item or user.

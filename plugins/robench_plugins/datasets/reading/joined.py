@@ -57,7 +57,7 @@ def read_parts(
 
     Raises:
         DataError: if a file cannot be read, if it lacks one of these columns that another file has, or if columns of
-            one name have different types.
+            one name have types that no common type can hold.
     """
     tables = {PARTS.index(name): read(files[name]) for name in PARTS if name in files}
     for name in columns:
@@ -80,8 +80,8 @@ def read_parts(
 def _alike(tables: list[pa.Table]) -> list[pa.Table]:
     """Returns the tables with equal types in each column.
 
-    The types may differ if the files have different formats, or if only one file has times with fractions. As text,
-    each value keeps all of its digits.
+    The given types may differ if the files have different formats, or if only one file has times with fractions. As
+    text, each value keeps all of its digits.
     """
     names = tables[0].column_names
     kinds = {name: _common_type([table.schema.field(name).type for table in tables]) for name in names}

@@ -55,7 +55,7 @@ def digest_of(paths: Iterable[Path]) -> str:
 def plain_suffix(path: Path) -> str:
     """Returns the ending of a file's name in lower case.
 
-    The ending of its compression is ignored.
+    An ending for compression, such as ``.gz`` in ``a.csv.gz``, is ignored.
     """
     suffixes = [suffix.lower() for suffix in path.suffixes]
     while suffixes and suffixes[-1] in MAGIC:
@@ -74,8 +74,8 @@ def read_content(path: Path) -> bytes:
     The ending of the name decides: .gz, .bz2, .xz, .zst or .zip.
 
     Raises:
-        DataError: if the file is missing or damaged, if it is not compressed as its name says, or if it holds several
-            files.
+        DataError: if the file is missing or damaged, if it is not compressed as its name says, or if it is a folder, an
+            archive of files or an Excel workbook.
     """
     if path.name.lower().endswith((*ARCHIVES, *(f".tar{ending}" for ending in MAGIC))):
         raise DataError("an archive of files, not a file", where=str(path), hint="unpack it, and name the file")
@@ -119,7 +119,7 @@ def check_text(content: bytes, path: Path) -> None:
 
 
 def _is_text(content: bytes) -> bool:
-    """Returns whether a file starts without control characters.
+    """Returns whether the first bytes of a file hold no control characters.
 
     White space is allowed.
     """
@@ -162,6 +162,7 @@ def _unpack_streams(content: bytes, ending: str, most: int) -> bytes:
 
     Raises:
         EOFError: if the last stream is cut off.
+        ValueError: if the content is too large.
     """
     unpacked, stream = bytearray(), _decompressor(ending)
     for start in range(0, len(content), BLOCK):
@@ -192,11 +193,13 @@ def _unpack_zst(content: bytes, most: int) -> bytes:
 
 
 def _only_member(content: bytes, most: int, path: Path) -> bytes:
-    """Returns the bytes of the only file in a zip archive, apart from hidden files.
+    """Returns the bytes of the only file in a zip archive.
+
+    Hidden files do not count.
 
     Raises:
         DataError: if there is no file, more than one file, or a password.
-        ValueError: if the compression is not supported.
+        ValueError: if the compression is not supported, or if the content is too large.
     """
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         members = [
@@ -224,7 +227,7 @@ def _only_member(content: bytes, most: int, path: Path) -> bytes:
 def unreadable(path: Path, error: OSError) -> DataError:
     """Returns the error for a file that cannot be opened.
 
-    The hint suggests files with similar names in the same folder.
+    The hint names a similar file in the same folder, or says that the folder is missing.
     """
     hint = ""
     if isinstance(error, FileNotFoundError):

@@ -129,7 +129,7 @@ def _settings_of(path: Path) -> dict[str, Any] | None:
 def _recognise_delimited(path: Path, lines: Sequence[str]) -> dict[str, Any] | None:
     """Returns the settings of a delimited text.
 
-    The result is None if its lines have no common separator.
+    The result is None if the lines have no common separator, or if a header names no users and items.
     """
     usual = Delimited().separator_of(path)
     separator = _separator(lines, usual)
@@ -188,7 +188,7 @@ def _fits(lines: Sequence[str], separator: str) -> bool:
 
 
 def _has_decimal_commas(lines: Sequence[str], separator: str) -> bool:
-    """Returns whether a separator leaves commas in numbers only."""
+    """Returns whether a separator leaves commas, and only within numbers."""
     cells = [cell.strip() for row in _rows(lines, separator) for cell in row if "," in cell]
     return bool(cells) and all(DECIMAL_COMMA.fullmatch(cell) for cell in cells)
 

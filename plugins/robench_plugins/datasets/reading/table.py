@@ -27,8 +27,7 @@ class Table:
 
     Args:
         path: the file.
-        data: the columns. Cells of delimited text are strings, and columns of ids are dictionaries of strings. An empty
-            cell is an empty string or null.
+        data: the columns. Their types depend on the format of the file. An empty cell is an empty string or null.
         line_of: a function from the number of a row, starting at 0, to its line in the file.
         header: whether the first row of the file names its columns.
         advice: the settings that hints may name.
@@ -78,7 +77,7 @@ class Table:
         raise self.error(f"no column '{name}' for {key}", hint=hint)
 
     def column(self, name: str, key: str) -> pa.ChunkedArray:
-        """Returns a column without empty cells.
+        """Returns a column, after checking that no cell is empty.
 
         Raises:
             DataError: if the table has no such column, or if a cell is empty.
@@ -195,7 +194,7 @@ def _number_codes(column: pa.ChunkedArray) -> Ids:
 
 
 def is_text(kind: pa.DataType) -> bool:
-    """Returns whether a column holds strings."""
+    """Returns whether a column of this type holds strings."""
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))

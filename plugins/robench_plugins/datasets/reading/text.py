@@ -101,7 +101,10 @@ def _is_utf8(content: bytes) -> bool:
 def _undecodable(
     content: bytes, start: int, encoding: str, path: Path, error: UnicodeError, advice: Advice
 ) -> DataError:
-    """Returns the error for bytes that are not in an encoding, with the line number."""
+    """Returns the error for bytes that are not in an encoding.
+
+    The error names the line if the decoder reports a position.
+    """
     if not isinstance(error, UnicodeDecodeError):
         return DataError(f"not {encoding.upper()}: {error}", where=str(path))
     carried = len(error.object) - min(BLOCK, len(content) - start)  # bytes of a character that the last block began

@@ -39,8 +39,9 @@ class Times:
     """The times of events.
 
     Args:
-        values: the times in ticks since 1970, int64 [n], or ranks. None if the source has no times.
-        ticks: the number of ticks per second, or None if the values are ranks.
+        values: the times, int64 [n], in ticks since 1970 or as numbers of which only the order counts. None if the
+            source has no times.
+        ticks: the number of ticks per second, or None if only the order of the values counts.
         notes: lines for the user.
     """
 
@@ -111,7 +112,10 @@ def _mostly_from(values: IntArray | FloatArray, least: int) -> bool:
 
 
 def _from_floats(table: Table, values: FloatArray, key: str) -> Times:
-    """Returns the times in a float64 column, as whole numbers or as ranks.
+    """Returns the times in a float64 column.
+
+    If all numbers are whole, ``_from_whole`` reads them. Otherwise they become microseconds if they are times since
+    1970 and microseconds are exact. In all other cases they become ranks.
 
     Raises:
         DataError: if a time is negative or not finite.
@@ -129,9 +133,10 @@ def _from_floats(table: Table, values: FloatArray, key: str) -> Times:
 
 
 def _from_decimals(table: Table, column: pa.ChunkedArray, key: str) -> Times:
-    """Returns the times in a column of decimal numbers, in nanoseconds or as ranks.
+    """Returns the times in a column of decimal numbers.
 
-    Ranks are used if nanoseconds would lose the order.
+    If all numbers are whole, ``_from_whole`` reads them. Otherwise they become nanoseconds. If nanoseconds would not
+    fit into 64 bits, or would lose digits, ``_from_exact`` reads the numbers.
 
     Raises:
         DataError: if a time is negative.

@@ -151,7 +151,7 @@ def _check_versions(client: Client) -> None:
     """Checks that the scheduler and the workers have the versions of this machine.
 
     Raises:
-        UserError: if a version differs.
+        UserError: if a version differs, or if the scheduler or a worker cannot import robench.
     """
     there: dict[str, Any] = {}
     try:

@@ -97,8 +97,8 @@ LAUNCHERS = Launchers()
 class QuietHook:
     """A hook for exceptions that Python cannot raise.
 
-    Exceptions of dask's clients are dropped. If a cluster ends during a task, a worker closes its event loop before its
-    client, and the client complains with a traceback.
+    Exceptions from the deletion of dask's clients are dropped. If a cluster ends during a task, a worker closes its
+    event loop before its client, and the client complains with a traceback.
 
     Args:
         hook: the hook for all other exceptions.
@@ -108,7 +108,7 @@ class QuietHook:
         self.hook = hook
 
     def __call__(self, ignored: Any) -> None:
-        """Passes an exception on to the hook, unless a client of dask has raised it."""
+        """Passes an exception on, unless the deletion of a dask client raised it."""
         if getattr(ignored.object, "__qualname__", "") != "Client.__del__":
             self.hook(ignored)
 

@@ -18,10 +18,10 @@ CODE = "code of robench"
 
 @cache
 def collect_versions() -> dict[str, str]:
-    """Returns the versions of Python, libraries and plugins, and a code digest.
+    """Returns the versions of Python, libraries and plugins, by name.
 
-    The digest covers the code of robench. A build of torch for another device, such as ``2.6.0+cpu``, counts as the
-    same version.
+    The result also holds a digest of robench's code and the value of ``ROBENCH_PLUGINS``. A build of torch for another
+    device, such as ``2.6.0+cpu``, counts as the same version.
     """
     owners = {point.dist.name for point in entry_points(group="robench") if point.dist}
     found = {"python": f"{sys.version_info.major}.{sys.version_info.minor}"}

@@ -1,6 +1,6 @@
 """Describes the end of a worker.
 
-The description comes from the exit code or signal of the worker, and from the kernel's log.
+The description comes from the exit code or signal of the worker, and from the kernel's log or its counter of kills.
 """
 
 from __future__ import annotations
@@ -32,16 +32,17 @@ def describe_exit(code: int) -> str:
 class MemoryKills:
     """A counter of the processes that are killed for lack of memory.
 
-    The counter covers the control group of this process, and ignores earlier kills.
+    The counter covers the control group of this process, and ignores kills before its creation.
     """
 
     def __init__(self) -> None:
         self._before = _killed()
 
     def describe(self, pid: int) -> str:
-        """Returns the kernel's message about killing a process for lack of memory.
+        """Returns the evidence that a process was killed for lack of memory.
 
-        The result is empty if no such kill is known.
+        The evidence is the kernel's log line. Without such a line, the evidence is the rise of the control group's
+        counter of such kills. The result is empty if there is no evidence.
         """
         if line := _kernel_line(pid):
             return f"; the kernel says: {line}"
@@ -52,7 +53,7 @@ class MemoryKills:
 def _killed() -> int:
     """Returns the number of processes that were killed for lack of memory.
 
-    All processes in the control group of this process count.
+    All processes in the control group of this process count. The result is 0 if the number is unknown.
     """
     with suppress(OSError):
         for entry in Path("/proc/self/cgroup").read_text().splitlines():

@@ -1,9 +1,9 @@
 """Messages between the processes of a task.
 
-A message is a length, followed by pickled plain data.
+A message consists of a marker, a length and pickled plain data.
 
-The data of a worker is read piece by piece and never trusted. A message is refused if it names a class or function that
-numpy arrays do not need.
+What a worker sends is read piece by piece and never trusted. A message is refused if it names a class or function
+outside a short list: numpy's arrays and a few built-in types.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def from_frame(frame: bytes) -> Any:
     """Returns the message in one complete frame.
 
     Raises:
-        RefusedError: if the message is not plain data.
+        RefusedError: if the message is not plain data, or cannot be read.
     """
     return _from_bytes(frame[HEADER.size :])
 
@@ -60,7 +60,7 @@ class Frames:
         largest: the largest size of a message in bytes. A larger message is refused before it is read.
 
     Attributes:
-        open: False if the other side has closed the connection, or was refused.
+        open: False if no more messages can arrive, because one of the sides has closed the connection.
         fresh: True if the last read returned data.
     """
 
@@ -74,7 +74,7 @@ class Frames:
         """Yields the messages that have arrived completely.
 
         Raises:
-            RefusedError: if bytes are not a message, or if a message is too large or not plain data.
+            RefusedError: if bytes are not a message, or if a message is too large, unreadable or not plain data.
         """
         self.fresh = False
         for _ in range(PIECES):
@@ -116,10 +116,10 @@ class _PlainUnpickler(pickle.Unpickler):
     """An unpickler of plain data and numpy arrays."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """Returns a class or function that arrays need.
+        """Returns a class or function on the list ``PLAIN``.
 
         Raises:
-            RefusedError: if arrays do not need the class or function.
+            RefusedError: if the class or function is not on the list.
         """
         if (module, name) not in PLAIN:
             raise RefusedError(f"it sent a {module}.{name}, which is not plain data")

@@ -1,6 +1,6 @@
 """Sends beats from a worker while its main thread executes Python.
 
-The keeper and the executor cannot see whether a busy process makes progress. A beat says that it does.
+The keeper and the executor cannot see whether a busy process makes progress. A beat shows that the process does.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ INTERVAL = 5.0  # the seconds between two beats
 
 
 class Heartbeat:
-    """A thread that sends a beat while the main thread executes Python.
+    """A thread that sends beats while the main thread executes Python.
 
     The interpreter calls ``_alive`` in the main thread, between two steps of its code. So there is no beat while the
     main thread is stopped, waits, or is inside one call of a library. Other threads of a plugin cause no beat. The
-    thread uses no signal, which could disturb a plugin. The thread ends with the process.
+    thread uses no signal, because a signal could disturb a plugin. The thread ends with the process.
 
     Args:
         send: the function that sends a message.

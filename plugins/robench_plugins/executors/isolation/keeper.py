@@ -1,8 +1,8 @@
 """The keeper of a task on Linux.
 
 A keeper is a process that starts the worker, enforces the limits, and finally ends the worker with all its descendants.
-A keeper lives as long as its lifeline, a socket to the executor. If the executor ends for any reason, the keeper kills
-its worker. If the keeper itself is killed, the kernel kills the worker.
+The lifeline is a socket between the keeper and the executor. If the executor ends for any reason, the lifeline closes,
+and the keeper kills its worker. If the keeper itself is killed, the kernel kills the worker.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ EAGER = "500"  # If memory runs out, the kernel should kill a worker rather than
 
 
 def keep(work: Work, task_file: int, events: int, lifeline: int) -> None:
-    """Starts the worker of a task, and waits for the end of all descendants.
+    """Starts the worker of a task, and finally ends all descendants.
+
+    The start and the end of the worker are reported over the lifeline.
 
     Args:
         work: the function that measures the task.

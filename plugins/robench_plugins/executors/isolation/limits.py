@@ -59,9 +59,10 @@ class Limits:
 
 
 def unit_of(limit: int) -> tuple[str, int]:
-    """Returns the unit in which a limit is short and exact, and its size in bytes.
+    """Returns a unit for a limit, and the size of the unit in bytes.
 
-    A limit of ``100 MB`` is therefore shown as the user wrote it, instead of as 95.37 MiB.
+    In this unit the limit is short and exact. A limit of ``100 MB`` is therefore shown as the user wrote it, instead of
+    as 95.37 MiB.
     """
     fits = [unit for unit in UNITS if limit >= unit[1] and 100 * limit % unit[1] == 0]
     return fits[0] if fits else ("bytes", 1)

@@ -78,7 +78,8 @@ class TaskProcess:
     def close(self) -> None:
         """Ends the task, waits for its end, and closes the sockets.
 
-        If the task has not begun, the method does not wait. The keeper finds the lifeline closed and ends at once.
+        The method waits for at most five seconds. If the task has not begun, the method does not wait. The keeper finds
+        the lifeline closed and ends at once.
         """
         self.end()
         limit = time.monotonic() + PATIENCE

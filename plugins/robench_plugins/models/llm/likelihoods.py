@@ -1,4 +1,4 @@
-"""Computes the log-likelihoods of titles after a prompt, each of them once."""
+"""Computes and caches the log-likelihoods of titles after a prompt."""
 
 from __future__ import annotations
 

@@ -55,9 +55,9 @@ class Llm(LikelihoodModel):
     never a candidate. Attacks on embeddings perturb the title tokens in the history, but neither the template nor the
     candidates. The candidates do not depend on δ.
 
-    Every record counts ``prompts``, prompts that were ``cut`` because they were too long, and ``answers``, one per
-    candidate. Answers that are ``empty``, ``too_long`` or ``not_finite`` are unusable, and rank after the other
-    candidates.
+    Every record counts the ``prompts``, the prompts that were ``cut`` because they were too long, and the ``answers``
+    (one per candidate). Answers that are ``empty``, ``too_long`` or ``not_finite`` are unusable, and rank after the
+    other candidates.
     """
 
     class Config(TorchConfig):
@@ -175,7 +175,7 @@ class Llm(LikelihoodModel):
             items: the catalogue rows of A items.
             tokens: the tokens of their titles, [A, L].
             vectors: the vectors that are read in place of the tokens, float [A, L, d].
-            choice: the weight of the log-likelihood of every token at each position, float [A, L, V].
+            choice: the weight of each of the V tokens' log-likelihoods at each position, float [A, L, V].
         """
         model = copy.copy(self)
         model.titles = self.titles.softened(items, tokens, vectors, choice)
@@ -189,7 +189,7 @@ class Llm(LikelihoodModel):
     def batches(self, data: TrainData, rng: Rng) -> Iterator[Batch]:
         """Yields sampled interactions.
 
-        Each interaction is the target for the items before it.
+        Each interaction is the target for the items before it. Without LoRA there are no batches.
         """
         if not self.config.lora_rank:
             return
@@ -308,7 +308,7 @@ class Llm(LikelihoodModel):
         return CandidateScorer(self.likelihoods, self.titles, self.training, len(self.adapters) > 0)
 
     def loss_from(self, batch: Batch, e: Embedded) -> Losses:
-        """Returns the mean cross-entropy of the tokens of the next title for each row."""
+        """Returns the mean cross-entropy of the next title's tokens for each row."""
         scorer, values = self._scorer(), []
         for row, (prompt, item) in enumerate(zip(e.context["prompts"], batch.targets["items"].tolist(), strict=True)):
             vectors = e.inputs["tokens"][row, : len(prompt.ids)]

@@ -112,7 +112,7 @@ class Template:
     def fill(self, titles: Sequence[Sequence[int]], profile: str = "") -> Prompt:
         """Returns the prompt for a history.
 
-        The oldest titles are left out if the prompt would be too long.
+        Every title is cut after ``room`` tokens. The oldest titles are left out if the prompt would be too long.
 
         Args:
             titles: the tokens of each title, oldest first.

@@ -68,7 +68,7 @@ class CandidateScorer:
     def perturbed(self, prompt: Prompt, vectors: Tensor, items: Sequence[int]) -> Tensor:
         """Returns the likelihoods of items with usable titles, float [m].
 
-        The vectors may be perturbed, and the result has a gradient with respect to them.
+        The vectors may be perturbed. The result has a gradient with respect to them, unless some titles are soft.
 
         Args:
             prompt: the prompt of the user.
@@ -94,7 +94,9 @@ class CandidateScorer:
         return likelihoods
 
     def _cached(self, prompt: Prompt, vectors: Tensor, items: Sequence[int], usable: Sequence[int]) -> Tensor:
-        """Returns the likelihoods of usable candidates after a genuine prompt, float [m].
+        """Returns the likelihoods of usable candidates after an unperturbed prompt.
+
+        The result is float [m].
 
         A genuine title is evaluated together with the genuine titles of all candidates. A rewritten title is evaluated
         alone.
