@@ -1,4 +1,4 @@
-"""Lists the components of the installed plugins, printed or as a frame.
+"""Lists the components of the installed plugins, on a terminal or in a frame.
 
 The function ``robench.plugins`` is defined here.
 """
@@ -30,12 +30,12 @@ def list_plugins() -> pd.DataFrame:
 
 
 def print_plugins(console: Console, *, check: bool) -> bool:
-    """Prints every plugin with its owner, and returns whether all plugins are sound.
+    """Prints every component, and returns whether all plugins are sound.
 
     Args:
         console: the terminal.
-        check: whether every component is imported and its state is shown. Otherwise, only plugins that cannot be
-            imported or register nothing are found.
+        check: whether to import every component and to show its state. Without this check, a plugin is unsound only if
+            it cannot be imported or registers nothing.
     """
     host = Host.discover()
     registry = Registry.of(host)

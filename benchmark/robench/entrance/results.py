@@ -122,7 +122,8 @@ class ResultFrames:
             cell: the id of the cell, or the first digits of the id.
 
         Raises:
-            UserError: if no cell or more than one cell matches, or if the cell was not measured.
+            UserError: if no cell or more than one cell matches, if the cell was not measured, or if users.npz does not
+                hold the cell's users.
         """
         measured = self._measured(cell)
         arrays = self._results.arrays(measured)
@@ -158,7 +159,7 @@ class ResultFrames:
             cell: the id of the cell, or the first digits of the id.
 
         Raises:
-            UserError: if no cell or more than one cell matches.
+            UserError: if no cell or more than one cell matches, or if users.npz does not hold the titles.
         """
         return pd.Series(self._known_users(self._planned(cell))["title"], dtype="string", name="title")
 

@@ -51,8 +51,8 @@ def without_excluded(suite: Suite, cells: list[Cell], errors: list[UserError]) -
     Args:
         suite: the suite.
         cells: all cells of the suite.
-        errors: a list to which errors about entries of ``exclude`` are added. An entry must have known keys and match
-            at least one cell.
+        errors: a list that receives the errors in ``exclude``. An entry must have known keys and match at least one
+            cell that earlier entries left.
     """
     columns = {cell.id: cell.columns() for cell in cells} if suite.exclude else {}
     for index, conditions in enumerate(suite.exclude):
@@ -152,7 +152,7 @@ def _identities(key: str, value: Any, cells: Collection[Columns]) -> list[Any]:
 def make_matcher(conditions: Conditions) -> Callable[[Columns], bool]:
     """Returns a function that checks the columns of a cell against all conditions.
 
-    A column meets a condition if it equals the value, or one of the values, of the condition.
+    A condition is met if the cell has one of its values. For a component, the value may be the identity or the label.
     """
 
     def matches(columns: Columns) -> bool:

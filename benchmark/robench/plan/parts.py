@@ -62,7 +62,7 @@ class PlannedParts:
 
 
 def make_parts(suite: Suite, registry: Registry) -> PlannedParts:
-    """Creates the components of all models, defences and attacks of a suite.
+    """Creates the components for all models, defences and attacks in a suite.
 
     Raises:
         UserError: if no plugin offers a component, or if the class of a component cannot be imported.

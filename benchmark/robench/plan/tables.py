@@ -20,13 +20,14 @@ def plan_tables(
 ) -> tuple[PlannedTable, ...]:
     """Returns one table per entry of the suite's ``ranking``, or per threat model.
 
-    If the suite has no ``ranking``, there is one table per threat model, at the largest ε of this threat model.
+    If the suite has no ``ranking``, there is one table per threat model, at its largest ε. A threat model without a
+    suitable metric has no table.
 
     Args:
         suite: the suite.
         cells: the cells of the plan.
         registry: the plugins.
-        errors: a list to which errors about entries that give no table are added.
+        errors: a list that receives one error for each entry that gives no table.
     """
     by_threat: dict[Threat, list[Cell]] = {}
     for cell in cells:

@@ -1,4 +1,4 @@
-"""Makes the lists that fitted victims recommend to a user.
+"""Makes the lists that fitted victims recommend to users.
 
 The command ``robench recommend`` uses this package.
 """

@@ -128,7 +128,7 @@ class Query:
         return cls(data, titles, request.k, data.user_ids.index(name))
 
     def answer(self, model: Model) -> tuple[Line, ...]:
-        """Returns the k best items after masking the user's known items.
+        """Returns at most k items, best first, after masking the user's known items.
 
         As in the benchmark, training and validation items are masked, but held-out items are not.
         """

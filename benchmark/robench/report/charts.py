@@ -33,7 +33,7 @@ VegaLite = dict[str, Any]  # a chart as JSON types
 
 
 def draw_charts(section: Section) -> list[tuple[str, str]]:
-    """Returns the caption and the SVG of each chart of a section.
+    """Returns the caption and the SVG of each chart in a section.
 
     Raises:
         DrawingError: if the drawing process fails.
@@ -76,8 +76,8 @@ def _chart(values: Sequence[Point]) -> alt.Chart:
 def _leaderboard_chart(table: LeaderboardTable) -> tuple[str, VegaLite]:
     """Returns the caption and the chart of a leaderboard table.
 
-    The chart shows the clean and attacked values of every victim, with intervals. A dashed line marks the baseline's
-    clean value.
+    The chart shows the clean and attacked values of every row, with intervals. A dashed line marks the baseline's clean
+    value.
     """
     points = [point for row in table.rows for point in _points(row)]
     order = _distinct(points, "victim")
@@ -101,7 +101,7 @@ def _leaderboard_chart(table: LeaderboardTable) -> tuple[str, VegaLite]:
 
 
 def _points(row: LeaderboardRow) -> Iterator[Point]:
-    """Yields the clean and attacked values of a victim, with their intervals."""
+    """Yields the clean and attacked values of a row, with their intervals."""
     name = format_victim(row.key, row.own_weights)
     for what, interval in (("clean", row.clean_interval), ("attacked", row.worst_interval)):
         if interval is not None:
@@ -167,7 +167,8 @@ def _many(count: int) -> alt.Scale:
 def _twins_charts(rows: Sequence[TwinRow]) -> Iterator[tuple[str, VegaLite]]:
     """Yields a caption and a chart for each data set, split, attack and ε.
 
-    A chart has one panel per metric. In a panel, each victim has a line from the clean to the attacked value.
+    A chart has one panel per metric. In a panel, a line for each model and defence joins the clean and the attacked
+    value.
     """
     for title, group in grouped(rows, format_twins_title).items():
         values, victims = _pairs(group)
@@ -184,9 +185,9 @@ def _twins_charts(rows: Sequence[TwinRow]) -> Iterator[tuple[str, VegaLite]]:
 
 
 def _pairs(rows: Sequence[TwinRow]) -> tuple[list[Point], list[str]]:
-    """Returns the clean and attacked points of victims, and the names of the victims.
+    """Returns the points of twins and defended models, and the distinct names.
 
-    Each point also holds the victim's other value in the same metric.
+    A clean point also holds the attacked value in the same metric, and an attacked point the clean one.
     """
     points: dict[tuple[str, str, str], Point] = {}
     for row in rows:

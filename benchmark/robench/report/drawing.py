@@ -61,9 +61,10 @@ def draw_pictures(charts: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _describe_end(code: int, stderr: bytes) -> str:
-    """Describes how the process ended: by a signal, or by an exit code.
+    """Returns a sentence that says by which signal or exit code the process ended.
 
-    If there was an exit code, the last line of the error output is added.
+    For a signal, the sentence also says if memory is limited. For an exit code, it ends with the last line of the error
+    output that is not blank.
     """
     if code < 0:
         names = {one.value: one.name for one in signal.Signals}

@@ -88,7 +88,8 @@ def to_json(tables: Tables) -> str:
 def to_csv(row: type, rows: Iterable[object]) -> str:
     """Returns rows as CSV text, with numbers rounded to 10 significant digits.
 
-    A missing value is an empty field. Strings are escaped by ``csv_text``, so no spreadsheet executes them.
+    A missing value, NaN or infinity is an empty field. Strings are escaped by ``csv_text``, so no spreadsheet executes
+    them.
 
     Args:
         row: the dataclass of the rows. Its fields are the columns.

@@ -27,9 +27,10 @@ def format_title(table: LeaderboardTable) -> str:
 
 
 def format_change(table: LeaderboardTable, row: LeaderboardRow) -> str:
-    """Returns the drop in percent, or the absolute difference if items are promoted.
+    """Returns the drop in percent, or the absolute rise if attacks raise the metric.
 
-    Values of promoted items start near 0, so a percentage would be meaningless.
+    Metrics that attacks raise start near 0, so a percentage would be meaningless. Without an attacked value, the result
+    is a dash.
     """
     if table.rise:
         return "–" if row.worst is None else format_number(row.worst - row.clean)

@@ -1,4 +1,4 @@
-"""Finds the stored cell that ``robench show`` displays."""
+"""Finds stored cells for ``robench show``, and counts the cells of a folder."""
 
 from __future__ import annotations
 
@@ -38,7 +38,10 @@ class StoredCell:
 
     @property
     def role(self) -> str:
-        """The name of the cell's data set and split in users.npz."""
+        """The name of the cell's data set and split in users.npz.
+
+        The name is empty if the plan no longer contains the cell.
+        """
         return "" if self.cell is None else "/".join(self.cell.key.place)
 
     def users(self) -> Arrays:
@@ -46,9 +49,9 @@ class StoredCell:
         return self.store.users()
 
     def targets(self) -> list[int]:
-        """Returns the promoted items.
+        """Returns the promoted items, or an empty list if the cell was not measured.
 
-        For a clean cell, the result is the target items that are measured for comparison.
+        For a clean cell, these are the targets whose ranks are measured for comparison.
         """
         if self.record["status"] != "ok":
             return []
@@ -86,7 +89,7 @@ def find_cell(path: Path) -> tuple[Path, str]:
         path: the path of a cell, or the first digits of an id.
 
     Raises:
-        UserError: if no cell matches, or if several cells match.
+        UserError: if ``path`` is a file other than a record, if no cell matches, or if several cells match.
     """
     if path.is_file() and (path.parent.name != "cells" or path.suffix != ".json"):
         raise UserError("not a record", where=str(path), hint="records are results/<suite>/cells/<id>.json")
@@ -115,7 +118,7 @@ def _searched(folders: Sequence[Path]) -> str:
 
 
 def summarise(folder: Path) -> str:
-    """Returns a line with the numbers of cells by status, and how to show a cell."""
+    """Returns a line that counts the cells by status and says how to show a cell."""
     plan, store = read_plan(folder), Store(folder)
     counts: Counter[str] = Counter()
     store.check_cells()

@@ -14,7 +14,7 @@ from robench.tables.twins import TwinRow
 
 
 def format_number(value: float | None, digits: int = 4) -> str:
-    """Returns a number such as ``.0432``, or a dash if there is no value."""
+    """Returns a number such as ``.0432``, or a dash for None, NaN and infinity."""
     if value is None or not math.isfinite(value):
         return "–"
     text = f"{value:.{digits}f}"
@@ -36,7 +36,10 @@ def format_bounds(interval: Interval) -> str:
 
 
 def format_rank(row: LeaderboardRow) -> str:
-    """Returns a rank and the ranks that the data allow, such as ``2 (1–3)``."""
+    """Returns a rank and the ranks that the data allow, such as ``2 (1–3)``.
+
+    The string is empty if the row has no rank.
+    """
     if row.rank is None:
         return ""
     low, high = row.rank_low, row.rank_high

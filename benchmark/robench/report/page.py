@@ -27,14 +27,14 @@ _NUMBER = re.compile(r"(–|[-+]?\d*\.?\d+(e[-+]\d+)?%?( \(\d+–\d+\)| of \d+| 
 
 
 def to_page(tables: Tables, *, drawn: bool = True) -> str:
-    """Returns the text of index.html, which depends only on the arguments.
+    """Returns the text of index.html.
 
     Labels, titles and errors come from users, so the page shows them escaped. If the pictures cannot be drawn, the page
     and the log say so.
 
     Args:
         tables: the tables of a folder.
-        drawn: whether the page has pictures.
+        drawn: whether to draw pictures.
     """
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_finalize

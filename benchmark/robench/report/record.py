@@ -71,7 +71,7 @@ def _show_record(stored: StoredCell, console: Console) -> None:
 def value_lines(value: object) -> list[str]:
     """Returns a value of a record as lines of text.
 
-    A mapping has a line per entry, such as ``python: 3.11.7``. A list is separated by commas.
+    A mapping has a line per entry, such as ``python: 3.11.7``. The entries of a list are joined with commas.
     """
     if isinstance(value, Mapping):
         return [f"{key}: {', '.join(value_lines(part))}" for key, part in value.items()] or ["none"]
@@ -84,7 +84,7 @@ def value_lines(value: object) -> list[str]:
 
 
 def mark_invisible(title: str) -> str:
-    """Returns a title in which invisible and look-alike characters are marked.
+    """Returns a title in which invisible and non-Latin characters are marked.
 
     An example is ``He‹U+200B›at``.
     """
@@ -94,8 +94,8 @@ def mark_invisible(title: str) -> str:
 def _mark(char: str) -> str:
     """Returns a character as a title shows it.
 
-    A character that looks like a Latin one is followed by its code, and an invisible one is replaced by its code. Latin
-    letters with accents are returned unchanged.
+    An invisible character is replaced by its code. A visible character is followed by its code, unless it is based on
+    an ASCII character. So Latin letters with accents are returned unchanged.
     """
     plain = unicodedata.normalize("NFKD", char)[0].isascii() and char.isprintable()
     return char if plain else f"{char if char.isprintable() else ''}{mark(char)}"

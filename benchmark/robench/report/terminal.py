@@ -27,7 +27,10 @@ def print_tables(tables: Tables, folder: Path, console: Console) -> None:
 
 
 def print_leaderboard(tables: Tables, console: Console) -> None:
-    """Prints every ranking table, the other clean values, and the poisoning verdicts."""
+    """Prints every ranking table, the other clean values, and the poisoning verdicts.
+
+    If any model has failed or missing cells, a warning comes first.
+    """
     if tables.incomplete:
         console.print(visible(write_warning(tables.incomplete)), markup=False, highlight=False, soft_wrap=True)
     for table in tables.leaderboard:
@@ -58,7 +61,7 @@ def _build(title: str, grid: Grid, justify: JustifyMethod) -> Table:
 def _narrowed(grid: Grid) -> Grid:
     """Returns a grid that needs less width.
 
-    Intervals have lines of their own, and columns without content are left out.
+    The bounds of each interval move to a new line, and columns without content are left out.
     """
     kept = [place for place, cells in enumerate(zip(*grid.body, strict=True)) if set(cells) - NO_CONTENT]
     body = [[line[place].replace(" [", "\n[") for place in kept] for line in grid.body]

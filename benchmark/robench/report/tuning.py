@@ -9,9 +9,10 @@ from robench.tables.build import Tables
 
 
 def build_tuning_section(tables: Tables) -> Section | None:
-    """Returns the section on the search of settings.
+    """Returns the section on the search for settings.
 
-    The result is None if the suite names no trials."""
+    The result is None if the suite names no trials.
+    """
     tuned = tables.tuned
     if tuned is None:
         return None

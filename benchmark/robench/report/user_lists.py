@@ -23,7 +23,7 @@ Titles = NDArray[np.str_]
 
 @dataclass(frozen=True, eq=False)
 class UserList:
-    """The top items of a user in one cell, with the ranks of important items.
+    """The top items of a user in one cell, with the ranks of two kinds of items.
 
     Args:
         top: the best items, best first, padded with −1.
@@ -40,7 +40,8 @@ def show_user(stored: StoredCell, user: str, console: Console) -> None:
     """Prints a user's top list and ranks, and the effect of an attack on this user.
 
     Raises:
-        UserError: if the cell was not measured, or if this user was not evaluated in the cell.
+        UserError: if the cell was not measured, if users.npz does not hold the cell's users, or if this user was not
+            evaluated in the cell.
     """
     record, role, cell = stored.record, stored.role, stored.cell
     if record["status"] != "ok":
@@ -66,7 +67,7 @@ def show_user(stored: StoredCell, user: str, console: Console) -> None:
 def _lists(stored: StoredCell, cell: CellRow, user: int) -> dict[str, UserList]:
     """Returns the user's lists in this cell and in the matching clean cell.
 
-    The keys are the headers of the columns.
+    The keys are the headers of the columns. A cell that was not measured has no list.
     """
     twins = (c for c in stored.plan.cells if c.clean and (c.key, c.seed) == (cell.key, cell.seed))
     clean = next(twins, None)
@@ -111,10 +112,10 @@ def _target_ranks(arrays: Arrays, row: int) -> dict[int, int]:
 
 
 def _outcome(stored: StoredCell, cell: CellRow, arrays: Arrays, user: int) -> list[str]:
-    """Returns lines that describe what a test-time attack did to a user.
+    """Returns at most one line about what a test-time attack did to a user.
 
-    A line may say that the attack had nothing to promote or to break for this user. A line may also name the member of
-    an ensemble that reached the goal first.
+    The line may say that there was nothing to promote or to break, or that no perturbation breaks this user. It may
+    also name the member of an ensemble that reached the goal first.
     """
     if cell.stage != "test" or "hit" not in arrays:
         return []
@@ -142,7 +143,10 @@ def _outcome(stored: StoredCell, cell: CellRow, arrays: Arrays, user: int) -> li
 
 
 def _edits(script: IntArray | None, user: int, titles: Titles) -> list[str]:
-    """Returns one line per edit of a user's history."""
+    """Returns one line per edit of a user's history.
+
+    If the history was not edited, a single line says so. Without a script of edits, the result is empty.
+    """
     if script is None:
         return []
     lines = []

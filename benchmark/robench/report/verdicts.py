@@ -18,7 +18,7 @@ from robench.tables.leaderboard import LeaderboardRow, LeaderboardTable
 
 
 def print_warning(incomplete: Iterable[IncompleteModel], console: Console) -> None:
-    """Prints the warning of an incomplete folder, if there is one."""
+    """Prints a warning if any model has failed or missing cells."""
     if text := write_warning(list(incomplete)):
         console.print(visible(text), markup=False, highlight=False, soft_wrap=True)
 

@@ -12,7 +12,7 @@ MOST_FAKE_USERS = 1.0  # fake users per real user
 
 
 def budget_notes(cells: Sequence[Cell]) -> list[str]:
-    """Returns one line for each attack that has a huge budget or fits no model.
+    """Returns lines about attacks that fit no model or have a huge budget.
 
     Args:
         cells: the cells of the suite, whether skipped or not.

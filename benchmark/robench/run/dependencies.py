@@ -76,7 +76,7 @@ def placed(error: DataError, suite: Suite, path: KeyPath, label: str) -> UserErr
     """Returns the error with its place in the suite.
 
     An error about the content of a file is not changed. An error about a missing file gets the line of the suite that
-    names the file.
+    names the file. Any other error gets the line of the component.
 
     Args:
         error: the error.

@@ -74,7 +74,9 @@ def _compared(row: CellRow, record: Record) -> dict[str, tuple[object, object]]:
 
 
 def _find_shared_label(row: CellRow, spec: Mapping[str, Any], labels: dict[tuple[object, ...], object]) -> str:
-    """Describes a label with two meanings in a row, or returns an empty string.
+    """Describes a label in a row that has another meaning in an earlier row.
+
+    The result is empty if there is no such label.
 
     ``labels`` holds the meanings of the labels in earlier rows. The function adds the meanings in this row.
     """

@@ -141,7 +141,7 @@ class Archive:
         """The content of MANIFEST.json.
 
         Raises:
-            UserError: if the manifest is damaged.
+            UserError: if the manifest is missing or damaged, or was changed after it was written.
         """
         path = self.folder / MANIFEST
         try:
@@ -225,7 +225,7 @@ class Archive:
 
 
 def check_archive(archive: Archive) -> None:
-    """Checks the record and the arrays of every packed cell against its hash.
+    """Checks the record and the arrays of every packed cell against the cell's hash.
 
     Raises:
         UserError: if a hash differs, or a file is damaged.

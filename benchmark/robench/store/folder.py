@@ -65,7 +65,7 @@ class Store:
             name: the name of the suite.
 
         Raises:
-            UserError: if the folder holds another suite, is a file, or is below a file.
+            UserError: if the folder holds another suite, cannot be used, is a file, or is below a file.
         """
         try:
             os.lstat(self.folder)

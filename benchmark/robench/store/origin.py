@@ -55,7 +55,7 @@ def check_origin(folder: Path, suite: Path, make_plan: Callable[[], Mapping[str,
 
 
 def note_origin(folder: Path, suite: Path, plan: Mapping[str, Any]) -> None:
-    """Writes the note, which the caller does before writing the plan.
+    """Writes the note about the suite file, before the caller writes the plan.
 
     If the new plan has the same entries as the stored plan, an earlier note is kept.
 
@@ -77,7 +77,7 @@ def note_origin(folder: Path, suite: Path, plan: Mapping[str, Any]) -> None:
 
 
 def read_planned_models(folder: Path) -> dict[str, str]:
-    """Returns the labels of the models of the stored plan, by the id of the cell.
+    """Returns the model's label for each cell in the stored plan, by the cell's id.
 
     The plan is not checked, because a run writes it anew. The result is empty if there is no plan.
     """

@@ -82,7 +82,7 @@ class PlanFile:
         format_version: the version of the file format.
         suite: the name of the suite.
         protocol_version: the version of the measurement protocol.
-        metrics: the measures of every cell.
+        metrics: the measures of the suite.
         ranking: the tables of the leaderboard.
         targets: the choice of the promoted items.
         seeds: the seeds of the victims.
@@ -90,7 +90,7 @@ class PlanFile:
         data_sha256: the digest of the data, by a data set and split such as ``movielens-small/leave-last-out``.
         users_sha256: the ``hash_arrays`` of users.npz. The string is empty in plans from earlier versions of robench.
         data: the summaries of the data, by data set and split. Plans from earlier versions of robench have none.
-        tuned: the search of the settings, or None if the suite names no file of trials.
+        tuned: the search for the settings, or None if the suite names no file of trials.
     """
 
     format_version: Count

@@ -12,7 +12,7 @@ from typing import Any
 
 
 def version_of(distribution: str) -> str:
-    """Returns the version of a distribution, or an empty string if it is missing."""
+    """Returns the version of a distribution, or an empty string without the distribution."""
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:

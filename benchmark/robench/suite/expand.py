@@ -187,7 +187,11 @@ def _check_threat(
 def _explain_unknown(
     cls: type[Attack], short: str, known: Sequence[str], passed: Mapping[str, Any]
 ) -> dict[str, tuple[str, str]]:
-    """Maps each unknown setting, if other attacks have it, to a problem and a hint."""
+    """Maps some unknown settings of an attack to a problem and a hint.
+
+    The mapping covers ``surface``, the norm and the scale of an attack on histories, and most settings that an ensemble
+    does not take.
+    """
     explained = {}
     for key in passed:
         if key in known:

@@ -47,7 +47,7 @@ class Grid:
 def read_grid(kind: Kind, entry: Mapping[str, Any], path: KeyPath, mistakes: Mistakes) -> Grid:
     """Returns the grid of an entry.
 
-    Invalid values are left out, and a mistake is added for each of them.
+    A mistake is added for each invalid or repeated value.
     """
     settings = {name: value for name, value in entry.items() if name not in ("name", "label", "grid", "limits")}
     axes = entry.get("grid", {})
@@ -72,7 +72,7 @@ def read_grid(kind: Kind, entry: Mapping[str, Any], path: KeyPath, mistakes: Mis
 def _read_budgets(raw: Any, path: KeyPath, mistakes: Mistakes) -> tuple[float, ...]:
     """Returns the budgets of an attack, given as one number or a list of numbers.
 
-    The function adds a mistake for an invalid or repeated number.
+    The function adds a mistake for a missing, invalid or repeated number.
     """
     if raw is None:
         mistakes.add("an attack needs its budget", path[:2], "add epsilon: a number or a list of numbers", absent=path)

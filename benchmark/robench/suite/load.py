@@ -38,9 +38,9 @@ class Suite:
         folder: the folder to which relative paths refer.
         file: the suite file.
         tree: the content of the suite file, with the line of every value.
-        homes: the position of each component in the file, by kind and label.
+        homes: the path of each component in the file, by kind and label.
         notes: notes for the user about the suite.
-        tuning: what the suite says about the search of its settings, or None if it says nothing.
+        tuning: what the suite says about the search for its settings, or None.
     """
 
     name: str
@@ -103,7 +103,7 @@ class Suite:
         }
 
     def _claim(self, tuning: PlannedTuning) -> Mapping[str, Any]:
-        """Returns the key ``tuned`` of the suite in a folder of results."""
+        """Returns the value of the key ``tuned`` for a folder of results."""
         return {"file": TRIALS_FILE, "trials": tuning.trials, "sha256": tuning.sha256}
 
 
@@ -225,7 +225,7 @@ def _refuse_half_characters(value: Any, path: KeyPath, mistakes: Mistakes) -> No
 
 
 def _sound_part(data: Mapping[str, Any], error: ValidationError) -> SuiteFile:
-    """Builds a suite file from the valid keys of a broken suite, and defaults.
+    """Builds a suite file from the valid keys of a broken suite and from defaults.
 
     With this result, the loader can go on and check the components.
     """

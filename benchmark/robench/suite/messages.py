@@ -52,7 +52,10 @@ def describe_error(detail: ErrorDetails) -> str:
 
 
 def suggest_value(detail: ErrorDetails) -> str:
-    """Returns a hint with the closest allowed value, or an empty string."""
+    """Returns a hint about the right value, or an empty string.
+
+    A ``SettingError`` brings its own hint. Otherwise, the hint names the closest allowed value.
+    """
     error = detail.get("ctx", {}).get("error")
     if isinstance(error, SettingError):
         return error.hint

@@ -66,12 +66,14 @@ class Mistakes:
         homes: Mapping[str, KeyPath] | None = None,
         explained: Mapping[str, tuple[str, str]] | None = None,
     ) -> None:
-        """Adds every mistake that pydantic reports for one model.
+        """Adds the mistakes in a pydantic error.
+
+        Mistakes about a branch of a union that was not meant are left out.
 
         Args:
-            error: the error of the model.
-            path: the path in the suite that corresponds to the root of the model.
-            known: the keys of the model.
+            error: the validation error of one pydantic model.
+            path: the path in the suite that corresponds to the root of the pydantic model.
+            known: the keys of the pydantic model.
             homes: the paths of keys that are not directly below ``path``.
             explained: the problem and the hint for some unknown keys, by key.
         """
@@ -94,7 +96,7 @@ class Mistakes:
     def in_order(self) -> list[UserError]:
         """Returns the mistakes, ordered by line.
 
-        Mistakes in command-line options come first.
+        Mistakes in command-line options come first. A missing key is left out if a misspelling of it is reported.
         """
         reported = [mistake for mistake in self._mistakes.values() if mistake.absent not in self.misspelt]
         return [mistake.error for mistake in sorted(reported, key=lambda mistake: mistake.line)]

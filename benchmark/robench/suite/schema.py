@@ -69,7 +69,7 @@ class UsersEntry(_Model):
 
 
 class TunedEntry(_Model):
-    """The key ``tuned``, which names the trials that chose the settings."""
+    """The key ``tuned``, which names the trials from which settings were chosen."""
 
     file: Annotated[StrictStr, Field(min_length=1)]
     trials: Count

@@ -35,7 +35,7 @@ class TrialsHeader:
         split: the content of the split.
         data_sha256: the digest of the prepared data.
         seed: the seed of every fit.
-        search_seed: the seed of the search, which draws the settings.
+        search_seed: the seed from which the settings are drawn.
         threads: the number of threads of every fit.
         robench: the version of robench that began the file.
     """
@@ -121,7 +121,8 @@ def choose(trials: Iterable[Trial]) -> Trial | None:
 def fixed_settings(kind: str, part: Part, searched: Iterable[str]) -> dict[str, Any]:
     """Returns the settings of a part that a search leaves alone.
 
-    λ and ε of a defence are left out."""
+    λ and ε of a defence are left out.
+    """
     left = {*searched, *(OWN_STRENGTHS if kind == "defense" else ())}
     return {name: value for name, value in part.config.items() if name not in left}
 
@@ -132,7 +133,10 @@ def same_settings(one: Mapping[str, object], other: Mapping[str, object]) -> boo
 
 
 def mean_value(values: Iterable[float | None]) -> float | None:
-    """Returns the mean value of several fits, or None if a value is missing."""
+    """Returns the mean value of several fits, or None if there is no such mean.
+
+    There is none without fits, or if a value is None or NaN.
+    """
     known = list(values)
     if not known or any(value is None or math.isnan(value) for value in known):
         return None

@@ -1,4 +1,4 @@
-"""Checks what a suite says about the search of its settings (the key ``tuned``).
+"""Checks what a suite says about the search for its settings (the key ``tuned``).
 
 A claim counts only with its file of trials. The file must have the stated hash and the same number of trials for every
 component. A component counts as tuned only if its settings are those of its best trial.
@@ -25,7 +25,7 @@ KEY = ("tuned",)
 
 @dataclass(frozen=True, eq=False)
 class Tuning:
-    """A checked claim about the search of a suite's settings.
+    """A checked claim about the search for a suite's settings.
 
     Args:
         content: the file of trials.
@@ -44,7 +44,7 @@ def read_tuning(
     parts: Mapping[str, Sequence[Part]],
     mistakes: Mistakes,
 ) -> Tuning | None:
-    """Compares the file of trials that a claim names with the suite.
+    """Checks a claim by comparing its file of trials with the suite.
 
     Args:
         entry: the claim, which is the key ``tuned``.

@@ -57,7 +57,7 @@ class AttackSet:
         An example is ``pgd ε=0.05 is missing in seeds 0, 1, 2``.
 
         Args:
-            measured: the attacks that were measured, by seed of a row.
+            measured: the attacks that were measured on a row, by seed.
         """
         lacking = [
             (point, seeds)
@@ -114,7 +114,7 @@ def select_judged_cells(results: Results, table: PlannedTable, cells: Iterable[C
 
 
 def has_ensembles(results: Results, table: PlannedTable) -> bool:
-    """Returns whether an ensemble attacks under the threat model of a table.
+    """Returns whether a table's threat model and ε include an ensemble.
 
     If so, the table takes its worst case from ensembles alone.
     """

@@ -45,7 +45,7 @@ class Tables:
         counts: the number of cells with each status.
         leaderboard: the ranking tables.
         poisoning: poisonings, compared with their null control.
-        radii: the distributions of the smallest ε that breaks a user.
+        radii: the quartiles of the smallest ε that breaks a user.
         ensembles: ensembles with the outcomes of their members.
         curves: the values of a metric at each ε.
         clean: the clean values of victims that no ranking table shows.

@@ -99,7 +99,7 @@ class FailureRow:
 
 
 def build_value_rows(results: Results) -> Iterator[ValueRow]:
-    """Yields one row per cell and measure.
+    """Yields one row per cell and measure that applies to the cell.
 
     A cell that was not measured has one row without values. Clean cells have one row per target set for metrics of
     targets.

@@ -1,7 +1,7 @@
 """Computes flags from the host's checks of a victim.
 
-The host checks a victim before it runs attacks on vectors. The records of these attacks hold the numbers. A victim that
-fails a check has no rank, because the attacks do not measure its robustness.
+The host checks a victim before it runs attacks on vectors. The records of these attacks hold the numbers. If a victim
+fails a check, its row has no rank, because the attacks do not measure the robustness of the victim.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ CHECKS = (
 
 
 def flag_checks(results: Results, row: Row, cells: Sequence[CellRow]) -> list[Flag]:
-    """Returns the flags of a row's checks.
+    """Returns the flags that follow from a row's checks.
 
     If a check fails, the row has no rank and no p-value. A row fails a check if one of its victims fails it. A row also
     fails if a record of the second format or later holds no checks. Records of the first format need none. A difference
@@ -165,9 +165,9 @@ def checks_by_seed(results: Results, cells: Sequence[CellRow]) -> dict[int, Chec
 
 
 def twin_checks(results: Results, cells: Sequence[CellRow]) -> dict[int, Checks]:
-    """Returns the numbers of the undefended twin, by seed.
+    """Returns the numbers from the checks of the undefended twins, by seed.
 
-    The result is empty if the cells belong to an undefended row, or if its twin has no checks.
+    The result is empty if the cells belong to an undefended row, or if no twin was checked.
     """
     if not cells or not cells[0].key.defended:
         return {}
@@ -185,7 +185,7 @@ def twin_checks(results: Results, cells: Sequence[CellRow]) -> dict[int, Checks]
 def _movement_share(results: Results, cells: Sequence[CellRow], numbers: Mapping[int, Checks]) -> float | None:
     """Returns the movement divided by the twin's, as a median over seeds.
 
-    The result is None if there is no common seed.
+    The result is None without a common seed at which the twin's movement is positive.
     """
     return _ratio("movement", numbers, twin_checks(results, cells))
 
@@ -202,7 +202,7 @@ def _radius(results: Results, row: Row, cells: Sequence[CellRow]) -> Iterator[Fl
 def radius_ratio(numbers: Mapping[int, Checks], twin: Mapping[int, Checks]) -> float | None:
     """Returns the radius at ε = 1 divided by the twin's, as a median over seeds.
 
-    The result is None if there is no common seed.
+    The result is None without a common seed at which the twin's radius is positive.
     """
     return _ratio("radius", numbers, twin)
 

@@ -21,7 +21,7 @@ KINDS = ("held-out", "likes")
 
 @dataclass(frozen=True)
 class CleanRow:
-    """The clean values of a victim that no ranking table shows, over its seeds.
+    """The clean values of a row that no ranking table shows.
 
     Args:
         key: the data and the victim, without the seed.
@@ -43,7 +43,7 @@ class CleanRow:
 
 
 def build_clean_rows(results: Results, shown: Sequence[RowKey]) -> list[CleanRow]:
-    """Returns one row for each row key that no ranking table shows.
+    """Returns one row per ``RowKey`` with clean values that no ranking table shows.
 
     Args:
         results: the results of the folder.
@@ -84,8 +84,8 @@ def _clean_row(
 def choose_reference(results: Results, table: PlannedTable | None = None) -> Measure | None:
     """Returns the measure in which attacks and the baseline are compared.
 
-    The measure is ndcg@10 if the suite has it. Otherwise it is the metric of the table, or the first metric of the
-    suite that judges each user by the ranks of held-out items. The result is None if the suite has no such metric.
+    The candidates are ndcg@10, the metric of the table, and the metrics of the suite, in this order. The result is the
+    first candidate in the suite that judges each user by the ranks of held-out items, or None.
 
     Args:
         results: the results of the folder.

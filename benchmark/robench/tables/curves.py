@@ -16,9 +16,10 @@ from robench.tables.results import Results, grouped
 
 @dataclass(frozen=True)
 class CurveRow:
-    """The values of one victim under one test-time attack at all ε, over the seeds.
+    """The values of one model and defence under one test-time attack, at every ε.
 
-    A seed counts only if the clean cell and every ε were measured. So all points of a curve belong to the same fits.
+    Values are means over seeds. A seed counts only if the clean cell and every ε were measured. So all points of a
+    curve belong to the same fits.
 
     Args:
         key: the data and the victim, without the seed.
@@ -43,9 +44,9 @@ class CurveRow:
 
 
 def build_curve_rows(results: Results, measure: Measure) -> list[CurveRow]:
-    """Returns one row per victim and attack at test time, over the seeds.
+    """Returns one row per ``RowKey`` and test-time attack.
 
-    The list is empty if the suite does not ask for ``measure``.
+    An attack has no row if no seed has all its points. The list is empty if the suite does not ask for ``measure``.
     """
     if measure not in results.plan.metrics:
         return []

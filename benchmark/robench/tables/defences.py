@@ -29,7 +29,7 @@ class DefenceRow:
 def build_defence_rows(results: Results) -> list[DefenceRow]:
     """Returns one row per defence and label, in the order of the plan.
 
-    If a label refers to several defences or settings, it has several rows.
+    If a label refers to several defences or settings, it has several rows. Defences without records have no row.
     """
     kinds: list[tuple[str, str, Mapping[str, Any]]] = []
     models: list[list[str]] = []

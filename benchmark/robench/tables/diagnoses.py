@@ -1,6 +1,7 @@
-"""Computes flags from single cells.
+"""Computes flags from the records of a row's cells.
 
-The flags report exceeded budgets, unusable gradients, scores that vary, failed second runs, and different devices.
+The flags report budgets that were exceeded or rounded up, unusable gradients, scores that vary or are not additive,
+failed second runs, and different devices.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ def flag_budgets(results: Results, cells: Sequence[CellRow]) -> list[Flag]:
 
 
 def flag_rounding(results: Results, row: Row, table: PlannedTable | None) -> list[Flag]:
-    """Returns one flag for each poisoning that rounds its budget up beyond ε.
+    """Returns one flag per poisoning with a budget rounded up by more than 5%.
 
     A poisoning adds a whole number of fake users.
     """

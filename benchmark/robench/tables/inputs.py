@@ -16,7 +16,7 @@ from robench.tables.results import Results
 
 @dataclass(frozen=True)
 class InputRow:
-    """The input sizes of one victim, compared with those of its undefended twin.
+    """The input sizes of one model and defence, compared with those of its twins.
 
     All sizes are means over the checked users and over seeds.
 
@@ -25,7 +25,7 @@ class InputRow:
         rms: the root mean square of the entries of the inputs.
         places: the number of places that may be perturbed.
         radius: the L2 radius at ε = 1.
-        twin_radius: the radius of the undefended twin, or None if the victim has no defence or no measured twin.
+        twin_radius: the radius of the undefended twins, or None if there is no defence or no checked twin.
         ratio: the median over seeds of the radius divided by the twin's, or None without a twin.
         seeds: the number of seeds.
     """
@@ -40,7 +40,7 @@ class InputRow:
 
 
 def build_input_rows(results: Results) -> list[InputRow]:
-    """Returns one row per victim with checks in its records, averaged over seeds."""
+    """Returns one row per ``RowKey`` with checks in its records."""
     groups = results.grouped(
         lambda cell: cell.key, lambda cell: cell.stage == "test" and SURFACES[cell.surface].checks_victims
     )

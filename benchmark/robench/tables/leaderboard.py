@@ -22,9 +22,9 @@ from robench.tables.stats import Interval
 
 @dataclass(frozen=True)
 class LeaderboardRow:
-    """A row of leaderboard.csv, with one victim of a ranking table.
+    """A row of leaderboard.csv, with one model and defence of a ranking table.
 
-    If a suite has no attacks, it has no ranking table. A row then has the clean values of one victim in one metric.
+    If a suite has no attacks, it has no ranking table. A row then has the clean value in one metric.
 
     The columns are a contract with the readers of the file. ``docs/reference/results.md`` lists them.
 
@@ -57,7 +57,8 @@ class LeaderboardRow:
         users_hit: the number of users with a held-out item in the clean top k, averaged over seeds.
         notes: the flags with their numbers.
         verdict: what the row shows against its undefended twin. See ``write_verdict``. The string is empty without a
-            p-value or a rank.
+            p-value. It is also empty if the row has no rank, unless the only reason is that no seed is common to the
+            rows.
     """
 
     rank: int | None
@@ -121,7 +122,8 @@ class LeaderboardTable:
         hit_k: the k of the column "users hit at k".
         rise: whether attacks raise the metric.
         attacks: the names of the attacks.
-        rows: the rows. Ranked rows come first, and the baseline comes last.
+        rows: the rows. Ranked rows come before unranked ones, within each model if models are ranked separately. The
+            baseline comes last.
     """
 
     threat: Threat = field(metadata=inline())
@@ -223,7 +225,7 @@ def choose_hit_k(results: Results, table: PlannedTable) -> int:
     """Returns the k of the column "users hit at k".
 
     If the metric of the table is about held-out items and has a k, the result is this k. Otherwise, the result is the k
-    of the threat model.
+    of the threat model, or 10 if the threat model has none.
     """
     k = table.metric.k if results.metric(table.metric).needs == "held-out" else 0
     return k or table.threat.k or 10

@@ -25,12 +25,12 @@ MemberRecord = Mapping[str, Any]  # an entry of the record's ``members``
 
 @dataclass(frozen=True)
 class MemberRow:
-    """The outcome of an ensemble's member, over the seeds of a victim.
+    """The results of one ensemble member, combined over seeds.
 
     Args:
         name: the name of the member.
         kind: the kind of the member's attack.
-        users: the number of users on which the member ran, averaged over the cells.
+        users: the mean number of users per cell on whom the member ran.
         queries: the number of score evaluations per user on whom the member ran.
         gradients: the number of gradients per user on whom the member ran.
         first_breaks: the share of the broken users that the member broke first. The value is None if one perturbation
@@ -50,7 +50,7 @@ class MemberRow:
 
 @dataclass(frozen=True)
 class EnsembleRow:
-    """An ensemble on one victim at one ε, averaged over the seeds of the victim.
+    """The results of one ensemble at one ε, averaged over seeds.
 
     Args:
         key: the data and the victim, without the seed.
@@ -77,7 +77,7 @@ class EnsembleRow:
 
 
 def build_ensemble_rows(results: Results) -> list[EnsembleRow]:
-    """Returns one row per victim, ensemble and ε, with the outcome of every member."""
+    """Returns one row per ``RowKey``, ensemble, threat model and ε."""
     groups = results.grouped(
         lambda cell: (cell.key, cell.attack_label, cell.threat, cell.epsilon), lambda cell: cell.kind == ENSEMBLE
     )

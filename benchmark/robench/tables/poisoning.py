@@ -74,8 +74,8 @@ class PoisoningRow:
 def build_poisoning_rows(results: Results) -> list[PoisoningRow]:
     """Returns the effects of attacks at training time, each with its control.
 
-    The effect is the mean of (poisoned − clean twin of the same seed), over seeds and over users or promoted items. An
-    effect counts if its p-value is below 5%. Both victims of a pair were fitted independently, so the spread of the
+    The effect is the mean of (poisoned − clean victim of the same seed), over seeds and over users or promoted items.
+    An effect counts if its p-value is below 5%. Both victims of a pair were fitted independently, so the spread of the
     differences over seeds already contains the effect of retraining.
 
     The control is the interval that the mean difference would have if poisoning had no effect beyond retraining. If the
@@ -139,17 +139,19 @@ def _effect_on_lists(
 ) -> Effect | None:
     """Returns the effect of a poisoning on list stability.
 
-    ``before`` is the mean similarity of the lists of two clean seeds, over all pairs of seeds. ``after`` is the
-    similarity of the lists of a poisoned victim and its clean twin. The effect is ``after`` minus ``before``.
+    ``before`` is the mean similarity between the lists of two clean victims, over all pairs of seeds. ``after`` is the
+    mean similarity between the lists of a poisoned victim and those of the clean victim with the same seed. The effect
+    is ``after`` minus ``before``.
 
-    A pair of seeds has one similarity, so the pairs are not independent. The spread over seeds is therefore computed
-    from jackknife pseudo-values (Tukey 1958), one per seed. They need three clean seeds, and without them there is no
-    verdict. Only a fall counts, because twins share a seed and may be more similar than two seeds.
+    Pairs that share a seed are not independent. The spread over seeds is therefore computed from jackknife
+    pseudo-values (Tukey 1958), one per seed. They need three clean seeds. With fewer, there is no verdict. Only a fall
+    counts, because two victims with the same seed may be more similar than two with different seeds.
 
     The σ of the control is the standard deviation over the pairs, and its n is the number of seeds.
 
     Returns:
-        The effect, or None if there are fewer than two clean seeds or no poisoned victim with a clean twin.
+        The effect, or None if there are fewer than two clean seeds, or if no poisoned victim shares a seed with a clean
+        one.
     """
 
     def alike(one: CellRow, two: CellRow) -> FloatArray:
@@ -193,7 +195,7 @@ def compute_null_interval(clean_means: list[float], seeds: int | None = None) ->
     The interval is unbounded if there are fewer than two clean means.
 
     Args:
-        clean_means: the clean means of the seeds, with standard deviation σ.
+        clean_means: the clean mean of each seed or of each pair of seeds, with standard deviation σ.
         seeds: the number n of pairs. The default is the number of means.
     """
     n = len(clean_means) if seeds is None else seeds

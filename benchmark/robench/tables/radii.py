@@ -18,7 +18,7 @@ from robench.tables.results import Results
 
 @dataclass(frozen=True)
 class RadiusRow:
-    """The radii of one attack on a victim, over the seeds of the victim.
+    """The radii of one attack on one model and defence, over all seeds.
 
     Args:
         key: the data and the victim, without the seed.
@@ -42,7 +42,7 @@ class RadiusRow:
 
 
 def build_radius_rows(results: Results) -> list[RadiusRow]:
-    """Returns one row per victim and attack that stores radii, over the seeds."""
+    """Returns one row per ``RowKey`` and untargeted attack that stores radii."""
     groups = results.grouped(
         lambda cell: (cell.key, cell.attack_label),
         lambda cell: cell.stage == "test" and cell.goal == "untargeted" and "radius" in results.arrays(cell),

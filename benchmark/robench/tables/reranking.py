@@ -47,7 +47,7 @@ class RerankingRow:
 
 
 def build_reranking_rows(results: Results) -> list[RerankingRow]:
-    """Returns one row per victim, attack and ε, for models that rerank candidates.
+    """Returns one row per ``RowKey``, attack and ε, for models that rerank.
 
     Each row covers all seeds and target sets. Clean cells have rows too.
     """

@@ -186,8 +186,8 @@ class Results:
     def per_target(self, cell: CellRow, measure: Measure, target_set: int | None = None) -> FloatArray | None:
         """Returns a measure's value for each promoted item alone, or None.
 
-        The result is float64 [T, U]. The mean over the users of a row is the value of that item. The result is None if
-        the cell holds no promoted items.
+        The result is float64 [T, U]. Row t holds the values of the t-th item, and their mean over users is the value of
+        that item. The result is None if the cell holds no promoted items.
 
         Args:
             cell: the cell.

@@ -51,8 +51,8 @@ class Row:
         worst: the worst case of each seed and unit, float64 [S, units]. The value is None for the baseline, or if no
             attack was measured in all seeds.
         attacks: the names of the attacks over which the worst case is taken.
-        planned: the number of planned cells of the row.
-        measured: the number of measured cells of the row.
+        planned: the number of planned cells that the row uses.
+        measured: the number of these cells that were measured.
         users: the number of users that were measured.
         items: whether a unit is a promoted item.
         bounds: the bounds of the metric.
@@ -61,10 +61,11 @@ class Row:
             ranked.
         notes: the flags with their numbers.
         ranked: whether the row may have a rank.
-        blind: whether the attacks may have missed the row. Such a row has no rank, no p-value and no verdict.
+        blind: whether the attacks may have hurt the row's victims less than they could. Such a row has no rank, no
+            p-value and no verdict.
         rank: the rank, the best rank and the worst rank that the data allow.
-        p_value: the p-value of the difference from the undefended twin, or None if fewer than two seeds are paired.
-        verdict: what the row shows against its undefended twin, or an empty string if the row cannot be tested.
+        p_value: the p-value of the difference from the undefended twin, or None. See ``rank_rows``.
+        verdict: what the row shows against its undefended twin, or an empty string. See ``rank_rows``.
     """
 
     key: RowKey
@@ -89,7 +90,7 @@ class Row:
 
     @property
     def defended(self) -> bool:
-        """True if the victim has a defence."""
+        """True if the row's victims have a defence."""
         return self.key.defended
 
     @property
@@ -106,7 +107,7 @@ class Row:
         return None if self.worst is None else compute_interval(self.worst, self.bounds)
 
     def distrust(self) -> None:
-        """Removes the rank and the p-value, because the attacks may have missed the row."""
+        """Marks the row as blind, so that it gets no rank, no p-value and no verdict."""
         self.ranked, self.blind = False, True
 
     def hits(self, results: Results, k: int) -> float:
@@ -307,7 +308,7 @@ def _worst(
         attacks: the attacks (label, ε) that all seeds have.
         clean: for each seed, the clean values, float64 [T, U].
         metric: the metric of the values.
-        user_by_user: whether each user is attacked alone.
+        user_by_user: whether each user is attacked alone and the metric has a value per user.
     """
     whole = [np.stack([of[attack] for of in values]) for attack in attacks]
     if not whole:

@@ -61,7 +61,7 @@ class Estimate:
     def compute_p(self) -> float:
         """Returns the p-value of the two-sided test that the mean is 0.
 
-        The p-value is 1 if the mean is exactly 0.
+        The p-value is 1 if the mean is exactly 0 or NaN.
         """
         if self.mean == 0:
             return 1.0
@@ -81,7 +81,7 @@ class Estimate:
         return Interval(self.mean, max(self.mean - half, bounds[0]), min(self.mean + half, bounds[1]))
 
     def seeds_to_decide(self, level: float = LEVEL) -> int | None:
-        """Returns the number of seeds that would make this mean significant.
+        """Returns the smallest number of seeds that would make this mean significant.
 
         The result is None if 100 seeds would not be enough.
 
@@ -91,7 +91,7 @@ class Estimate:
         return self._least(self._with_seeds, max(self.seeds, 2), MOST_SEEDS, level)
 
     def units_to_decide(self, level: float = LEVEL) -> int | None:
-        """Returns the number of units that would make this mean significant.
+        """Returns the smallest number of units that would make this mean significant.
 
         The result is None if 100,000 units would not be enough.
 

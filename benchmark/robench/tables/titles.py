@@ -22,7 +22,7 @@ EXAMPLES = 3
 
 @dataclass(frozen=True)
 class TitleRow:
-    """One attack on titles at one ε, over the seeds and target sets of a victim.
+    """The results of one title attack at one ε, over all seeds and target sets.
 
     Args:
         key: the data and the victim, without the seed.
@@ -40,8 +40,7 @@ class TitleRow:
         queries: the number of score evaluations. A scoring of n users counts as n evaluations.
         gradients: the number of gradients. A gradient evaluation of n users counts as n gradients.
         examples: some titles of the first cell, before and after the attack.
-        strongest: whether this attack changes the metric most, among several attacks with this victim, norm, goal and
-            ε.
+        strongest: whether this attack changes the metric most, among several attacks with this key, norm, goal and ε.
     """
 
     key: RowKey = field(metadata=inline())
@@ -63,7 +62,7 @@ class TitleRow:
 
 
 def build_title_rows(results: Results) -> list[TitleRow]:
-    """Returns one row per victim, title attack and ε, over all seeds and target sets.
+    """Returns one row per ``RowKey``, title attack and ε.
 
     The metric is t-hr@10 if items are promoted, and ndcg@10 otherwise. If the suite lacks this metric, the suite's
     first metric of the same kind is used.

@@ -65,7 +65,7 @@ def pair_units(
     """Returns the clean and the attacked values of each seed and unit.
 
     Both are float64 [S, units]. Only the target sets that all seeds have are included. Values of users are averaged
-    over the target sets. The result is None if no seed has both values.
+    over the target sets. The result is None if no target set has both values in all seeds.
 
     Args:
         results: the results of the folder.

@@ -26,7 +26,7 @@ def write_verdict(gap: Estimate, p: float, tests: int, unit: str, *, higher_is_b
 
 
 def _what_would_decide(gap: Estimate, level: float, unit: str) -> str:
-    """Returns how many seeds or units would be enough to decide.
+    """Returns a phrase that says how many seeds or units would be enough to decide.
 
     The difference and its spread are assumed to stay the same.
     """

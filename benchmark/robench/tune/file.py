@@ -54,7 +54,7 @@ class TrialsFile:
             os.fsync(file.fileno())
 
     def check(self, subject: Subject) -> None:
-        """Checks that the stored trials of a subject are trials of the same component.
+        """Checks that the stored trials of a subject belong to the same search.
 
         Raises:
             UserError: if the component, the values of its fixed settings, or the set of searched settings has changed.
@@ -71,7 +71,7 @@ class TrialsFile:
         return sorted(mine, key=lambda trial: trial.number)
 
     def finish(self, subjects: Sequence[Subject], count: int) -> bytes:
-        """Writes the first trials of every subject in order.
+        """Writes the first ``count`` trials of every subject, in order.
 
         Trials of components that the suite no longer has, and trials beyond ``count``, are dropped.
 
@@ -88,13 +88,15 @@ class TrialsFile:
 def _whole_lines(content: bytes) -> bytes:
     """Returns the content up to the last line end.
 
-    A kill may leave half a line."""
+    A kill may leave half a line.
+    """
     return content[: content.rfind(b"\n") + 1]
 
 
 def _difference(known: TrialsHeader, header: TrialsHeader) -> str | None:
     """Returns the first field in which two headers differ, or None.
 
-    The version of robench does not count."""
+    The version of robench does not count.
+    """
     one, two = encode(replace(known, robench="")), encode(replace(header, robench=""))
     return next((name.replace("_", " ") for name in two if one.get(name) != two[name]), None)

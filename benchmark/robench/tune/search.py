@@ -1,4 +1,4 @@
-"""Searches the settings of a suite by validation alone."""
+"""Searches for the best settings of a suite, by validation alone."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ class SearchOptions:
     """The options of a search.
 
     Args:
-        trials: the number of trials of every component.
-        seed: the seed of the search, which draws the settings.
+        trials: the number of trials per component.
+        seed: the seed from which the settings are drawn.
         workers: the number of workers, or None for the executor's own choice.
         executor: the name of the executor.
         scheduler: the address of a scheduler, or None.
@@ -105,10 +105,11 @@ class _Open:
 
 
 def tune_suite(path: Path, options: SearchOptions, registry: Registry, say: Say) -> SearchSummary:
-    """Searches the settings of a suite, or continues an earlier search.
+    """Searches for the best settings of a suite, or continues an earlier search.
 
-    Models come first, each without a defence. Then each defence is searched on the chosen models. The trials are kept
-    in ``<suite>.trials.jsonl`` beside the suite, and the suite with the chosen settings is ``<suite>.tuned.yaml``.
+    Models come first, each without a defence. Then each defence is searched on the models with their chosen settings.
+    The trials are kept in ``<suite>.trials.jsonl`` beside the suite, and the suite with the chosen settings is
+    ``<suite>.tuned.yaml``.
 
     Args:
         path: the suite.
@@ -146,7 +147,7 @@ class _Search:
         self.models: dict[str, Part] = {}
 
     def run(self) -> SearchSummary:
-        """Runs the trials that are missing, and writes the tuned suite."""
+        """Runs the trials that are not stored yet, and writes the tuned suite."""
         self.cache.check()
         with ExitStack() as stack:
             stack.enter_context(searching_alone(self._path("trials.jsonl")))
@@ -181,7 +182,7 @@ class _Search:
         """Returns the settings of a trial as a suite must give them.
 
         Trial 0 may leave a setting to the fit, which chooses the value by validation. If a suite gives such a setting,
-        the choice is switched off. So the switch is then given too.
+        the fit no longer chooses. So the result then also contains the setting that lets the fit choose.
         """
         if trial.number:
             return trial.settings
@@ -210,9 +211,9 @@ class _Search:
         )
 
     def _search(self) -> tuple[dict[Subject, Trial], list[str]]:
-        """Searches the models and then the defences.
+        """Searches the settings of the models, and then those of the defences.
 
-        If every trial of a model failed, no defence is searched.
+        If every trial of a model failed, the search ends before the defences.
 
         Returns:
             The best trial of each component, and a line for each component without a successful trial.
@@ -237,7 +238,7 @@ class _Search:
         return best, []
 
     def _run_trials(self, subjects: Sequence[Subject]) -> None:
-        """Runs the missing trials of some subjects.
+        """Runs the trials of some subjects, except those that are stored already.
 
         The first trials do not depend on each other, so they run together. Each later trial learns from all before it.
         """
@@ -272,7 +273,8 @@ class _Search:
     def _fit(self, opened: Sequence[_Open]) -> None:
         """Fits the victims of some trials.
 
-        A trial is stored as soon as its last fit has ended."""
+        A trial is stored as soon as its last fit has ended.
+        """
         for one in opened:
             if not one.cells:
                 self._finish(one)

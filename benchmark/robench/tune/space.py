@@ -188,7 +188,10 @@ def _is_inside(axis: Axis, value: Any) -> bool:
 
 
 def _rounded(value: Any) -> Any:
-    """Returns a number with three digits, which a person can read and write."""
+    """Returns a value, with a float rounded to three significant digits.
+
+    A person can read and write such a number.
+    """
     return float(f"{value:.3g}") if isinstance(value, float) else value
 
 

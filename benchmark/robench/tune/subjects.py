@@ -27,7 +27,7 @@ class Subject:
         label: the label in the suite.
         parts: the parts with this label. The parts of a defence differ in λ and ε.
         axes: the searched settings.
-        cells: the clean cells that judge the component.
+        cells: the clean cells on which the component is judged.
     """
 
     kind: Literal["model", "defense"]
@@ -38,7 +38,7 @@ class Subject:
 
     @property
     def part(self) -> Part:
-        """The first part, which has the name and the searched settings of all."""
+        """The first part, which has the name and the searched settings of all parts."""
         return self.parts[0]
 
     def fixed(self) -> dict[str, Any]:

@@ -36,7 +36,7 @@ class Findings:
 
     @contextmanager
     def checking(self) -> Iterator[None]:
-        """Drops the successful checks of a block of code if the block adds a problem."""
+        """Drops the entries of ``checked`` from a block of code that adds a problem."""
         problems, checked = len(self.problems), len(self.checked)
         yield
         if len(self.problems) > problems:

@@ -55,8 +55,9 @@ class Sample:
 def check_sample(results: Results, sample: Sample, host: Host, registry: Registry, findings: Findings) -> None:
     """Measures cells again with an empty cache, and compares both measurements.
 
-    If the processor, the versions and the code are the same, every value and every array must be equal bit for bit.
-    Otherwise, the mean difference of every metric over the users must be within four standard errors.
+    If the machine, the device, the threads, the versions and the code are the same, every value and every array must be
+    equal bit for bit. Otherwise, the mean difference of every metric over the users must be within four standard
+    errors. A cell that is stored as failed must fail again.
     """
     measured = [cell for cell in results.cells if results.status(cell) in ("ok", "failed")]
     count = len(measured) if sample.count is None else min(sample.count, len(measured))
@@ -91,7 +92,7 @@ def _measure(folder: Path, ids: Sequence[str], sample: Sample, place: Path, host
 def _check_data(results: Results, again: Store, findings: Findings) -> None:
     """Compares the prepared data and users.npz of both runs.
 
-    The digests and summaries of the data are compared, and every array of users.npz.
+    The function compares the digests and the summaries of the data, and every array of users.npz.
     """
     plan = json.loads((again.folder / "plan.json").read_text(encoding="utf-8"))
     for name, expected in results.plan.data_sha256.items():
@@ -180,7 +181,8 @@ def _distance(results: Results, row: CellRow, again: Results) -> str:
 def _same(one: Any, two: Any) -> bool:
     """Returns whether two arrays have the same type, shape and bytes.
 
-    Two missing arrays (None) count as the same."""
+    Two missing arrays (None) count as the same.
+    """
     if one is None or two is None:
         return one is two
     return bool(one.dtype == two.dtype and one.shape == two.shape and one.tobytes() == two.tobytes())

@@ -108,7 +108,10 @@ def _check_metrics(results: Results, cell: CellRow, findings: Findings) -> None:
 
 
 def check_archive(folder: Path, plan: PlanFile, findings: Findings) -> None:
-    """Compares the files of a packed folder with the hashes in its manifest."""
+    """Compares the files of a packed folder with the hashes in its manifest.
+
+    A cell that was measured after the packing is a problem too.
+    """
     if not Archive.is_in(folder):
         return
     archive = Archive(folder)
