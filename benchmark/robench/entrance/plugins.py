@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 def list_plugins() -> pd.DataFrame:
     """Returns a frame with one row per component that a plugin offers.
 
-    The columns ``kind``, ``name`` and ``owner`` have the dtype ``string``. Components that plugins register by name are
-    not imported.
+    The columns ``kind``, ``name`` and ``owner`` have the dtype ``string``. A component that is registered as a string
+    ``module:Class`` is not imported.
     """
     import pandas as pd  # noqa: PLC0415  # slow to import, and not needed on a terminal
 

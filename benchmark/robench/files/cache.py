@@ -1,4 +1,4 @@
-"""The cache of expensive results: prepared data, profiles and checkpoints.
+"""The cache of expensive results, such as prepared data and checkpoints.
 
 The key of a result is a hash of everything on which the result depends. Each entry stores the key and a digest of the
 content. Both are checked whenever the entry is read. A bad entry is removed and computed again.

@@ -26,7 +26,7 @@ BROKEN = (TimeoutError, ConnectionError, http.client.HTTPException)
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
-    """A handler that follows redirects, except from https to another scheme."""
+    """A handler that follows redirects to http or https, but none from https to http."""
 
     def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
         """Returns the request for the address of a redirect.
@@ -132,7 +132,7 @@ class _Part:
 
 
 def _continue(url: str, part: _Part, report: Report) -> bool:
-    """Downloads the missing bytes of a file, and returns whether it is complete.
+    """Downloads the rest of a file, and returns whether the file is complete.
 
     Raises:
         UserError: if the file is too large.

@@ -25,7 +25,7 @@ OF_CACHE = re.compile(rf"\.?(?P<key>[0-9a-f]{{16,64}})(?P<end>\.safetensors|\.np
 
 
 def remove_leftovers(results: Path, cache: Path, *, alone: bool) -> None:
-    """Removes the unfinished files of killed processes from results and cache.
+    """Removes unfinished files from a folder of results and from the cache.
 
     Only files with names that robench uses for temporary files are removed. All other files may belong to somebody
     else.

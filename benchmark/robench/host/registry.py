@@ -90,7 +90,7 @@ class Registry:
     def of(cls, host: Host) -> Registry:
         """Returns a registry of all components that the plugins of a host offer.
 
-        Components that plugins register by name are not imported.
+        A component that is registered as a string ``module:Class`` is not imported.
         """
         entries: dict[Kind, list[Entry]] = {}
         for kind, (hook, _) in KINDS.items():

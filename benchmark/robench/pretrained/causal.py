@@ -67,7 +67,7 @@ class CausalModel:
     def words(self) -> dict[int, str]:
         """The word of each token that is a whole word after a blank.
 
-        Words with a single letter are left out.
+        Words consist of letters. Words with a single letter are left out.
         """
         texts = self.tokenizer.batch_decode([[token] for token in range(len(self.table()))])
         words = sorted({text.strip() for text in texts if len(text.strip()) > 1 and text.strip().isalpha()})

@@ -44,7 +44,7 @@ def _is_measured(store: Store, cell: str) -> bool:
 def check_overrides(
     suite: Suite, dropped: Mapping[str, str], overrides: Sequence[str], registry: Registry, where: str
 ) -> None:
-    """Checks that ``--set`` drops no measured cell of the suite file.
+    """Checks that ``--set`` drops no measured cell that the suite file plans.
 
     Such a run would replace complete rows with rows of fewer seeds, attacks or models. A change of the suite file may
     drop any cell.
@@ -82,7 +82,7 @@ def dropped_notes(dropped: Mapping[str, str]) -> list[str]:
 
 
 def describe_dropped(dropped: Mapping[str, str]) -> str:
-    """Returns the number of cells with their models.
+    """Returns a phrase with the number of measured cells, in total and per model.
 
     An example is ``3 measured cells (2 of mf, 1 of lstm)``.
     """

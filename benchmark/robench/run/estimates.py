@@ -1,4 +1,4 @@
-"""Estimates the cost of the open cells of a victim.
+"""Estimates the cost of a victim's open cells.
 
 The estimates come from the records of earlier runs in the same folder.
 """

@@ -37,7 +37,7 @@ class Inbox:
         summary: the counts of the run.
         host: the host, which receives the lifecycle hooks.
         label: a function that returns the readable name of a cell's victim.
-        data_sha256: a function that returns the digest of the prepared data of a cell's victim.
+        data_sha256: a function that returns the digest of a cell's prepared data.
     """
 
     def __init__(

@@ -106,8 +106,8 @@ class Runner:
         options: the options of the run.
 
     Attributes:
-        locks: the context in which ``run`` is called. The context holds the lock of the folder of results until it
-            ends.
+        locks: the context in which ``run`` is called. Until the context ends, the run holds its locks on the folder of
+            results and on the cache.
     """
 
     def __init__(self, suite: Suite, plan: Plan, host: Host, registry: Registry, options: Options) -> None:
@@ -165,7 +165,7 @@ class Runner:
             self._notify_end()
 
     def _check_folder(self) -> dict[str, str]:
-        """Checks that the folder belongs to the suite and keeps its rows.
+        """Checks that the folder belongs to the suite, and that ``--set`` drops no cell.
 
         Returns:
             The measured cells that this run takes out of the tables. See ``find_dropped``.
@@ -233,7 +233,7 @@ class Runner:
     def _note_skipped(self, todo: Todo) -> None:
         """Stores a record for each skipped cell, and logs notes about cells.
 
-        The notes report damaged, stale and skipped cells.
+        The notes report damaged, stale and skipped cells, and budgets that are probably mistakes.
         """
         with self.store.in_background():
             for cell in self.cells:

@@ -12,7 +12,7 @@ from typing import Any
 
 
 def version_of(distribution: str) -> str:
-    """Returns the version of a distribution, or an empty string without the distribution."""
+    """Returns the version of a distribution, or an empty string if there is none."""
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
