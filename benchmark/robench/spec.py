@@ -199,7 +199,7 @@ class RowKey:
 
     @property
     def defended(self) -> bool:
-        """True if the victim has a defence."""
+        """True if the row's victims have a defence."""
         return self.defense != NO_DEFENSE.name
 
     @property

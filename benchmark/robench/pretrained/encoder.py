@@ -87,7 +87,7 @@ class Encoder:
         return states
 
     def forward(self, vectors: Tensor, mask: Tensor) -> Tensor:
-        """Returns the vectors of texts in a form that has gradients: float [n, d].
+        """Returns the vectors of texts, with gradients: float [n, d].
 
         Args:
             vectors: the vectors of the tokens, float [n, L, d].
@@ -123,7 +123,7 @@ class Encoder:
 
 
 def pooled(states: Tensor, mask: Tensor) -> Tensor:
-    """Returns the scaled mean of the states of each text's tokens: float [n, d].
+    """Returns the scaled mean of each text's token states: float [n, d].
 
     The mean is scaled to a root mean square of 1.
 

@@ -150,7 +150,7 @@ class FittedVictim:
         return CellMeasurement(measurement, compute_metric_values(self.metrics, outcome, cell.threat, cell.kind), usage)
 
     def _clean_cell(self, clean: _CleanVictim) -> Measurement:
-        """Returns the measurement of a clean cell, with the arrays that only clean cells have."""
+        """Returns a clean cell's measurement, with the arrays that only clean cells have."""
         arrays, diagnostics = dict(clean.measurement.arrays), dict(clean.measurement.diagnostics)
         if len(self.targets):
             arrays["targets"] = self.targets

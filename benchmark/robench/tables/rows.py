@@ -213,7 +213,7 @@ def _attacked_row(results: Results, table: PlannedTable, key: RowKey, attacks: A
         metric.bounds,
         ", ".join(sorted({cell.adaptive for cell in judged if cell.adaptive})),
         missing,
-        # A "frozen" attack was made against another pipeline and may have missed this one. So the row has no rank.
+        # A "frozen" attack was made against another pipeline and may do little harm here. So the row has no rank.
         ranked=worst is not None and not missing and not frozen,
         blind=frozen,
     )

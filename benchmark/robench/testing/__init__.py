@@ -1,6 +1,6 @@
 """Conformance classes, from which plugin authors derive their pytest tests.
 
-Two lines are enough to test a plugin::
+Two lines are enough to test a component::
 
     class TestMine(EmbeddingAttackTests):
         attack = Mine

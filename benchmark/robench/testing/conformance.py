@@ -1,6 +1,6 @@
 """The base class of all conformance classes.
 
-Each kind of plugin has a module of its own.
+Each kind of component has a module of its own.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ Settings = Mapping[str, Any]
 
 
 class Conformance:
-    """Tests that a plugin class must pass.
+    """Tests that a component must pass.
 
-    A subclass names the plugin class. ``settings`` are passed to the method ``make`` of the plugin class, and should
-    make the plugin small and fast.
+    A subclass names the class of the component. ``settings`` are passed to the method ``make`` of this class, and
+    should make the component small and fast.
     """
 
     settings: ClassVar[Settings] = {}

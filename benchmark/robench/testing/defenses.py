@@ -53,7 +53,10 @@ def distance(one: Model, two: Model) -> float:
 
 
 def fgsm_loss(step: Step, epsilon: float) -> torch.Tensor:
-    """Returns the loss of FGSM training with λ = 0.5 in L2, a connected defence."""
+    """Returns the loss of FGSM training with λ = 0.5 in L2.
+
+    With this loss, the perturbation reaches the gradient. Other defences are compared with it.
+    """
     e = step.embed()
 
     def objective(moved: Embedded) -> torch.Tensor:

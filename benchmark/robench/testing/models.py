@@ -234,7 +234,9 @@ def _assert_close(scores: Scores, expected: Scores, why: str) -> None:
 
 
 def _assert_colours_apart(scores: Scores, history: Interactions, test: Interactions) -> None:
-    """Asserts that each user's own colour ranks above the other colour.
+    """Asserts that a user's own colour ranks above the other colour, for all users.
+
+    The colour of a user or an item is the number modulo 2.
 
     Only items that the user has not used are compared.
     """
