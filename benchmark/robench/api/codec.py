@@ -31,7 +31,7 @@ def inline(*names: str) -> Mapping[str, Any]:
     """Returns the metadata for a nested dataclass that is written field by field.
 
     The fields of this nested dataclass are written as if they belonged to the outer dataclass. If the value is None,
-    they are written as null.
+    these fields are written as null.
 
     Args:
         names: the nested fields to write. Without names, all nested fields are written.
@@ -69,7 +69,7 @@ def _written(value: Any) -> Iterator[tuple[str, Any]]:
 
 @cache
 def _layout(cls: Any) -> list[tuple[str, str, tuple[str, ...] | None, bool, Any]]:
-    """Returns one tuple per field of a dataclass, which describes how to write it.
+    """Returns one tuple per field of a dataclass, to say how the field is written.
 
     Each tuple holds the attribute, the written name, the names given to ``inline`` or None, whether ``if_set`` is
     given, and the default.

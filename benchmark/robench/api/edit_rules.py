@@ -16,8 +16,8 @@ class EditRules:
 
     Args:
         place: ``anywhere``, or ``end`` if items may only be inserted after the last item.
-        plausible: a quantile between 0 and 1, or None if any item may be inserted. The co-occurrence of an inserted
-            item with the history must reach this quantile of the co-occurrences of genuine next items.
+        plausible: a quantile between 0 and 1, or None if any item may be inserted. An inserted item must co-occur with
+            the history at least as often as this quantile of genuine next items.
         white_box: whether the attacker may use gradients.
     """
 
@@ -34,7 +34,7 @@ class EditRules:
 
     @classmethod
     def of(cls, norm: str) -> EditRules | None:
-        """Returns the rules of a norm, or None if it does not count edits."""
+        """Returns the rules of a norm, or None if the norm does not count edits."""
         parts = re.fullmatch(PATTERN, norm)
         if parts is None:
             return None

@@ -24,8 +24,8 @@ class DataSummary:
         interactions: the number of kept interactions.
         parts: the numbers of training, validation and test interactions.
         evaluated: the number of users with a test item and at least one training item or known item.
-        first: the earliest kept time, such as ``1995-01-09``. It is a number if the unit of the times is unknown, or an
-            empty string if there are no times.
+        first: the earliest kept time, such as ``1995-01-09``. The text is a number if the unit of the times is unknown,
+            and empty if there are no times.
         last: the latest kept time, in the same form.
         equal_times: the share of interactions at the same time as another interaction of the same user, or None if
             there are no times.

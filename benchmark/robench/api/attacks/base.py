@@ -51,7 +51,8 @@ class Attack(Component):
             victim, including the defence. It is ``oblivious`` if the attack needs no model, and ``frozen`` if the
             attack was computed elsewhere.
         gradient: whether the attack follows the gradient of the loss. A flag is set if such an attack is weaker than
-            random points. A flag is also set if it is weaker than the same attack at a smaller ε or with fewer steps.
+            random points. A flag is also set if the attack is weaker than the same attack at a smaller ε or with fewer
+            steps.
         heuristic_floor: whether the attack is a floor: an attack with random points or edits, which every gradient
             attack must beat.
         instructs: whether the attack writes instructions to the model. Only a model that sets ``follows`` can obey

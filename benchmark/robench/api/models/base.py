@@ -29,8 +29,8 @@ class Model(Component):
     Attributes:
         surfaces: the surfaces that attacks may touch. Every model also has the surface ``interactions``, its training
             data.
-        baseline: whether this is the baseline that every other model must beat. Only robench's own model is the
-            baseline.
+        baseline: whether this is the baseline that every other model must beat. Only a model of robench itself can be
+            the baseline.
         neural: whether the model derives from ``TorchModel``.
         tables: the parameters (embedding tables) that an attack on the surface ``parameters`` perturbs.
         token_goals: the goals for which the model offers slopes with respect to the tokens of titles.

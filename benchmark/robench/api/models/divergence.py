@@ -1,6 +1,7 @@
 """Distributions over candidates, and the divergence between them.
 
-The loss of a model compares such distributions with the targets. Defences compare those of clean and perturbed inputs.
+The loss of a model compares such distributions with the targets. Defences compare the distributions for clean and for
+perturbed inputs.
 """
 
 from __future__ import annotations
@@ -71,15 +72,15 @@ class _Divergence(torch.autograd.Function):
 def _compute(
     first: Logits, second: Logits, wanted: tuple[bool, ...], weight: Tensor | None
 ) -> tuple[Tensor, list[Tensor | None]]:
-    """Returns KL(p ‖ q) of each row, and the gradients of its weighted sum.
+    """Returns KL(p ‖ q) of each row, and the gradients of the weighted sum of rows.
 
     With the logits a of p and b of q, the gradients are ∂KL/∂a = p (ln p − ln q − KL) and ∂KL/∂b = q − p.
 
     Args:
         first: the logits of the distributions p.
         second: the logits of the distributions q.
-        wanted: for each of the three parts of ``first`` and of ``second``, whether its gradient is wanted.
-        weight: the weight of each row in the sum, float [N], or None if it is 1.
+        wanted: whether each gradient is wanted: three flags for the parts of ``first``, then three for ``second``.
+        weight: the weight of each row in the sum, float [N], or None if every weight is 1.
 
     Returns:
         The divergences, float [N], and a gradient or None for each of the six parts.
@@ -118,8 +119,9 @@ def _add(gradients: list[Tensor | None], logits: Logits, part: slice, slope: Ten
         gradients: the gradients with respect to states, table and bias, or None for each that is not wanted.
         logits: the logits.
         part: the rows of the chunk.
-        slope: the gradient of each row's value with respect to its logits, float [n, C]. The function overwrites it.
-        weight: the weight of each row of all chunks, float [N], or None if it is 1.
+        slope: the gradient of each row's value with respect to its logits, float [n, C]. The function overwrites this
+            tensor.
+        weight: the weight of each row, float [N] for all chunks together, or None if every weight is 1.
     """
     by_states, by_table, by_bias = gradients
     if weight is not None:

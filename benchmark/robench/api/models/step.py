@@ -132,7 +132,8 @@ class Step:
         moved weights. The weights themselves return to their values, bit for bit.
 
         Args:
-            delta: the shift of each weight, in its shape, by the name of the weight. Other weights keep their values.
+            delta: the shift of each weight, by the weight's name. A shift has the shape of the weight. Other weights
+                keep their values.
         """
         weights = {name: self.model.get_parameter(name) for name in delta}
         kept = {name: weight.detach().clone() for name, weight in weights.items()}

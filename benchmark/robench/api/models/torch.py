@@ -59,9 +59,9 @@ class Embedded:
     Args:
         inputs: the tensors that an attack may perturb, by name, float [B, ..., d].
         valid: the places that an attack may perturb, by name, bool [B, ...]. Padding and special tokens are False.
-        context: other values that ``embed`` computes, by name. A value is the same for all users, such as the item
-            table or the propagated graph, or depends on places only, such as a mask. A model that reranks candidates
-            may add the candidates and the order of all other items.
+        context: other values that ``embed`` computes, by name. A value may be the same for all users, such as the item
+            table or the propagated graph. Any other value depends on places only, such as a mask. A model that reranks
+            candidates may add the candidates and the order of all other items.
     """
 
     inputs: Mapping[str, Tensor]
@@ -270,9 +270,9 @@ class TorchModel(Model, nn.Module):
         return call(*args)
 
     def under(self, tables: Mapping[str, Tensor], call: Callable[..., T], *args: Any) -> T:
-        """Returns the result of ``call(*args)`` with other values in some parameters.
+        """Returns the result of ``call(*args)`` with other parameters or buffers.
 
-        The parameters themselves do not change. Gradients flow to ``tables``.
+        The model's own parameters and buffers do not change. Gradients flow to ``tables``.
 
         Args:
             tables: the other values, by the name of the parameter or buffer.

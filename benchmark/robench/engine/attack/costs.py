@@ -14,7 +14,8 @@ class Costs:
     """The counts of the queries that one attack makes.
 
     Args:
-        queries: the number of scorings. Every user in a scoring counts.
+        queries: the number of queries. Every scoring that the attack asks for, and every proposal that the host judges,
+            counts once per user.
         gradients: the number of gradients. Every user in a gradient evaluation counts.
         overshoot: the size of the largest proposal before the host enforced the budget, as a multiple of the budget.
     """
@@ -43,8 +44,8 @@ class Diagnosis:
 
     A gradient is unusable if it is zero or if it is not finite.
 
-    In an ensemble, each user is diagnosed only under the first member that attacks this user. The users that remain for
-    later members would be a biased sample.
+    In an ensemble, each user is diagnosed only under the first member that computes gradients for this user. The users
+    that remain for later members would be a biased sample.
 
     Args:
         judged: the number of diagnosed users or titles.

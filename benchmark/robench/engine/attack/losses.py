@@ -40,9 +40,9 @@ def pair_losses(own: Tensor, valid: Tensor, rivals: Tensor) -> Tensor:
 def hinge_losses(own: Tensor, valid: Tensor, best: Tensor, sign: int) -> Tensor:
     """Returns the loss ``hinge``, float [B], which is at most 0.
 
-    If ``sign`` is 1, the loss is −Σ max(0, s_y − s_j) over the k best rivals j, averaged over y. It is 0 if every y is
-    below all of these rivals. It also grows if y falls within the top k. If ``sign`` is −1, s_j − s_y takes the place
-    of s_y − s_j.
+    If ``sign`` is 1, the loss is −Σ max(0, s_y − s_j) over the k best rivals j, averaged over y. The loss is 0 if every
+    y is below all of these rivals. The loss also grows if y falls within the top k. If ``sign`` is −1, s_j − s_y takes
+    the place of s_y − s_j.
 
     Args:
         own: the scores of the goal's items, float [B, H].

@@ -24,9 +24,9 @@ def table_slope_errors(probe: Probe, tables: Tables) -> dict[str, float]:
     """Compares gradients with respect to each table with finite differences.
 
     Two functions are differentiated. The first one is the sum of the users' values in ``slope_errors``. In the second
-    one, the tables change the embedded inputs alone. The second function reveals errors that the first one may hide,
-    because a table of items often has a much larger effect on the scores than on the inputs. Each table moves alone,
-    and no row moves by more than a share of the table's mean row norm.
+    one, the tables change the embedded inputs alone. The second function reveals errors that the first one may hide.
+    Often, a table of items has a much larger effect on the scores than on the inputs. Each table moves alone, and no
+    row moves by more than a share of the table's mean row norm.
 
     Args:
         probe: the users.
@@ -131,7 +131,7 @@ def _errors(predicted: Tensor, true: Tensor, floor: float) -> tuple[float, float
     """Returns the relative errors along the first direction and over the others.
 
     The predicted and the true slopes form two vectors. An error is the length of their difference, divided by the
-    length of the longer vector, or by ``floor`` if both vectors are shorter than ``floor``.
+    length of the longer vector. The divisor is at least ``floor``.
     """
 
     def error(one: Tensor, two: Tensor) -> float:

@@ -112,7 +112,7 @@ def sort_once(events: Events, n_users: int, n_items: int, keep: str) -> Events:
     """Returns one event per user-item pair, in the order of ``sort_events``.
 
     The result is the same as with ``sort_events`` and ``once_per_pair``. If possible, only one array of packed numbers
-    is sorted and changed in place, because fresh memory for tens of millions of rows takes longer than sorting them.
+    is sorted and changed in place. For tens of millions of rows, fresh memory takes longer than sorting.
 
     Args:
         events: the events, in any order.

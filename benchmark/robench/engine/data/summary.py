@@ -176,8 +176,8 @@ def nothing_left(ratings: Ratings, config: DatasetConfig, events: Events) -> Dat
 def _unmatched(names: Sequence[str], described: Mapping[str, object], texts: str, kind: str) -> str:
     """Returns a line about items or users that the source does not describe.
 
-    The line is empty if the source has no descriptions. It is also empty if at least half of the ids have a
-    description, unless an id without a description and a described id differ only in form.
+    The line is empty if the source has no descriptions. The line is also empty if at least half of the ids have a
+    description. However, ids that differ from a described id only in form are always reported.
 
     Args:
         names: the ids of the items or users in the log.

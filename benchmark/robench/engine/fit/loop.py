@@ -46,10 +46,10 @@ def fit(
     """Fits a model under a defence, and keeps the weights of the best epoch.
 
     Training ends when patience or epochs run out. If the setting ``decays`` allows it, training then continues from the
-    best weights, with a third of the learning rate. It runs for up to ``epochs`` further epochs each time.
+    best weights, with a third of the learning rate. Each time, training runs for up to ``epochs`` further epochs.
 
-    A neural model with alternatives is trained with each of them, and the decays follow only for the best one. With
-    few validation items, the alternatives are not tried.
+    A neural model with alternatives is trained with each of them, and the decays follow only for the best alternative.
+    With few validation items, the alternatives are not tried.
 
     The epochs of the defence's warm-up are not validated. The weights of these epochs are not kept, and patience does
     not count these epochs.

@@ -33,7 +33,7 @@ class FitReport:
         best_epoch: the epoch from which the weights are kept.
         validation_ndcg: the NDCG@10 on validation items after the best epoch, or NaN if no user has validation items.
         achieved: the settings that validation has chosen, and the means of the values that the training steps report,
-            such as the spent share of ε, by name.
+            by name. An example is the spent share of ε.
     """
 
     epochs: int = 0

@@ -91,8 +91,8 @@ class VictimFit:
         device: the device on which the model is fitted.
         data_key: the key of the prepared data in the cache. The checkpoint stores this key, so that the victim can be
             rebuilt from the checkpoint.
-        undefended: the defence that does nothing, or None. If it is given and the victim's defence does not change the
-            fit, the victim shares the checkpoint of its undefended twin.
+        undefended: the defence that does nothing, or None. If this defence is given, and the victim's defence changes
+            neither the fit nor a title, the victim shares the checkpoint of its undefended twin.
     """
 
     victim: Victim

@@ -18,9 +18,9 @@ BLOCK = 256  # the number of users whose co-occurrences are computed at once
 class Plausibility:
     """The rule that inserted items must co-occur with the history.
 
-    Two items co-occur in every history that holds both. The co-occurrence of an item with a history is the mean number
-    of histories that hold the item together with an item of this history. The genuine next item of a user is the last
-    item of the history, and it is compared with the earlier items. The user's own history then does not count.
+    The count of two items is the number of histories that hold both items. The co-occurrence of an item with a history
+    is the mean of the item's counts with the items of the history. The genuine next item of a user is the last item of
+    the history. This item is compared with the earlier items, without counting the user's own history.
 
     Args:
         histories: the genuine histories, one row per real user.
@@ -72,7 +72,10 @@ class Plausibility:
 
 
 def _matrix(rows: list[IntArray], n_items: int) -> Any:
-    """Returns a sparse matrix of ones, float64 [rows, n_items]."""
+    """Returns rows of items as a sparse matrix, float64 [rows, n_items].
+
+    An entry is 1 if the row holds the item.
+    """
     indptr = np.cumsum([0, *map(len, rows)])
     items = np.concatenate([np.empty(0, dtype=np.int64), *rows])
     return sparse.csr_array((np.ones(len(items)), items, indptr), shape=(len(rows), n_items))

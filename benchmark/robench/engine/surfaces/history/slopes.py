@@ -80,8 +80,8 @@ class ItemInputs:
     def embed(self, users: IntArray, history: Interactions, rows: Tensor) -> EmbeddedHistories | None:
         """Returns some users' histories in the form in which the model reads them.
 
-        The result is None if the model's inputs are of an unsupported kind, or if the model does not read the last
-        items of each history in order.
+        The result is None if the model's inputs are of an unsupported kind. The result is also None if the model does
+        not read the last items of each history in order.
 
         Args:
             users: the users, int64 [B].

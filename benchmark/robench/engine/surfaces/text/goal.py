@@ -71,8 +71,8 @@ class PromotionGoal:
     def sums(self, scores: Tensor, chunk: EvaluationChunk) -> Tensor:
         """Returns four sums for each item, float64 [4, A].
 
-        The sums are over the users of a chunk that do not have the item. They are the log softmax of the item's score,
-        the number of users with the item in the top k, the item's NDCG@k, and the number of users.
+        Only users of the chunk that do not have the item count. The sums are the log softmax of the item's score, the
+        number of users with the item in the top k, the item's NDCG@k, and the number of users.
         """
         goal = Goal("promote", eligible_targets(chunk, self.items).to(scores.device), self.k)
         ranks = goal.ranks(scores)
