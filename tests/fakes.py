@@ -75,7 +75,8 @@ class World:
     def cell(self, ranks, *, model="mf", seed=0, weight=1.0, attack="none", epsilon=0.0, threat=None, **more):
         """Adds a cell to the plan and returns the columns of the cell.
 
-        The function also stores the record and the arrays, unless ``status`` is ``missing``.
+        The function also stores the record, unless ``status`` is ``missing``. The arrays are stored if ``status`` is
+        ``ok``.
 
         Args:
             ranks: The rank of each user's held-out item.

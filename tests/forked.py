@@ -73,8 +73,8 @@ def conformance(folder: Path, *arguments: str) -> subprocess.CompletedProcess[st
 def real(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Runs ``python -m robench ARGUMENTS``, as a user does.
 
-    ``PYTHONPATH`` is put before that of this process. Otherwise the command could be that of another checkout, in which
-    robench is installed.
+    The ``PYTHONPATH`` of this process is kept, after a given one. Otherwise an installed checkout could run instead of
+    this one.
     """
     paths = [env["PYTHONPATH"] for env in (environment, os.environ) if env.get("PYTHONPATH")]
     environment |= {"PYTHONPATH": os.pathsep.join(paths)} if paths else {}

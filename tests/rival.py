@@ -28,7 +28,7 @@ class Weak(Popularity):
 
 
 class Feeble(Auto):
-    """An ensemble with one weak attack.
+    """An ensemble with one weak member.
 
     The ensemble declares itself the standard ensemble.
     """

@@ -1,4 +1,4 @@
-"""Tests what negatives and the calibration of likes may depend on."""
+"""Tests the draw of negatives, and the calibration of likes."""
 
 from dataclasses import replace
 

@@ -223,7 +223,7 @@ def test_only_takes_labels_that_look_like_numbers(load):
 
 
 class Shuffle(Corruption):
-    """A corruption of the interactions of real users, without targets."""
+    """A corruption of real users' interactions, without targets."""
 
     def corrupt(self, train: Any, **given: Any) -> Any: ...
 

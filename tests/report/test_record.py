@@ -168,7 +168,7 @@ def test_the_edits_of_a_history_are_told_in_words(tmp_path, monkeypatch):
 
 
 def first(text, start):
-    """Returns the cells of the row that begins with ``start``, except the first one."""
+    """Returns the cells after the first one, in the row that begins with ``start``."""
     line = next(line for line in text.splitlines() if line.startswith(f"│ {start}"))
     return [part.strip() for part in line.strip("│").split("│")][1:]
 

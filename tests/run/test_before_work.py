@@ -1,6 +1,6 @@
 """Tests that a run checks texts and weights before any other work.
 
-The run checks the texts and weights that models need. ``plan`` reports the same mistakes.
+Models need texts, and models and attacks need weights. ``plan`` reports the same mistakes.
 """
 
 import pytest

@@ -1,4 +1,4 @@
-"""Tests that a partial run does not replace complete rows by incomplete ones."""
+"""Tests that a partial run does not replace complete rows with incomplete ones."""
 
 import logging
 import sys

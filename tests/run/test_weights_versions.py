@@ -1,4 +1,4 @@
-"""Tests that changed weights make stale only the cells that use the weights."""
+"""Tests that a change of weights affects only the cells that use the weights."""
 
 import json
 

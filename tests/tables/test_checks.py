@@ -1,4 +1,4 @@
-"""Tests the flags of failed checks, and the rank that they take."""
+"""Tests the flags of failed checks, and which of them cost a row its rank."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Tests the clean values of victims in no ranking table."""
+"""Tests the clean values that no ranking table shows."""
 
 import csv
 import io

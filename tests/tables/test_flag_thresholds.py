@@ -28,9 +28,9 @@ def test_a_gap_is_judged_from_fifty_hit_users_on(tmp_path, hits, found):
 
 
 def test_hit_users_are_counted_per_fit(tmp_path):
-    """The two fits hit 48 and 51 users, so the mean is 49.5.
+    """The two fits have 48 and 51 hits, so the mean is 49.5.
 
-    Only this mean decides. The number of users that at least one fit hits does not matter.
+    Only this mean decides. The number of users that are hits in at least one fit does not matter.
     """
     seeds = [(ranks(n, 99), ranks(n, 99), ranks(n - 30, 99), {}) for n in (48, 51)]
     assert flags(tmp_path / "w", seeds) == "low power"

@@ -116,7 +116,7 @@ def test_without_ndcg_attacks_are_compared_by_the_metric_of_the_table(world):
 
 
 def world_of(world, metrics):
-    """Returns the row of a victim under an attack that does less than random points."""
+    """Returns the row of a model under an attack that is weaker than random points."""
     world.metrics, world.cells = metrics, []
     for seed in (0, 1):
         world.cell(ranks(150, 99), seed=seed)

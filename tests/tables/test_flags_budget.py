@@ -1,4 +1,4 @@
-"""Tests the flags of cells if their records show that an attack exceeded ε."""
+"""Tests the flags for records of attacks that exceeded ε."""
 
 import numpy as np
 import pytest

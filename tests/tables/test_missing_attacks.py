@@ -15,9 +15,10 @@ def world(tmp_path):
 
 
 def attacked(world, left, *, weight=1.0, seeds=SEEDS, model="mf", **more):
-    """Adds a clean cell with 150 hit users, and attacked cells, for each seed.
+    """Adds a clean cell with 150 hits, and attacked cells, for each seed.
 
-    ``left`` maps each attack to the number of users that stay hit. None means that the attack fails.
+    ``left`` maps each attack and ε to the number of users that keep their item at rank 1. None means that the attack
+    fails.
     """
     for seed in seeds:
         world.cell(ranks(150, 99), seed=seed, weight=weight, model=model)

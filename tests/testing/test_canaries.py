@@ -169,7 +169,7 @@ def test_scores_of_other_users_or_of_another_dtype_are_told_in_words():
 
 
 def test_conformance_runs_torch_on_one_thread_and_restores_the_number(tmp_path):
-    """``tests/run/test_device.py`` tests that importing changes nothing."""
+    """Only the tests of a conformance class run on one thread."""
     (tmp_path / "test_threads.py").write_text(
         "import torch\n"
         "torch.set_num_threads(3)\n"

@@ -1,4 +1,7 @@
-"""Tests that the suite for comparing checkouts contains every built-in plugin."""
+"""Tests that the suite for comparing checkouts uses the built-in components.
+
+The exceptions are executors, and data sets that are on the web or come from Python.
+"""
 
 import pytest
 from tools.every_plugin import suite

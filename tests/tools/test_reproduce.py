@@ -76,7 +76,7 @@ AS_DOCUMENTED = {
 def turned(good):
     """Returns a variant of ``good`` that reverses every gap.
 
-    Both functions map a cell to its number of hit users.
+    Both functions map a cell to the number of users with their item at rank 1.
     """
     if good is not apr:
         return lambda c: USERS - good(c)
@@ -90,7 +90,7 @@ def write(folder, suite, good, *, lost=lambda c: False, left_out=lambda c: False
     Args:
         folder: The folder to write.
         suite: The name of the suite.
-        good: A function from a cell to the number of hit users.
+        good: A function from a cell to the number of users with their item at rank 1.
         lost: A function that is true for cells without a record.
         left_out: A function that is true for cells that the plan lacks.
     """

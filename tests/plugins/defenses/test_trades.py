@@ -132,7 +132,7 @@ def test_the_gradient_passes_through_clean_and_perturbed_predictions(kind):
 def test_the_distributions_are_those_of_the_training_loss(kind, settings):
     """The negative logarithms of the targets' probabilities are the losses.
 
-    In the first epoch of Mult-VAE, the loss has no KL term. One distribution serves all items of a row.
+    In the first epoch of Mult-VAE, the loss has no KL term. Mult-VAE has one distribution for all items of a row.
     """
     step = first_step(kind, ragged=True, **settings)
     e = step.embed()

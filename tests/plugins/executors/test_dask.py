@@ -1,7 +1,7 @@
 """Tests victims on a dask cluster.
 
 The tests compare the results with those of a single process. The tests also cover lost workers, released tasks, and
-files that are missing on a worker.
+files that a worker lacks.
 """
 
 import hashlib

@@ -44,7 +44,7 @@ def victim(world, weights):
 
 
 def _likelihoods_by_hand(model, user, history):
-    """Maps each candidate to the mean log-likelihood of the tokens of its title.
+    """Maps each candidate to the mean log-likelihood of its title's tokens.
 
     The whole text of each candidate passes through the network separately.
     """

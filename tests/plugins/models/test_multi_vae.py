@@ -1,4 +1,4 @@
-"""Tests how few users bound the latent vector and the batches of Mult-VAE."""
+"""Tests that the number of users bounds Mult-VAE's latent vector and batches."""
 
 import pytest
 
@@ -11,7 +11,7 @@ DATA = crowd(60, 40)[0]
 
 
 def sizes(**settings):
-    """Returns the dimensions of the latent vector and the rows of the batches."""
+    """Returns the size of the latent vector, and the number of users per batch."""
     model = MultiVae(MultiVae.Config.from_written(settings))
     model.initialise(DATA, Rng(0))
     return model.decode.in_features, [len(batch.users) for batch in model.batches(DATA, Rng(1))]

@@ -28,7 +28,7 @@ MASKED = -1e4  # exp(−1e4) is 0 in float32; −inf would give NaN in a product
 
 
 def theirs(name, hint):
-    """Imports and returns a library, or skips the test if the library is missing."""
+    """Imports and returns a library, or skips the test without the library."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the libraries import deprecated parts of scipy
@@ -139,7 +139,7 @@ def victim(request):
 
 
 def assert_same(ours, others, clean):
-    """Asserts that both losses are above the clean loss, and that the losses agree."""
+    """Asserts that ``ours`` is well above the clean loss, and agrees with ``others``."""
     assert float(ours.mean()) > float(clean.mean()) + 0.3, "the attack did not move the loss"
     assert float(((ours - others).abs() / others).max()) <= 1e-4
 

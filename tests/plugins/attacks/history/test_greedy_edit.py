@@ -1,6 +1,6 @@
-"""Tests how a greedy attack spends the second half of its proposals for an edit.
+"""Tests the second half of the proposals that a greedy attack makes for an edit.
 
-The second half varies the place or the item of the best proposal of the first half.
+These proposals vary the place or the item of the best proposal so far.
 """
 
 from types import SimpleNamespace
