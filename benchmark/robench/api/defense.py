@@ -31,11 +31,11 @@ class Cleaned:
 
 
 class Defense(Component):
-    """The defence of one victim. The base class itself changes nothing.
+    """The defence of one victim.
 
-    A subclass overrides any of ``sanitise``, ``clean_text``, ``loss`` and ``wrap``. The host calls only the methods
-    that are overridden. λ, the weight of the clean loss, is the setting ``lambda_`` (alias ``lambda``). λ = 1 means no
-    defence.
+    The base class itself changes nothing. A subclass overrides any of ``sanitise``, ``clean_text``, ``loss`` and
+    ``wrap``. The host calls only the methods that are overridden. λ, the weight of the clean loss, is the setting
+    ``lambda_`` (alias ``lambda``). λ = 1 means no defence.
 
     Attributes:
         neural: whether the defence needs a ``TorchModel``. If so, cells of other models are skipped. A defence with a

@@ -1,4 +1,4 @@
-"""The rules for edits of histories. Each rule is a threat model of its own."""
+"""The rules for edits of histories, each of which is a threat model of its own."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def _user_error(kind: type[UserError], problem: str, where: str, path: str, hint
 
 
 class UserErrors(UserError):
-    """Several mistakes by a user that are reported together."""
+    """Several user mistakes that are reported together."""
 
     def __init__(self, errors: Sequence[UserError]) -> None:
         self.errors = tuple(errors)

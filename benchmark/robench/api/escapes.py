@@ -63,7 +63,7 @@ def shortened(text: str, most: int) -> str:
 
 
 def in_one_line(text: str, most: int = MOST_LINE) -> str:
-    """Converts a string to one inert line of about ``most`` characters or less."""
+    """Converts a string to one inert line of at most about ``most`` characters."""
     return visible(" ".join(shortened(text, most).split()))
 
 

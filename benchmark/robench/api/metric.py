@@ -81,7 +81,7 @@ Needs = Literal["held-out", "targets", "clean", "likes"]
 
 
 class Metric(Component):
-    """A function that computes one value per user from an ``Outcome``.
+    """A component that computes one value per user from an ``Outcome``.
 
     Attributes:
         version: the version of the definition, which increases when the definition changes. Rows with different

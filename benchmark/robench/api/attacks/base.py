@@ -104,7 +104,7 @@ class Attack(Component):
 
     @classmethod
     def kind(cls) -> Kind:
-        """Returns the kind of attack, which selects the rules for flags and tables."""
+        """Returns the attack's kind, which selects the rules for flags and tables."""
         return "gradient" if cls.gradient else "floor" if cls.heuristic_floor else "black-box"
 
 

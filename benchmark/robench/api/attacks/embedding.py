@@ -58,7 +58,7 @@ class Oracle(Protocol):
         ...
 
     def lengths(self) -> Tensor:
-        """Returns the number of entries per row that may be perturbed: float [B]."""
+        """Returns the number of entries that may be perturbed in each row: float [B]."""
         ...
 
     def evaluate(self, delta: Delta, loss: LossName | OwnLoss = "ce") -> Evaluation:
@@ -82,7 +82,7 @@ class Oracle(Protocol):
         ...
 
     def rivals(self, count: int) -> Tensor:
-        """Returns each user's best unmasked items at δ = 0 that are not held out.
+        """Returns each user's best items at δ = 0, except masked and held-out items.
 
         Returns:
             The items, int64 [B, at most count], best first. On the surface ``parameters``, the shape is [B, 0], because

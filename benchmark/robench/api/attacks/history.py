@@ -117,7 +117,7 @@ class HistoryOracle(Protocol):
         ...
 
     def budget(self) -> Tensor:
-        """Returns the largest number of edits of each history: int64 [B].
+        """Returns the largest allowed number of edits per history: int64 [B].
 
         The host counts edits as the Levenshtein distance to the genuine history.
         """

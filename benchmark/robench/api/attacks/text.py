@@ -162,7 +162,7 @@ class TextOracle(Protocol):
         ...
 
     def budget(self) -> list[int]:
-        """Returns the largest number of edits of each title.
+        """Returns the largest allowed number of edits per title.
 
         The host counts edits as the Levenshtein distance to the genuine title.
         """

@@ -48,7 +48,7 @@ class Logits(NamedTuple):
 
 
 class _Divergence(torch.autograd.Function):
-    """A divergence that computes its gradients already in the forward pass.
+    """A divergence that already computes its gradients in the forward pass.
 
     ``softmax.cross_entropy`` does the same. These gradients are right only if all rows have the same weight in the
     backward pass, as in a mean. Otherwise, they are computed again.

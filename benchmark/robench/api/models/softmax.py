@@ -41,7 +41,7 @@ def _chunks(states: Tensor, table: Tensor, bias: Tensor, targets: Tensor) -> Ite
 
 
 class _CrossEntropy(torch.autograd.Function):
-    """A cross-entropy that computes its gradients already in the forward pass.
+    """A cross-entropy that already computes its gradients in the forward pass.
 
     In the forward pass, the softmax of a chunk is still in the cache. Three matrix products suffice, and no logits are
     stored. The gradients of table and bias are right only if all rows have the same weight in the backward pass, as in

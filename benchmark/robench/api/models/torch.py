@@ -85,7 +85,7 @@ class Embedded:
         return {name: torch.zeros_like(part) for name, part in self.inputs.items()}
 
     def sizes(self) -> Tensor:
-        """Returns the number of entries in each row that may be perturbed: float [B]."""
+        """Returns the number of entries that may be perturbed in each row: float [B]."""
         return (
             torch.stack([self.valid[n].reshape(len(x), -1).sum(1) * x.shape[-1] for n, x in self.inputs.items()])
             .sum(0)

@@ -151,13 +151,13 @@ class Worst:
         return cls(candidate, arena.judge(candidate))
 
     def update(self, candidate: Candidate, judgement: Judgement) -> None:
-        """Takes over the rows in which a new candidate is worse."""
+        """Takes over the rows that are worse in a new candidate."""
         better = worse(judgement, self.judgement)
         self.candidate = choose_rows(better, candidate, self.candidate)
         self.judgement = judgement.where(better, self.judgement)
 
     def update_rows(self, place: Tensor, part: Worst) -> None:
-        """Takes over the rows in which the worst candidate of a smaller arena is worse.
+        """Takes over the rows that are worse in the worst candidate of a smaller arena.
 
         Args:
             place: the positions of the smaller arena's rows, int64 [b].

@@ -11,7 +11,7 @@ from torch import Tensor
 
 @dataclass
 class Costs:
-    """The counts of the queries that one attack makes.
+    """The numbers of queries and gradients that one attack asks for.
 
     Args:
         queries: the number of queries. Every scoring that the attack asks for, and every proposal that the host judges,

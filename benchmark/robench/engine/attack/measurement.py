@@ -148,7 +148,7 @@ def median_arrays(
 
 
 def median_ranking(rankings: list[Ranking], damages: list[Tensor]) -> Ranking:
-    """Returns, for each user, the ranking by the scoring with the median damage.
+    """Returns each user's ranking in the scoring with the median damage.
 
     Args:
         rankings: the ranking of each scoring.

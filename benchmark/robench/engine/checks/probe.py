@@ -76,7 +76,7 @@ class Probe:
 
     @cached_property
     def places(self) -> Tensor:
-        """The number of places of each user that may be perturbed, float64 [B]."""
+        """The number of places that may be perturbed for each user, float64 [B]."""
         return (
             torch.stack([valid.reshape(len(valid), -1).sum(1) for valid in self.clean.valid.values()]).sum(0).double()
         )
@@ -163,7 +163,7 @@ class Probe:
 
 
 def unit(delta: Delta) -> dict[str, Tensor]:
-    """Returns δ with every row scaled to length 1. A row of zeros stays 0."""
+    """Returns δ with every row scaled to length 1, except for rows of zeros."""
     return Ball("l2", torch.ones_like(l2(delta))).ascent(delta)
 
 

@@ -71,7 +71,7 @@ class EventFacts:
 
 
 def find_facts(events: Events, ratings: Ratings) -> EventFacts:
-    """Returns the numbers about the events that remain of a log."""
+    """Returns the numbers about the remaining events of a log."""
     timed = ratings.times is not None
     first, last = (describe_time(int(time), ratings.ticks) for time in (events.times.min(), events.times.max()))
     return EventFacts(

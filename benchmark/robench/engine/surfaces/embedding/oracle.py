@@ -82,7 +82,7 @@ class EmbeddingOracle(UserOracle[Delta]):
         return self.clean.zero()
 
     def lengths(self) -> Tensor:
-        """Returns the number of entries per row that may be perturbed, float [B]."""
+        """Returns the number of entries that may be perturbed in each row, float [B]."""
         return self.clean.sizes()
 
     def checked(self, proposal: Delta) -> dict[str, Tensor]:
@@ -134,7 +134,7 @@ class EmbeddingOracle(UserOracle[Delta]):
             return self.scores(perturbed)
 
     def rivals(self, count: int) -> Tensor:
-        """Returns each user's best unmasked items at δ = 0 that are not held out.
+        """Returns each user's best items at δ = 0, except masked and held-out items.
 
         Returns:
             The items, int64 [B, at most count], best first.

@@ -19,7 +19,7 @@ from robench.engine.attack.costs import Costs
 
 
 def edit_limits(epsilon: float, scale: Scale, lengths: Tensor) -> Tensor:
-    """Returns the largest number of edits of each history, int64 [B].
+    """Returns the largest allowed number of edits per history, int64 [B].
 
     If the scale is ``absolute``, the number is ⌊ε⌋. If the scale is ``relative``, the number is ⌊ε · length⌋, but at
     least 1 if ε > 0.

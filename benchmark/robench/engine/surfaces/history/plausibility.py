@@ -38,7 +38,7 @@ class Plausibility:
         self.least = float(np.quantile(values, quantile, method="lower")) if len(values := self._next_items()) else 0.0
 
     def of(self, users: IntArray) -> Tensor:
-        """Returns which items are plausible in some histories, bool [B, n_items].
+        """Returns which items are plausible in some users' histories, bool [B, n_items].
 
         Args:
             users: the users, int64 [B].

@@ -25,7 +25,7 @@ from robench.engine.surfaces.vector_budget import TINY, project
 
 @dataclass(eq=False)
 class ParametersArena(Arena):
-    """An arena for all evaluated users of a victim, which share one δ.
+    """An arena for all evaluated users of a victim, who share one δ.
 
     Args:
         oracle: the oracle for this victim.

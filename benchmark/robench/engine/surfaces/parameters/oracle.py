@@ -68,7 +68,7 @@ class ParametersOracle:
         return {ROWS: torch.zeros(self.tables.valid.shape, device=self.tables.valid.device)}
 
     def lengths(self) -> Tensor:
-        """Returns the number of entries per row that may be perturbed, float [R].
+        """Returns the number of entries that may be perturbed in each row, float [R].
 
         This number is the width of the row's table.
         """

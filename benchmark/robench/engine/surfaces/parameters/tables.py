@@ -14,7 +14,7 @@ from robench.api.models.torch import TorchModel
 
 @dataclass(eq=False)
 class EmbeddingTables:
-    """The embedding tables of a victim, joined to one matrix [R, d].
+    """The embedding tables of a victim, joined into one matrix [R, d].
 
     R is the number of rows of all tables, and d is the width of the widest table. Narrower tables use the first
     columns.

@@ -32,7 +32,7 @@ class TitleBudget:
 
     @cached_property
     def limit(self) -> list[int]:
-        """The largest number of edits of each title."""
+        """The largest allowed number of edits per title."""
         return [edits_allowed(title, self.epsilon, self.unit) for title in self.genuine]
 
     def edits(self, titles: Sequence[str]) -> list[int]:

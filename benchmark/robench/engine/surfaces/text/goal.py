@@ -31,7 +31,7 @@ class TitleGoal(Protocol):
         ...
 
     def sums(self, scores: Tensor, chunk: EvaluationChunk) -> Tensor:
-        """Returns four sums over the users of a chunk for each item, float64 [4, A].
+        """Returns four sums over a chunk's users for each item, float64 [4, A].
 
         The sums are the loss, the number of users for which the goal is reached, the damage, and the number of users
         that count.
@@ -43,7 +43,7 @@ class TitleGoal(Protocol):
         ...
 
     def users(self, chunk: EvaluationChunk) -> Tensor:
-        """Returns the number of users in a chunk that count for each item, int64 [A]."""
+        """Returns, for each item, the number of users that count, int64 [A]."""
         ...
 
     def loss(self, scores: Tensor, chunk: EvaluationChunk) -> Tensor:
@@ -81,19 +81,19 @@ class PromotionGoal:
         return torch.stack([*(part.sum(0) for part in parts), (goal.items >= 0).double().sum(0)])
 
     def users(self, chunk: EvaluationChunk) -> Tensor:
-        """Returns, for each item, the number of users who do not have it, int64 [A]."""
+        """Returns, for each item, the number of users without the item, int64 [A]."""
         return (eligible_targets(chunk, self.items) >= 0).sum(0).cpu()
 
     def loss(self, scores: Tensor, chunk: EvaluationChunk) -> Tensor:
-        """Returns the sum of the log softmax of each item's score, float [A].
+        """Returns the log softmax of each item's score, summed over users: float [A].
 
-        The sum is over the users of a chunk that do not have the item. The sum is differentiable.
+        Only users of the chunk that do not have the item count. The sum is differentiable.
         """
         return self._log_softmax(scores, eligible_targets(chunk, self.items).to(scores.device)).sum(0)
 
     @staticmethod
     def _log_softmax(scores: Tensor, items: Tensor) -> Tensor:
-        """Returns the log softmax of the scores of ``items`` [B, A], with 0 for item −1."""
+        """Returns the log softmax at ``items`` [B, A], with 0 for item −1."""
         log = scores.gather(1, items.clamp_min(0)) - scores.logsumexp(1, keepdim=True)
         return torch.where(items >= 0, log, 0.0)
 

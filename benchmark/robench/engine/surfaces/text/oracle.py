@@ -84,7 +84,7 @@ class TitleOracle:
         return list(self.allowed.genuine)
 
     def budget(self) -> list[int]:
-        """Returns the largest number of edits of each title."""
+        """Returns the largest allowed number of edits per title."""
         return list(self.allowed.limit)
 
     def by_row(self, titles: Sequence[str]) -> dict[int, str]:

@@ -73,7 +73,7 @@ class WorstTitles:
         return cls(titles, titles)
 
     def update(self, titles: RewrittenTitles) -> None:
-        """Keeps the titles of a new candidate that are worse than the worst so far."""
+        """Takes over the titles that are worse in a new candidate."""
         self._update_together(titles)
         old = self.single
         better = worse(titles, old)
