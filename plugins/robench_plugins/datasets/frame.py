@@ -56,7 +56,7 @@ class Frame(Dataset):
         """Returns a class that reads these frames.
 
         Args:
-            frames: by name, a frame of interactions, or a pair of a frame of interactions and a frame of items.
+            frames: the given objects by name. Each is a frame of interactions, or a tuple (interactions, items).
         """
         return type(cls.__name__, (cls,), {"frames": dict(frames), "__module__": cls.__module__})
 

@@ -57,7 +57,10 @@ class AdversarialTraining(TrainingDefense):
     config: Config
 
     def problem(self, model: type[Model]) -> str:
-        """Returns what a model lacks: a training loss, or margins for the hinge."""
+        """Returns what a model lacks, or an empty string.
+
+        A model may lack a training loss, or margins for the hinge.
+        """
         problem = super().problem(model)
         if not problem and self.config.loss == "hinge" and not model.has_margins():
             return "has no margins, which the hinge loss needs"

@@ -21,7 +21,7 @@ class SmoothedModel(Wrapped):
 
     Args:
         inner: the fitted model.
-        sigma: the standard deviation of the noise of an entry, relative to the RMS over the valid entries of its row.
+        sigma: the standard deviation of an entry's noise, relative to the RMS of the valid entries in its row.
         draws: the number of noisy copies.
         average: ``mean``, or ``median`` (the lower of two middle values), entry by entry.
     """

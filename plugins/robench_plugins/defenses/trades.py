@@ -58,7 +58,10 @@ class Trades(TrainingDefense):
     config: Config
 
     def problem(self, model: type[Model]) -> str:
-        """Returns what a model lacks: a training loss, or the distributions of the loss."""
+        """Returns what a model lacks, or an empty string.
+
+        A model may lack a training loss, or the distributions of the loss.
+        """
         problem = super().problem(model)
         return problem or ("" if model.has_logits() else "has no logits, whose divergence this defence needs")
 

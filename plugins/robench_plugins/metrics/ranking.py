@@ -24,7 +24,10 @@ def ratio(part: FloatArray, whole: FloatArray | IntArray) -> FloatArray:
 
 
 class RankMetric(Metric):
-    """The base class of metrics that depend on ranks and have values in [0, 1]."""
+    """The base class of metrics that depend on ranks and have values in [0, 1].
+
+    The value of a user without a held-out item is NaN.
+    """
 
     bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
 

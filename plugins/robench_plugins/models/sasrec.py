@@ -21,7 +21,7 @@ class SasRec(SequenceModel):
     """Predicts the next item at every position with causal self-attention.
 
     The model is SASRec of Kang & McAuley (ICDM 2018) with learned positions. The score is the inner product of state
-    and item vector. With ``loss: ce`` the loss is the cross-entropy over the whole catalogue, which gives better
+    and item vector. With ``loss: ce`` the loss is the cross-entropy over the whole catalogue. This loss gives better
     rankings than the loss of the paper (Klenitskiy & Vasilev, RecSys 2023). With ``loss: bce`` the loss is eq. 7 of the
     paper, with one uniform negative per position. Positions are counted from the start of the window.
     """
@@ -91,8 +91,8 @@ class SasRec(SequenceModel):
     def loss_from(self, batch: Batch, e: Embedded) -> Losses:
         """Returns the loss for every position with a target.
 
-        With ``loss: ce`` the loss is the cross-entropy. With ``loss: bce`` the loss is −ln σ(s_y) − ln(1 − σ(s_neg)),
-        where s_y and s_neg are the scores of the target and of the negative item, and σ is the logistic function.
+        With ``loss: ce`` the loss is the cross-entropy. With ``loss: bce`` the loss is −ln σ(s_y) − ln(1 − σ(s_neg)).
+        Here s_y and s_neg are the scores of the target and of the negative item, and σ is the logistic function.
         """
         if self.config.loss == "ce":
             return super().loss_from(batch, e)

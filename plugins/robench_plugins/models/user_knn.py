@@ -23,9 +23,9 @@ class UserKnn(HistoryModel):
     """Scores an item by the similarity of the nearest neighbours who used the item.
 
     The score is s(u, i) = Σ_v sim(u, v) · used(v, i) over the k training users v most similar to u. Here used(v, i) is
-    1 if v has used i, and 0 otherwise. The similarity is ⟨a, b⟩ / (‖a‖ ‖b‖ + h), the cosine of the scored history a and
-    a training row b with the shrinkage h. User-based neighbours go back to Resnick et al. (CSCW 1994). The cosine on
-    implicit feedback follows Ferrari Dacrema et al. (RecSys 2019). No user is their own neighbour.
+    1 if v has used i, and 0 otherwise. The similarity is the cosine ⟨a, b⟩ / (‖a‖ ‖b‖ + h). Here a is the scored
+    history, b is a training row, and h is the shrinkage. User-based neighbours go back to Resnick et al. (CSCW 1994).
+    The cosine on implicit feedback follows Ferrari Dacrema et al. (RecSys 2019). No user is their own neighbour.
     """
 
     class Config(BaseConfig):

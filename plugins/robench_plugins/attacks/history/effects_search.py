@@ -28,7 +28,7 @@ class EffectsSearch:
 
     Attributes:
         rows: the worst histories so far, int64 [b, L].
-        origin: the place of each item of ``rows`` in the genuine history plus 1, or 0 if it was inserted, int64 [b, L].
+        origin: 1 plus the genuine place of each item of ``rows``, or 0 for an inserted item, int64 [b, L].
     """
 
     def __init__(self, oracle: HistoryOracle, config: Any, block: Tensor, items: list[Tensor]) -> None:

@@ -56,7 +56,8 @@ class HotFlip(TextAttack):
         """Yields the best titles after each step, one per item.
 
         Raises:
-            PluginError: if the model offers no gradient with respect to the tokens of a title.
+            PluginError: if the model offers no gradient with respect to the tokens of a title, or reads none of the
+                words.
         """
         c, budget = self.config, oracle.budget()
         if not any(budget):

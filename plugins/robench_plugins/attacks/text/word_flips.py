@@ -180,7 +180,7 @@ class WordFlips:
         result is the effect of this change on the loss.
 
         Args:
-            choice: the slope of the loss with respect to the weight of a token at a place, float [L, V].
+            choice: the slope of the loss with respect to the weight of each of V tokens at each place, float [L, V].
             index: the item, in the order of the oracle.
             tokens: the tokens that the word replaces, bool [L].
         """
@@ -205,7 +205,7 @@ class WordFlips:
         The slopes are those in ``choice`` at the tokens of the title.
 
         Args:
-            choice: the slope of the loss with respect to the weight of a token at a place, float [L, V].
+            choice: the slope of the loss with respect to the weight of each of V tokens at each place, float [L, V].
             index: the item, in the order of the oracle.
             tokens: the tokens to leave out, bool [L].
 

@@ -26,7 +26,7 @@ class Advice:
     others: Mapping[str, str] = field(default_factory=dict)
 
     def separator(self, value: str) -> str:
-        """Returns advice on a separator, or an empty string."""
+        """Returns advice on a separator, or an empty string if there is no such setting."""
         return self._form("separator", value) if "separator" in self.settings else ""
 
     def encoding(self, value: str, other: str = "") -> str:

@@ -84,8 +84,8 @@ def read_delimited(path: Path, form: Delimited) -> Table:
     character. Empty lines are skipped.
 
     Raises:
-        DataError: if the file cannot be read, is empty or ragged, has a wrong encoding or a stray quote, or if two
-            columns share a name.
+        DataError: if the file cannot be read, if it is empty or ragged, if it has a wrong encoding or a stray quote, or
+            if two columns share a name.
     """
     separator = form.separator_of(path)
     raw = read_content(path)

@@ -88,6 +88,8 @@ def describe_items(table: Table, title: str, year: str, others: Sequence[str]) -
 def describe_missing(file: str, wanted: Sequence[str], names: Sequence[str], advice: str = "") -> tuple[str, ...]:
     """Returns a line about a file that has none of the wanted columns.
 
+    The result is empty if the file has one of them.
+
     Args:
         file: the name of the file.
         wanted: the columns of titles, years and other texts.
@@ -102,6 +104,8 @@ def describe_missing(file: str, wanted: Sequence[str], names: Sequence[str], adv
 
 def describe_years(file: str, wrong: Sequence[str], form: str) -> tuple[str, ...]:
     """Returns a line about cells from which no year was read.
+
+    The result is empty if there are no such cells.
 
     Args:
         file: the name of the file.

@@ -75,7 +75,7 @@ def read_content(path: Path) -> bytes:
 
     Raises:
         DataError: if the file is missing or damaged, if it is not compressed as its name says, or if it is a folder, an
-            archive of files or an Excel workbook.
+            Excel workbook or an archive of several files.
     """
     if path.name.lower().endswith((*ARCHIVES, *(f".tar{ending}" for ending in MAGIC))):
         raise DataError("an archive of files, not a file", where=str(path), hint="unpack it, and name the file")
@@ -104,7 +104,7 @@ def check_text(content: bytes, path: Path) -> None:
     """Checks that the content of a file is not in a known format other than text.
 
     Raises:
-        DataError: if the content is in such a format, an archive, or still compressed.
+        DataError: if the content is in such a format, is an archive, or is still compressed.
     """
     if _is_text(content):
         return

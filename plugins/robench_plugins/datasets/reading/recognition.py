@@ -73,7 +73,7 @@ def recognise_table(path: Path) -> dict[str, Any] | None:
     The result is None if the file has no users and items, and its name does not say that it is a table.
 
     Raises:
-        DataError: if the name says that the file is a table, and no users and items are found in it.
+        DataError: if the file cannot be read, or if its name says that it is a table and no users and items are found.
     """
     settings = _settings_of(path)
     if settings is None and path.is_file() and not is_hidden(path.name) and plain_suffix(path) in TABLES:

@@ -58,7 +58,8 @@ def read_times(table: Table, name: str, key: str = "time", decimal: str = ".") -
     ``2019-12-31T23:59:59.5+01:00``. A date without a zone is in UTC.
 
     Raises:
-        DataError: if there is no such column, or if a cell is empty, negative or neither a number nor such a date.
+        DataError: if there is no such column, if a cell is empty, negative or neither a number nor such a date, or if
+            numbers and dates are mixed.
     """
     column = table.column(name, key)
     if pa.types.is_dictionary(column.type):

@@ -41,7 +41,7 @@ SILENT = logging.CRITICAL + 1  # This hides dask's own log. The executor reports
 
 
 def hide_abandoned_tasks(record: logging.LogRecord) -> bool:
-    """Returns False for a log record about an abandoned task of dask.
+    """Returns whether a log record is about anything but an abandoned task of dask.
 
     The scheduler abandons its open requests when it ends, for example after Ctrl-C. Asyncio may report each of them
     with a traceback, at any later time.

@@ -35,7 +35,7 @@ TURN = 1.0  # the most seconds between two checks of tasks without events
 
 
 class Launcher:
-    """Starts tasks that are measured by the same function.
+    """A launcher of tasks that are measured by the same function.
 
     A launcher is a context manager. Leaving the context ends all remaining tasks.
 

@@ -41,18 +41,18 @@ from robench_plugins.models.llm.titles import CatalogueTitles, TitleTokenizer
 class Llm(LikelihoodModel):
     """Ranks the candidates of a retriever by the likelihood of their titles.
 
-    A decoder reads a prompt with the last titles of the user, and the likelihood of a title after the prompt is its
-    score. The model follows Hou et al. (ECIR 2024, "Large language models are zero-shot rankers"). The history is in
+    A decoder reads a prompt with the user's last titles. The score of an item is the likelihood of its title after this
+    prompt. The model follows Hou et al. (ECIR 2024, "Large language models are zero-shot rankers"). The history is in
     order, a retriever chooses the candidates, and nothing is trained. Hou et al. show all candidates to a chat model
-    and parse a ranking from its text. Here each candidate is scored separately, by the mean log-likelihood of the
-    tokens of its title. So the ranking does not depend on the order of the candidates, needs no parsing and has a
-    gradient. Scoring by several tokens follows Zhang et al. ("Language models as recommender systems", ICBINB 2021),
-    with the length normalisation of Brown et al. (NeurIPS 2020). All other items follow the candidates in the order of
-    the retriever.
+    and parse a ranking from its text. Here each candidate is scored separately, by the mean log-likelihood of its
+    title's tokens. So the ranking does not depend on the order of the candidates, needs no parsing and has a gradient.
+    Scoring by several tokens follows Zhang et al. ("Language models as recommender systems", ICBINB 2021), with the
+    length normalisation of Brown et al. (NeurIPS 2020). All other items follow the candidates in the order of the
+    retriever.
 
-    With ``lora_rank`` > 0, LoRA factors (Hu et al., ICLR 2022) are trained on the cross-entropy of the tokens of the
-    next title. The pretrained weights are neither trained nor stored in a checkpoint. An item without interactions is
-    never a candidate. Attacks on embeddings perturb the title tokens in the history, but neither the template nor the
+    With ``lora_rank`` > 0, LoRA factors (Hu et al., ICLR 2022) are trained on the cross-entropy of the next title's
+    tokens. The pretrained weights are neither trained nor stored in a checkpoint. An item without interactions is never
+    a candidate. Attacks on embeddings perturb the title tokens in the history, but neither the template nor the
     candidates. The candidates do not depend on δ.
 
     Every record counts the ``prompts``, the prompts that were ``cut`` because they were too long, and the ``answers``
