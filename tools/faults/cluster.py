@@ -172,7 +172,7 @@ class Cases:
         self.check_kept(name, before)
 
     def wrong(self) -> None:
-        """Tries to join clusters at addresses that have none."""
+        """Tries to join clusters at wrong addresses."""
         with socket.create_server(("127.0.0.1", 0)) as silent:
             listening = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
             for number, address in enumerate(("tcp://127.0.0.1:1", listening, "nonsense", "ftp://host:1")):

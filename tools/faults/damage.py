@@ -3,7 +3,7 @@
     python -m tools.faults.damage [--mutations 300] [--seed 0]
 
 The script makes a small run first. Each kind of damage is tried on a copy of this run with ``plan``, ``leaderboard``,
-``show``, ``robench.load`` and ``run``, in this process. No command may believe a wrong value. One of these results is
+``show``, ``robench.load`` and ``run``, in this process. No command may believe a wrong value, so only these results are
 allowed:
 
 - Each value in the tables equals the undamaged one.

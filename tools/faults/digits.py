@@ -2,7 +2,7 @@
 
     python tools/faults/digits.py [--results results] [--edits 2] [--seed 0] [SUITE ...]
 
-The script counts how often ``robench verify`` finds the edit. Each edit is made in a copy of a packed folder, and no
+The script counts how often ``robench verify`` finds an edit. Each edit is made in a copy of a packed folder, and no
 cell is measured again. The script prints a line per suite and per file. The exit code is 1 if an edit was not found.
 """
 

@@ -65,7 +65,7 @@ class Disks:
 
 @contextmanager
 def small_disk(path: Path, kib: int) -> Iterator[Path]:
-    """Mounts a file system in memory with the given size in KiB."""
+    """Mounts a file system of ``kib`` KiB in memory while the block runs."""
     path.mkdir(exist_ok=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={kib}k", "tmpfs", str(path)], check=True)
     try:
@@ -166,7 +166,7 @@ def read_only(disks: Disks) -> None:
 
 
 def two_runs(disks: Disks) -> None:
-    """Starts a second run and a pack in the folder of a run.
+    """Starts a second run and a pack in a folder in which a run is at work.
 
     A last run starts after the first run was killed.
     """

@@ -141,7 +141,8 @@ class Chain:
     def step(self, number: int, way: str | None, seconds: float, *, write: bool, draw: random.Random) -> bool:
         """Starts the run, kills the run, and returns whether the kill was in time.
 
-        ``way`` is the way in which the run is killed. If ``way`` is None, the run is left alone.
+        ``way`` is the way in which the run is killed. If ``way`` is None, the run is left alone. The function also
+        checks the exit code, the processes and the cells after the end of the run.
         """
         process, mark = self.runs.start(self.folder)
         killed = False

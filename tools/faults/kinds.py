@@ -133,7 +133,7 @@ def swap_ids(plan: Any) -> None:
 
 
 def rows(name: str, new: Any) -> Change:
-    """Returns a function that changes one column in a plan's first attacked row."""
+    """Returns a function that changes one column of a plan's first ``fgsm`` cell."""
     return lambda plan: next(c for c in plan["cells"] if c["attack"] == "fgsm" and c["status"] == "planned").update(
         {name: new}
     )

@@ -141,7 +141,7 @@ def _row(names: Sequence[str], times: str, *, rated: bool, rng: random.Random) -
 def _write(
     part: str, columns: Mapping[str, list[Any]], times: str, form: dict[str, str], rng: random.Random
 ) -> tuple[str, bytes]:
-    """Returns the name and the content of the file of a part."""
+    """Returns the name and the content of a part's file."""
     ending = rng.choice(("csv", "jsonl", "parquet"))
     if ending == "parquet":
         arrays = {}
@@ -216,7 +216,7 @@ def _write_users(ages: Mapping[str, int | None], rng: random.Random) -> tuple[st
 
 
 def _table(columns: Mapping[str, list[Any]], ending: str, rng: random.Random) -> bytes:
-    """Returns a file of items or users."""
+    """Returns the content of a file of items or users."""
     if ending != "parquet":
         return _lines(columns, ending, rng)
     arrays = {name: pa.array(values) for name, values in columns.items()}

@@ -2,10 +2,10 @@
 
     python tools/faults/plugins.py [--only NAME]... [--keep DIR]
 
-A victim of a built-in model follows each misbehaving model. Another run has only the built-in victims, which must have
-the same results and the same arrays, bit for bit. Each misbehaving model must have a record, and those in ``FAILED``
-must fail. The run must end in time with exit code 0 or 1, and leave no process. The script exits with 1 if a check
-failed.
+A victim of a built-in model follows each misbehaving model. Another run has only the built-in victims. In both runs,
+the built-in victims must have the same results and the same arrays, bit for bit. Each misbehaving model must have a
+record, and those in ``FAILED`` must fail. The run must end in time with exit code 0 or 1, and leave no process. The
+script exits with 1 if a check failed.
 """
 
 from __future__ import annotations

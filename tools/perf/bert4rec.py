@@ -4,8 +4,8 @@
 
 The script fits each setting of ``TRIALS``, or the named settings, once per seed. The data is MovieLens latest-small
 with items that have 20 ratings or more, and each fit uses one thread. The script prints NDCG@10 on the validation
-items, clean and under PGD-20 in both norms. The attack's ε is 0.05 times the root mean square of the inputs. The
-training items are the history. ``--test`` adds a line with the test items of the same fit.
+items, clean and under PGD-20 in both norms. The attack's ε of 0.05 is relative to the size of the inputs. The training
+items are the history. ``--test`` adds a line with the test items of the same fit.
 """
 
 import argparse

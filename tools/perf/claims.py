@@ -75,7 +75,7 @@ def show(gap):
 
 
 def clean_and_attacked(model, own, line):
-    """Compares clean and attacked values, and returns the number of failures.
+    """Compares clean and attacked values, and returns the number of new failures.
 
     A model must beat popularity, its values must fall with ε, and PGD must not be weaker than FGSM.
     """
@@ -115,7 +115,7 @@ def defended(model, cells):
 
 
 def against_noise(model, own, spent):
-    """Compares FGSM and PGD with random points at equal numbers of evaluations.
+    """Judges whether FGSM and PGD beat random points without more evaluations.
 
     Returns:
         The number of failures that are not known exceptions.

@@ -4,9 +4,9 @@
 
 For each victim of suites/history.yaml and each ε, the script prints the metric, the CPU seconds and the scorings per
 user under each version. The metric is NDCG@10, or T-HR@10 if an item is promoted. ``--rules`` applies rules for edits
-to the current version alone. For an additive model and ε = 1, the script also prints the optimum. The optimum comes
-from all single edits, scored with the model's own item vectors. The exit code is 1 if the metric under the current
-version exceeds the optimum by more than 0.0001. Fits are read from the cache.
+to the current version alone. For untargeted attacks on an additive model at ε = 1 without rules, the script also prints
+the optimum. The optimum comes from all single edits, scored with the model's own item vectors. The exit code is 1 if
+the metric under the current version exceeds the optimum by more than 0.0001. Fits are read from the cache.
 """
 
 from __future__ import annotations

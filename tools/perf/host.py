@@ -4,7 +4,7 @@
 
 The suites have many cells that cost next to nothing. The script is also the plugin that offers their model and their
 attack. For every size the script writes a suite, and ``robench run`` measures and stores the cells. A victim has 20
-cells: the clean one, and two attacks at 10 and 9 budgets. Five victims, one per seed, are a row of the table. Then each
+cells: the clean one, and two attacks at 10 and 9 budgets. Five victims, one per seed, form a row of a table. Then each
 command runs in its own process: ``run`` with nothing left to do, ``plan`` and ``leaderboard``.
 
 The last column is the size of index.html. A second line per size has the cost per cell relative to the first size, so

@@ -7,7 +7,7 @@ split is leave-last-out. For each model, a new process on one thread prepares th
 with validation, and measures the clean ranks of all users. If the model has embedded inputs, PGD with two steps attacks
 the first users. Each line shows the CPU seconds of the fit and of the clean cell, and the peak resident memory in
 GiB after each step. The column ``declared`` holds the memory that the model declares beforehand. The exit code is 1 if
-a model needs more than 3 GiB and more than it declared.
+a model needs more than 3 GiB and exceeds its declaration by more than 0.5 GiB, or if a process fails.
 """
 
 import argparse

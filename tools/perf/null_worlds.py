@@ -4,13 +4,13 @@ Usage: ``python tools/perf/null_worlds.py [--worlds N] [--large] [--pairs result
 
 A world has five rows of equal quality. The first one is the twin of the others. Values are like NDCG@10: 15% of the
 users are hits on average, and the others have 0. Most of a user's difficulty is the same in all rows. Every fit has
-its own noise and its own quality. The relative standard deviation of the quality is given. The parts of the variance
-are close to those of ``results/whitebox``.
+its own noise and its own quality. The relative standard deviation of the quality differs between the settings. The
+parts of the variance are close to those of ``results/whitebox``.
 
-With ``--pairs``, real fits are tested instead. Two seeds of one row are a pair of equal fits. A test of one such pair
-knows nothing about the spread of fits, so robench makes none. A group of n pairs, each of another model, has n
-differences with a true mean of 0, as in a comparison over n seeds. The script draws such groups from each table, and
-tests them as robench does.
+With ``--pairs``, real fits are tested instead. Two fits of one row form a pair, and differ only in the seed. A test of
+one such pair knows nothing about the spread of fits, so robench makes none. A group of n pairs, each of another model,
+has n differences with a true mean of 0, as in a comparison over n seeds. The script draws such groups from each table,
+and tests them as robench does.
 
 The exit code is 1 if a rate is outside its bounds.
 """
@@ -46,7 +46,7 @@ class Rates(NamedTuple):
     Args:
         single: the share of pairs with p below 5%.
         family: the share of worlds in which some defended row differs from the twin after Holm's correction.
-        ranks: the share of worlds in which the range of ranks excludes a rank for some row.
+        ranks: the share of worlds in which some row does not have the full range of ranks.
         coverage: the share of intervals that contain the true mean.
         power: the share of worlds in which a better row has p below 5%.
         paired_t: the same share for a paired t-test over seeds.
@@ -112,7 +112,7 @@ def measure_rates(worlds: int, seeds: int, users: int, spread: float) -> Rates:
 def find_problems(rates: Rates, slack: float = 0.0) -> list[str]:
     """Returns the names of the rates outside their bounds.
 
-    The bounds are widened by ``slack`` percent.
+    The bounds are widened by ``slack`` percentage points.
     """
     return [n for n, (low, high) in BOUNDS.items() if not low - slack <= getattr(rates, n) <= high + slack]
 
@@ -200,7 +200,7 @@ def settings(*, large: bool) -> Iterator[tuple[int, int, float]]:
 
 
 def main() -> int:
-    """Prints the rates in every setting."""
+    """Prints the rates in every setting or of the pairs, and returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--worlds", type=int, default=1000)
     parser.add_argument("--large", action="store_true", help="also measure with 671 hit users of 4473")

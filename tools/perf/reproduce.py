@@ -2,7 +2,7 @@
 
     python tools/perf/reproduce.py FOLDER ...
 
-FOLDER holds the results of one suite, and is named after the suite. Every line is a claim as it was published, a
+FOLDER holds the results of one suite, and is named after the suite. Every line holds a claim as it was published, a
 verdict (borne out, refuted, undecided), and the numbers. The numbers are means of NDCG@10 over users and seeds, with
 95% intervals paired over users and seeds. docs/findings/reproduced.md documents the verdicts.
 
@@ -187,6 +187,9 @@ def msap(cells):
     """Judges the claim of Anelli et al. (2021).
 
     The claim is that many steps beat one step at equal ε. Further lines show how much is due to the larger budget.
+
+    Returns:
+        The number of verdicts that are not the documented ones.
     """
     wrong = 0
     for dataset in cells.datasets:
@@ -222,6 +225,9 @@ def training(cells):
     """Judges two claims about adversarial training.
 
     The claims are that PGD hurts, and that adversarial training raises the remaining value.
+
+    Returns:
+        The number of verdicts that are not the documented ones.
     """
     wrong = 0
     (model,) = {c.key.model for c in cells.cells} - {"popularity"}

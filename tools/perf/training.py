@@ -14,13 +14,13 @@ inner layer has width 64 in robench and 256 in RecBole. Pairwise models use RecB
 models, robench's batch size counts windows. The comparison is per training target, because an epoch of BERT4Rec has
 fewer targets in robench.
 
-Time to quality uses the model's own settings. The time ends when validation NDCG@10 first comes within .001 of
-RecBole's best. For sequence models both libraries compute this value without masks. RecBole's time ends at the same
-value.
+For sequence models, the time to quality is compared too, with the model's own settings. The time ends when validation
+NDCG@10 first comes within .001 of RecBole's best. Both libraries compute this value without masks. RecBole's time ends
+at the same value.
 
 The exit code is 1 if a goal is missed. The shared loop may take at most 1.15 times as long as a plain loop. RecBole
-must take at least 2 times as long per epoch (pairwise) or 20 times as long (sequence). It must also take at least 10
-times as long to reach the quality.
+must take at least 2 times as long per training target (pairwise) or 20 times as long (sequence). RecBole must also take
+at least 10 times as long to reach the quality.
 """
 
 import argparse

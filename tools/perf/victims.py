@@ -2,8 +2,9 @@
 
     python tools/perf/victims.py [--tasks 50]
 
-The tasks do nothing and run one after another. The script prints the seconds until the fork server is ready, and then
-the seconds per task. The server has imported torch and the engine of robench, as in a run.
+The tasks do nothing and run one after another. The script prints the seconds for the start of the fork server and a
+first task, the number of threads per process, and the seconds per further task. The server has imported torch and the
+engine of robench, as in a run.
 """
 
 from __future__ import annotations
