@@ -110,7 +110,7 @@ def plan(suite: SuiteFile, results: Results = None, set_: Set = None, only: Only
 def tune(
     suite: SuiteFile,
     trials: Annotated[int, typer.Option(help="trials of every model and defence")] = 8,
-    seed: Annotated[int, typer.Option(min=0, help="of the search, which draws the settings")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="of the search, from which settings are drawn")] = 0,
     workers: Workers = None,
     executor: ExecutorName = "local",
     scheduler: Scheduler = None,
@@ -241,7 +241,7 @@ def recommend(
 def plugins(
     check: Annotated[bool, typer.Option("--check", help="import each: what it needs and offers, load errors")] = False,
 ) -> None:
-    """List every plugin with its owner.
+    """List every component with its owner.
 
     With --check, the exit code is 1 if a plugin is broken or registers nothing.
     """

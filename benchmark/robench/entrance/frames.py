@@ -19,8 +19,8 @@ def with_frames(registry: Registry, frames: Mapping[str, Any]) -> Registry:
 
     Args:
         registry: the plugins.
-        frames: the data sets by name. A data set is a frame of interactions, or a pair of a frame of interactions and a
-            frame of items.
+        frames: the data sets by name. A data set is a frame of interactions, or a pair of such a frame and a frame of
+            items.
 
     Raises:
         UserError: if ``frames`` is not a mapping, if a name is not a string or is empty, or if a plugin already offers

@@ -28,7 +28,7 @@ def cache_folder() -> Path:
 
 
 def cached_array(kind: str, content: Any, make: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
-    """Returns an array from the cache, which is first computed if it is missing.
+    """Returns a cached array, which is first computed if necessary.
 
     If several processes need the same array at the same time, only one of them computes it.
 
@@ -50,7 +50,7 @@ def cached_array_path(kind: str, content: Any) -> Path:
 
 
 def cached_folder(kind: str, content: Any, make: Callable[[Path], None]) -> Path:
-    """Returns the path of a folder in the cache, which is filled if it is missing.
+    """Returns the path of a cached folder, which is first filled if necessary.
 
     The folder is either complete or missing. If several processes need the same folder at the same time, only one of
     them fills it.

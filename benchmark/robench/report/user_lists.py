@@ -23,7 +23,7 @@ Titles = NDArray[np.str_]
 
 @dataclass(frozen=True, eq=False)
 class UserList:
-    """The top items of a user in one cell, with the ranks of two kinds of items.
+    """A user's top items in one cell, with the ranks of held-out and promoted items.
 
     Args:
         top: the best items, best first, padded with −1.

@@ -24,7 +24,7 @@ Reader = Literal["model", "attack"]  # the kinds of components that may read add
 
 
 def classes_of(cell: Cell, registry: Registry) -> list[type]:
-    """Returns the classes of the model, the defence and the attack of a cell.
+    """Returns the classes of a cell's model, defence and attack.
 
     Raises:
         UserError: if a plugin cannot be imported.

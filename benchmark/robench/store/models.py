@@ -1,7 +1,6 @@
 """Pydantic models that check the content of files.
 
-The module has the base class of the models, a function that builds a model from a dataclass, and a function that
-describes a mistake in one line.
+All models derive from ``Content``, and ``model_of`` builds models from dataclasses.
 """
 
 from __future__ import annotations

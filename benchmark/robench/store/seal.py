@@ -20,7 +20,7 @@ _encode = json.JSONEncoder(sort_keys=True, ensure_ascii=False, allow_nan=False).
 
 
 def seal(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns an object with a field for the sha256 of all other fields."""
+    """Returns an object with a field that holds the sha256 of all other fields."""
     rest = {name: value for name, value in content.items() if name != SEAL}
     return {**rest, SEAL: sha256_of(rest)}
 

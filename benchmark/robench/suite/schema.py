@@ -101,8 +101,8 @@ class LimitsEntry(_Model):
 class RankingEntry(_Model):
     """One entry of ``ranking``, which asks for a table of the leaderboard.
 
-    If a key without a default is missing, any value matches. Only one threat model may match the entry. If ``scale``
-    is missing, the default scale of the surface is used.
+    If ``stage`` or ``norm`` is missing, any value matches. If ``scale`` is missing, the default scale of the surface is
+    used. Only one threat model may match the entry.
     """
 
     surface: Surface

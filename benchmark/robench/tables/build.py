@@ -113,7 +113,7 @@ def build_tables(folder: Path, metrics: Mapping[str, Metric], store: Store | Non
 
 
 def make_tables(results: Results) -> Tables:
-    """Builds all tables of the results of a folder.
+    """Builds all tables from the results of a folder.
 
     Raises:
         UserError: if a record used another version of a metric.

@@ -1,4 +1,4 @@
-"""Lists what a suite lets ``robench tune`` search: models, and then defences.
+"""Finds the models and the defences with settings that ``robench tune`` searches.
 
 A subject is a component of the suite with searched settings. A model is judged alone, without a defence. A defence is
 judged on all models that the suite combines it with, and one choice serves all its λ and ε.
@@ -20,7 +20,7 @@ Settings = Mapping[str, Any]
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """One component that is searched.
+    """One component with settings to search.
 
     Args:
         kind: the kind of the component.

@@ -14,7 +14,7 @@ Chosen = Mapping[tuple[str, str], Mapping[str, Any]]  # the chosen settings by k
 
 
 def tuned_name(suite: Suite) -> str:
-    """Returns the name of the tuned suite, which has a folder of results of its own."""
+    """Returns the name of the tuned suite, which gets a separate folder of results."""
     return f"{suite.name}-tuned"
 
 
