@@ -271,7 +271,7 @@ def check_users(store: Store, record: Record, known: Arrays | None) -> None:
 
 
 def grouped(items: Iterable[T], by: Callable[[T], K]) -> dict[K, list[T]]:
-    """Groups items by the value of ``by``, in the order in which the values first occur."""
+    """Groups items by the value of ``by``, in the order of first occurrence."""
     groups: dict[K, list[T]] = {}
     for item in items:
         groups.setdefault(by(item), []).append(item)
