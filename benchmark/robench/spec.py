@@ -285,7 +285,7 @@ class Cell:
         threat: the threat model of the attack or the poisoning, or None for a clean cell.
         adaptive: the value of ``Attack.adaptive``, or an empty string for a clean cell.
         skip: the reason why the cell cannot be measured, or an empty string.
-        kind: the kind of an attack at test time, which decides the rules of flags. See ``Attack.kind``.
+        kind: the kind of an attack at test time, on which its flags depend. See ``Attack.kind``.
         target_set: the number of the target set that an attack at test time promotes.
         baseline: whether the model is the baseline that other models must beat.
         standard: whether the attack is the ensemble by which leaderboards are ranked.

@@ -46,7 +46,7 @@ def check_used(frames: Iterable[str], datasets: Iterable[Part]) -> None:
         datasets: the data sets of the suite.
 
     Raises:
-        UserError: if no data set of the suite reads a frame.
+        UserError: if there is a frame that no data set of the suite reads.
     """
     named = {str(part.config["data"]) for part in datasets if part.name == FRAME}
     for name in frames:

@@ -50,7 +50,7 @@ def _numbers() -> list[signal.Signals]:
 
 @contextmanager
 def interrupting_signals() -> Iterator[None]:
-    """Makes the signals raise ``TerminatedError`` in the block.
+    """Makes SIGINT, SIGTERM and SIGHUP raise ``TerminatedError`` in the block.
 
     After the first signal, Ctrl-C raises ``KeyboardInterrupt``, and SIGTERM or SIGHUP ends the process at once. A
     signal that is already ignored, for example because of ``nohup``, stays ignored.

@@ -106,7 +106,7 @@ class _Part:
         return self.file.stat().st_size if self.file.exists() else 0
 
     def version(self, url: str) -> str:
-        """Returns the version of the file on the server from which the bytes come.
+        """Returns the version that the file on the server had when the download began.
 
         The result is empty if the version is unknown, or if the bytes come from another address.
         """

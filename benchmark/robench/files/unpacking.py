@@ -48,8 +48,8 @@ def is_archive(path: Path) -> bool:
 def unpack(archive: Path, folder: Path) -> None:
     """Unpacks an archive into an empty folder.
 
-    The archive may not contain paths that leave the folder, links, devices, too many files, or too many bytes. These
-    rules are checked before anything is written. While writing, the unpacked bytes are counted again.
+    An archive is refused if it contains links, devices, paths that leave the folder, too many files, or too many bytes.
+    These rules are checked before anything is written. While writing, the unpacked bytes are counted again.
 
     Args:
         archive: the path of a .zip or .tar file. A .tar file may be compressed.

@@ -22,9 +22,9 @@ def find_module(name: str) -> str:
 
 
 def suggest_plugin(hook: str, name: str) -> str:
-    """Returns a hint about a file that seems to offer a component, if there is one.
+    """Returns a hint about a file that may offer a component, or an empty string.
 
-    Only files in the current folder are searched, and no file is imported. If no file fits, the hint is empty.
+    Only files in the current folder are searched, and no file is imported.
 
     Args:
         hook: the hook that registers components of this kind.

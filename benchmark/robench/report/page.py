@@ -96,6 +96,9 @@ def _kind(block: Block) -> str:
 
 
 def _numeric(grid: Grid) -> list[bool]:
-    """Returns whether each column holds numbers, which the page aligns to the right."""
+    """Returns for each column whether it holds numbers.
+
+    The page aligns such columns to the right.
+    """
     columns = zip(*grid.body, strict=True) if grid.body else [()] * len(grid.head)
     return [all(_NUMBER.fullmatch(cell) for cell in column) and any(column) for column in columns]

@@ -111,7 +111,7 @@ def prepare_data(
         required: whether to fail if the data cannot be written to the cache, from which workers read.
 
     Raises:
-        DataError: if the source cannot be read, or if no interactions are left.
+        DataError: if the source was not downloaded or cannot be read, or if no interactions are left.
         UserError: if ``required`` is true and the cache cannot be written.
     """
     cls: type[Dataset] = registry.class_of("dataset", part.name)

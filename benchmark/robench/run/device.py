@@ -74,8 +74,8 @@ def gpu_settings() -> Iterator[None]:
       gradients used cuDNN, scores and gradients would belong to different functions.
     - Attention uses the plain formula. The choice among the other kernels would depend on whether a gradient is needed.
     - TF32 and sums in half precision are off.
-    - Algorithms are deterministic if torch has a deterministic version. Otherwise torch warns and continues, because a
-      plugin's victim is worth more than the last bits of its numbers.
+    - Algorithms are deterministic if torch has a deterministic version. Otherwise, torch warns and continues, because
+      numbers that may differ in the last bits are better than none.
 
     The settings apply only to a GPU, because some of them would also change results on the CPU.
     """

@@ -55,7 +55,9 @@ def check_origin(folder: Path, suite: Path, make_plan: Callable[[], Mapping[str,
 
 
 def note_origin(folder: Path, suite: Path, plan: Mapping[str, Any]) -> None:
-    """Writes the note about the suite file, before the caller writes the plan.
+    """Writes the note about the suite file.
+
+    The caller writes the plan afterwards, because this function reads the earlier plan.
 
     If the new plan has the same entries as the stored plan, an earlier note is kept.
 

@@ -47,7 +47,7 @@ class PlannedTuning:
         trials: the number of trials, which is the same for every searched component.
         sha256: the digest of the file of trials.
         seed: the seed of the fits.
-        search_seed: the seed of the search.
+        search_seed: the seed from which the settings were drawn.
         chosen: the labels of the components that have the settings of their best trial.
         untuned: the reason why a component does not count as tuned, by label.
         data_sha256: the digest of the data on which the settings were chosen.

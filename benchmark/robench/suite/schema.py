@@ -54,7 +54,7 @@ class _Model(BaseModel):
 
 
 class TargetsEntry(_Model):
-    """The key ``targets``, which chooses the promoted items."""
+    """The key ``targets``, which determines the promoted items."""
 
     count: Count = 5
     pick: Literal["unpopular", "popular", "random"] = "unpopular"
@@ -62,7 +62,7 @@ class TargetsEntry(_Model):
 
 
 class UsersEntry(_Model):
-    """The key ``users``, which samples the users to evaluate."""
+    """The key ``users``, which determines the sample of users to evaluate."""
 
     sample: Count
     seed: Seed = 0

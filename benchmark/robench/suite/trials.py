@@ -1,4 +1,4 @@
-"""Reads and writes the file of trials of ``robench tune``.
+"""Reads and writes the file of trials, for ``robench tune``.
 
 The file has JSON lines. The first line is the header, and each further line is one trial.
 """
@@ -90,7 +90,8 @@ def parse_trials(content: bytes, where: str) -> tuple[TrialsHeader, list[Trial]]
     """Parses a file of trials.
 
     Raises:
-        UserError: if the content is not a file of trials, or if a trial occurs twice or has an impossible value.
+        UserError: if the content is not a file of trials in this format, or if a trial occurs twice or has an
+            impossible value.
     """
     try:
         lines = content.decode("utf-8").splitlines()
@@ -133,9 +134,9 @@ def same_settings(one: Mapping[str, object], other: Mapping[str, object]) -> boo
 
 
 def mean_value(values: Iterable[float | None]) -> float | None:
-    """Returns the mean value of several fits, or None if there is no such mean.
+    """Returns the mean value of several fits, or None.
 
-    There is none without fits, or if a value is None or NaN.
+    The result is None if there are no fits, or if a value is None or NaN.
     """
     known = list(values)
     if not known or any(value is None or math.isnan(value) for value in known):

@@ -48,7 +48,7 @@ class AttackSet:
 
     @property
     def title(self) -> str:
-        """The title of the table, which is the standard ensemble or a custom attack set."""
+        """The title of the table: the standard ensemble, or ``custom attack set``."""
         return self.attacks[0] if self.standard else "custom attack set"
 
     def missing(self, measured: Mapping[int, Iterable[Point]]) -> list[str]:

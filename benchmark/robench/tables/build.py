@@ -58,7 +58,7 @@ class Tables:
         values: the rows of cells.csv.
         timings: the rows of timings.csv.
         data: the summary of each data set.
-        inputs: the sizes of each victim's inputs. A relative ε is a share of this size.
+        inputs: the sizes of the victims' inputs. A relative ε is relative to such a size.
         tuned: the search that chose the settings, or None if the suite names no search.
         damaged: the errors about damaged files. The tables leave these files out.
         without_attacks: the rows of leaderboard.csv if the suite has no attacks.
@@ -102,7 +102,8 @@ def build_tables(folder: Path, metrics: Mapping[str, Metric], store: Store | Non
     """Builds all tables of a folder of results.
 
     Args:
-        metrics: the metrics in plan.json, by registered name.
+        folder: the folder of results.
+        metrics: the metrics of plan.json, by registered name.
         store: the store of the folder, if some of its arrays have already been read.
 
     Raises:

@@ -22,7 +22,7 @@ class InputRow:
 
     Args:
         key: the data and the victim, without the seed.
-        rms: the root mean square of the entries of the inputs.
+        rms: the root mean square of all entries in the inputs.
         places: the number of places that may be perturbed.
         radius: the L2 radius at ε = 1.
         twin_radius: the radius of the undefended twins, or None if there is no defence or no checked twin.

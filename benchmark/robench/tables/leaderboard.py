@@ -49,8 +49,8 @@ class LeaderboardRow:
         worst_low: the lower end of the interval of ``worst``.
         worst_high: the upper end of the interval of ``worst``.
         drop: the value 1 − worst / clean, or None if either is missing or clean is 0.
-        p_value: the p-value of the difference from the undefended twin, adjusted by Holm's method. The value is None
-            without a twin or with fewer than two common seeds.
+        p_value: the p-value of the difference from the undefended twin, adjusted by Holm's method. ``rank_rows`` says
+            when the value is None.
         flags: the names of the row's flags.
         seeds: the number of seeds.
         users: the number of users that were measured.

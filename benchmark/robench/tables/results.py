@@ -284,5 +284,5 @@ def is_baseline(cell: CellRow) -> bool:
 
 
 def is_standard(cell: CellRow) -> bool:
-    """Returns whether a cell's attack is the ensemble that ranks leaderboards."""
+    """Returns whether leaderboards are ranked by the attack of a cell."""
     return cell.kind == ENSEMBLE and (cell.standard or cell.attack == STANDARD)

@@ -27,7 +27,7 @@ class TitleRow:
     Args:
         key: the data and the victim, without the seed.
         attack_label: the label of the attack.
-        norm: the unit of edits, which are words or characters.
+        norm: the unit of edits: words or characters.
         goal: the goal of the attack.
         epsilon: the budget.
         metric: the metric that the attack changes.

@@ -9,7 +9,7 @@ from robench.tables.checks import CHECKS
 def assert_passes(victim: MeasuredVictim) -> None:
     """Asserts that a victim passes every check of the host.
 
-    The message names the numbers of a failed check. In a run, such a victim has no rank.
+    The message names the numbers of a failed check. In a run, the row of such a victim has no rank.
 
     Raises:
         AssertionError: if the victim fails a check.

@@ -236,8 +236,7 @@ def _assert_close(scores: Scores, expected: Scores, why: str) -> None:
 def _assert_colours_apart(scores: Scores, history: Interactions, test: Interactions) -> None:
     """Asserts that all users get higher scores for items of their own colour.
 
-    The colour of a user or an item is its number modulo 2. Only items that the user has not used are
-    compared.
+    The colour of a user or an item is its number modulo 2. Only items that the user has not used are compared.
     """
     users = np.arange(history.n_users)
     known = build_chunk(users, history, test).masked
