@@ -52,7 +52,7 @@ class Defense(Component):
     def sanitise(self, train: Interactions, rng: Rng) -> Cleaned:
         """Returns the cleaned training data.
 
-        The method is not given any information about which users are fake.
+        The method does not learn which users are fake.
         """
         raise TypeError(f"{type(self).__name__} has no sanitise()")
 

@@ -59,7 +59,8 @@ class Threat:
     def ranks_models(self) -> bool:
         """True if tables of this threat model rank models against each other.
 
-        On histories, only some models have gradients. So models are not compared if attackers may use gradients.
+        On histories, only some models have gradients. Therefore, models are not compared if attackers may use
+        gradients.
         """
         return SURFACES[self.surface].ranks_models and not (self.rules and self.rules.white_box)
 

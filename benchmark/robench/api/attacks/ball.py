@@ -47,7 +47,7 @@ def masked(delta: Delta, valid: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
     Args:
         delta: the perturbation of each input, float [B, ..., d].
-        valid: the places of each input that may be perturbed, bool [B, ...].
+        valid: the places that may be perturbed in each input, bool [B, ...].
     """
     return {name: part * valid[name].unsqueeze(-1) for name, part in delta.items()}
 

@@ -34,7 +34,8 @@ class Oracle(Protocol):
     - ``ce`` is −log softmax of s_y over the unmasked catalogue.
     - ``margin`` is s_(k) − s_y. Here s_(k) is the score of the k-th best rival.
     - ``bpr`` is the mean of softplus(s_j − s_y) over the rivals j.
-    - ``hinge`` is −Σ max(0, s_y − s_j) over the k best rivals j. The loss also rises if y falls within the top k.
+    - ``hinge`` is −Σ max(0, s_y − s_j) over the k best rivals j. The loss already rises if y loses a place within the
+    top k.
     - ``ndcg`` is −1 / log2(1 + r). Here r is a smooth rank of y, which is 1 plus a sum of logistic steps.
 
     Under the goal ``promote``, y is a promoted item. ``hinge`` then contains s_j − s_y in place of s_y − s_j, and every

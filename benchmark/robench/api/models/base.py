@@ -123,7 +123,7 @@ class Model(Component):
     def has_logits(cls) -> bool:
         """Returns whether the model offers the distributions of its training loss.
 
-        They are the distributions that the loss compares with the targets.
+        These are the distributions that the loss compares with the targets.
         """
         return False
 

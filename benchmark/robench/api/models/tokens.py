@@ -60,8 +60,8 @@ class TokenReader(TorchModel):
 class TokenModel(TokenReader):
     """A ``TokenReader`` with one vector per item, computed from the item's text.
 
-    The vectors are the buffer ``texts``, float [n_items, D]. Scores and losses read an item only through this buffer,
-    so replacing a row replaces the text.
+    The vectors are in the buffer ``texts``, float [n_items, D]. Scores and losses read an item only through this
+    buffer, so replacing a row replaces the text.
     """
 
     texts: Tensor

@@ -99,7 +99,7 @@ class Arena(ABC):
         The method also records the size of the proposal as a multiple of the budget.
 
         Raises:
-            PluginError: if the proposal does not have the shape of a candidate, or is not finite.
+            PluginError: if the proposal does not have the form of a candidate, or is not finite.
         """
 
     @abstractmethod

@@ -20,8 +20,8 @@ TINY = 1e-12  # the smallest width
 def pair_losses(own: Tensor, valid: Tensor, rivals: Tensor) -> Tensor:
     """Returns the loss ``bpr`` before its sign is chosen, float [B].
 
-    The loss is the mean of softplus(s_j − s_y) over all pairs of an item y of the goal and a rival j. Here s are the
-    scores.
+    The loss is the mean of softplus(s_j − s_y) over all pairs of an item y of the goal and a rival j. Here s_y and s_j
+    are the scores of these items.
 
     Args:
         own: the scores of the goal's items, float [B, H].
@@ -41,8 +41,8 @@ def hinge_losses(own: Tensor, valid: Tensor, best: Tensor, sign: int) -> Tensor:
     """Returns the loss ``hinge``, float [B], which is at most 0.
 
     If ``sign`` is 1, the loss is −Σ max(0, s_y − s_j) over the k best rivals j, averaged over y. The loss is 0 if every
-    y is below all of these rivals. The loss also grows if y falls within the top k. If ``sign`` is −1, s_j − s_y takes
-    the place of s_y − s_j.
+    y is below all of these rivals. The loss already rises if y loses a place within the top k. If ``sign`` is −1, s_j −
+    s_y takes the place of s_y − s_j.
 
     Args:
         own: the scores of the goal's items, float [B, H].

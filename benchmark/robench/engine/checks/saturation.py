@@ -12,7 +12,7 @@ SATURATED = 16.0  # e^-16 is about the rounding error of float32
 def saturations(probe: Probe) -> dict[str, Tensor]:
     """Marks users for whom one item takes all the probability of the softmax.
 
-    In float32, the cross-entropy of such a user is 0 or linear, and all other items have no gradient.
+    In float32, the cross-entropy of such a user is 0 or linear, and the gradient with respect to all other scores is 0.
 
     Returns:
         1 or 0 for each user (``saturated``, float64 [B]).

@@ -35,7 +35,7 @@ def measure_checks(victim: EvaluatedVictim, rms: float) -> dict[str, float]:
         rms: the root mean square of all genuine input entries of the victim.
 
     Raises:
-        PluginError: if the model is not neural, or gives scores that are not finite.
+        PluginError: if the model is not neural, or if a score is not finite.
     """
     probes = _probes(victim, rms)
     inner = victim.inner if isinstance(victim.inner, TorchModel) else None
@@ -62,7 +62,7 @@ def measure_table_checks(victim: EvaluatedVictim, rms: float) -> dict[str, float
         rms: the root mean square of all genuine input entries of the victim.
 
     Raises:
-        PluginError: if the model is not neural, declares no tables, or gives scores that are not finite.
+        PluginError: if the model is not neural, if its tables cannot be perturbed, or if a score is not finite.
     """
     return table_slope_errors(_probes(victim, rms)[0], EmbeddingTables(victim.neural()).weights)
 

@@ -19,8 +19,8 @@ def check_columns(ratings: Ratings) -> None:
 
     Raises:
         DataError: if the log has no rows, if a column has the wrong type or shape, if two columns differ in
-            length, if an id is missing, if the codes and names of ``Ids`` do not fit each other, if a rating is not a
-            finite number, if a time is not an integer that fits into int64, or if a part is not 0, 1 or 2.
+            length, if an id is missing, if ``Ids`` has an invalid code or a repeated name, if a rating is not a finite
+            number, if a time is not an integer that fits into int64, or if a part is not 0, 1 or 2.
     """
     n = len(ratings.users)
     if n == 0:
@@ -53,8 +53,8 @@ def _check_ids(kind: str, ids: object) -> None:
         ids: the column.
 
     Raises:
-        DataError: if the column is neither ``Ids`` nor an array of one dimension, if its codes and names do not fit
-            each other, or if an id is missing.
+        DataError: if the column is neither ``Ids`` nor an array of one dimension, if ``Ids`` has an invalid code or a
+            repeated name, or if an id is missing.
     """
     if isinstance(ids, Ids):
         codes = ids.codes

@@ -40,7 +40,8 @@ def poison(attack: Attack, train: Interactions, *, targets: IntArray, epsilon: f
         rng: the random stream of the attack.
 
     Raises:
-        PluginError: if the attack exceeds the budget, or returns data that break the contract of its base class.
+        PluginError: if the attack has another base class, exceeds the budget, or returns data that break the contract
+            of its base class.
     """
     if isinstance(attack, PoisoningAttack):
         return add_profiles(train, make_profiles(attack, train, targets=targets, epsilon=epsilon, rng=rng))

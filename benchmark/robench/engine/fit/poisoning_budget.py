@@ -35,8 +35,8 @@ class ProfileBudget:
     def of(cls, attack: PoisoningAttack, train: Interactions, targets: IntArray, epsilon: float) -> ProfileBudget:
         """Returns the budget of an attack at ε.
 
-        If the attack sets no profile size, the size is the median length of the rows with training items. It is then at
-        least the number of targets. A profile is never larger than the catalogue.
+        If the attack sets no profile size, the size is the median length of the rows with training items. However, the
+        size is then at least the number of targets. A profile is never larger than the catalogue.
         """
         median = int(np.median(train.lengths()[train.lengths() > 0])) if len(train) else 1
         size = min(attack.config.profile_size or max(median, len(targets)), train.n_items)

@@ -29,7 +29,7 @@ def rank_on_device(
         masked: whether ``mask_known`` has already masked the scores.
 
     Raises:
-        PluginError: if a score is not finite.
+        PluginError: if a score is not finite. Scores that are already masked are not checked.
     """
     scores = scores if masked else mask_known(scores, chunk)
     promoted = torch.from_numpy(targets).to(scores.device) if targets is not None else chunk.held.new_empty(0)

@@ -55,7 +55,7 @@ def rank_items(
         masked: whether ``mask_known`` has already masked the scores.
 
     Raises:
-        PluginError: if a score is not finite.
+        PluginError: if a score is not finite. Scores that are already masked are not checked.
     """
     if not scores.flags.carray:
         scores = np.require(scores, requirements=["C", "W"])

@@ -23,7 +23,7 @@ class UserNoise:
     Args:
         users: the ids of the users, int64 [B].
         inputs: the genuine inputs, float [B, ..., d] each.
-        valid: the places of each input that may be perturbed, bool [B, ...].
+        valid: the places that may be perturbed in each input, bool [B, ...].
     """
 
     def __init__(self, users: Tensor, inputs: Mapping[str, Tensor], valid: Mapping[str, Tensor]) -> None:

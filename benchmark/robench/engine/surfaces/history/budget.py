@@ -41,8 +41,8 @@ class EditLimits:
     Args:
         edits: the largest number of edits of each user, int64 [B].
         at_end: whether items may only be inserted after the last item.
-        implausible: a mask of the items that may not be inserted because they are not plausible, bool [B, n_items], or
-            None.
+        implausible: a mask of the items that are not plausible and may not be inserted, bool [B, n_items]. None means
+            that every item is plausible.
         additive: whether the model declares that its scores are a sum over the items of a history, and the host has
             verified this.
     """

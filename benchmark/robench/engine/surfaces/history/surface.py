@@ -74,8 +74,8 @@ class HistorySurface(ArenaSurface):
     def diagnostics(self, arrays: CellArrays, targets: IntArray | None) -> dict[str, float]:
         """Returns diagnostics about plausible items and about scores declared as sums.
 
-        Each number is present only if it applies. Diagnostics about candidates do not apply, because a model also
-        chooses its candidates by the edited histories.
+        Each number is present only if it applies. Diagnostics about candidates do not apply, because the model chooses
+        new candidates for edited histories.
         """
         plausible = {} if self.plausibility is None else {"plausible_from": self.plausibility.least}
         return plausible if self.additive_error is None else {**plausible, "additive_error": self.additive_error}

@@ -99,6 +99,9 @@ class ParametersArena(Arena):
         """Returns an arena with all rows and with costs of its own.
 
         All rows must be chosen, because one δ perturbs all tables.
+
+        Raises:
+            ValueError: if a row is not chosen.
         """
         if len(chosen) != len(self.unit):
             raise ValueError("the tables are perturbed as a whole")

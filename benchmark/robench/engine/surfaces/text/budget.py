@@ -60,8 +60,8 @@ class TitleBudget:
     def achieved(self, titles: Sequence[str]) -> dict[str, float]:
         """Returns statistics of the rewritten titles, by name.
 
-        The numbers are the spent budget, in edits and as a share of the title's length, the added characters, and the
-        changed titles.
+        The spent budget is given in edits and as a share of the title's length. Further numbers count added characters
+        and changed titles.
         """
         length = np.array([max(1, len(pieces(title, self.unit))) for title in self.genuine])
         edits = np.array(self.edits(titles))

@@ -23,7 +23,7 @@ class TitleJudgement(NamedTuple):
     """The host's judgement of a candidate, item by item.
 
     Args:
-        damage: the damage by the title of each item, float64 [A]. Higher damage is worse for the defender.
+        damage: the damage that each item's title does, float64 [A]. Higher damage is worse for the defender.
         loss: the loss of each item, float64 [A].
         reached: the share of users for which the goal is reached, float64 [A].
     """

@@ -25,7 +25,7 @@ class RewrittenTitles:
 
     Args:
         titles: the title of each item.
-        damage: the damage by the title of each item, float64 [A].
+        damage: the damage that each item's title does, float64 [A].
         loss: the loss of each item, float64 [A].
     """
 
@@ -108,7 +108,7 @@ def search_titles(attack: Attack, oracle: TitleOracle, rng: Rng) -> RewrittenTit
 
     Raises:
         TypeError: if the attack is not a ``TextAttack``.
-        PluginError: if a proposal does not have one title per item.
+        PluginError: if a proposal is not a sequence of strings with one title per item.
     """
     if not isinstance(attack, TextAttack):
         raise TypeError(f"{type(attack).__name__} rewrites no titles")
