@@ -121,8 +121,8 @@ def median_arrays(
 ) -> CellArrays:
     """Returns the ranks, top lists and other arrays that a cell stores for a chunk.
 
-    All arrays of a user come from the same scoring, so they are consistent. This is the scoring with the median damage.
-    If two scorings are in the middle, the one with more damage is used.
+    All arrays of a user come from the scoring with the median damage, so they are consistent. If two scorings are in
+    the middle, the one with more damage is used.
 
     Args:
         chunk: the chunk of users.

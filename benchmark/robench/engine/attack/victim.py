@@ -51,7 +51,7 @@ class EvaluatedVictim:
         history: the items that are known at test time, one row per real user.
         held: the held-out items, one row per real user.
         users: the evaluated users, int64 [U].
-        seed: the seed of the random streams of attacks and host.
+        seed: the seed for the random streams of the attacks and the host.
         catalogue: the items with their genuine titles. Attacks on titles need the catalogue.
         read: the function by which the defence changes titles, or None if titles do not change.
         negatives: one negative per held-out item, int64, or None. If negatives are given, the scores of held-out items

@@ -1,5 +1,5 @@
 """Checks of a victim, which run once before attacks on vectors.
 
 Each module except ``probe`` and ``victim`` measures one property that an honest victim has. The numbers go into the
-record. The tables compare them with thresholds, so flags can be recomputed from the record.
+record. The package ``tables`` compares these numbers with thresholds, so flags can be recomputed from the record.
 """

@@ -12,7 +12,7 @@ def movements(probe: Probe) -> dict[str, Tensor]:
     """Measures how far a random point of the ball moves each user's scores.
 
     Returns:
-        The root mean square of the changes over the items, in standard deviations, scaled to ε = .05. The smallest
+        The root mean square of the changes over the items, in standard deviations, scaled to ε = 0.05. The smallest
         value over the radii counts (``movement``, float64 [B]).
     """
     sizes = [

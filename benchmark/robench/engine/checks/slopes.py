@@ -21,9 +21,9 @@ def slope_errors(probe: Probe) -> dict[str, Tensor]:
     losses of attacks depend on such items.
 
     Returns:
-        Two errors, float64 [B] each. ``slope_own`` is along the gradient itself, and ``slope_random`` is over random
-        directions. An error of 0 is perfect, and an error of 1 means that the gradient predicts nothing. The largest
-        error over points and steps counts.
+        Two errors, float64 [B] each. ``slope_own`` is the error along the gradient, and ``slope_random`` is the error
+        over random directions. An error of 0 is perfect, and an error of 1 means that the gradient predicts nothing.
+        The largest error over points and steps counts.
     """
     weights, items = choose_weights(probe)
     own, random = [], []

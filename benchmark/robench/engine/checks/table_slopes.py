@@ -23,10 +23,11 @@ LEAST_SLOPE = 0.01  # smaller slopes of a table are rounding, as a share of the 
 def table_slope_errors(probe: Probe, tables: Tables) -> dict[str, float]:
     """Compares gradients with respect to each table with finite differences.
 
-    Two functions are differentiated. The first one is the sum of the users' values in ``slope_errors``. In the second
-    one, the tables change the embedded inputs alone. The second function reveals errors that the first one may hide.
-    Often, a table of items has a much larger effect on the scores than on the inputs. Each table moves alone, and no
-    row moves by more than a share of the table's mean row norm.
+    Two functions are differentiated. The first function is the sum, over the users, of the function in
+    ``slope_errors``. In the second function, the tables influence the scores through the embedded inputs alone. The
+    second function reveals errors that the first one may hide. Often, a table of items has a much larger effect on the
+    scores than on the inputs. Each table moves alone, and no row moves by more than a share of the table's mean row
+    norm.
 
     Args:
         probe: the users.
@@ -113,8 +114,8 @@ def _slopes(
 ) -> tuple[Tensor, Tensor]:
     """Returns the slopes along each direction, by the gradient and by differences.
 
-    Both are float64, and the first entry belongs to the first direction. A direction is scaled so that its largest row
-    is ``step`` times the mean row norm of the table.
+    Both results are float64, with one entry per direction. A direction is scaled so that its largest row is ``step``
+    times the mean row norm of the table.
     """
     predicted, true = [], []
     for direction in directions:

@@ -40,8 +40,7 @@ def prepare(ratings: Ratings, config: DatasetConfig, split: Part) -> Prepared:
 
     Users and items are numbered in the order of their ids. If all ids are whole numbers, the order is by value.
     Otherwise, the ids are ordered as strings. The events of a user are in time order. Events at the same time are in
-    the order of the ids of their items. Therefore, nothing depends on the order of the rows, unless the source has no
-    times.
+    the order of their item ids. Therefore, nothing depends on the order of the rows, unless the source has no times.
 
     Args:
         ratings: the raw log.
@@ -112,7 +111,7 @@ def prepare(ratings: Ratings, config: DatasetConfig, split: Part) -> Prepared:
 
 
 def _sorted(events: Events, n_users: int, n_items: int, keep: str) -> tuple[Events, Events, list[str]]:
-    """Returns two sorted sets of events, and lines for the user.
+    """Returns two sorted sets of events, and lines about overlaps of the parts.
 
     The first set has repeated user-item pairs only if ``keep`` is ``all``. The second set has one event per pair.
     """
@@ -130,7 +129,7 @@ def _sorted(events: Events, n_users: int, n_items: int, keep: str) -> tuple[Even
 
 
 def _rated(ratings: Ratings, lowest: float | None) -> IntArray | None:
-    """Returns the numbers of the rows with a rating of at least ``lowest``, int64.
+    """Returns the indices of the rows with a rating of at least ``lowest``, int64.
 
     The result is None if ``lowest`` is None. All rows are then kept.
 

@@ -96,7 +96,7 @@ def _train(model: TorchModel, data: TrainData, start: Callable[..., Training]) -
         start: a function that initialises a model and returns its training.
 
     Returns:
-        The best training, which can go on.
+        The best training, which can be continued.
     """
     best, done = None, 0
     alternatives = tuple(model.alternatives(data)) if has_enough_items(data) else ()

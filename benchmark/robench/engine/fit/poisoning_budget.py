@@ -87,8 +87,8 @@ def checked_changes(before: Interactions, after: Interactions, budget: int) -> i
 def count_changes(before: Interactions, after: Interactions) -> int:
     """Returns the number of interactions that an attack has changed.
 
-    Each user contributes the number of lost items or the number of added items, whichever is larger. An item that a
-    user has twice counts as added.
+    Each user contributes the number of lost items or the number of added items, whichever is larger. In the changed
+    data, every repetition of an item by a user also counts as an added item.
     """
     total = 0
     for user in range(before.n_users):

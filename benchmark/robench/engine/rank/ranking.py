@@ -96,8 +96,8 @@ def held_out_ranks(scores: Tensor, held: Tensor) -> Tensor:
     """Returns the rank of each held-out item, int64 [B, H], with 0 at padding.
 
     The rank is 1 plus the number of items ahead. Every item with a higher score is ahead. Of the items with the same
-    score, all that are not held out are ahead, and also held-out items with a smaller id. Therefore, ties count against
-    the defender.
+    score, those that are not held out are ahead, and so are held-out items with a smaller id. Therefore, ties count
+    against the defender.
 
     Args:
         scores: the scores, [B, n_items], with −inf at masked items.

@@ -17,7 +17,7 @@ from robench.engine.rank.chunk import EvaluationChunk, mask_known
 
 @dataclass(frozen=True, eq=False)
 class TextReader:
-    """A victim that reads titles of items, with its evaluated users.
+    """A victim that reads item titles, together with the users to evaluate.
 
     Args:
         model: the fitted model, which has the surface ``text``.
