@@ -68,10 +68,13 @@ class Training:
     Therefore, the numbers that a defence draws do not change the initial weights or the batches.
 
     Args:
-        model: the model, which the constructor initialises. data: the data of the fit. defense: the defence, which may
-        define another loss. rng: the random stream of the fit. device: the device on which the model is trained.
-        report: a function that is called after every epoch with (epochs done, epochs planned). before: the number of
-        epochs that earlier trainings of the same fit have run, for ``report``.
+        model: the model, which the constructor initialises.
+        data: the data of the fit.
+        defense: the defence, which may define another loss.
+        rng: the random stream of the fit.
+        device: the device on which the model is trained.
+        report: a function that is called after every epoch with (epochs done, epochs planned).
+        before: the number of epochs that earlier trainings of the same fit have run, for ``report``.
     """
 
     def __init__(
