@@ -122,7 +122,7 @@ class Recbole(Dataset):
         """Returns the files with the given ending, sorted.
 
         Raises:
-            DataError: if the folder does not exist.
+            DataError: if the path is not that of a folder.
         """
         folder = self.config.path
         if folder.is_file():

@@ -14,7 +14,7 @@ from robench.api.metric import Needs
 
 
 def averaged_over_targets(values: FloatArray, eligible: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> FloatArray:
-    """Returns one value per user, such that their mean is the mean over targets.
+    """Returns values of users, the mean of which is the mean over targets.
 
     Each target contributes the mean over its eligible users. With U users and T targets, the value of user u is U/T ·
     Σ_t value(t, u) / n_t. Here n_t is the number of eligible users of target t, and the sum covers the targets for

@@ -59,7 +59,7 @@ class Content(HistoryModel):
         """Learns the weights of words from the catalogue.
 
         Raises:
-            DataError: if no word occurs in ``min_items`` items.
+            DataError: if no word occurs in at least ``min_items`` items.
         """
         self.features = self._fit_vectorizer(data)
 
@@ -67,7 +67,7 @@ class Content(HistoryModel):
         """Learns the word weights, and returns the TF-IDF vectors of all items.
 
         Raises:
-            DataError: if no word occurs in ``min_items`` items.
+            DataError: if no word occurs in at least ``min_items`` items.
 
         Returns:
             The rows as a sparse matrix, float32 [n_items, words].

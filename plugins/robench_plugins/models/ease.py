@@ -105,8 +105,8 @@ def _regularised_gram(data: TrainData, weight_decay: float) -> NDArray[np.float6
 def _invert_in_place(gram: NDArray[np.float64]) -> NDArray[np.float64]:
     """Returns the inverse of a positive definite matrix, which is overwritten.
 
-    The matrix is in Fortran order. The fit itself solves for the identity instead, which takes twice the time and
-    rounds differently. Published results depend on that rounding.
+    The matrix is in Fortran order. ``learn`` solves a system with the identity matrix instead, which takes twice the
+    time and rounds differently. Published results depend on that rounding.
 
     Raises:
         LinAlgError: if the matrix is not positive definite.

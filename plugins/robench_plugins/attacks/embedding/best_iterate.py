@@ -54,7 +54,7 @@ class BestIterate:
     def best(self) -> dict[str, Tensor]:
         """Returns the best iterate of every row.
 
-        If the loss of a row was never a number, the start is returned.
+        If the loss of a row was never a number, the row of the start is returned.
         """
         self._flush()
         return self._best

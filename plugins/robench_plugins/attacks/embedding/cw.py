@@ -29,7 +29,7 @@ class CarliniWagner(MinimumNormAttack):
 
     Adam measures its steps in the distance that the first-order expansion of the margin predicts, so one learning rate
     fits every victim. All entries of a user share one second moment, because the distance is shared too. With a second
-    moment per entry, δ would grow in entries that hardly matter. (On an LSTM the median radius was .029 instead of
+    moment per entry, δ would grow in entries that hardly matter. (On an LSTM the median radius was then .029 instead of
     .021.) Each step of the binary search ends with a bisection that shortens the best δ along its direction. The
     bisection needs only forward passes. Further restarts aim at the best rivals in turn if k = 1 (the targeted form of
     the paper). Otherwise they start from noise.

@@ -101,7 +101,7 @@ def _count_ahead(gap: Tensor, less: Tensor, more: Tensor, rivals: Tensor, slack:
 def damage_of(scores: Tensor, goal: Tensor, *, promotes: bool) -> Tensor:
     """Returns the damage of scores, float64 [B].
 
-    If the damage of two histories is equal, their loss decides, as in the host's judgement.
+    A small term for the loss breaks ties, as in the host's judgement.
 
     Args:
         scores: the masked scores, float [B, n_items].

@@ -77,7 +77,7 @@ class EffectsSearch:
             yield from self._step(affordable)
 
     def _measure(self) -> None:
-        """Scores the genuine histories, and all deletions and insertions that matter."""
+        """Scores the genuine histories, and the deletions and insertions that are needed."""
         self.scores = self._score(self.rows, torch.arange(len(self.block)))
         lengths = (self.rows >= 0).sum(1)
         substitutes = "substitute" in self.config.kinds

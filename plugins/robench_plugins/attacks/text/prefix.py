@@ -22,7 +22,7 @@ PUNCTUATION = ",.:;!?()[]\"'&-"
 class Prefix(TextAttack):
     """Adds words from a pool to a title, one by one.
 
-    The attack chooses the best word each time. It puts words before the title or after it.
+    The attack chooses the best word each time, and puts this word before or after the title.
 
     This is keyword stuffing, guided by scores. Gyöngyi & Garcia-Molina (Web spam taxonomy, AIRWeb 2005) describe it as
     term spam in titles. The genuine title is not changed. The pool holds the keywords, or words from the titles of the

@@ -210,7 +210,8 @@ class WordFlips:
             tokens: the tokens to leave out, bool [L].
 
         Returns:
-            The sum and the number of all tokens, then the sum and the number of the remaining tokens. All are scalars.
+            The sum of the slopes and the number of tokens, for all tokens and then for the remaining tokens. All are
+            scalars.
         """
         s = self.slopes
         real = s.word[index] >= 0

@@ -259,7 +259,7 @@ def _has_usual_numbers(content: bytes, sign: str) -> bool:
     """Returns whether every whole number in a delimited text has its usual form.
 
     If so, ids can be read as numbers, because each number is written in the same way again. ``007``, ``-0`` and `` 7``
-    are examples of other forms.
+    are examples of other forms. To be safe, the result is also False for any text with blanks.
 
     Args:
         content: the text.

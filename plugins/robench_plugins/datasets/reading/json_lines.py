@@ -98,7 +98,7 @@ def _parse(text: str, where: str, literals: bool) -> dict[str, Any]:
     """Returns the object of a line, with its numbers as strings.
 
     Raises:
-        DataError: if the line is not an object.
+        DataError: if the line is not an object, or if a key occurs twice.
     """
     try:
         row = DECODER.decode(text)

@@ -1,4 +1,4 @@
-"""Opens files, unpacks them, and lists folders without hidden files."""
+"""Opens and unpacks files, and recognises hidden files."""
 
 from __future__ import annotations
 

@@ -24,7 +24,10 @@ BOMS = {
 
 
 def find_encoding(name: str) -> codecs.CodecInfo | None:
-    """Returns the text encoding with this name, or None if there is no such encoding."""
+    """Returns the text encoding with this name, or None if there is no such encoding.
+
+    Encodings of escape sequences, such as ``unicode-escape``, do not count.
+    """
     try:
         "".encode(name)  # refuses codecs that are no encodings of text
         codec = codecs.lookup(name)

@@ -1,6 +1,7 @@
 """Sends beats from a worker while its main thread executes Python.
 
-The keeper and the executor cannot see whether a busy process makes progress. A beat shows that the process does.
+The keeper and the executor cannot see whether a busy process makes progress. A beat shows that the main thread still
+executes Python.
 """
 
 from __future__ import annotations

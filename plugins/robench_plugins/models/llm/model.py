@@ -175,7 +175,7 @@ class Llm(LikelihoodModel):
             items: the catalogue rows of A items.
             tokens: the tokens of their titles, [A, L].
             vectors: the vectors that are read in place of the tokens, float [A, L, d].
-            choice: the weight of each of the V tokens' log-likelihoods at each position, float [A, L, V].
+            choice: the weight of every token's log-likelihood at each position, float [A, L, V] for V tokens.
         """
         model = copy.copy(self)
         model.titles = self.titles.softened(items, tokens, vectors, choice)

@@ -101,7 +101,7 @@ class CatalogueTitles:
             items: the catalogue rows of A items.
             tokens: the tokens of their titles, [A, L].
             vectors: the vectors that are read in place of the tokens, float [A, L, d].
-            choice: the weight of each of the V tokens' log-likelihoods at each position, float [A, L, V].
+            choice: the weight of every token's log-likelihood at each position, float [A, L, V] for V tokens.
         """
         lengths = tokens.mask.sum(1).tolist()
         soft = {

@@ -68,7 +68,7 @@ class WorstTitles:
 
     @classmethod
     def genuine(cls, oracle: TitleOracle) -> WorstTitles:
-        """Starts a search with the genuine titles."""
+        """Returns the state in which the genuine titles are the worst so far."""
         titles = RewrittenTitles.judge(oracle, oracle.titles())
         return cls(titles, titles)
 
