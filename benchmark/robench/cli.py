@@ -328,7 +328,7 @@ def data_inspect(
 ) -> None:
     """Show what is read from a file, a folder, or the data sets of a suite.
 
-    The format of a file is recognised by its content.
+    The format of a file or a folder is recognised.
     """
     from robench.entrance.data_inspection import (  # noqa: PLC0415  # may import torch
         describe_inspected,

@@ -124,6 +124,8 @@ def _not_above_popularity(
 def _gaps(results: Results, row: Row, cells: Sequence[CellRow], reference: Measure) -> Iterator[Flag]:
     """Yields a flag for each attack that is weaker than it should be.
 
+    Other flags report attacks that raise the host's loss but hardly change ranks.
+
     If too few users are hit, the only flag says that no gap between attacks is judged, and the row has no rank and no
     p-value.
     """

@@ -190,7 +190,7 @@ def _pseudo_value(similarities: Mapping[tuple[int, int], FloatArray], seed: int,
 
 
 def compute_null_interval(clean_means: list[float], seeds: int | None = None) -> Interval:
-    """Returns the 95% interval of the mean difference over n retrained clean pairs.
+    """Returns the 95% interval of the mean difference over n pairs of clean victims.
 
     The interval is unbounded if there are fewer than two clean means.
 

@@ -299,9 +299,9 @@ def _worst(
 ) -> FloatArray | None:
     """Returns the worst case, float64 [S, T, U], or None if there are no values.
 
-    If each user is attacked alone, a user's worst case is the worst outcome among the clean list and all attacks. If
-    items are promoted, the mean over these items decides which outcome is worst. If users are not attacked alone, the
-    attack with the worst mean counts for all users.
+    If ``user_by_user`` is true, a user's worst case is the worst outcome among the clean list and all attacks. If items
+    are promoted, the mean over these items decides which outcome is worst. If ``user_by_user`` is false, the attack
+    with the worst mean counts for all users.
 
     Args:
         values: for each seed, the values of each attack, float64 [T, U].

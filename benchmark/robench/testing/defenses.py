@@ -174,7 +174,7 @@ class DefenseTests(Conformance):
         )
 
     def step_gradient(self, model: type[TorchModel], epsilon: float, adversary: Adversary | None) -> torch.Tensor:
-        """Returns the gradient of the first training step, float64 [number of weights].
+        """Returns the gradient of one step after a fit, float64 [number of weights].
 
         Args:
             model: the class of the model.

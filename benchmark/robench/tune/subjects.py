@@ -48,7 +48,7 @@ class Subject:
     def part_with(self, part: Part, number: int, settings: Settings, registry: Registry) -> Part:
         """Returns one of the parts with the settings of a trial.
 
-        Trial 0 has the part of the suite. If the fit chooses a default by validation, trial 0 does too.
+        Trial 0 has the part of the suite. So its fit may still choose a setting by validation.
 
         Args:
             part: one of ``parts``.
