@@ -1,4 +1,4 @@
-"""Tests the content of a wheel.
+"""Tests the content of a wheel, and the pinned versions.
 
 A wheel holds both import roots with types and entry points, and nothing else.
 """

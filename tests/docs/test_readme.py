@@ -1,4 +1,4 @@
-"""Tests that the commands and attacks named in the README exist."""
+"""Tests that the README is short, and that its commands and attacks exist."""
 
 import re
 

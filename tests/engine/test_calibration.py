@@ -128,7 +128,7 @@ def test_fake_users_have_no_say_in_the_calibration():
 def test_platt_is_the_maximum_of_the_likelihood(seed, shift, scale):
     """The expected values come from a logistic regression of scikit-learn.
 
-    Every score appears once as a like and once as a dislike. Platt's targets are the weights.
+    Every score appears once as a like and once as a dislike. Platt's targets give the weights.
     """
     generator = np.random.default_rng(seed)
     liked = np.arange(80) < 40
@@ -174,7 +174,7 @@ def test_without_validation_items_or_with_scores_that_are_not_finite_it_is_refus
 
 
 def likely(kind):
-    """Returns the reference victim of a kind, with negatives for its test items."""
+    """Returns the reference victim of a kind, with negatives for the test items."""
     bench = reference_victim(kind)
     negatives = draw_test_negatives(bench.history, bench.held)
     return MeasuredVictim(bench.model, bench.history, bench.held, bench.users, 0, negatives=negatives)

@@ -1,4 +1,4 @@
-"""Tests the settings of torch while a victim is measured.
+"""Tests the choice of a device, and torch's settings while a victim is measured.
 
 Importing robench changes no setting of torch.
 """

@@ -1,6 +1,7 @@
 """Tests a run in which the disk fails.
 
-The run keeps its finished cells and continues without the cache.
+The run keeps its finished cells. The run ends if results or prepared data cannot be written, and continues without
+checkpoints.
 """
 
 import errno

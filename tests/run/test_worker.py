@@ -1,4 +1,4 @@
-"""Tests the code digests and the errors in the records of one victim."""
+"""Tests the code digests, plugins, usage and errors in a victim's records."""
 
 import runpy
 import sys

@@ -1,4 +1,4 @@
-"""Tests that flags depend only on the numbers."""
+"""Tests what sets the flags of a row, and which flags cost a row its rank."""
 
 import numpy as np
 import pytest

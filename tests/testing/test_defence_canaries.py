@@ -17,9 +17,9 @@ def own(step, e):
 
 
 class Planted(AdversarialTraining):
-    """A defence with a planted fault.
+    """The base class of defences with a planted fault.
 
-    A subclass computes the robust loss from clean inputs and δ.
+    The method ``robust`` of a subclass computes the robust loss from the clean inputs and δ.
     """
 
     def total_loss(self, step):

@@ -33,7 +33,7 @@ class Percentile(MeanRank):
 
 
 class Auc(Percentile):
-    """The share of candidates below the held-out items."""
+    """The mean share of candidates that are not above the held-out items."""
 
     higher_is_better = True
 

@@ -45,7 +45,7 @@ def victim_fit(cache, *, model=ReferencePairwise, defense=None, attack=None, eps
 
 
 class Forgetful(Popularity):
-    """A model that stores only half of each of its counts."""
+    """A model that stores only half of each count."""
 
     class Config(BaseConfig):
         epochs: int = 2

@@ -89,7 +89,7 @@ def test_the_members_and_all_their_settings_are_those_of_the_version(surface, no
 def test_members_average_eight_draws_of_a_stochastic_victim(surface, norm):
     """All members average over eight draws, with two exceptions.
 
-    These are random points on ``embedding``, and random edits. They try many points or edits instead.
+    The exceptions are ``random-noise`` on ``embedding``, and ``random-edit``. Both try many points or edits instead.
     """
     expected = [
         (name, kind, {**settings, "expectation": 8}, everyone)

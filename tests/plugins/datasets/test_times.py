@@ -1,4 +1,4 @@
-"""Tests that times of every type keep their order and their zone."""
+"""Tests that times of every type keep their order, also across time zones."""
 
 import numpy as np
 import pandas as pd

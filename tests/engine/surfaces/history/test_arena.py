@@ -165,13 +165,13 @@ class Nosy(ItemKnn):
 
 
 class Silent(ItemKnn):
-    """A model that reads the history but does not declare the history as an input."""
+    """A model that reads the history but does not declare ``history`` as a surface."""
 
     surfaces = frozenset()
 
 
 class Deaf(ItemKnn):
-    """A model that declares the history as an input but does not read the history."""
+    """A model that declares ``history`` as a surface but does not read the history."""
 
     def scores(self, users, history):
         return np.tile(self.counts, (len(users), 1))
