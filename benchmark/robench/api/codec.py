@@ -1,6 +1,6 @@
 """Converts dataclasses to JSON objects, and JSON objects back to dataclasses.
 
-The contents of plan.json, leaderboard.json and the CSV files are made with this module.
+For example, plan.json, leaderboard.json and the CSV files are made with this module.
 
 A field is written under its own name, without a trailing underscore (``lambda_`` → ``lambda``). The metadata of a field
 can change this form: ``field(metadata=inline())``. Several kinds of metadata are joined with ``|``.

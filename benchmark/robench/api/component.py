@@ -50,8 +50,8 @@ def off_if_given(*names: str) -> dict[str, Any]:
 
     The switch is off if a suite gives one of these settings. A model may choose a setting by validation or by a rule
     unless a suite gives a value. In the resolved settings, a default and the same value from a suite look alike. A
-    switch distinguishes these two cases: ``by_validation: bool = Field(default=True, json_schema_extra=LATER |
-    off_if_given("weight_decay"))``.
+    switch distinguishes these two cases:
+    ``by_validation: bool = Field(default=True, json_schema_extra=LATER | off_if_given("weight_decay"))``.
 
     Args:
         *names: the names of the other settings.
