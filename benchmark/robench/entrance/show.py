@@ -25,9 +25,9 @@ log = logging.getLogger("robench")
 def show(path: Path, user: str | None, registry: Registry, console: Console) -> None:
     """Prints a record, the lists of one user, or the content of a folder.
 
-    If any model has failed or missing cells, a warning comes first. Verdicts come last. A folder has the verdicts of
-    all rows, and an attacked cell has the verdict of its row. If the folder cannot be read as a whole, no verdict is
-    shown. No table is written.
+    If any model has failed or missing cells, a warning comes first. Verdicts come last, unless ``user`` is given. A
+    folder has the verdicts of all rows, and an attacked cell has the verdict of its row. If the folder cannot be read
+    as a whole, no verdict is shown. No table is written.
 
     Args:
         path: a cell or a folder. See ``show_cell``.

@@ -31,7 +31,8 @@ def remove_leftovers(results: Path, cache: Path, *, alone: bool) -> None:
     else.
 
     In the cache, a process holds the lock of an entry while writing the entry. An unfinished file is removed if the
-    lock is free, or if the last write was more than ten minutes ago.
+    lock is free and the last write was more than a second ago. Without a free lock, the last write must have been more
+    than ten minutes ago.
 
     Args:
         results: a folder of results.

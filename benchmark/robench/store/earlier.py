@@ -15,7 +15,7 @@ def keep_earlier(store: Store, failed: Record, data_sha256: str) -> Record | Non
 
     Args:
         store: the folder of results.
-        failed: the record of the failure, which is not stored.
+        failed: the record of the failure, which this function does not store.
         data_sha256: the digest of the prepared data of the cell.
 
     Returns:
