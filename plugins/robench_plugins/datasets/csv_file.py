@@ -206,7 +206,11 @@ class CsvFile(Dataset):
         return read_parts(self.files, self._read_interactions, [*optional, *RATINGS, *TIMES])
 
     def _read_interactions(self, path: Path) -> Table:
-        """Returns the table of one file of interactions."""
+        """Returns the table of one file of interactions.
+
+        Raises:
+            DataError: if the file cannot be read, or lacks a column of users or items.
+        """
         c = self.config
         form = replace(
             self._form(path),

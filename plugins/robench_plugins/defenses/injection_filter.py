@@ -24,7 +24,11 @@ PATTERNS = (
 
 
 def _regular_expression(pattern: str) -> str:
-    """Returns the pattern, after checking that it is a regular expression."""
+    """Returns the pattern, after checking it.
+
+    Raises:
+        ValueError: if the pattern is no regular expression.
+    """
     try:
         re.compile(pattern)
     except re.error as error:

@@ -14,7 +14,9 @@ from robench.api.metric import Needs
 
 
 def averaged_over_targets(values: FloatArray, eligible: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> FloatArray:
-    """Returns values of users, the mean of which is the mean over targets.
+    """Averages values over the targets, and returns one value per user.
+
+    The mean of the returned values over users is the mean over targets.
 
     Each target contributes the mean over its eligible users. With U users and T targets, the value of user u is U/T ·
     Σ_t value(t, u) / n_t. Here n_t is the number of eligible users of target t, and the sum covers the targets for

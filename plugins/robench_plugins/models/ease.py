@@ -53,7 +53,10 @@ class Ease(HistoryModel):
         return int(PEAK * 8 * items**2)
 
     def alternatives(self, data: TrainData) -> Iterator[Mapping[str, float]]:
-        """Computes B for each λ to choose from, and yields λ."""
+        """Computes B for each λ to choose from, and yields λ.
+
+        Nothing is yielded if validation does not choose λ.
+        """
         if not self.config.is_on("by_validation"):
             return
         data = self.count_items(data)

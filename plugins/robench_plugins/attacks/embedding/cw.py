@@ -25,7 +25,8 @@ class CarliniWagner(MinimumNormAttack):
     C&W L2 (Carlini & Wagner, IEEE S&P 2017, section VI-A) minimises ‖δ‖² + c · f(δ) with Adam and finds c by binary
     search. Here f(δ) = max(s_y − s_(k), 0). The held-out item y has the score s_y, and its k-th best rival has the
     score s_(k). So f = 0 if y is out of the top k. This is f6 of the paper with the top k in place of the top 1, and
-    without its confidence margin κ. Inputs are unbounded, so no change of variables is needed.
+    without its confidence margin κ. Inputs are unbounded, so no change of variables is needed. With the goal
+    ``promote``, δ instead moves a target into the top k.
 
     Adam measures its steps in the distance that the first-order expansion of the margin predicts, so one learning rate
     fits every victim. All entries of a user share one second moment, because the distance is shared too. With a second

@@ -20,7 +20,7 @@ class Msap(EmbeddingAttack):
     by row. The clip acts on each entry, so the ball is an L∞ ball. A row of d entries may spend up to ε√d in the L2
     norm. The FGSM that the paper compares with MSAP spends only ε. (The authors' code has an L2 clip, but it is
     commented out.) The record holds both norms. To stay within the L2 ball, use ``pgd`` with ``norm: l2``. With
-    ``surface: embedding``, the attack perturbs the embedded inputs instead of the tables.
+    ``surface: embedding`` and ``positives: held-out``, the attack perturbs the embedded inputs instead of the tables.
 
     ``start: zero`` gives the paper's BIM, and ``start: uniform`` gives the paper's PGD. The paper starts within ±0.05
     for every ε. This attack starts within ±ε/10, which is the same at the paper's ε = 0.5. The candidate is the last

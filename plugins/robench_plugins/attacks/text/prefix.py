@@ -50,7 +50,7 @@ class Prefix(TextAttack):
     config: Config
 
     def rewrite(self, oracle: TextOracle, rng: Rng) -> Iterator[Sequence[str]]:
-        """Yields the best titles after each added word, one per item."""
+        """Yields the best titles whenever they improve, one per item."""
         c, genuine, budget = self.config, oracle.titles(), oracle.budget()
         pool = self.words(oracle)
         if not pool or not any(budget):
