@@ -27,7 +27,7 @@ def averaged_over_targets(values: FloatArray, eligible: np.ndarray[tuple[int, ..
         eligible: whether each user is eligible for each target, bool [T, U].
 
     Returns:
-        The values, float64 [U].
+        The values, float64 [U], or NaN if no target has an eligible user.
     """
     counts = eligible.sum(1)
     used = counts > 0

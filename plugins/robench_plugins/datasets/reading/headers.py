@@ -20,8 +20,8 @@ def refuse_names(table: Table, user: str, item: str, numeric: Iterable[str], hin
         hint: advice for a file with a header.
 
     Raises:
-        DataError: if the first user and the first item are usual names of these columns, or if the first rating or time
-            has no digit and the second one has.
+        DataError: if the first user and the first item are names of their columns or usual names, or if the first
+            rating or time has no digit and the second one has.
     """
     named = all(
         cell.casefold() == column.casefold() or is_usual(cell, key)

@@ -20,7 +20,7 @@ UNUSED = {"Parquet": tuple(HINTS), "JSON lines": ("separator", "header", "column
 def find_unused(given: Mapping[str, object], files: Mapping[str, Sequence[Path]]) -> tuple[str, str, str] | None:
     """Returns a setting that has no effect, the problem and a hint, or None.
 
-    A setting has an effect if it applies to at least one file.
+    A setting has an effect if it applies to at least one file. A value for a missing file has no effect.
 
     Args:
         given: the values of ``separator``, ``encoding``, ``header`` and ``columns`` that the user has set. A mapping

@@ -60,7 +60,7 @@ class TaskProcess:
     def read(self) -> Iterator[Event]:
         """Yields the events that have arrived, without waiting.
 
-        ``lost`` is the last event of a failed task.
+        The method also yields notes about silent tasks. ``lost`` is the last event of a failed task.
         """
         self._read_line()
         yield from self._read_events()
