@@ -71,7 +71,7 @@ def cell(text: str) -> str:
 def default_of(schema: dict[str, Any]) -> str:
     """Returns the default of a setting as Markdown.
 
-    A long list is given by its number of entries.
+    A long list is given by its number of entries. A long string is not shown.
     """
     if "default" not in schema:
         return "required"
@@ -167,9 +167,9 @@ def settings(config: type[Any]) -> Iterator[str]:
 
 
 def sentence(cls: type[Any]) -> list[str]:
-    """Returns the first paragraph of a docstring.
+    """Returns the lines of the first paragraph of a class docstring.
 
-    The paragraph is wrapped, with one sentence per line.
+    Each sentence begins a new line, and long lines are wrapped.
     """
     paragraph = " ".join((cls.__doc__ or "").strip().split("\n\n")[0].split()).replace("``", "`")
     lines = re.split(r"(?<=[a-z)`0-9]\.) (?=[A-Z`])", paragraph)

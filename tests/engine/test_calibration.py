@@ -63,7 +63,10 @@ def test_negatives_are_uniform_over_the_items_that_a_user_lacks():
 
 
 class Memory(Model):
-    """A model that reads scores from a table and records the history of each call."""
+    """A model that reads its scores from a table.
+
+    ``shown`` is the history of the last call.
+    """
 
     def fit(self, data, rng):
         pass

@@ -260,7 +260,7 @@ def judge(case: Case, folder: Path) -> str:  # noqa: PLR0911  # one per outcome
 
 
 def find_difference(rows: Sequence[tuple[str, str, str, Fraction | None]], ratings: Ratings) -> str:
-    """Returns the column that differs from the log, or an empty string."""
+    """Returns a note on the first column that differs, or an empty string."""
     users, items, stars, exact = (list(column) for column in zip(*rows, strict=True))
     columns = {
         "users": (ratings.users.tolist(), users),

@@ -69,7 +69,10 @@ class Runs:
         return process, mark
 
     def check_end(self, mark: str, what: str) -> None:
-        """Records a problem if a process of a run is still alive after ``PATIENCE``."""
+        """Records a problem if a process of a run is still alive after ``PATIENCE``.
+
+        The process is then killed.
+        """
         limit = time.monotonic() + PATIENCE
         while started_by(MARK, mark) and time.monotonic() < limit:
             time.sleep(0.1)

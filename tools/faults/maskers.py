@@ -54,7 +54,7 @@ TRAINED = [
 
 
 def suite(models: list[str], users: int, attack: str, surface: str = "embedding") -> str:
-    """Returns a suite file with the planted defences and models.
+    """Returns the text of a suite with the planted defences and models.
 
     Args:
         models: the names of the built-in models.

@@ -32,9 +32,9 @@ SECONDS = 1_500  # a run must end within this time
 
 
 def suite(names: list[str], *, bad: bool) -> str:
-    """Returns a suite file with a built-in victim after each misbehaving model.
+    """Returns the text of a suite: misbehaving models, each before a built-in one.
 
-    If ``bad`` is false, the suite has only the built-in victims.
+    If ``bad`` is false, the suite has only the built-in models.
     """
     models: list[dict[str, Any]] = []
     for number, name in enumerate(names):

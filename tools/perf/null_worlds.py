@@ -48,7 +48,7 @@ class Rates(NamedTuple):
         family: the share of worlds in which some defended row differs from the twin after Holm's correction.
         ranks: the share of worlds in which some row does not have the full range of ranks.
         coverage: the share of intervals that contain the true mean.
-        power: the share of worlds in which a better row has p below 5%.
+        power: the share of worlds in which the better row differs from the twin with p below 5%.
         paired_t: the same share for a paired t-test over seeds.
     """
 

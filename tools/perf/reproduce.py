@@ -52,7 +52,7 @@ DOCUMENTED = {
 class Cells:
     """The cells of a folder, with their values per user and their spent budgets.
 
-    ``missing`` holds the planned cells that were not measured. ``said`` holds the claims that were judged.
+    ``missing`` holds the cells of the suite that were not measured. ``said`` holds the claims that were judged.
     """
 
     def __init__(self, folder: Path) -> None:
