@@ -129,7 +129,10 @@ def _read_members(content: bytes) -> dict[str, bytes]:
 
 
 class _OtherLayoutError(Exception):
-    """Raised if a zip file has another layout."""
+    """Raised if a zip file cannot be read member by member.
+
+    The file has gaps, compression or another unexpected layout, or a checksum differs.
+    """
 
 
 def _expect(holds: bool) -> None:

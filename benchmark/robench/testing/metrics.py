@@ -55,7 +55,7 @@ class MetricTests(Conformance):
     def values(self, outcome: Outcome) -> FloatArray:
         """Returns the value of the metric for each user.
 
-        The metric is also given a clean outcome with the lists of the outcome ``best``.
+        Metrics that compare lists need a clean outcome. It has seed 1, so it has the same lists as the best outcome.
         """
         whole = replace(outcome, clean=self.outcome(1))
         return self.metric().per_user(whole, self.k if self.metric.at_k else 0)

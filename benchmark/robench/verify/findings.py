@@ -36,7 +36,7 @@ class Findings:
 
     @contextmanager
     def checking(self) -> Iterator[None]:
-        """Drops the entries of ``checked`` from a block of code that adds a problem."""
+        """Removes the new entries of ``checked`` if the enclosed block adds a problem."""
         problems, checked = len(self.problems), len(self.checked)
         yield
         if len(self.problems) > problems:

@@ -17,10 +17,10 @@ from robench_plugins.models.transformer import SelfAttention, TransformerConfig
 
 
 class PostNormBlock(nn.Module):
-    """A transformer block that computes norm(x + dropout(g(x))).
+    """A transformer block with a layer norm after each sublayer.
 
-    The first sublayer g is attention, and the second one is a position-wise network. This is the block of BERT4Rec (Sun
-    et al., CIKM 2019, sections 3.3 and 3.4).
+    A sublayer g returns norm(x + dropout(g(x))). The first sublayer is attention, and the second is a position-wise
+    network. This is the block of BERT4Rec (Sun et al., CIKM 2019, section 3.3).
     """
 
     def __init__(self, dim: int, heads: int, dropout: float) -> None:

@@ -184,9 +184,9 @@ def error(events):
 
 
 def test_the_fork_server_keeps_no_socket_of_its_first_task(monkeypatch):
-    """No other process may hold a copy of the sockets of a task.
+    """No other process may hold copies of a task's sockets.
 
-    The sockets show when the task ends.
+    The host sees the end of a task when its sockets close, and an open copy prevents this.
     """
     monkeypatch.setattr(Launcher, "context", multiprocessing.get_context("fork"))
     events = []

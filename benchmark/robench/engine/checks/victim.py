@@ -26,9 +26,10 @@ UPPER, LOWER = 0.75, 0.25
 
 
 def measure_checks(victim: EvaluatedVictim, rms: float) -> dict[str, float]:
-    """Returns the numbers of all checks for a sample of the users.
+    """Returns the results of the checks on a sample of the users, by name.
 
-    ``docs/reference/results.md`` explains each number.
+    ``measure_table_checks`` runs the checks for attacks on embedding tables. ``docs/reference/results.md`` explains
+    each result.
 
     Args:
         victim: a victim with a neural model.
