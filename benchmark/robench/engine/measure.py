@@ -58,7 +58,7 @@ class MeasuredVictim(EvaluatedVictim):
 
     @cached_property
     def checks(self) -> dict[str, float]:
-        """The numbers of all checks of this victim, by name.
+        """The results of the checks of this victim, by name.
 
         The checks run once, before the first attack on vectors. They change no random stream of the attacks.
         """
