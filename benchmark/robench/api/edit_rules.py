@@ -12,7 +12,7 @@ PATTERN = r"edits(?P<end>-at-end)?(-plausible-(?P<plausible>0\.\d+))?(?P<white>-
 
 @dataclass(frozen=True)
 class EditRules:
-    """What an attacker may do to a history, beyond the number of edits.
+    """The rules that edits of a history must obey, in addition to the budget.
 
     Args:
         place: ``anywhere``, or ``end`` if items may only be inserted after the last item.

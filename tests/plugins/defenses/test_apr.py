@@ -2,9 +2,9 @@ import math
 
 import pytest
 import torch
-from tests.plugins.defenses.first_step import first_step
+from tests.plugins.defenses.first_step import first_step, triple_step
 
-from robench.api import Batch, PluginError, Rng, Step
+from robench.api import PluginError
 from robench.testing import DefenseTests
 from robench.testing.worlds import ReferencePairwise, ReferenceSequence, crowd, fitted
 from robench_plugins.defenses.apr import Apr
@@ -40,15 +40,7 @@ def test_one_triple_by_hand():
     The clean margin of u = (3, 4) and i − j = (1, 0) is ⟨u, i − j⟩ = 3. With ε = .5, u becomes (2.5, 4) and i − j
     becomes (1, 0) − (.6, .8) = (.4, −.8). The margin is then −2.2.
     """
-    step = first_step(ReferencePairwise)
-    model = step.model
-    with torch.no_grad():
-        for table in (model.user_vectors, model.item_vectors):
-            table.weight.zero_()
-        model.user_vectors.weight[0, :2] = torch.tensor([3.0, 4.0])
-        model.item_vectors.weight[0, 0] = 1.0
-    triple = {"positives": torch.tensor([0]), "negatives": torch.tensor([1])}
-    step = Step(model, Batch(torch.tensor([0]), torch.empty(1, 0, dtype=torch.int64), triple), 0, 0.0, Rng(3))
+    step = triple_step()
     assert float(step.losses(step.embed()).value.detach()) == pytest.approx(math.log1p(math.exp(-3)), rel=1e-5)
     left = Apr.make(**{"lambda": 0.25, "scale": "absolute", "epsilon": 0.5}).loss(step)
     assert float(left.detach()) == pytest.approx(0.75 * math.log1p(math.exp(2.2)), rel=1e-5)

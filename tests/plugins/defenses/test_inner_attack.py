@@ -6,7 +6,7 @@ The inner PGD takes projected steps that increase the robust loss.
 import numpy as np
 import pytest
 import torch
-from tests.plugins.defenses.first_step import RecordingStep, first_step
+from tests.plugins.defenses.first_step import RecordingStep, first_step, projected_step
 
 from robench.api import Rng
 from robench.api.models.torch import Losses
@@ -49,11 +49,7 @@ def pgd_by_hand(x, centre, norm, epsilon, steps):
     delta = np.zeros_like(x)
     for _ in range(steps):
         gradient = -2 * weight * (x + delta - centre)
-        if norm == "linf":
-            delta = np.clip(delta + 2.5 / steps * radius * np.sign(gradient), -radius, radius)
-        else:
-            delta = delta + 2.5 / steps * radius * gradient / np.linalg.norm(gradient, axis=1, keepdims=True)
-            delta *= np.minimum(1, radius / np.linalg.norm(delta, axis=1, keepdims=True))
+        delta = projected_step(delta, gradient, norm, radius, steps)
     return delta
 
 

@@ -3,10 +3,10 @@ import math
 import numpy as np
 import pytest
 import torch
-from tests.plugins.defenses.first_step import first_step
+from tests.plugins.defenses.first_step import first_step, triple_step
 from torch.nn.utils import clip_grad_norm_
 
-from robench.api import Batch, Rng, Step
+from robench.api import Rng, Step
 from robench.testing import DefenseTests
 from robench.testing.worlds import ReferencePairwise, ReferenceSequence, crowd, fitted
 from robench_plugins.defenses.sam import Sam
@@ -51,15 +51,8 @@ def test_one_triple_by_hand():
     With ρ = √51 / 10, u becomes (2.9, 4), and i − j becomes (1, 0) − .2 (3, 4) = (.4, −.8). The margin is then 1.16 −
     3.2 = −2.04.
     """
-    step = first_step(ReferencePairwise)
+    step = triple_step()
     model = step.model
-    with torch.no_grad():
-        for table in (model.user_vectors, model.item_vectors):
-            table.weight.zero_()
-        model.user_vectors.weight[0, :2] = torch.tensor([3.0, 4.0])
-        model.item_vectors.weight[0, 0] = 1.0
-    triple = {"positives": torch.tensor([0]), "negatives": torch.tensor([1])}
-    step = Step(model, Batch(torch.tensor([0]), torch.empty(1, 0, dtype=torch.int64), triple), 0, 0.0, Rng(3))
     left = Sam.make(**{"lambda": 0.25}, epsilon=math.sqrt(51) / 10).loss(step)
     assert float(left.detach()) == pytest.approx(0.75 * math.log1p(math.exp(2.04)), rel=1e-5)
     assert step.achieved == pytest.approx({"epsilon_share": 1.0})

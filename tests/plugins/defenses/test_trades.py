@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from tests.plugins.defenses.first_step import RecordingStep, first_step
+from tests.plugins.defenses.first_step import RecordingStep, first_step, projected_step
 
 from robench.api import TorchModel
 from robench.api.models.divergence import kl_divergence
@@ -66,11 +66,7 @@ def trades_by_hand(users, direction, noise, norm, epsilon, steps):
     clean = sigmoid((users * direction).sum(1, keepdims=True))
     for _ in range(steps):
         gradient = (sigmoid(((users + delta) * direction).sum(1, keepdims=True)) - clean) * direction
-        if norm == "linf":
-            delta = np.clip(delta + 2.5 / steps * radius * np.sign(gradient), -radius, radius)
-        else:
-            delta = delta + 2.5 / steps * radius * gradient / np.linalg.norm(gradient, axis=1, keepdims=True)
-            delta *= np.minimum(1, radius / np.linalg.norm(delta, axis=1, keepdims=True))
+        delta = projected_step(delta, gradient, norm, radius, steps)
     return delta
 
 
