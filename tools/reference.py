@@ -26,8 +26,8 @@ PAGE = ROOT / "docs" / "reference" / "plugins.md"
 OPENING = """# Plugins and their settings
 
 `python tools/reference.py` writes this page from the code, and a test compares the two.
-`robench plugins --check` lists the same for every plugin of your environment, built in or not.
-In a suite, `name` picks the plugin and every other key is one of its settings.
+`robench plugins --check` lists the components of every plugin in your environment, built in or not.
+In a suite, `name` selects a component, and every other key is one of its settings.
 λ and ε of a grid may be lists: `lambda` and `epsilon` of a defence, `epsilon` of an attack.
 """
 HEADINGS: dict[Kind, str] = {

@@ -55,7 +55,7 @@ def _plain(value: Any) -> Any:
 
 
 def _unequal(one: Path, two: Path) -> list[str]:
-    """Returns the names of arrays that differ in dtype or in any byte.
+    """Returns the names of arrays that differ in dtype, shape or any byte.
 
     An array that only one file holds also counts.
     """
@@ -64,8 +64,13 @@ def _unequal(one: Path, two: Path) -> list[str]:
     with np.load(one, allow_pickle=False) as first, np.load(two, allow_pickle=False) as second:
         names = sorted({*first.files, *second.files})
         both = [name for name in names if name in first.files and name in second.files]
-        changed = [n for n in both if first[n].dtype != second[n].dtype or first[n].tobytes() != second[n].tobytes()]
+        changed = [name for name in both if _layout(first[name]) != _layout(second[name])]
         return changed + [name for name in names if name not in both]
+
+
+def _layout(array: np.ndarray) -> tuple[object, ...]:
+    """Returns all that makes two arrays equal bit for bit."""
+    return array.dtype, array.shape, array.tobytes()
 
 
 def main() -> int:

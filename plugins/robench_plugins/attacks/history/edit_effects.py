@@ -42,7 +42,7 @@ class EditEffects(HistoryAttack):
             default=2048, ge=1, description="Most items whose insertion is scored; a larger catalogue is sampled"
         )
         verified: int = Field(default=100, ge=1, description="Combined edits that are scored per edit of the budget")
-        leaders: int = Field(default=2, ge=0, description="Best insertions that are scored at further places")
+        leaders: int = Field(default=2, ge=0, description="Items of the best edits that are scored at further places")
         places: int = Field(default=20, ge=1, description="Latest places of a history at which leaders are scored")
         finalists: int = Field(default=3, ge=1, description="Best edits per edit of the budget that the host compares")
 
