@@ -1,4 +1,4 @@
-"""Provides training steps of small models, and what several tests compute by hand.
+"""Provides training steps of small models, and what tests compute by hand.
 
 The tests of defences that change the training use them.
 """
@@ -51,9 +51,9 @@ def triple_step():
 
 
 def projected_step(delta, gradient, norm, radius, steps):
-    """Returns δ after one of ``steps`` projected steps along the gradient, computed in float64.
+    """Returns δ after one of ``steps`` projected steps along the gradient.
 
-    The length of a step is 2.5 / ``steps`` times the radius (Madry et al. 2018).
+    The length of a step is 2.5 / ``steps`` times the radius (Madry et al. 2018). The result is float64.
 
     Args:
         delta: the perturbation before the step, float64 [n, d].
