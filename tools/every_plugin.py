@@ -43,7 +43,7 @@ def datasets(folder: Path) -> list[dict[str, Any]]:
 
 
 def models(folder: Path) -> list[dict[str, Any]]:
-    """Returns one entry per model.
+    """Returns the entries of all models.
 
     Some models have several entries with different settings.
     """
@@ -74,9 +74,9 @@ def models(folder: Path) -> list[dict[str, Any]]:
 
 
 def defenses() -> list[dict[str, Any]]:
-    """Returns one entry per defence.
+    """Returns the entries of all defences.
 
-    The variants of adversarial training and smoothing have further entries.
+    Adversarial training and smoothing have several entries with different settings.
     """
     return [
         {"name": "none"},
@@ -96,7 +96,7 @@ def defenses() -> list[dict[str, Any]]:
 
 
 def attacks(folder: Path) -> list[dict[str, Any]]:
-    """Returns one entry per attack.
+    """Returns the entries of all attacks.
 
     Some attacks have several entries with different surfaces, norms, goals or settings.
     """

@@ -4,8 +4,8 @@
 
 One fault is planted at a time. A fault is a small edit that a careless change could make, such as a wrong sign, a wrong
 bound or a dropped check. A fault that no test detects is a gap in the tests. Each line of ``--results`` holds one
-outcome. A fault with an outcome is not planted again, so a run can be interrupted. The exit code is 1 if a fault
-survived, or if its tests could not run.
+outcome. A fault with a stored outcome is planted again only if its edit or its tests change. So a run can be
+interrupted. The exit code is 1 if a fault survived or could not be tested.
 """
 
 import argparse
@@ -88,7 +88,7 @@ class FirstFailure:
 
 
 class Tree:
-    """A copy of a source tree with files that can be edited temporarily."""
+    """A copy of a source tree, in which a fault can be planted and removed."""
 
     def __init__(self, source: Path, folder: Path) -> None:
         self.source, self.folder = source, folder

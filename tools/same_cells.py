@@ -2,8 +2,9 @@
 
     python tools/same_cells.py OTHER_CHECKOUT suites/smoke.yaml [--only model=mf] [--set seeds=[0]] [--workers 2]
 
-Each checkout runs from its own source tree with an empty cache. The script prints the cells that differ in
-id, status, metric values, achieved budget or any array. The exit code is 1 if a cell differs, or if there is none.
+Each checkout runs from its own source tree with an empty cache. For each cell that differs, the script prints the parts
+of the record and the arrays that differ. Of a record, the parts named in ``COMPARED`` are compared, without durations.
+The exit code is 1 if a cell differs, or if a run stores no cell.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ def _plain(value: Any) -> Any:
 def _unequal(one: Path, two: Path) -> list[str]:
     """Returns the names of arrays that differ in dtype, shape or any byte.
 
-    An array that only one file holds also counts.
+    An array that only one file holds also counts. The result is ``["files"]`` if only one of the files exists.
     """
     if not one.exists() or not two.exists():
         return [] if one.exists() == two.exists() else ["files"]
@@ -69,7 +70,7 @@ def _unequal(one: Path, two: Path) -> list[str]:
 
 
 def _layout(array: np.ndarray) -> tuple[object, ...]:
-    """Returns all that makes two arrays equal bit for bit."""
+    """Returns the dtype, the shape and the bytes of an array."""
     return array.dtype, array.shape, array.tobytes()
 
 

@@ -66,7 +66,7 @@ def victim(kind, gpu=None, users=None):
 
 
 def measure(some, name):
-    """Measures a victim as ``name`` says, and returns the arrays of the measurement."""
+    """Returns the arrays of a victim, clean or under the attack ``name``."""
     if name == "clean":
         return some.clean(TARGETS).arrays
     attack, settings, epsilon = ATTACKS[name]

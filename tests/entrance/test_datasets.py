@@ -41,7 +41,7 @@ def registry(site):
     md5 = hashlib.md5(site.files["/tiny.zip"]).hexdigest()
 
     class Tiny(Dataset):
-        """Reads twenty users."""
+        """A data set of twenty users."""
 
         licence = "mine"
         source = "https://example.org"

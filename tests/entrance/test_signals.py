@@ -106,7 +106,10 @@ def _catches(pid, number):
 
 
 def _below(pid):
-    """Returns the ids of all descendants of a process."""
+    """Returns the ids of the descendants of a process.
+
+    Processes that a thread other than the main thread has started are left out.
+    """
     try:
         with open(f"/proc/{pid}/task/{pid}/children") as file:
             return [one for child in map(int, file.read().split()) for one in (child, *_below(child))]

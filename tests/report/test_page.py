@@ -27,7 +27,7 @@ VOID = {"meta", "br", "img", "link", "input", "hr"}
 class Read(HTMLParser):
     """A parser that collects the parts of a page.
 
-    The parts are elements, table cells, list entries, headings, links and labels of marks.
+    The parts are the names of elements, texts, links, captions, and labels of marks.
     """
 
     def __init__(self, text):

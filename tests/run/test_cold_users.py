@@ -1,4 +1,4 @@
-"""Tests a run on cold users, with a model that records the data it is given."""
+"""Tests a run on cold users, and records the data that the model ``ease`` gets."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Tests that the order of the rows of a file changes no cell."""
+"""Tests that the order of a file's rows changes no cell."""
 
 import json
 import random

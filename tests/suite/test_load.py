@@ -68,7 +68,7 @@ class Push(EmbeddingAttack):
 
 
 class Shield(Defense):
-    """A defence with the setting λ."""
+    """A defence with the settings λ, ε and norm."""
 
     class Config(BaseConfig):
         lambda_: float = Field(default=0.5, ge=0, le=1, alias="lambda")

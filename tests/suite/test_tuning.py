@@ -27,7 +27,7 @@ def registry() -> Registry:
 def claimed(tmp_path, registry):
     """Returns a function that loads a suite with the key ``tuned``.
 
-    The attribute ``rows`` of the function holds the rows of the file of trials.
+    The attribute ``rows`` of the function holds the content of the trials file.
     """
     (tmp_path / "plain.yaml").write_text(SUITE)
     plain = load_suite(tmp_path / "plain.yaml", registry)

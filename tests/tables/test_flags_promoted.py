@@ -35,8 +35,8 @@ def _few_targets_are_enough(monkeypatch):
 def reached(*users, n=USERS):
     """Returns target ranks with one row per item.
 
-    A number n in ``users`` means that the first n users have the item in the top 10. None means that all users own the
-    item.
+    A number in ``users`` says how many users, from the first one on, have the item in the top 10. None means that all
+    users own the item.
     """
     return {
         "arrays": {
@@ -106,7 +106,7 @@ def test_the_numbers_of_a_gap_are_shares_of_users(tmp_path):
 def test_one_lucky_item_is_no_gap_and_one_lucky_user_is_none_either(tmp_path, threat):
     """One of five items reaches 60 more users under ``typo`` than under ``auto``.
 
-    This is an effect on one item, although it is an effect on 60 users.
+    The effect concerns 60 users, but only one item.
     """
     attacks = [("auto", 0.05, (20, 20, 20, 20, 20), {}), ("typo", 0.05, (20, 20, 20, 20, 80), {})]
     assert table(tmp_path / "items", threat, attacks).flags == ""

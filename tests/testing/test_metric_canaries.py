@@ -42,7 +42,10 @@ class Auc(Percentile):
 
 
 class Novelty(Metric):
-    """The mean of log2(1 + id) over the listed items, with large ids as rare items."""
+    """The mean of log2(1 + id) over the listed items.
+
+    Items with large ids stand for rare items.
+    """
 
     needs = "clean"
     bounds: ClassVar = (0.0, float("inf"))

@@ -1,4 +1,4 @@
-"""Tests the error rates of all statistics in a few simulated worlds."""
+"""Tests the error rates of the statistics in a few simulated worlds."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Tests the verdicts on published effects, on made-up results.
+"""Tests the verdicts on published effects, with made-up results.
 
 The made-up folders contain the cells of the real suites.
 """

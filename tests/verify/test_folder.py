@@ -265,7 +265,7 @@ def test_a_plan_of_an_earlier_version_has_no_summary_and_stays_valid(robench, fo
 
 
 def forge(folder, **entries):
-    """Changes entries of a manifest, and computes all hashes and the root again."""
+    """Changes entries of a manifest, and makes its file hashes and its root valid."""
     path = folder / "MANIFEST.json"
     manifest = {**json.loads(path.read_text()), **entries}
     manifest["files"] = {name: hash_file(folder / name) for name in manifest["files"]}

@@ -39,7 +39,7 @@ SOURCES = os.pathsep.join(str(ROOT / part) for part in ("benchmark", "plugins"))
 
 
 class Cases:
-    """The disturbed runs of one suite, and the checks that failed."""
+    """The runs of one suite, and the checks that failed."""
 
     def __init__(self, place: Path, suite: Path, overrides: list[str], workers: int) -> None:
         self.place, self.workers = place, workers
@@ -220,7 +220,7 @@ class Cases:
 def environment(cache: Path, mark: Path) -> dict[str, str]:
     """Returns the environment of a process with a separate cache.
 
-    A variable in the environment identifies the process.
+    ``started_by`` finds the process by the variable ``MARK``.
     """
     return {**os.environ, "PYTHONPATH": SOURCES, "ROBENCH_CACHE": str(cache), MARK: str(mark)}
 

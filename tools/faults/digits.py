@@ -3,7 +3,8 @@
     python tools/faults/digits.py [--results results] [--edits 2] [--seed 0] [SUITE ...]
 
 The script counts how often ``robench verify`` finds an edit. Each edit is made in a copy of a packed folder, and no
-cell is measured again. The script prints a line per suite and per file. The exit code is 1 if an edit was not found.
+cell is measured again. The script prints a line per suite and per file. The exit code is 1 if an edit was not found, or
+if a folder has a problem before any edit.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Runs a suite on disks that are full, read-only, linked or shared.
+"""Runs a suite with full or read-only disks, and in other adverse conditions.
 
     python tools/faults/disk.py [--suite suites/smoke.yaml]
 
-The script needs Linux and root. Small file systems in memory (tmpfs) replace the disks, and two runs share one disk.
-Each case checks the exit code, the lines on standard error and the tables. The script prints a line per case, and exits
-with 1 if any check failed.
+The other conditions are a second run in the same folder, lock files that are links, and little memory. The script needs
+Linux and root. Small file systems in memory (tmpfs) replace the disks. Each case checks the exit code, the lines on
+standard error and the tables. The script prints a line per case, and exits with 1 if any check failed.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def full_results(disks: Disks) -> None:
 
 
 def full_cache(disks: Disks) -> None:
-    """Runs a suite with its cache on two small disks.
+    """Runs a suite twice, each time with its cache on a small disk.
 
     The first disk has no room for data, and the second has room for the data alone.
     """

@@ -1,7 +1,7 @@
 """Offers models that misbehave during their fit.
 
 ``plugins.py`` and the tests run these models before built-in victims. Each model is ``popularity`` with one misdeed.
-The model has the name of the function that defines the misdeed.
+The model has the name of the function that defines the misdeed, with hyphens.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["FAILED", "LIMITS", "MISDEEDS", "process_misdeeds", "robench_models",
 
 
 def model(name: str, function: Misdeed) -> type[Model]:
-    """Returns a popularity model that commits a misdeed before its fit."""
+    """Returns the class of a popularity model that commits a misdeed before its fit."""
 
     def fit(self: Any, data: Any, rng: Rng) -> Any:
         function()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def started_by(name: str, value: str) -> list[int]:
-    """Returns the ids of the processes with a given variable in their environment.
+    """Returns the ids of the processes that have ``name=value`` in their environment.
 
     Only the environment at the start of a process counts.
     """
@@ -24,7 +24,10 @@ def started_by(name: str, value: str) -> list[int]:
 
 
 def below(pid: int) -> list[int]:
-    """Returns the ids of all descendants of a process."""
+    """Returns the ids of the descendants of a process.
+
+    Processes that a thread other than the main thread has started are left out.
+    """
     with suppress(OSError):
         children = (Path(f"/proc/{pid}/task/{pid}/children")).read_text().split()
         return [one for child in map(int, children) for one in (child, *below(child))]

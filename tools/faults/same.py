@@ -88,7 +88,7 @@ def run(suite: Path, place: Path, circumstance: Circumstance, options: list[str]
 
 
 def main() -> int:
-    """Runs the suite under every circumstance, and returns the exit code."""
+    """Runs the suite under each chosen circumstance, and returns the exit code."""
     parser = argparse.ArgumentParser(description="Compares runs under other circumstances, bit for bit.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(CIRCUMSTANCES)}")
     parser.add_argument("--suite", type=Path, default=ROOT / "suites" / "smoke.yaml")

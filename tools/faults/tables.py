@@ -248,7 +248,7 @@ def _spare(kind: str, n: int) -> pa.Array:
 
 
 def _renamed(columns: dict[str, Any], case: Case, rng: random.Random) -> dict[str, Any]:
-    """Renames some of the columns at random.
+    """Returns the columns, some of them with new names.
 
     The settings of the case get the new names.
     """

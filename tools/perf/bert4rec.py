@@ -1,11 +1,11 @@
 """Measures how much BERT4Rec gains from adversarial training.
 
-    python tools/perf/bert4rec.py [--test] [--seeds N] [NAME]
+    python tools/perf/bert4rec.py [--test] [--seeds 0] [NAME ...]
 
-The script fits each setting of ``TRIALS``, or the named settings, once per seed. The data is MovieLens latest-small
-with items that have 20 ratings or more, and each fit uses one thread. The script prints NDCG@10 on the validation
-items, clean and under PGD-20 in both norms. The attack's ε of 0.05 is relative to the size of the inputs. The training
-items are the history. ``--test`` adds a line with the test items of the same fit.
+The script fits each setting of ``TRIALS``, or the named settings, once per seed. The data is MovieLens latest-small (at
+least 5 ratings per user and 20 per item). Each fit uses one thread. The script prints NDCG@10 on the validation items,
+clean and under PGD-20 in both norms. The attack's ε of 0.05 is relative to the size of the inputs. The training items
+are the history. ``--test`` adds a line with the test items of the same fit.
 """
 
 import argparse

@@ -2,14 +2,14 @@
 
     python tools/perf/cold_items.py [--draws 3] [--models text-bert content popularity lstm]
 
-The data is MovieLens latest-small (5 interactions per user, 20 per item) with the split leave-last-out. A tenth of the
-items, drawn anew for each seed, is removed from all training and validation rows. Each model is fitted on the rest, so
-the model has seen no interaction with a removed item. A user is cold if the user's test item was removed.
+The data is MovieLens latest-small (at least 5 interactions per user and 20 per item) with the split leave-last-out. A
+tenth of the items, drawn anew for each seed, is removed from all training and validation rows. Each model is fitted on
+the rest, so the model has seen no interaction with a removed item. A user is cold if the user's test item was removed.
 
 The table shows NDCG@10 over the whole catalogue for the warm and the cold users. For the cold users it also shows
 NDCG@10 among the cold items alone. The last column shows, for the cold users, the mean share of the catalogue that
 ranks below the test item (chance: 50%). Standard errors (±) are over users. An item that ties with the test item counts
-half above and half below it.
+half above and half below it. For NDCG, the number of items above the test item is rounded up.
 """
 
 import argparse
@@ -50,10 +50,10 @@ def gain(above):
 
 
 def outcome(model, seen, test, cold):
-    """Returns four arrays with an entry per test item.
+    """Returns four arrays, with one entry for each user who has one test item.
 
     The first array marks cold items. The other arrays hold NDCG@10, NDCG@10 among the cold items, and the share of the
-    items that rank below the test item.
+    other items that rank below the test item.
     """
     users, history = np.flatnonzero(test.lengths() == 1), joined(seen.train, seen.validation)
     scores = torch.from_numpy(model.scores(users, history))

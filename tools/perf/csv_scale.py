@@ -2,10 +2,10 @@
 
     python tools/perf/csv_scale.py [--rows 20000000] [--users 140000] [--items 27000] [--by-user] [--folder DIR]
 
-A file of ratings with the sizes of MovieLens 20M is made, with items drawn by Zipf's law. Its rows are in random order,
-or grouped by user with ``--by-user``. The baseline is ``pandas.read_csv`` alone. Then robench loads the file, filters
-it to its 5-core and splits it. Pandas and robench run in separate processes. The exit code is 1 if robench needs more
-than three times the CPU of pandas, more than 90 s of CPU, or more than 4 GiB.
+The script writes a file of ratings as large as MovieLens 20M, with a few popular items and many rare ones. The rows are
+in random order, or grouped by user with ``--by-user``. The baseline is ``pandas.read_csv`` alone. Then robench loads
+the file, filters it to its 5-core and splits it. Pandas and robench run in separate processes. The exit code is 1 if
+robench needs more than three times the CPU of pandas, more than 90 s of CPU, or more than 4 GiB.
 """
 
 import argparse
@@ -30,7 +30,7 @@ CHUNK = 2_000_000
 
 
 def write_file(path, rows, users, items, by_user):
-    """Writes ratings with independent users and items.
+    """Writes a file of ratings by random users for random items.
 
     About a fifth of the pairs repeat.
     """

@@ -63,11 +63,11 @@ def one(job):
 
 
 def members(search, only):
-    """Maps each label to a defence and its settings.
+    """Returns a defence and its settings for each label.
 
     Args:
         search: whether to try several values of ε.
-        only: the labels to keep, or an empty list for all.
+        only: the labels to keep in addition to ``none``, or an empty list for all.
     """
     if not search:
         return {label: member for label, member in MEMBERS.items() if not only or label in ("none", *only)}

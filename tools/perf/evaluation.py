@@ -40,7 +40,7 @@ def peak() -> float:
 
 
 def interactions(n_users: int, n_items: int) -> tuple[Interactions, Interactions]:
-    """Returns about 165 known items per user, and one held-out item.
+    """Returns about 165 known items and one held-out item for each user.
 
     The held-out item is not among the known items.
     """
@@ -67,7 +67,7 @@ def fitted(n_users: int, n_items: int) -> PairwiseModel:
 def bare(model: PairwiseModel, size: int) -> float:
     """Returns the CPU seconds of the product alone.
 
-    The product uses one buffer of ``size`` rows again and again.
+    All blocks use the same buffer of ``size`` rows.
     """
     users, items = model.user_vectors.weight.detach(), model.item_vectors.weight.detach()
     out = torch.empty(size, len(items))

@@ -213,7 +213,10 @@ def write_suite(cells: int, folder: Path) -> Path:
 
 
 def measure_size(cells: int, folder: Path) -> dict[str, Any]:
-    """Returns the costs of every command on a finished suite of this size."""
+    """Returns the cost of each command on a finished suite of this size.
+
+    The entry ``page`` is the size of index.html in bytes.
+    """
     suite = write_suite(cells, folder)
     results = folder / "results" / suite.stem
     if not (results / "index.html").exists():

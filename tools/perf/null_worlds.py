@@ -1,4 +1,4 @@
-"""Checks by simulation that all statistics keep their error rates.
+"""Checks by simulation that the statistics keep their error rates.
 
 Usage: ``python tools/perf/null_worlds.py [--worlds N] [--large] [--pairs results/*]``.
 
@@ -41,7 +41,7 @@ BOUNDS = {"single": (3, 6), "family": (3, 6), "ranks": (0, 6), "coverage": (94, 
 
 
 class Rates(NamedTuple):
-    """The error rates in one setting, in percent.
+    """The rates in one setting, in percent.
 
     Args:
         single: the share of pairs with p below 5%.
@@ -85,7 +85,7 @@ def make_world(generator: np.random.Generator, seeds: int, users: int, spread: f
 
 
 def measure_rates(worlds: int, seeds: int, users: int, spread: float) -> Rates:
-    """Returns the error rates over simulated worlds.
+    """Returns the rates over simulated worlds.
 
     Equal arguments give equal rates.
     """
@@ -118,10 +118,11 @@ def find_problems(rates: Rates, slack: float = 0.0) -> list[str]:
 
 
 def read_pairs(folder: Path) -> Iterator[tuple[str, dict[str, list[FloatArray]]]]:
-    """Yields the differences between two seeds of each row, table by table.
+    """Yields the differences between every two seeds of a row, table by table.
 
     Each item is the name of the values, and the differences by model, float64 [U] for U units. The values of a table
-    are clean or attacked. Clean values of a metric come once. Rows with equal fits and baselines are left out.
+    are clean or attacked. Clean values of a metric come once. Baselines are left out, and so are rows with the same
+    values for all seeds.
 
     Args:
         folder: the folder of results.
@@ -200,7 +201,7 @@ def settings(*, large: bool) -> Iterator[tuple[int, int, float]]:
 
 
 def main() -> int:
-    """Prints the rates in every setting or of the pairs, and returns the exit code."""
+    """Prints the rates of simulated worlds or of pairs, and returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--worlds", type=int, default=1000)
     parser.add_argument("--large", action="store_true", help="also measure with 671 hit users of 4473")

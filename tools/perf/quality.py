@@ -20,9 +20,9 @@ or if a model on Amazon Beauty is below a published value.
 
 Both sides select on validation NDCG@10 and follow the ranking rules of RecBole. On the random split, known items are
 masked, and a history is the training items. Leave-last-out masks nothing, and a history has the validation item too.
-RecBole uses its defaults and one seed. Robench uses the settings that validation chose among four trials. RecBole's
-SASRec and BERT4Rec stop after 2 epochs of 180 to 200 s each. This is several times the processor time of robench's
-whole fit (see the table).
+RecBole uses its defaults and one seed. On the random split, robench uses the settings that validation chose among four
+trials, except for NeuMF. With leave-last-out, robench uses its defaults. RecBole's SASRec and BERT4Rec stop after 2
+epochs of 180 to 200 s each. This is several times the processor time of robench's whole fit (see the table).
 """
 
 import argparse
@@ -92,7 +92,10 @@ PAIRS = [
 
 
 def reference(pair, work, python):
-    """Runs RecBole's model of a pair, unless a result with equal epochs is stored."""
+    """Runs RecBole's model of a pair, unless its result is stored.
+
+    A stored result with another limit on epochs does not count.
+    """
     out, settings = work / f"{pair.recbole.lower()}.json", {"epochs": pair.epochs, "stopping_step": pair.stopping}
     if out.exists():
         kept = json.loads(out.read_text())
@@ -172,7 +175,7 @@ def compare(given):
     """Prints the comparison on MovieLens 100K.
 
     Returns:
-        Whether no model is worse than RecBole.
+        False if a model is worse than RecBole, else True. Models without a result of RecBole do not count.
     """
     torch.set_num_threads(1)
     torch.backends.mha.set_fastpath_enabled(False)

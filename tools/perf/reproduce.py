@@ -143,10 +143,10 @@ def apr(cells):
     """Judges the claims of He et al. (2018).
 
     The claims are that BPR-MF loses more than AMF under the same ε, and that AMF is the better model. AMF is BPR-MF
-    with adversarial training.
+    with adversarial training. Both models must also beat popularity.
 
     Returns:
-        The number of verdicts that are not the documented ones.
+        The number of verdicts that are not the documented ones, and of claims without an attack.
     """
     wrong = 0
     groups = {
@@ -186,7 +186,8 @@ def apr(cells):
 def msap(cells):
     """Judges the claim of Anelli et al. (2021).
 
-    The claim is that many steps beat one step at equal ε. Further lines show how much is due to the larger budget.
+    The claim is that many steps beat one step at equal ε. Further lines show how much is due to the larger budget. MF
+    must also beat popularity.
 
     Returns:
         The number of verdicts that are not the documented ones.
@@ -224,7 +225,8 @@ def msap(cells):
 def training(cells):
     """Judges two claims about adversarial training.
 
-    The claims are that PGD hurts, and that adversarial training raises the remaining value.
+    The claims are that PGD hurts, and that adversarial training raises the remaining value. Every fitted model must
+    also beat popularity.
 
     Returns:
         The number of verdicts that are not the documented ones.

@@ -1,10 +1,10 @@
-"""Measures the cross-entropy over a catalogue with chunks of different sizes.
+"""Measures how the size of a chunk affects the cost of the cross-entropy.
 
     python tools/perf/softmax.py [--items 50000] [--states 960] [--rows 10 40 80 160 320] [--rounds 7]
 
-The loss and all gradients are computed on one thread. The number of rows in a chunk changes from call to call, and the
-sizes take turns. The table shows the smallest CPU seconds of each size, and the memory of a chunk. The row
-``chosen`` is the size that robench uses for this catalogue.
+The loss and all gradients are computed on one thread. Calls with different numbers of rows per chunk take turns. The
+table shows the smallest CPU seconds of each size, and the memory of a chunk. The row ``chosen`` is the size that
+robench uses for this catalogue.
 """
 
 import argparse

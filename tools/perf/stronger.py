@@ -3,9 +3,9 @@
     python tools/perf/stronger.py [--suite suites/whitebox.yaml] [--rows model=mf] [--seeds 0 1 2] [--users N]
 
 For each row and norm at ε = 0.05, users are attacked again if auto leaves their item in the top 10. The attack is APGD
-on five losses with 100 steps and 3 restarts, and in L2 also Carlini & Wagner with more search. The script prints
-NDCG@10 under auto and under the stronger attack, over all seeds. The goal is a difference of at most 2%. The exit code
-is 1 if the goal is missed.
+on five losses with 100 steps and 3 restarts, and in L2 also Carlini & Wagner with more search. The script prints the
+summed NDCG@10 under auto alone and under both attacks together, over all seeds. The goal is a difference of at most 2%.
+The exit code is 1 if the goal is missed.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
     python tools/perf/titles.py [--targets 20] [--only typo]
 
-The data is MovieLens latest-small (5 interactions per user, 20 per item) with all users. The model is text-bert, or
-``--model``, fitted with one seed. Each attack rewrites the titles of ``targets`` items that few users have used. The
-budget ε of an attack is a share of the title's length.
+The data is MovieLens latest-small (at least 5 interactions per user and 20 per item) with all users. The model is
+text-bert, or ``--model``, fitted with one seed. Each attack rewrites the titles of ``targets`` items that few users
+have used. The budget ε of an attack is a share of the title's length.
 
 ``reach`` is the mean share of users that get such an item within their first ten. ``random`` is the same share under
 random edits in the same unit, with at least as many evaluations. ``clean`` is the share with genuine titles. Intervals

@@ -102,9 +102,9 @@ def plain(cls, settings, data, epochs):
 
 
 def plain_mf(model, data):
-    """Returns a function that yields the BPR losses of the batches of one epoch.
+    """Returns a function that yields the BPR loss of each batch in an epoch.
 
-    A negative is drawn again if a dense table marks it as used.
+    A negative is drawn again if a dense table shows that the user has used it.
     """
     users, items = (torch.from_numpy(np.array(part)) for part in (data.train.users(), data.train.items))
     known = torch.zeros(data.n_users, data.n_items, dtype=torch.bool)
@@ -124,7 +124,7 @@ def plain_mf(model, data):
 
 
 def plain_sasrec(model, data):
-    """Returns a function that yields the losses of the batches of one epoch.
+    """Returns a function that yields the loss of each batch in an epoch.
 
     The losses come from the model's own layers and torch's cross-entropy. They cover all positions with a target.
     """

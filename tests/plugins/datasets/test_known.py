@@ -1,4 +1,4 @@
-"""Tests the data sets on the web that robench knows, with files of the same form."""
+"""Tests the built-in data sets on the web, with small files of the same form."""
 
 import gzip
 import json
@@ -14,7 +14,7 @@ from robench_plugins.datasets.known_movielens import MovieLens1M, MovieLens20M, 
 
 
 class Prepared(DatasetTests):
-    """The conformance tests of a data set with a folder that the host sets."""
+    """Conformance tests of a data set that gets its folder from the host."""
 
     @pytest.fixture(autouse=True)
     def prepared(self, tmp_path):

@@ -1,6 +1,6 @@
-"""Provides training steps of small models, and what tests compute by hand.
+"""Provides training steps of small models, and a projected step by hand.
 
-The tests of defences that change the training use them.
+The tests of defences that change the training use these steps.
 """
 
 import numpy as np

@@ -131,7 +131,7 @@ def test_n_fgsm_steps_from_a_noisy_point_and_clips_nothing(norm):
 def test_the_gradient_of_n_fgsm_is_taken_at_the_noisy_point():
     """The gradient of ‖x‖² at the noisy point x + η is 2 (x + η).
 
-    Here x holds the vectors of the users, and η is the noise. If η is larger than x, the signs of this gradient differ
+    Here x holds the vectors of the users, and η is the noise. If η is larger than x, some signs of this gradient differ
     from those of x.
     """
     step = first_step(ReferencePairwise)

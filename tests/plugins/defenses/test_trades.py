@@ -48,7 +48,10 @@ def sigmoid(x):
 
 
 def two_point_divergence(m, n):
-    """Returns KL between (σ(m), 1 − σ(m)) and (σ(n), 1 − σ(n)), for margins m and n."""
+    """Returns the Kullback-Leibler divergence Σ p ln (p / q) for margins m and n.
+
+    Here p is (σ(m), 1 − σ(m)), and q is (σ(n), 1 − σ(n)).
+    """
     p, q = sigmoid(m), sigmoid(n)
     return p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q))
 

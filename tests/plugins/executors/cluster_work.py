@@ -1,4 +1,4 @@
-"""Provides the work of tasks for the tests of clusters.
+"""Provides the work that tasks do in the tests of clusters.
 
 A fork server imports this module.
 """

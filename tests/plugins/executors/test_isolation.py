@@ -162,7 +162,7 @@ def launcher():
 
 @pytest.fixture
 def run(launcher):
-    """Returns a function that runs tasks, and maps each deed to a list of its events."""
+    """Returns a function that runs tasks and returns the events of each deed."""
 
     def run(*deeds, workers=1, **payload):
         events = []

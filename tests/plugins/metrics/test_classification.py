@@ -66,7 +66,7 @@ PAIRS = st.lists(st.lists(st.tuples(PROBABILITIES, PROBABILITIES), min_size=1, m
 
 
 def predictions(rows):
-    """Returns the true labels and the predicted labels of all probabilities."""
+    """Returns the true labels and the predicted labels, one per probability."""
     truth = [label for row in rows for _ in row for label in (1, 0)]
     return truth, [int(p > 0.5) for row in rows for pair in row for p in pair]
 

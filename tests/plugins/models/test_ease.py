@@ -1,4 +1,4 @@
-"""Tests how EASE chooses λ by validation."""
+"""Tests how EASE chooses its weight decay by validation."""
 
 from dataclasses import replace
 

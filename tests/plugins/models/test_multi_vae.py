@@ -1,4 +1,7 @@
-"""Tests that the number of users bounds Mult-VAE's latent vector and batches."""
+"""Tests that the number of users bounds the sizes in Mult-VAE.
+
+These are the size of the latent vector and the number of users per batch.
+"""
 
 import pytest
 

@@ -31,10 +31,10 @@ PUBLISHED = {
 
 
 def rows(folder):
-    """Returns the rows of the table, and the models that are below a published value.
+    """Returns the rows of the table, and the shortfalls against published values.
 
-    A row of a model has the label, the number of seeds, and each metric with its 95% interval. The published values
-    follow, one per metric.
+    Each shortfall names a model and a metric. A row of a model has the label, the number of seeds, and each metric with
+    its 95% interval. The published values follow, one per metric.
     """
     found, below = [], []
     frame = robench.load(folder).leaderboard

@@ -4,7 +4,7 @@
 
 The script runs in a separate Python environment. FOLDER/NAME holds RecBole's benchmark files (NAME.train.inter,
 NAME.valid.inter, NAME.test.inter), or one NAME.inter. The single file is split leave-one-out by its timestamps. The
-environment needs recbole==1.2.1, numpy < 2, scipy < 1.13, setuptools < 81.
+environment needs recbole==1.2.1, numpy < 2, scipy < 1.13 and setuptools < 81.
 """
 
 import json

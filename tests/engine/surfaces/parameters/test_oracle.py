@@ -164,7 +164,7 @@ def test_a_cheat_is_projected_and_told():
 
 
 class Proposed(EmbeddingAttack):
-    """An attack that proposes random shifts of the tables that use the full budget."""
+    """An attack that proposes random shifts of the tables, each with the full budget."""
 
     numbers = range(12)
 

@@ -48,7 +48,7 @@ def by_hand(back):
     """Returns the points of APGD (algorithm 1 of the paper) in L∞ with radius 1.
 
     Args:
-        back: the checkpoints at which the step is halved, with the index of the best evaluation so far as values.
+        back: maps each checkpoint at which the step is halved to the index of the best evaluation so far.
     """
 
     def clip(x):

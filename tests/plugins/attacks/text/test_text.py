@@ -142,7 +142,7 @@ def test_the_model_reads_no_two_words_as_the_same_tokens():
 
 
 def _tokens_of(model, word):
-    """Returns the ids of the tokens of a word that follows another word."""
+    """Returns the token ids of a word that follows another word."""
     tokens = model.tokens([f"a {word}"])
     return tuple(tokens.ids[0][tokens.start[0] > 1].tolist())
 
