@@ -13,6 +13,7 @@ from torch.nn.functional import pad
 from robench.api import Batch, Embedded, IntArray, Interactions, Rng, SequenceModel, TrainData
 from robench.api.component import search
 from robench.api.models.sequence import windows
+from robench_plugins.models.dropout import Dropout
 from robench_plugins.models.transformer import SelfAttention, TransformerConfig
 
 
@@ -28,7 +29,7 @@ class PostNormBlock(nn.Module):
         self.attention = SelfAttention(dim, heads)
         self.feed = nn.Sequential(nn.Linear(dim, 4 * dim), nn.GELU(), nn.Linear(4 * dim, dim))
         self.norms = nn.ModuleList([nn.LayerNorm(dim), nn.LayerNorm(dim)])
-        self.drop = nn.Dropout(dropout)
+        self.drop = Dropout(dropout)
 
     def attend(self, x: Tensor, padding: Tensor) -> Tensor:
         """Returns the output of the attention sublayer, float [B, L, d].
@@ -91,7 +92,7 @@ class Bert4Rec(SequenceModel):
         c = self.config
         self.positions = nn.Parameter(torch.randn(c.max_length, c.dim) * 0.02)
         self.norm = nn.LayerNorm(c.dim)
-        self.drop = nn.Dropout(c.dropout)
+        self.drop = Dropout(c.dropout)
         self.lower = nn.ModuleList([PostNormBlock(c.dim, c.heads, c.dropout) for _ in range(c.layers - 1)])
         self.top = PostNormBlock(c.dim, c.heads, c.dropout)
         self.project = nn.Sequential(nn.Linear(c.dim, c.dim), nn.GELU(), nn.LayerNorm(c.dim))

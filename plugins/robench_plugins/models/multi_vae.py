@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn.functional import dropout, embedding_bag
+from torch.nn.functional import embedding_bag
 
 from robench.api import (
     Batch,
@@ -26,6 +26,7 @@ from robench.api import (
 from robench.api.component import LATER, off_if_given, search
 from robench.api.data import has_enough_items
 from robench.api.models.divergence import Logits
+from robench_plugins.models.dropout import dropout
 
 STEPS = 10  # the least number of steps per epoch, by size
 USERS_PER_DIMENSION, LEAST_LATENT = 15, 64  # bound the dimensions of the latent vector, by size

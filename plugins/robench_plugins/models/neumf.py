@@ -16,6 +16,7 @@ from robench.api import Batch, Embedded, Losses, PairwiseModel, Rng, TorchConfig
 from robench.api.component import search
 from robench.api.models.divergence import Logits
 from robench.api.models.pairwise import sample_negatives
+from robench_plugins.models.dropout import Dropout
 
 CHUNK_HIDDEN = 1 << 24  # the most entries of the first hidden layer that exist at a time while the catalogue is scored
 
@@ -69,7 +70,7 @@ class NeuMf(PairwiseModel):
         self.from_item = nn.Linear(c.mlp_factors, c.hidden[0], bias=False)
         self.layers = nn.ModuleList([nn.Linear(a, b) for a, b in zip(c.hidden[:-1], c.hidden[1:], strict=True)])
         self.output = nn.Linear(c.factors + c.hidden[-1], 1, bias=False)
-        self.drop = nn.Dropout(c.dropout)
+        self.drop = Dropout(c.dropout)
 
     def batches(self, data: TrainData, rng: Rng) -> Iterator[Batch]:
         """Yields shuffled interactions, each with its negative items [B, negatives]."""

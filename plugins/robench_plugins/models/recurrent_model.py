@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from robench.api import Batch, Embedded, SequenceConfig, SequenceModel
 from robench.api.component import search
+from robench_plugins.models.dropout import Dropout
 
 
 class RecurrentConfig(SequenceConfig):
@@ -62,7 +63,7 @@ class RecurrentModel(SequenceModel):
         # Each layer is a separate module, because the dropout inside a cuDNN network has a separate random state.
         self.network = nn.ModuleList([self.cell(width, c.hidden, batch_first=True) for width in widths])
         self.project = nn.Linear(c.hidden, c.dim)
-        self.drop = nn.Dropout(c.dropout)
+        self.drop = Dropout(c.dropout)
 
     def states(self, batch: Batch, e: Embedded) -> Tensor:
         """Returns the state at every position, float [B, L, dim].

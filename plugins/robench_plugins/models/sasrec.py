@@ -14,6 +14,7 @@ from torch.nn.functional import embedding, softplus
 from robench.api import Batch, Embedded, Losses, Rng, SequenceModel, TrainData
 from robench.api.component import search
 from robench.api.models.divergence import Logits
+from robench_plugins.models.dropout import Dropout
 from robench_plugins.models.transformer import PreNormBlock, TransformerConfig, causal_states
 
 
@@ -51,7 +52,7 @@ class SasRec(SequenceModel):
         self.positions = nn.Parameter(torch.randn(c.max_length, c.dim) * c.dim**-0.5)
         self.blocks = nn.ModuleList([PreNormBlock(c.dim, c.heads, c.dropout) for _ in range(c.layers)])
         self.norm = nn.LayerNorm(c.dim)
-        self.drop = nn.Dropout(c.dropout)
+        self.drop = Dropout(c.dropout)
 
     def batches(self, data: TrainData, rng: Rng) -> Iterator[Batch]:
         """Yields batches of windows.

@@ -30,6 +30,7 @@ from robench.api.attacks.text import item_text
 from robench.api.component import search
 from robench.api.models.base import ColdItem
 from robench.pretrained import Encoder, cached_array, cached_array_path, folder_of, identity_of
+from robench_plugins.models.dropout import Dropout
 from robench_plugins.models.padded_tokens import replace_texts, select_texts
 from robench_plugins.models.recurrent_model import recurrent_states
 from robench_plugins.models.transformer import PreNormBlock, TransformerConfig, causal_states
@@ -132,7 +133,7 @@ class TextBert(TokenModel, SequenceModel):
         width, dim = self.texts.shape[1], c.dim
         self.inwards = nn.Sequential(nn.Linear(width, dim), nn.LayerNorm(dim))
         self.outwards = nn.Sequential(nn.Linear(width, 2 * dim), nn.GELU(), nn.Linear(2 * dim, dim))
-        self.drop = nn.Dropout(c.dropout)
+        self.drop = Dropout(c.dropout)
         if c.history == "lstm":
             self.network = nn.ModuleList([nn.LSTM(dim, dim, batch_first=True) for _ in range(c.layers)])
         else:

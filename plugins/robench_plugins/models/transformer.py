@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from robench.api import SequenceConfig, SettingError
+from robench_plugins.models.dropout import Dropout
 
 
 def check_heads(dim: int, heads: int) -> None:
@@ -48,7 +49,7 @@ class SelfAttention(nn.Module):
         check_heads(dim, heads)
         self.heads = heads
         self.inwards, self.outwards = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
-        self.drop = nn.Dropout(dropout)
+        self.drop = Dropout(dropout)
 
     def forward(self, x: Tensor, hidden: Tensor) -> Tensor:
         """Returns a mixture of the visible positions for every position, float [B, L, d].
@@ -75,9 +76,9 @@ class PreNormBlock(nn.Module):
     def __init__(self, dim: int, heads: int, dropout: float) -> None:
         super().__init__()
         self.attention = SelfAttention(dim, heads, dropout)
-        self.feed = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Dropout(dropout), nn.Linear(dim, dim))
+        self.feed = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), Dropout(dropout), nn.Linear(dim, dim))
         self.norms = nn.ModuleList([nn.LayerNorm(dim), nn.LayerNorm(dim)])
-        self.drop = nn.Dropout(dropout)
+        self.drop = Dropout(dropout)
 
     def forward(self, x: Tensor, hidden: Tensor) -> Tensor:
         """Returns the output at every position, float [B, L, d].
