@@ -46,7 +46,10 @@ class ProgressBar:
 
     @hookimpl
     def robench_suite_started(self, suite: str, victims: int, cells: int, stored: int) -> None:
-        """Prints the size of the suite, and starts the bars if there is a terminal."""
+        """Prints the size of the suite, and starts the bars.
+
+        There are bars only if cells are to be measured and the terminal can move its cursor.
+        """
         self.total, self.done, self.failed = cells, 0, 0
         self.started = self.printed = time.monotonic()
         self.rows, self.neural, self.pace_known = {}, set(), False
@@ -70,7 +73,10 @@ class ProgressBar:
 
     @hookimpl
     def robench_victim_progress(self, victim: str, label: str, phase: str, done: int, total: int) -> None:
-        """Updates the bar of a victim, or prints a line when the victim is finished."""
+        """Updates or removes the bar of a victim.
+
+        Without bars, the method prints a line when the victim is finished.
+        """
         finished = phase == "measure" and done == total
         if phase == "fit":
             self.neural.add(victim)
@@ -115,10 +121,10 @@ class ProgressBar:
         self.console.print(f"  {text}", highlight=False, soft_wrap=True)
 
     def note(self) -> str:
-        """Describes the remaining cells, and the remaining time at the present pace.
+        """Describes the remaining cells, the remaining time and the failed cells.
 
-        The first victims are often cheap and say little about the pace. The time is therefore left out until a tenth of
-        the cells, or a victim that is trained in epochs, is finished.
+        The time is an estimate from the present pace. The first victims are often cheap and say little about the pace.
+        The time is therefore left out until a tenth of the cells, or a victim that is trained in epochs, is finished.
         """
         left = self.total - self.done
         pace = (time.monotonic() - self.started) / max(1, self.done)

@@ -43,7 +43,7 @@ def _one_of(value: Any, names: Collection[str]) -> TypeGuard[str]:
 
 
 def _rules_of(given: Mapping[str, Any]) -> EditRules:
-    """Returns the rules for edits in some settings.
+    """Returns the rules for edits that some settings name.
 
     If a rule is wrong, the result is the default rules.
     """
@@ -193,7 +193,7 @@ class Auto(Ensemble):
 
         Args:
             gradients: whether the victim has gradients with respect to its inputs.
-            stochastic: whether two evaluations of the victim differ.
+            stochastic: whether two evaluations of the same inputs differ.
         """
         match self.config.surface:
             case "history":
@@ -236,7 +236,10 @@ class Auto(Ensemble):
         ]
 
     def _edits(self, **settings: Any) -> dict[str, Any]:
-        """Returns the settings of an attack that edits, including the threat model."""
+        """Returns the given settings together with those of the threat model.
+
+        The result suits attacks on histories and titles.
+        """
         c = self.config
         rules = {name: getattr(c, name) for name in RULES} if c.surface == "history" else {}
         return {"unit": c.unit, "goal": c.goal, "k": c.k, **rules, **settings}

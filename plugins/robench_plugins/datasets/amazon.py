@@ -33,7 +33,7 @@ Order = Literal["auto", "user-item", "item-user"]
 
 
 class Amazon(Dataset):
-    """Reads Amazon's ratings or reviews, with titles from the file of metadata.
+    """Reads Amazon's ratings or reviews, with optional titles from a metadata file.
 
     Ratings are CSV. The files of 2014 and 2018 have no header. The user comes first in 2014, and the product in 2018.
     The files of 2023 have a header. Reviews are JSON lines. Times are in seconds, and from 2023 on in milliseconds. The
@@ -91,7 +91,7 @@ def read_amazon(path: Path, metadata: Path | None, order: Order = "auto") -> Rat
         order: the order of the columns in a file of ratings without a header.
 
     Raises:
-        DataError: if a file cannot be read, or lacks a needed column or field.
+        DataError: if a file cannot be read as ratings, reviews or metadata.
     """
     table = _read_reviews(path) if plain_suffix(path) in JSON_LINES else _read_ratings(path, order)
     users, items = table.ids("user", "user"), table.ids("item", "product")
@@ -106,7 +106,8 @@ def _read_ratings(path: Path, order: Order) -> Table:
     """Returns the columns user, item, rating and time of a file of ratings.
 
     Raises:
-        DataError: if the file cannot be read, or if its columns are not those of ratings.
+        DataError: if the file cannot be read, if its columns are not those of ratings, or if their order cannot be
+            recognised.
     """
     head = re.split(rb"[\r\n]", read_content(path)[:HEAD].removeprefix(codecs.BOM_UTF8), maxsplit=1)[0]
     cells = head.decode("utf-8", "replace").replace('"', "").split(",")
@@ -131,7 +132,7 @@ def _with_names(table: Table, names: Mapping[str, str]) -> Table:
 
     Args:
         table: the table.
-        names: the present name of the column, by new name.
+        names: the present name of each column, by its new name.
 
     Raises:
         DataError: if the table lacks a column.
@@ -160,7 +161,7 @@ def _read_reviews(path: Path) -> Table:
     """Returns the columns user, item, rating and time of a file of reviews.
 
     Raises:
-        DataError: if the file cannot be read, or if a review lacks one of these fields.
+        DataError: if the file cannot be read, or if one of these fields is missing, empty, null or nested.
     """
     columns: dict[str, list[str]] = {"user": [], "item": [], "rating": [], "time": []}
     lines: list[int] = []

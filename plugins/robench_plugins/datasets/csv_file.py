@@ -33,7 +33,7 @@ RATINGS = ("rating",)
 TIMES = ("time", "timestamp")
 FORM = ("separator", "encoding", "header", "columns")  # the settings of the form of a file
 OF_INTERACTIONS = {"header", "columns", "decimal"}  # the settings that apply to the file of interactions only
-# The setting that each of these settings needs, which are the files that they describe.
+# Some settings describe the file of items or of users, and need the setting that names this file.
 NEEDS = dict.fromkeys(("item_id", "title", "year", "genres", "description"), "items") | dict.fromkeys(
     ("user_id", "profile"), "users"
 )
@@ -43,9 +43,9 @@ class CsvFile(Dataset):
     """Reads interactions from delimited text, Parquet or JSON lines.
 
     Ids are not parsed, so ``007`` stays ``007``. ``items`` names a file about items, and ``users`` names a file about
-    users. Models may read a text about each user. This text consists of all columns of the users' file, or of the
-    columns in ``profile``. Times are numbers or ISO dates, and their order is kept exactly. Without times, the order of
-    the rows counts. Files may be compressed: .gz, .bz2, .xz, .zst, or .zip of one file.
+    users. Models may read a text about each user. This text consists of all columns of the users' file except the ids,
+    or of the columns in ``profile``. Times are numbers or ISO dates, and their order is kept exactly. Without times,
+    the order of the rows counts. Files may be compressed: .gz, .bz2, .xz, .zst, or .zip of one file.
     """
 
     class Config(DatasetConfig):
@@ -129,7 +129,7 @@ class CsvFile(Dataset):
     def recognise(cls, path: Path) -> Mapping[str, Any] | None:
         """Returns the settings of a table with users and items.
 
-        ``recognise_table`` says what happens with other files.
+        ``recognise_table`` describes the result for other files.
         """
         return recognise_table(path)
 
@@ -166,7 +166,7 @@ class CsvFile(Dataset):
         return path
 
     def load(self) -> Ratings:
-        """Returns the interactions in the order of the file, with items and users."""
+        """Returns the interactions in the order of the rows, with items and users."""
         c = self.config
         table, parts = self._interactions()
         text = format_of(table.path) == "delimited text"
@@ -229,9 +229,9 @@ class CsvFile(Dataset):
         return table
 
     def _form_hint(self, path: Path, form: Delimited) -> str:
-        """Returns advice on the form of a file with another separator.
+        """Returns advice to read a file with another separator.
 
-        The result is empty if no other separator gives users and items.
+        The result is empty unless another separator gives columns of users and items.
         """
         try:
             found = recognise_table(path) or {}
@@ -256,7 +256,7 @@ class CsvFile(Dataset):
         return key if default and name not in table else name
 
     def _catalogue(self) -> tuple[dict[str, Item], tuple[str, ...]]:
-        """Returns the description of every item by its id, and lines for the user.
+        """Returns the description of every item by its id, and notes about the file.
 
         Both are empty if there is no file about items.
         """

@@ -36,9 +36,9 @@ class FrameTable(Table):
 class Frame(Dataset):
     """Reads a pandas frame that a Python program gives to ``robench.run``.
 
-    The frame has the columns ``user`` and ``item``, and optionally ``rating`` and ``time``. A second frame may describe
-    the items in the columns ``item``, ``title``, ``year``, ``genres`` and ``description``. Ids and times are read as
-    from a file.
+    The frame has the columns ``user`` and ``item``, and optionally ``rating`` and ``time`` or ``timestamp``. A second
+    frame may describe the items in the columns ``item``, ``title``, ``year``, ``genres`` and ``description``. Ids and
+    times are read as from a file.
     """
 
     class Config(DatasetConfig):

@@ -90,9 +90,9 @@ class MovieLens32M(KnownMovieLens):
 
 
 class MovieLensLatestSmall(KnownMovieLens):
-    """Reads the current MovieLens latest-small, which GroupLens changes.
+    """Reads the current MovieLens latest-small, which GroupLens updates now and then.
 
-    The publisher states a checksum only for the current version, so the checksum is not checked.
+    The publisher states a checksum only for the current version, so robench checks none.
     """
 
     source: ClassVar[str] = "https://grouplens.org/datasets/movielens/latest/"

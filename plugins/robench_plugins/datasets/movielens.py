@@ -182,7 +182,7 @@ def find_version(folder: Path) -> tuple[Path, Version]:
 
 
 def _read_movies(home: Path, version: Version) -> tuple[dict[str, Item], tuple[str, ...]]:
-    """Returns the description of every movie by its id, and lines for the user.
+    """Returns the description of every movie by its id, and notes about the file.
 
     Both are empty if there is no file of movies.
     """
@@ -265,7 +265,7 @@ def _occupation(code: str) -> str:
 def _read_texts(path: Path, version: Version, columns: tuple[str, ...]) -> Table:
     """Returns the table in a file of movies or users.
 
-    Older versions are written in Latin-1.
+    A file that is not UTF-8 is read as Latin-1, the encoding of older versions.
     """
     try:
         read_content(path).decode("utf-8")

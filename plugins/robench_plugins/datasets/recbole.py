@@ -50,8 +50,8 @@ class Recbole(Dataset):
         ``NAME.test.inter``.
 
         Raises:
-            DataError: if these files are needed, and the folder lacks one for training or test, or has several for a
-                part.
+            DataError: if no files are given, and the folder is missing, lacks a file for training or test, or has
+                several files for a part.
         """
         split = type(self)(self.config)
         split.files = files or self._benchmark_files()
@@ -61,7 +61,8 @@ class Recbole(Dataset):
         """Returns the file of each part in the folder.
 
         Raises:
-            DataError: if a part has several files, or if there is no file for training or test.
+            DataError: if the folder is missing, if a part has several files, or if there is no file for training or
+                test.
         """
         found: dict[str, Path] = {}
         for path in self._list("inter"):
@@ -96,7 +97,7 @@ class Recbole(Dataset):
         return digest_of(path for path in (self._interactions(), self._file("item")) if path is not None)
 
     def load(self) -> Ratings:
-        """Returns the interactions in the order of the file, with the items."""
+        """Returns the interactions in the order of the rows, with the items."""
         table, parts = self._table()
         users, items = table.ids("user_id", "user"), table.ids("item_id", "item")
         ratings = table.numbers("rating", "rating") if "rating" in table else None
@@ -122,7 +123,7 @@ class Recbole(Dataset):
         """Returns the files with the given ending, sorted.
 
         Raises:
-            DataError: if the path is not that of a folder.
+            DataError: if the path does not lead to a folder.
         """
         folder = self.config.path
         if folder.is_file():
@@ -157,7 +158,7 @@ class Recbole(Dataset):
         return path
 
     def _catalogue(self) -> tuple[dict[str, Item], tuple[str, ...]]:
-        """Returns the description of every item by its id, and lines for the user.
+        """Returns the description of every item by its id, and notes about the file.
 
         Both are empty if there is no file about items.
         """

@@ -112,7 +112,7 @@ class Sequences(Dataset):
         return Ratings(users, items, catalogue=catalogue, notes=notes)
 
     def _catalogue(self) -> tuple[dict[str, Item], tuple[str, ...]]:
-        """Returns the description of every item by its id, and lines for the user.
+        """Returns the description of every item by its id, and notes about the file.
 
         Both are empty if there is no file about items.
         """

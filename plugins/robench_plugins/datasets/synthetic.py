@@ -19,8 +19,8 @@ class Synthetic(Dataset):
 
     Every user and every item has one taste. An interaction is drawn from the items of the user's taste with probability
     ``loyalty``, and from all items otherwise. Within either pool the popularity of the items follows Zipf's law with
-    the exponent ``skew``. Repeated pairs stay in the data, and the host keeps the first. Memory does not grow with the
-    product of users and items.
+    the exponent ``skew``. Repeated pairs stay in the data, and by default the host keeps the first. Memory does not
+    grow with the product of users and items.
     """
 
     class Config(DatasetConfig):
@@ -31,8 +31,8 @@ class Synthetic(Dataset):
         interactions_per_user: float = Field(
             default=30,
             gt=0,
-            description="Mean of the geometric distribution from which a user's interactions are counted; "
-            "two are added per user",
+            description="Mean of the geometric distribution that gives a user's number of interactions, to which two "
+            "are added",
         )
         factors: int = Field(default=8, ge=1, description="Number of tastes")
         loyalty: float = Field(

@@ -69,7 +69,8 @@ class AdversarialTraining(TrainingDefense):
     def total_loss(self, step: Step) -> Tensor:
         """Returns (1 − λ) · L_robust, a scalar.
 
-        The method also backpropagates λ · L_clean, in one pass for the optimiser and the inner attack.
+        The method also backpropagates λ · L_clean. If the inner attack uses the model's own loss without noise, this
+        pass also gives its first gradient.
         """
         c = self.config
 

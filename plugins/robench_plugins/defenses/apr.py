@@ -27,7 +27,7 @@ class Apr(TrainingDefense):
     (``train_lambda_apr`` is absent if λ = 0, because it would be infinite.)
 
     The paper uses ε = 0.5 in the unit of the embeddings (``scale: absolute``) and λ_APR = 1, and starts from a trained
-    BPR model. An ε of this size would destroy a model with small initial tables, so set ``warmup`` for it. The default
+    BPR model. An ε of this size would destroy a model with small initial tables, so set ``warmup`` too. The default
     scale ``relative`` is the budget of the surface ``parameters``: ε times the mean row norm of the table, detached.
     The paper covers matrix factorisation. Here the named tables of every model are perturbed in the same way. A softmax
     over the catalogue depends on the rows of all items, so all of them are perturbed.

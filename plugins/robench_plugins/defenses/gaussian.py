@@ -27,7 +27,7 @@ class Gaussian(TrainingDefense):
     def total_loss(self, step: Step) -> Tensor:
         """Returns L_total, a scalar.
 
-        Both parts of the loss share one graph of autograd.
+        Both parts of the loss share one autograd graph.
         """
         c = self.config
         e = step.embed()

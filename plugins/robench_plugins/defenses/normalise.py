@@ -1,4 +1,4 @@
-"""Removal of look-alike letters and invisible characters from titles."""
+"""Replaces look-alike letters and removes invisible characters in titles."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ LOOK_ALIKES = dict(
 
 
 class Normalise(Defense):
-    """Removes look-alike letters and invisible characters from titles.
+    """Replaces look-alike letters and removes invisible characters in titles.
 
     The model reads the cleaned titles in training and at test time. A title is converted to the compatibility form of
     Unicode (NFKC). Invisible characters (category Cf) are removed, and runs of spaces become one space. If the title
     has Latin letters, look-alike letters become Latin letters. Words with other foreign letters are not changed.
     Boucher et al. ("Bad Characters", IEEE S&P 2022, section VII) recommend such cleaning against attacks with
-    look-alikes. The defence changes nothing in a clean catalogue, and does not detect typos in plain letters.
+    look-alikes. The defence does not detect typos in plain letters.
     """
 
     class Config(BaseConfig):

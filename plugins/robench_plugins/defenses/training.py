@@ -64,7 +64,8 @@ class TrainingDefense(Defense):
         """Returns the loss that is left to backpropagate, a scalar.
 
         This is the clean loss during the warm-up. It is also the clean loss if λ = 1, unless ``shortcut`` is off.
-        Otherwise, it is the result of ``total_loss``."""
+        Otherwise, it is the result of ``total_loss``.
+        """
         c = self.config
         if step.epoch < c.warmup or (c.lambda_ == 1 and c.shortcut):
             return step.losses(step.embed()).value.mean()

@@ -22,9 +22,9 @@ class Dask(Executor):
     """Runs every task in a subprocess of a dask worker.
 
     Without the address of a scheduler, the executor starts a cluster on this machine. If a worker is lost, another
-    worker measures the cells that have not arrived. The workers need no shared folder with this machine. The workers
-    receive prepared data, and keep it in their own cache with their checkpoints. On this machine, workers share the
-    GPUs in the same way as with the executor ``local``.
+    worker measures the cells that have not arrived. The workers need no shared folder with this machine. They receive
+    prepared data, and store data and checkpoints in their own caches. On this machine, workers share the GPUs in the
+    same way as with the executor ``local``.
     """
 
     class Config(BaseConfig):

@@ -22,7 +22,7 @@ Place = Mapping[str, Any]  # the additions to the payload of a worker's tasks
 
 
 def places(device: str, workers: int | None, tasks: int) -> list[Place]:
-    """Returns the place of every worker.
+    """Returns the place of every worker: a GPU, or the CPU.
 
     If the user has not chosen the number of workers, it is determined as follows. On the CPU there is one worker per
     core. A GPU has one worker per 8 GiB of free memory, at least one and at most eight. In total there are no more

@@ -20,8 +20,8 @@ from robench_plugins.models.transformer import SelfAttention, TransformerConfig
 class PostNormBlock(nn.Module):
     """A transformer block with a layer norm after each sublayer.
 
-    A sublayer g returns norm(x + dropout(g(x))). The first sublayer is attention, and the second is a position-wise
-    network. This is the block of BERT4Rec (Sun et al., CIKM 2019, section 3.3).
+    For a sublayer g, the block computes norm(x + dropout(g(x))). The first sublayer is attention, and the second is a
+    position-wise network. This is the block of BERT4Rec (Sun et al., CIKM 2019, section 3.3).
     """
 
     def __init__(self, dim: int, heads: int, dropout: float) -> None:
@@ -72,7 +72,9 @@ class Bert4Rec(SequenceModel):
             description="Share ρ of the items of a window that are masked",
             json_schema_extra=search(0.1, 0.7),
         )
-        last: float = Field(default=0.1, ge=0, le=1, description="Share of windows that mask their last item only")
+        last: float = Field(
+            default=0.1, ge=0, le=1, description="Share of windows in which only the last item is masked"
+        )
         max_length: int = Field(default=20, ge=2)
         dropout: float = Field(default=0.1, ge=0, lt=1, json_schema_extra=search(0.1, 0.5))
         epochs: int = Field(default=22, ge=1)

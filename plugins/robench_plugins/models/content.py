@@ -20,7 +20,7 @@ from robench_plugins.models.sparse_matrix import Matrix, from_state, to_state
 
 
 class Content(HistoryModel):
-    """Scores an item by the cosine between its text and the mean text of the history.
+    """Scores an item by the cosine between its text and the texts of the history.
 
     A text consists of the words of the title and the description, the year and the genres. Words are weighted by
     TF-IDF. The method is the vector space model of Lops et al. (Recommender Systems Handbook 2011, section 3.3.1.1).
@@ -66,11 +66,11 @@ class Content(HistoryModel):
     def _fit_vectorizer(self, data: TrainData) -> Matrix:
         """Learns the word weights, and returns the TF-IDF vectors of all items.
 
-        Raises:
-            DataError: if no word occurs in at least ``min_items`` items.
-
         Returns:
             The rows as a sparse matrix, float32 [n_items, words].
+
+        Raises:
+            DataError: if no word occurs in at least ``min_items`` items.
         """
         c = self.config
         self.vectorizer = TfidfVectorizer(

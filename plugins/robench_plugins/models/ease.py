@@ -69,7 +69,7 @@ class Ease(HistoryModel):
         """Computes B.
 
         Raises:
-            DataError: if there are more items than a dense inverse can hold.
+            DataError: if there are more than ``MOST_ITEMS`` items.
         """
         self.weights = np.empty((0, 0), dtype=np.float32)
         gram = _regularised_gram(data, self.chosen.get("weight_decay", self.config.weight_decay))
@@ -95,7 +95,7 @@ def _regularised_gram(data: TrainData, weight_decay: float) -> NDArray[np.float6
     """Returns XᵀX + λI, float64 [n_items, n_items].
 
     Raises:
-        DataError: if there are more items than a dense inverse can hold.
+        DataError: if there are more than ``MOST_ITEMS`` items.
     """
     if data.n_items > MOST_ITEMS:
         raise DataError(f"ease inverts a dense items x items matrix, and {data.n_items} items are too many for it")

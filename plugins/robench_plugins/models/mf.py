@@ -60,7 +60,10 @@ class MatrixFactorization(PairwiseModel):
     tables: ClassVar[tuple[str, ...]] = ("user_vectors.weight", "item_vectors.weight")
 
     def alternatives(self, data: TrainData) -> Iterator[Mapping[str, float]]:
-        """Yields the weight decays to choose from."""
+        """Yields the weight decays to choose from.
+
+        Nothing is yielded if validation does not choose the weight decay.
+        """
         if self.config.is_on("by_validation"):
             yield from ({"weight_decay": one} for one in CHOICES)
 

@@ -28,8 +28,8 @@ from robench.api.data import has_enough_items
 from robench.api.models.divergence import Logits
 from robench_plugins.models.dropout import dropout
 
-STEPS = 10  # the least number of steps per epoch, by size
-USERS_PER_DIMENSION, LEAST_LATENT = 15, 64  # bound the dimensions of the latent vector, by size
+STEPS = 10  # the least number of steps per epoch, if ``by_size`` is on
+USERS_PER_DIMENSION, LEAST_LATENT = 15, 64  # bounds of the latent vector, if ``by_size`` is on
 
 
 class MultiVae(TorchModel):
@@ -37,11 +37,11 @@ class MultiVae(TorchModel):
 
     In Mult-VAE (Liang et al., WWW 2018) the likelihood is eq. 2, and the weight of the KL term is annealed to β (eq.
     7). The first layer of the encoder is a table with one row per item. The bag of items is scaled to length 1, and
-    dropout then removes some of them, as in the authors' code. So this layer outputs a weighted sum of the user's item
-    rows. This sum, before bias and tanh, is the input that attacks perturb. The encoder maps the input to the mean and
-    the variance of a normal distribution q of the latent vector z. The loss per item is −ln π_i + β KL / n_u. Here π_i
-    is the probability of the item under the softmax, and n_u is the number of the user's items. The losses of a user's
-    items add up to the bound of the paper.
+    dropout then removes some of the items, as in the authors' code. So this layer outputs a weighted sum of the user's
+    item rows. This sum, before bias and tanh, is the input that attacks perturb. The encoder maps the input to the mean
+    and the variance of a normal distribution q of the latent vector z. The loss per item is −ln π_i + β KL / n_u. Here
+    π_i is the probability of the item under the softmax, and n_u is the number of the user's items. The losses of a
+    user's items add up to the negative bound of the paper.
     """
 
     class Config(TorchConfig):

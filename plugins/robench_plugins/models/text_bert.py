@@ -174,7 +174,10 @@ class TextBert(TokenModel, SequenceModel):
         return self
 
     def restore(self, data: TrainData, state: Mapping[str, NDArray[np.generic]], rng: Rng) -> None:
-        """Builds the model, loads the state, and then encodes all texts."""
+        """Builds the model and loads the state.
+
+        If layers are trained, all texts are then encoded again.
+        """
         super().restore(data, state, rng)
         self.eval()
 

@@ -23,7 +23,7 @@ def checkpoints(steps: int) -> list[int]:
     """Returns the iterations at which the step size is reconsidered.
 
     The iterations are the distinct ⌈p_j · steps⌉ for j ≥ 1 that do not exceed ``steps``. Here p_0 = 0, p_1 = 0.22 and
-    p_(j+1) = p_j + max(p_j − p_(j−1) − 0.03, 0.06), as in section 3.2 of the paper.
+    p_(j+1) = p_j + max(p_j − p_(j−1) − 0.03, 0.06), as in section 3.2 of Croce & Hein (ICML 2020).
     """
     shares, marks = [0.0, 0.22], [math.ceil(0.22 * steps)]
     while True:
@@ -61,6 +61,7 @@ class Apgd(EmbeddingAttack):
         """Yields two candidates per restart, [B, ...] per input.
 
         One is the iterate with the highest loss. The other has the highest loss among the iterates that reach the goal.
+        If no iterate reaches the goal, the other is the starting point.
         """
         for restart in range(self.config.restarts):
             start = oracle.zero() if restart == 0 else random_start(oracle, ball, rng.child("start", restart))

@@ -32,8 +32,8 @@ class CarliniWagner(MinimumNormAttack):
     fits every victim. All entries of a user share one second moment, because the distance is shared too. With a second
     moment per entry, δ would grow in entries that hardly matter. (On an LSTM the median radius was then .029 instead of
     .021.) Each step of the binary search ends with a bisection that shortens the best δ along its direction. The
-    bisection needs only forward passes. Further restarts aim at the best rivals in turn if k = 1 (the targeted form of
-    the paper). Otherwise they start from noise.
+    bisection needs only forward passes. If the attack is untargeted and k = 1, each further restart moves one of the
+    best rivals past the held-out item (the targeted form of the paper). Otherwise, further restarts start from noise.
     """
 
     class Config(MinimumNormConfig):
@@ -43,10 +43,10 @@ class CarliniWagner(MinimumNormAttack):
         steps: int = Field(default=60, ge=1, description="Adam steps per value of c")
         search: int = Field(default=5, ge=1, description="Values of c that the binary search tries per restart")
         learning_rate: float = Field(
-            default=0.05, gt=0, description="Step of Adam per entry, in multiples of twice the first-order distance"
+            default=0.05, gt=0, description="Length of a step of Adam, in multiples of twice the first-order distance"
         )
         restarts: int = Field(default=1, ge=1, description="Starting points, the first of which is δ = 0")
-        refine: int = Field(default=8, ge=0, description="Halvings along the ray of the best δ, per value of c")
+        refine: int = Field(default=8, ge=0, description="Bisection steps that shorten the best δ, per value of c")
 
     config: Config
     gradient: ClassVar[bool] = True
@@ -54,7 +54,7 @@ class CarliniWagner(MinimumNormAttack):
     def minimise(self, oracle: Oracle, rng: Rng) -> Iterator[Delta]:
         """Yields the shortest breaking δ per user, for every restart and every c.
 
-        Every candidate is a δ of shape [B, ...] per input.
+        Every candidate is a δ of shape [B, ...] per input. It is 0 for a user that no iterate breaks.
         """
         rivals = restart_rivals(oracle, self.config)
         for restart in range(self.config.restarts):
@@ -131,7 +131,7 @@ class CarliniWagner(MinimumNormAttack):
         return best, best_length
 
     def _shorten(self, oracle: Oracle, delta: Delta, broken: Tensor) -> dict[str, Tensor]:
-        """Shortens δ by bisection for as long as it still breaks the user.
+        """Shortens each user's δ by bisection, as long as δ still breaks the user.
 
         Args:
             oracle: the oracle that answers queries about the users to break.

@@ -22,9 +22,9 @@ class Pgd(EmbeddingAttack):
     step is α = 2.5 r / steps, where r is the radius.
 
     Restart 0 starts from δ = 0, and further restarts start from a random point of the ball. In an untargeted attack
-    with the loss ``margin`` and k = 1, all restarts start from δ = 0. Each further restart aims at one of the best
-    rivals (MultiTargeted, Gowal et al. 2019, algorithm 1). The FGSM point is a candidate too, so PGD is never weaker
-    than FGSM at the same ε.
+    with the loss ``margin`` and k = 1, all restarts start from δ = 0. Each further restart raises one of the best
+    rivals above the held-out item (MultiTargeted, Gowal et al. 2019, algorithm 1). The FGSM point is a candidate too,
+    so PGD is never weaker than FGSM with the same loss and ε.
     """
 
     class Config(EmbeddingConfig):

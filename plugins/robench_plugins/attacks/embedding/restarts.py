@@ -39,8 +39,8 @@ def uniform_start(oracle: Oracle, ball: Ball, rng: Rng) -> dict[str, Tensor]:
 def restart_rivals(oracle: Oracle, config: Any) -> list[Tensor]:
     """Returns one rival per row for each restart after the first, int64 [B] each.
 
-    In MultiTargeted attacks (Gowal et al. 2019), each of these restarts raises one rival above the held-out item.
-    Rivals exist only if the attack is untargeted and k = 1. Otherwise the list is empty.
+    In MultiTargeted attacks (Gowal et al. 2019), each of these restarts raises one rival above the held-out item. The
+    list is empty unless the attack is untargeted and k = 1. The list is shorter if there are too few rivals.
     """
     targeted = config.k == 1 and config.restarts > 1 and config.goal == "untargeted"
     return list(oracle.rivals(config.restarts - 1).T) if targeted else []

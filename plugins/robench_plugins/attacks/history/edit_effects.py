@@ -25,9 +25,9 @@ class EditEffects(HistoryAttack):
     end. (A large catalogue is sampled.) The differences to the genuine scores are the effects of these edits. In EASE
     and item-based neighbours, scores are a sum over the items of the history. Therefore the effects of a deletion and
     an insertion add up to the effect of a substitution, and the best substitution is known exactly. For other models,
-    the sum is an estimate, by which the attack chooses the ``verified`` substitutions that it scores. The ``leaders``
-    are the items of the best insertions and substitutions. The attack also scores each leader at the latest ``places``
-    of the history, both inserted and substituted. The best edit of all is made.
+    the sum is an estimate. The attack scores the ``verified`` substitutions with the highest sums. The ``leaders`` are
+    the items of the best insertions and substitutions. The attack also scores each leader at the latest ``places`` of
+    the history, both inserted and substituted. The best edit of all is made if it does more damage than none.
 
     For further edits of the budget, the attack combines the same effects with the scores of the edited history.
 
@@ -70,7 +70,8 @@ class EditEffects(HistoryAttack):
     def _blocks(self, oracle: HistoryOracle, genuine: Tensor) -> Iterator[Tensor]:
         """Yields the positions of the users that are attacked together, int64 [b].
 
-        Users with short histories come first, because a scoring of one deletion serves all users of a block.
+        Users are sorted by the length of their history, because one call scores the same place of all histories in a
+        block.
         """
         lengths = (genuine >= 0).sum(1)
         per_user = (lengths + min(self.config.inserted, oracle.n_items) + 2) * oracle.n_items * FLOAT

@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 ROUNDING = 1e-6  # scores that differ by less, as a share of the largest score, count as equal
-BEST = 30  # the number of best rivals by which edits of equal damage are told apart
+BEST = 30  # the number of best rivals that decide between edits of equal damage
 SMALL = 1e-7  # less than the difference that one rank makes, below rank 10,000
 
 
 @dataclass(frozen=True, eq=False)
 class Effects:
-    """The changes of one user's scores by single edits, and the goal of the attack.
+    """The changes that single edits make to one user's scores, and the attack's goal.
 
     If scores are a sum over the items of the history, the effects of a deletion and an insertion add up to the effect
     of a substitution. For any other model, the sum is an estimate.
@@ -43,7 +43,7 @@ class Effects:
         Args:
             scores: the masked scores of the history that is edited, float [n_items].
             possible: whether each pair of a deletion and an insertion may be made, bool [R, M].
-            count: the number of edits.
+            count: the largest number of edits.
 
         Returns:
             The rows of ``deleting`` and of ``inserting``, int64 [at most count] each.

@@ -77,7 +77,10 @@ class EffectsSearch:
             yield from self._step(affordable)
 
     def _measure(self) -> None:
-        """Scores the genuine histories, and the deletions and insertions that are needed."""
+        """Scores the genuine histories, and the deletions and insertions that are needed.
+
+        The method stores the effects of these edits in ``effects``.
+        """
         self.scores = self._score(self.rows, torch.arange(len(self.block)))
         lengths = (self.rows >= 0).sum(1)
         substitutes = "substitute" in self.config.kinds
@@ -117,7 +120,7 @@ class EffectsSearch:
         return self.oracle.scores(rows, self.block[users]).float()
 
     def _look(self, users: Tensor, kind: int | Tensor, place: int | Tensor, item: int | Tensor) -> Tensor:
-        """Scores one edit of some users, and notes the damage.
+        """Scores one edit for each of some users, and notes the damage.
 
         Args:
             users: the users in the block, int64 [b].
@@ -185,7 +188,10 @@ class EffectsSearch:
         return torch.tensor([int(self.items[user][row - 1]) if row else 0 for user, row in pairs])
 
     def _vary_leaders(self, affordable: Tensor) -> None:
-        """Scores the items of the best insertions and substitutions at the latest places."""
+        """Scores the leaders at the latest places of each history.
+
+        A leader is the item of one of the best insertions and substitutions.
+        """
         lengths = (self.rows >= 0).sum(1)
         damage, kinds, _, items = (torch.stack(parts) for parts in zip(*self._edits, strict=True))
         damage = damage.masked_fill(kinds == DELETE, -torch.inf)

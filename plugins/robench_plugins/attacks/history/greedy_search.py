@@ -1,4 +1,4 @@
-"""The greedy search, one edit at a time, that attacks on histories share."""
+"""A greedy search for attacks on histories, which makes one edit at a time."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ Proposal: TypeAlias = "tuple[Tensor, Tensor, Tensor]"
 class HistorySearch:
     """The state of a greedy search: the worst history of every user so far.
 
-    The proposals for an edit depend only on earlier edits. Therefore the edits under a smaller budget are the first
-    edits under a larger budget.
+    No proposal depends on the size of the budget. Therefore the edits under a smaller budget are the first edits under
+    a larger budget.
 
     Args:
         oracle: the oracle of the users whose histories are edited.
@@ -42,7 +42,7 @@ class HistorySearch:
         self.leader: list[Tensor] = []
 
     def step(self, edit: int, proposals: Iterable[Proposal]) -> Iterator[Tensor]:
-        """Applies to each user the best proposal for one edit, if it raises the loss.
+        """Applies the best proposed edit to each history, if this edit raises the loss.
 
         Users whose budget does not exceed ``edit`` edits keep their history.
 
@@ -51,7 +51,7 @@ class HistorySearch:
             proposals: the proposed edits. They are evaluated one by one, so later ones may depend on ``leader``.
 
         Yields:
-            The histories of each finalist, int64 [B, L + 1], the best finalist first.
+            The histories after each finalist, int64 [B, L + 1], the best finalist first.
         """
         if self.loss is None:
             self.loss = self.oracle.evaluate(self.rows, self.loss_name).loss

@@ -22,7 +22,7 @@ class Bandwagon(PoisoningAttack):
         """Settings of the bandwagon attack."""
 
         popular: float = Field(
-            default=0.5, ge=0, le=1, description="Share of the places after the targets that popular items take"
+            default=0.5, ge=0, le=1, description="Share of popular items among the items that are not targets"
         )
 
     config: Config
@@ -32,7 +32,8 @@ class Bandwagon(PoisoningAttack):
     ) -> Profiles:
         """Returns ``n_users`` profiles of ``profile_size`` distinct items.
 
-        A profile always has all targets. It is shorter if the catalogue has too few other items.
+        A profile always has all targets, even if there are more than ``profile_size``. A profile is shorter if the
+        catalogue has too few other items.
         """
         generator = rng.numpy()
         by_count = np.argsort(-train.counts(), kind="stable")

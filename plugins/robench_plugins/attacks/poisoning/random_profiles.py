@@ -10,7 +10,7 @@ from robench.api import IntArray, Interactions, PoisoningAttack, Profiles, Rng
 def shuffled_profiles(targets: IntArray, fillers: list[IntArray], generator: np.random.Generator) -> Profiles:
     """Returns one profile per row of fillers.
 
-    Targets and fillers are in random order.
+    Each profile holds all targets and the fillers of its row, in random order.
 
     Args:
         targets: the promoted items, int64 [T].
@@ -32,7 +32,8 @@ class RandomProfiles(PoisoningAttack):
     ) -> Profiles:
         """Returns ``n_users`` profiles of ``profile_size`` distinct items.
 
-        A profile always has all targets. It is shorter if the catalogue has too few other items.
+        A profile always has all targets, even if there are more than ``profile_size``. A profile is shorter if the
+        catalogue has too few other items.
         """
         generator = rng.numpy()
         others = np.setdiff1d(np.arange(train.n_items), targets)

@@ -26,9 +26,9 @@ class HotFlip(TextAttack):
     To insert a word, the attack first adds the typical word of the catalogue and then flips it by the gradient at that
     position. The paper estimates insertions and deletions as chains of flips of all later tokens.
 
-    An untargeted attack rewrites all titles at once, in ``rounds`` steps without insertions. A step flips as many words
-    of a title as the step's share of the budget allows. Each step tries two versions. One version changes all titles,
-    and the other changes only the half with the higher estimates.
+    An untargeted attack rewrites all titles at once, in ``rounds`` steps without insertions or deletions. A step flips
+    as many words of a title as the step's share of the budget allows. Each step tries two versions. One version changes
+    all titles, and the other changes only the half with the higher estimates.
     """
 
     class Config(TextConfig):
@@ -38,7 +38,7 @@ class HotFlip(TextAttack):
         verify: int = Field(
             default=25,
             ge=1,
-            description="Substitutions scored per step; the same number of deletions and of insertions are scored too",
+            description="Most substitutions scored per step; the same limit holds for deletions and for insertions",
         )
         words: Literal["catalogue", "any"] = Field(
             default="catalogue",
@@ -53,11 +53,11 @@ class HotFlip(TextAttack):
     gradient: ClassVar[bool] = True
 
     def rewrite(self, oracle: TextOracle, rng: Rng) -> Iterator[Sequence[str]]:
-        """Yields the best titles after each step, one per item.
+        """Yields the best titles after each step that changes them, one per item.
 
         Raises:
             PluginError: if the model offers no gradient with respect to the tokens of a title, or reads none of the
-                words.
+                words that may come in.
         """
         c, budget = self.config, oracle.budget()
         if not any(budget):
@@ -96,7 +96,7 @@ class HotFlip(TextAttack):
                 yield from self._side_by_side(search, insertions)
 
     def _side_by_side(self, search: TitleSearch, proposals: Sequence[Iterator[str]]) -> Iterator[list[str]]:
-        """Yields each item's first proposals within budget, for all items at once.
+        """Yields at most ``verify`` proposals within budget, for all items at once.
 
         An item without a further proposal keeps its title.
 

@@ -29,7 +29,7 @@ class Typo(NamedTuple):
     Args:
         word: the index of the word after a split of the title at single spaces.
         kind: the kind of the typo.
-        share: the position of the typo among all possible ones, as a share in [0, 1).
+        share: the position of the typo among all possible typos of this kind in the word, as a share in [0, 1).
     """
 
     word: int
@@ -78,7 +78,7 @@ def misspell(word: str, kind: TypoKind, share: float) -> str:
     Args:
         word: any word.
         kind: the kind of the typo.
-        share: the position of the typo among all possible ones, as a share in [0, 1).
+        share: the position of the typo among all possible typos of this kind in the word, as a share in [0, 1).
     """
     misspellings = list(_misspellings(word, kind))
     return misspellings[int(share * len(misspellings))] if misspellings else word

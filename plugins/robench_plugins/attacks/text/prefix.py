@@ -25,8 +25,8 @@ class Prefix(TextAttack):
     The attack chooses the best word each time, and puts this word before or after the title.
 
     This is keyword stuffing, guided by scores. Gyöngyi & Garcia-Molina (Web spam taxonomy, AIRWeb 2005) describe it as
-    term spam in titles. The genuine title is not changed. The pool holds the keywords, or words from the titles of the
-    most used items, which are public. A word may be added twice.
+    term spam in titles. The words of the genuine title stay. The pool holds the keywords, or words from the titles of
+    the most used items. Shops often publish which items are used most. A word may be added twice.
 
     With the goal ``untargeted``, all items share one outcome. The attack then adds random words of the pool to all
     titles, and redraws a quarter of the titles at a time. The number of evaluations is ``looks``.
@@ -37,7 +37,8 @@ class Prefix(TextAttack):
 
         unit: Literal["words"] = "words"
         source: Literal["popular", "keywords"] = Field(
-            default="popular", description="Words of the pool: those of the most used titles, or the keywords"
+            default="popular",
+            description="Words of the pool: those in the titles of the most used items, or the keywords",
         )
         place: Literal["front", "end"] = Field(default="front", description="Side of the title where words are added")
         keywords: tuple[str, ...] = Field(
@@ -50,7 +51,7 @@ class Prefix(TextAttack):
     config: Config
 
     def rewrite(self, oracle: TextOracle, rng: Rng) -> Iterator[Sequence[str]]:
-        """Yields the best titles whenever they improve, one per item."""
+        """Yields the best titles so far whenever they change, one per item."""
         c, genuine, budget = self.config, oracle.titles(), oracle.budget()
         pool = self.words(oracle)
         if not pool or not any(budget):
@@ -71,7 +72,7 @@ class Prefix(TextAttack):
             yield from search.step(search.within_budget(titles) for titles in proposals)
 
     def words(self, oracle: TextOracle) -> list[str]:
-        """Returns the pool of distinct words, each of which costs one edit."""
+        """Returns the pool: distinct words, each of which costs one edit."""
         c = self.config
         words: dict[str, str] = {}
         if c.source == "keywords":

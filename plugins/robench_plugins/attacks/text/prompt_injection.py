@@ -38,7 +38,7 @@ class PromptInjection(TextAttack):
         unit: Literal["words"] = "words"
         goal: Literal["promote"] = "promote"
         payloads: tuple[str, ...] = Field(
-            default=PAYLOADS, min_length=1, description="Instructions, all of which are scored"
+            default=PAYLOADS, min_length=1, description="Instructions, which are scored if they are within budget"
         )
         place: Literal["front", "end", "both"] = Field(
             default="both", description="Sides of the title where instructions are tried"

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 class RandomRewrite(TextAttack):
     """Takes the best of several random titles per item.
 
-    Each title spends the whole budget on edits. The edits are substitutions, insertions and deletions, uniform in kind
-    and position. New words come from the titles of the catalogue, and new letters come from the alphabet. For a fair
-    comparison, give this attack as many draws as the other attack has score evaluations.
+    Each title gets as many random edits as its budget allows. The edits are substitutions, insertions and deletions,
+    uniform in kind and position. New words come from the titles of the catalogue, and new letters come from the
+    alphabet. For a fair comparison, give this attack as many draws as the other attack has score evaluations.
     """
 
     class Config(TextConfig):

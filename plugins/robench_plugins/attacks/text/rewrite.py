@@ -26,9 +26,10 @@ class Rewrite(TextAttack):
 
     Rewriting by a language model was proposed by Zhang et al. (Stealthy attack on large language model based
     recommendation, ACL 2024). The examples in the request follow ATR-ICL (Oh et al., Adversarial text rewriting for
-    text-aware recommender systems, CIKM 2024). Unlike in that work, the scores of the victim decide between several
-    answers. The examples are titles that this attack has written for other items, sorted by the number of users that
-    they reach. The titles of the most used items, which are public, fill the remaining places.
+    text-aware recommender systems, CIKM 2024). Unlike ATR-ICL, this attack chooses among several answers by the scores
+    of the victim. The examples are titles that this attack has written for other items, sorted by the number of users
+    that they reach. Titles of the most used items fill the remaining places. Shops often publish which items are used
+    most.
 
     An answer over budget is cut at its end. If the budget is smaller than the title, even the first word of the answer
     may not fit. In that case the first words of the answer are put before the genuine title. The decoder does not see
@@ -56,7 +57,7 @@ class Rewrite(TextAttack):
         return identity_of(decoder_folder(self.config.weights), 0)
 
     def rewrite(self, oracle: TextOracle, rng: Rng) -> Iterator[Sequence[str]]:
-        """Yields the best titles after each round, one per item."""
+        """Yields the best titles after each round that changes them, one per item."""
         c, genuine = self.config, oracle.titles()
         if not any(oracle.budget()):
             return

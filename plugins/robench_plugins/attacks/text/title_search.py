@@ -30,7 +30,7 @@ class TitleSearch:
 
     Attributes:
         genuine: the genuine titles, one per item.
-        budget: the edits that each title may have, one number per item.
+        budget: the largest number of edits in each title, one number per item.
         titles: the best titles so far.
         exposure: the loss and the reach of the best titles.
     """

@@ -83,7 +83,7 @@ class WordFlips:
         )
 
     def typical_word(self) -> str:
-        """Returns the word with the vector nearest to the mean of all words.
+        """Returns the word with the vector nearest to the mean vector of all words.
 
         Only words with the fewest tokens are considered.
         """
@@ -94,7 +94,7 @@ class WordFlips:
         """Returns the estimated change of the loss for each word at each position.
 
         The result is a float tensor [positions, W]. The estimate is −∞ at positions without a token. It is −∞
-        everywhere if the model does not read exactly the words of the title.
+        everywhere if the model reads more or fewer words than the title has.
 
         Args:
             index: the item, in the order of the oracle.
@@ -128,7 +128,9 @@ class WordFlips:
                 yield " ".join(parts)
 
     def deletions(self, index: int, title: str) -> Iterator[str]:
-        """Yields the title without each of its words, the highest estimate first.
+        """Yields the title after each possible deletion of a word, best estimate first.
+
+        A word without tokens is never deleted. Neither is the only word, or the only word with tokens.
 
         HotFlip estimates a deletion as a chain of flips of all later tokens. Here the estimate replaces the word by the
         typical word. If the model has likelihoods, the likelihood of the word is instead removed from the mean.
@@ -151,7 +153,7 @@ class WordFlips:
             yield " ".join(parts[:position] + parts[position + 1 :])
 
     def steepest(self, index: int, title: str) -> list[tuple[float, int, str]]:
-        """Returns the best substitution at each position, the steepest one first.
+        """Returns the best substitution at each position, the steepest of them first.
 
         Args:
             index: the item, in the order of the oracle.

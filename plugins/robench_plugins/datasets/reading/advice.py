@@ -17,8 +17,8 @@ class Advice:
         settings: the names of the settings that apply to the file. Hints name no others.
         file: the setting that names the file, if ``separator`` and ``encoding`` may be given per file. An empty string
             means that they apply to all files.
-        others: the values of ``separator`` and ``encoding`` for the file of interactions, which the user keeps if
-            ``file`` names another file.
+        others: the values of ``separator`` and ``encoding`` for the file of interactions. If ``file`` names another
+            file, hints repeat these values.
     """
 
     settings: Collection[str] = ()
@@ -52,7 +52,7 @@ class Advice:
         """Returns advice on several settings of a file of interactions.
 
         Args:
-            settings: the values to set. ``header: false`` asks for the names of the columns too.
+            settings: the values to set. With ``header: false``, the advice also asks for the names of the columns.
         """
         written = {key: json.dumps(value) for key, value in settings.items()}
         if settings.get("header") is False:
@@ -66,7 +66,10 @@ class Advice:
         return "the first row looks like data: write a row of names above it"
 
     def null(self, key: str) -> str:
-        """Returns advice for a column that is empty in all rows, or an empty string."""
+        """Returns advice for a column that is empty in all rows.
+
+        The result is an empty string unless ``key`` is a setting of an optional column.
+        """
         return f"set {key}: null" if key in self.settings and key in ("rating", "time") else ""
 
     def column(self, key: str) -> str:

@@ -84,8 +84,8 @@ def read_delimited(path: Path, form: Delimited) -> Table:
     character. Empty lines are skipped.
 
     Raises:
-        DataError: if the file cannot be read, if it is empty or ragged, if it has a wrong encoding or a stray quote, or
-            if two columns share a name.
+        DataError: if the file is not a table of this form, for example because it is empty, has a wrong encoding or has
+            a stray quote.
     """
     separator = form.separator_of(path)
     raw = read_content(path)
@@ -151,10 +151,10 @@ def _column_names(head: Sequence[str], form: Delimited, separator: str, path: Pa
 
 
 def _check_quotes(content: bytes, separator: str, path: Path, advice: Advice) -> None:
-    """Checks that every quote starts or ends a cell.
+    """Checks that quotes only enclose cells, or are doubled within a quoted cell.
 
     Raises:
-        DataError: if a quote is inside a cell, or if the last quoted cell does not end.
+        DataError: if there is any other quote, or if the last quoted cell does not end.
     """
     text = np.frombuffer(content, np.uint8)
     places = np.flatnonzero(text == ord('"'))
@@ -259,7 +259,7 @@ def _has_usual_numbers(content: bytes, sign: str) -> bool:
     """Returns whether every whole number in a delimited text has its usual form.
 
     If so, ids can be read as numbers, because each number is written in the same way again. ``007``, ``-0`` and `` 7``
-    are examples of other forms. To be safe, the result is also False for any text with blanks.
+    are examples of other forms. To be safe, the result is also False if there are blanks or tabs within cells.
 
     Args:
         content: the text.

@@ -47,7 +47,7 @@ def parquet_names(path: Path) -> list[str]:
     An index that pandas wrote is left out.
 
     Raises:
-        DataError: if the file is not a Parquet file.
+        DataError: if the file cannot be read, or is not a Parquet file.
     """
     return [name for name in _open_parquet(path).schema_arrow.names if not INDEX.fullmatch(name)]
 

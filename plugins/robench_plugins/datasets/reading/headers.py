@@ -10,7 +10,7 @@ from robench_plugins.datasets.reading.table import Table
 
 
 def refuse_names(table: Table, user: str, item: str, numeric: Iterable[str], hint: str) -> None:
-    """Checks that the first row of a file without a header does not name its columns.
+    """Checks that the first row of a file holds data and not the names of columns.
 
     Args:
         table: the table of one file.

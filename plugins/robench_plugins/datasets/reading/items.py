@@ -70,7 +70,7 @@ def read_items(
 
 
 def describe_items(table: Table, title: str, year: str, others: Sequence[str]) -> tuple[str, ...]:
-    """Returns lines about descriptions that are not read.
+    """Returns notes about descriptions that are not read.
 
     Args:
         table: a table with one row per item.

@@ -53,7 +53,7 @@ def read_parts(
         columns: the names of columns that must be in every file or in none.
 
     Returns:
-        The rows of all files, and the part of each row, int8 [n].
+        The rows of all files, with the columns that all files have, and the part of each row, int8 [n].
 
     Raises:
         DataError: if a file cannot be read, if it lacks one of these columns that another file has, or if columns of
@@ -80,8 +80,8 @@ def read_parts(
 def _alike(tables: list[pa.Table]) -> list[pa.Table]:
     """Returns the tables with equal types in each column.
 
-    The given types may differ if the files have different formats, or if only one file has times with fractions. As
-    text, each value keeps all of its digits.
+    The given types may differ if the files have different formats, or if only one file has times with fractions. Types
+    that differ become int64 if all are signed integers, and otherwise text. As text, a value keeps all of its digits.
     """
     names = tables[0].column_names
     kinds = {name: _common_type([table.schema.field(name).type for table in tables]) for name in names}

@@ -116,8 +116,9 @@ def _parse(text: str, where: str, literals: bool) -> dict[str, Any]:
 def _parse_literal(text: str) -> dict[str, Any] | None:
     """Returns the value of a Python dict literal, or None for any other text.
 
-    The result is also None for a very long literal. Numbers become strings. ``ast.literal_eval`` executes no code. It
-    only builds strings, numbers, lists and the like, and refuses names and calls.
+    The result is also None for a very long literal. Numbers become strings, except within nested values.
+    ``ast.literal_eval`` executes no code. It only builds strings, numbers, lists and the like, and refuses names and
+    calls.
     """
     text = text.strip()
     if not text.startswith("{'") or len(text) > LONGEST_LITERAL:

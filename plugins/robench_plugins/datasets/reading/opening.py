@@ -36,7 +36,7 @@ ALWAYS_FINE = 1 << 28  # bytes that may be unpacked whatever the ratio
 
 
 def digest_of(paths: Iterable[Path]) -> str:
-    """Returns the sha256 of the bytes of some files, as a hex digest.
+    """Returns the sha256 of the contents of some files, in hex digits.
 
     Raises:
         DataError: if a file cannot be opened.
@@ -130,7 +130,8 @@ def _unpack(content: bytes, ending: str, path: Path) -> bytes:
     """Returns the unpacked bytes of a file.
 
     Raises:
-        DataError: if the file is damaged or unpacks to too many bytes, or if a .zip does not hold exactly one file.
+        DataError: if the file is damaged or unpacks to too many bytes, or if a .zip has a password or does not hold
+            exactly one file.
     """
     most = max(ALWAYS_FINE, LARGEST_RATIO * len(content))
     try:
@@ -163,6 +164,7 @@ def _unpack_streams(content: bytes, ending: str, most: int) -> bytes:
     Raises:
         EOFError: if the last stream is cut off.
         ValueError: if the content is too large.
+        OSError, zlib.error or lzma.LZMAError: if a stream is damaged, or if other bytes follow.
     """
     unpacked, stream = bytearray(), _decompressor(ending)
     for start in range(0, len(content), BLOCK):
@@ -198,7 +200,7 @@ def _only_member(content: bytes, most: int, path: Path) -> bytes:
     Hidden files do not count.
 
     Raises:
-        DataError: if there is no file, more than one file, or a password.
+        DataError: if the archive does not hold exactly one file, or has a password.
         ValueError: if the compression is not supported, or if the content is too large.
     """
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -227,7 +229,7 @@ def _only_member(content: bytes, most: int, path: Path) -> bytes:
 def unreadable(path: Path, error: OSError) -> DataError:
     """Returns the error for a file that cannot be opened.
 
-    The hint names a similar file in the same folder, or says that the folder is missing.
+    If the file is missing, the hint names a similar file in its folder, or says that there is no such folder.
     """
     hint = ""
     if isinstance(error, FileNotFoundError):

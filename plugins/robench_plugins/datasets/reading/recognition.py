@@ -114,7 +114,10 @@ def _no_columns(path: Path, names: Sequence[str]) -> DataError:
 
 
 def _settings_of(path: Path) -> dict[str, Any] | None:
-    """Returns the settings of a table, or None if it has no users and items."""
+    """Returns the settings of a table.
+
+    The result is None if the path does not lead to a table with users and items.
+    """
     if not path.is_file() or is_hidden(path.name):
         return None
     ending = plain_suffix(path)
@@ -170,10 +173,10 @@ def first_object(lines: Sequence[str]) -> dict[str, Any] | None:
 
 
 def _separator(lines: Sequence[str], usual: str) -> str | None:
-    """Returns the separator that gives all lines the same number of cells.
+    """Returns the separator that gives all lines the same number of cells, or None.
 
-    The usual separator comes first. A comma is no separator if another sign separates cells in which commas only stand
-    before decimals, as in ``u1;i1;3,5``.
+    The usual separator is tried first. A comma is no separator if another sign separates cells in which commas only
+    stand before decimals, as in ``u1;i1;3,5``.
     """
     fitting = [sign for sign in dict.fromkeys((usual, *SEPARATORS, BLANKS)) if _fits(lines, sign)]
     for separator in fitting:
@@ -188,7 +191,7 @@ def _fits(lines: Sequence[str], separator: str) -> bool:
 
 
 def _has_decimal_commas(lines: Sequence[str], separator: str) -> bool:
-    """Returns whether a separator leaves commas, and only within numbers."""
+    """Returns whether some cells contain commas, and all these cells are numbers."""
     cells = [cell.strip() for row in _rows(lines, separator) for cell in row if "," in cell]
     return bool(cells) and all(DECIMAL_COMMA.fullmatch(cell) for cell in cells)
 
@@ -203,7 +206,10 @@ def _rows(lines: Sequence[str], separator: str) -> list[list[str]]:
 
 
 def _find(names: Sequence[str], what: str) -> str:
-    """Returns the column of users, items, ratings or times, or an empty string."""
+    """Returns the name of the column of users, items, ratings or times.
+
+    The result is empty if no name is usual for such a column.
+    """
     folded = {name.strip().casefold(): name.strip() for name in names}
     return next((folded[one] for one in USUAL[what] if one in folded), "")
 
@@ -221,7 +227,7 @@ def is_usual(name: str, what: str) -> bool:
 def _with_columns(settings: dict[str, Any], names: Sequence[str]) -> dict[str, Any] | None:
     """Returns the settings with the names of the columns.
 
-    The result is None if there are no users or items.
+    The result is None if the column of users or the column of items is missing.
     """
     columns = {what: _find(names, what) for what in USUAL}
     if not columns["user"] or not columns["item"]:

@@ -55,7 +55,7 @@ class Table:
     def error(self, problem: str, row: int | None = None, hint: str = "") -> DataError:
         """Returns an error with the file and the line of a row.
 
-        The line is that of the header if ``row`` is None.
+        If ``row`` is None, the line is 1.
         """
         return DataError(problem, where=f"{self.path}:{1 if row is None else self.line_of(row)}", hint=hint)
 
@@ -109,7 +109,8 @@ class Table:
         Args:
             name: the column.
             key: the setting that names the column.
-            refused: the characters that an id must not contain in addition to line ends, such as the separator.
+            refused: the characters, such as the separator, that an id must not contain. Line ends and NUL are always
+                refused.
 
         Raises:
             DataError: if there is no such column, or if a cell is empty or not an id.
@@ -137,7 +138,7 @@ class Table:
         """Returns a column of ids as strings.
 
         Raises:
-            DataError: if the type of the column cannot hold ids, such as lists or fractions.
+            DataError: if the column holds values that are no ids, such as lists or fractions.
         """
         kind = column.type
         if is_text(kind):
@@ -173,8 +174,8 @@ class Table:
 def _number_codes(column: pa.ChunkedArray) -> Ids:
     """Returns a column of whole numbers as ids.
 
-    If possible, the numbers are converted chunk by chunk, because fresh memory for all rows takes longer than the
-    conversion.
+    If the numbers lie close together, they are converted chunk by chunk, because fresh memory for all rows takes longer
+    than the conversion.
     """
     least, most = (int(value) for value in pc.min_max(column).as_py().values())
     if most - least >= 4 * len(column):

@@ -127,7 +127,7 @@ def _count_lines(content: bytes) -> int:
 
 
 def rows_with_lines(content: bytes, quoted: bool = False) -> Iterator[tuple[int, str]]:
-    """Yields the text of each row with the number of the row's first line.
+    """Yields the number of each row's first line, and the text of the row.
 
     Empty lines are skipped.
 
@@ -161,7 +161,7 @@ def split_quoted(row: str, separator: str) -> list[str]:
 
 
 def line_of_row(content: bytes, row: int, *, quoted: bool) -> int:
-    """Returns the number of the first line of a row.
+    """Returns the number of the line on which a row begins.
 
     Row 0 is the header, if there is one.
     """

@@ -156,7 +156,7 @@ def _from_decimals(table: Table, column: pa.ChunkedArray, key: str) -> Times:
 
 
 def _from_exact(table: Table, numbers: list[Decimal], key: str) -> Times:
-    """Returns times that are written with more digits than 64-bit numbers hold.
+    """Returns times that 64 bits cannot hold exactly as nanoseconds.
 
     Whole numbers stay unchanged if 64 bits hold them. Otherwise each number is replaced by its position in the
     order of all numbers.

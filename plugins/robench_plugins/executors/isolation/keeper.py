@@ -75,7 +75,8 @@ def _become_worker(keeper: int) -> None:
 def _watch(worker: int, line: socket.socket, limits: Limits, start: float) -> str | None:
     """Waits for the end of the worker, or for a reason to end it.
 
-    The result is None if the worker has ended, and the reason otherwise. The reason is empty if the executor has ended.
+    The result is None if the worker has ended, and the reason otherwise. The reason is empty if the executor has closed
+    the lifeline.
     """
     ended = os.pidfd_open(worker)
     poll = select.poll()

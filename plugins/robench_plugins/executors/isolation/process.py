@@ -78,8 +78,8 @@ class TaskProcess:
     def close(self) -> None:
         """Ends the task, waits for its end, and closes the sockets.
 
-        The method waits for at most five seconds. If the task has not begun, the method does not wait. The keeper finds
-        the lifeline closed and ends at once.
+        The method waits for at most five seconds. If the task has not begun, the method does not wait, because the
+        keeper finds the lifeline closed and ends at once.
         """
         self.end()
         limit = time.monotonic() + PATIENCE
@@ -153,7 +153,7 @@ class TaskProcess:
             yield {"kind": "lost", "task": self.task.id, "error": ending["error"], "again": ending["again"]}
 
     def _continue_keeper(self) -> None:
-        """Continues a stopped keeper, or ends the keeper if it is stopped repeatedly.
+        """Continues a stopped keeper, or ends keeper and worker after repeated stops.
 
         A stopped keeper would enforce no limit, and would not report the end of the worker.
         """
@@ -174,7 +174,7 @@ class TaskProcess:
         """Yields a note about a task that sends no messages or no events.
 
         There is a note after a minute without events and beats. A task that sends beats gets a note after three minutes
-        without an event. There is at most one note of each kind until the next message of this kind.
+        without an event. The first note is repeated only after a new message, and the second only after a new event.
         """
         now = time.monotonic()
         if now - self._heard >= SILENCE:

@@ -91,7 +91,7 @@ class TitleLikelihoods:
         return self.decoder.log_likelihood_after(self.decoder.prefix(vectors.detach()), title, soft)
 
     def tails(self, words: Sequence[Sequence[int]]) -> Tensor:
-        """Returns the log-likelihood of each word after its first token, float [W]."""
+        """Returns the log-likelihood of each word's tokens after the first, float [W]."""
         return self._cached(("tails", words), self.decoder.table(), lambda: self.decoder.tails(words))
 
     def _after_prefix(

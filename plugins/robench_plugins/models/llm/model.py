@@ -182,7 +182,7 @@ class Llm(LikelihoodModel):
         return model
 
     def tails(self, words: Sequence[Sequence[int]]) -> Tensor:
-        """Returns the log-likelihood of each word after its first token, float [W]."""
+        """Returns the log-likelihood of each word's tokens after the first, float [W]."""
         self.decoder.to(self.home)
         return self.likelihoods.tails(words)
 

@@ -68,7 +68,8 @@ class CandidateScorer:
     def perturbed(self, prompt: Prompt, vectors: Tensor, items: Sequence[int]) -> Tensor:
         """Returns the likelihoods of items with usable titles, float [m].
 
-        The vectors may be perturbed. The result has a gradient with respect to them, unless some titles are soft.
+        The vectors may be perturbed. If a gradient is needed and no title is soft, the result is differentiable with
+        respect to the vectors.
 
         Args:
             prompt: the prompt of the user.
