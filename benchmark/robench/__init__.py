@@ -72,7 +72,8 @@ def run(
         The folder of results, for ``load``.
 
     Raises:
-        UserError: if the suite, an option, the data or the folder of results is wrong.
+        UserError: if the suite, an option, the data or the folder of results is wrong, or if another run is using the
+            folder of results.
     """
     if not isinstance(suite, str | Path):
         raise UserError(f"a suite is the path of a YAML file, not {type(suite).__name__}", hint="write it to a file")

@@ -1,6 +1,6 @@
 """The commands of the command line.
 
-Every command reads its options, calls one function, and prints the result.
+Each command reads its options, calls the package that does the work, and prints the result.
 """
 
 from __future__ import annotations
@@ -243,7 +243,7 @@ def plugins(
 ) -> None:
     """List every component with its owner.
 
-    With --check, the exit code is 1 if a plugin is broken or registers nothing.
+    With --check, the exit code is 1 if a plugin or a component is faulty, or if a plugin registers nothing.
     """
     from robench.entrance.plugins import print_plugins  # noqa: PLC0415
 
@@ -364,7 +364,7 @@ def version(
 def main() -> None:
     """Runs the command line.
 
-    If the user makes a mistake, one line is printed and the exit code is 2.
+    If the user makes mistakes, each is printed in one line and the exit code is 2.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):

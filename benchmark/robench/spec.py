@@ -180,7 +180,7 @@ class RowKey:
         defense: the identity of the defence, or ``none`` for an undefended victim.
         defense_label: the label of the defence in tables.
         lambda_: the weight of the clean loss, which is 1 for an undefended victim.
-        train_epsilon: the ε of the defence's inner attack, or None if there is no inner attack.
+        train_epsilon: the ε of the defence, or None if the defence has no ε.
     """
 
     dataset: str
@@ -230,7 +230,7 @@ class CellRow:
         epsilon: the budget, which is 0 for a clean cell.
         adaptive: the value of ``Attack.adaptive``, or an empty string for a clean cell.
         kind: the kind of the attack. See ``Attack.kind``.
-        target_set: the number of the promoted target set, or None if no items are promoted.
+        target_set: the number of the target set, or None for a clean cell and for an untargeted attack at test time.
         seed: the seed of the victim.
         status: ``planned`` or ``skipped``.
         reason: the reason why the cell is skipped.

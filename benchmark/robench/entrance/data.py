@@ -28,7 +28,7 @@ def data_frame_of(results: Results) -> pd.DataFrame:
 
 
 def _columns(row: DataRow) -> dict[str, Any]:
-    """Maps the name of each column to the value in a row."""
+    """Returns the values of a row by column name."""
     summary = row.summary
     return {
         "dataset": row.dataset,

@@ -107,6 +107,8 @@ def refuse_unusable(inspected: Iterable[Inspected]) -> None:
 def recognise(path: Path, registry: Registry) -> tuple[Entry, type[Dataset], Mapping[str, Any]]:
     """Finds the data set that reads a file or a folder.
 
+    If several data sets recognise the path, the least general one is chosen.
+
     Returns:
         The entry and the class of the data set, and the settings with which it reads the path.
 

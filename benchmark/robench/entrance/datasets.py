@@ -41,7 +41,7 @@ class KnownDataset:
         return (self.cls.__doc__ or "").strip().partition("\n")[0]
 
     def facts(self, cache: Cache) -> dict[str, Any]:
-        """Returns the declarations and the downloaded files of the data set, as JSON."""
+        """Returns the declarations and files of the data set, ready for JSON."""
         found = _find(cache, self.identity)
         return {
             "name": self.name,
@@ -99,6 +99,8 @@ def describe_datasets(registry: Registry) -> Iterator[str]:
 
 def prepare_dataset(name: str, given: Sequence[str], registry: Registry) -> list[str]:
     """Downloads and unpacks the files of a data set, and returns lines about them.
+
+    If the files are already on this machine and ``given`` is empty, nothing is downloaded.
 
     Args:
         name: the name of the data set.

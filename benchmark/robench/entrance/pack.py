@@ -54,8 +54,8 @@ def pack_results(folder: Path, registry: Registry, to: Path | None = None) -> Pa
             change.
 
     Raises:
-        UserError: if the plan is missing, if a record is damaged, if another process uses the folder, if ``to`` is not
-            empty, or if a folder cannot be written.
+        UserError: if the plan is missing, if a stored file is damaged, if another process uses the folder, if ``to`` is
+            not empty, or if a folder cannot be written.
     """
     read_plan(folder)
     with working_alone(folder), writing_tables(folder), naming(folder if to is None else to):

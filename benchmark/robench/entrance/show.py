@@ -1,4 +1,4 @@
-"""Shows a stored cell or a folder, with what the tables say about its rows."""
+"""Shows a stored cell or a folder, and the verdicts of the tables."""
 
 from __future__ import annotations
 

@@ -31,8 +31,8 @@ class TerminatedError(KeyboardInterrupt):
 def leave_at_once() -> None:
     """Installs handlers that print a line and end the process at once.
 
-    The exit code is 128 plus the number of the signal. The handlers do not raise an exception, because Python can lose
-    exceptions that a handler raises during an import.
+    The exit code is 128 plus the number of the signal. A signal that is ignored stays ignored. The handlers do not
+    raise an exception, because Python can lose exceptions that a handler raises during an import.
     """
     for number in _numbers():
         if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):

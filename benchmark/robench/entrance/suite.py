@@ -75,7 +75,8 @@ def options_of(
     A single override or filter need not be in a list.
 
     Raises:
-        UserError: if an argument has a wrong type.
+        UserError: if ``workers``, ``overrides`` or ``only`` has a wrong type, or if an override cannot be written as
+            JSON.
     """
     if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int)):
         raise UserError(f"a whole number is needed, not {workers!r}", path="workers")
@@ -102,7 +103,8 @@ def overrides_of(settings: Mapping[str, Any]) -> tuple[str, ...]:
 def conditions_of(values: Mapping[str, Any]) -> tuple[str, ...]:
     """Converts a mapping to conditions for cells, of the form ``key=value``.
 
-    If a value is a list, each entry gives a separate condition. Conditions with the same key are alternatives.
+    If a value is a list or a tuple, each entry gives a separate condition. Conditions with the same key are
+    alternatives.
     """
     several = ((key, value if isinstance(value, list | tuple) else [value]) for key, value in values.items())
     return tuple(f"{key}={one}" for key, alternatives in several for one in alternatives)

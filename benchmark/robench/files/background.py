@@ -1,6 +1,6 @@
 """Writes files in batches in a separate thread.
 
-The caller does not have to wait for the disk.
+``BackgroundWriter.put`` waits for the disk only if the queue is full.
 """
 
 from __future__ import annotations

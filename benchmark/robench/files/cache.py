@@ -206,7 +206,7 @@ class Cache:
         write_entry(path, f"{kind}/{key}", arrays, notes)
 
     def describe_failure(self, error: OSError) -> UserError:
-        """Converts an error from writing to the cache to an error with advice."""
+        """Returns a ``UserError`` with advice for a failure to write to the cache."""
         hint = "make room there, or set ROBENCH_CACHE to another folder"
         return UserError(f"the cache cannot be written: {error.strerror or error}", where=str(self.folder), hint=hint)
 

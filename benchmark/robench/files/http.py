@@ -43,8 +43,8 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 def download(url: str, path: Path, report: Report) -> None:
     """Downloads a file.
 
-    An unfinished download stays in a file with the ending ``.part``. A later call resumes the download if the file on
-    the server has not changed.
+    An unfinished download stays in a file with the ending ``.part``. A later call resumes the download if the server
+    shows that the file has not changed.
 
     Args:
         url: the address, with http or https.
@@ -53,8 +53,8 @@ def download(url: str, path: Path, report: Report) -> None:
             unknown.
 
     Raises:
-        UserError: if the address is not valid, if the server refuses the request, if the file is too large, or if every
-            attempt fails.
+        UserError: if the address is not valid, if no connection is possible, if the server refuses the request, if a
+            redirect is not allowed, if the file is too large, or if every attempt fails.
         OSError: if the file cannot be written.
     """
     if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:

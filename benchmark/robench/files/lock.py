@@ -162,7 +162,7 @@ def working_alone(folder: Path) -> Iterator[bool]:
 
 @contextmanager
 def writing_tables(folder: Path) -> Iterator[None]:
-    """Waits until no other process writes the tables of a folder, and holds the lock.
+    """Waits for the lock on a folder's tables, and holds the lock during the block.
 
     The block should also read the cells, so that the tables written last contain the newest cells. If the folder does
     not exist, no lock is held.
@@ -182,7 +182,7 @@ def writing_tables(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def searching_alone(trials: Path) -> Iterator[None]:
-    """Holds the exclusive lock of a file of trials during the block.
+    """Holds the exclusive lock for a file of trials during the block.
 
     The lock file is beside the file of trials. If the system has no locks, no lock is held.
 

@@ -36,7 +36,7 @@ class CachedEntry:
 
     @property
     def locked(self) -> bool:
-        """True if a process holds the lock of the entry, because it is making the entry."""
+        """True if a process is making the entry and therefore holds its lock."""
         lock = self.paths[0].with_suffix(".lock")
         return lock.exists() and not is_free(lock)
 

@@ -82,7 +82,8 @@ def parse_json(content: bytes, where: str) -> Any:
         where: the name of the file, for error messages.
 
     Raises:
-        UserError: if the document is not valid JSON or breaks one of these rules.
+        UserError: if the document is not valid JSON, breaks one of these rules, is nested too deeply, or contains a
+            number with too many digits.
     """
     try:
         return json.loads(content.decode("utf-8"), object_pairs_hook=_object, parse_constant=_constant)

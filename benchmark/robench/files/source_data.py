@@ -119,6 +119,8 @@ def prepare_source_data(
 ) -> SourceData:
     """Downloads, checks and unpacks the files of a data set into the cache.
 
+    If undamaged files are already in the cache and ``given`` is empty, nothing is downloaded.
+
     Args:
         cache: the cache.
         name: the identity of the data set.
@@ -129,8 +131,9 @@ def prepare_source_data(
             file.
 
     Raises:
-        UserError: if two files have the same name, or if a file cannot be downloaded, does not match the published
-            checksum, or cannot be unpacked safely.
+        UserError: if a declared file has no name of its own, if more files are given than declared, if a file cannot be
+            downloaded, does not match the published checksum or cannot be unpacked safely, or if the cache cannot be
+            written.
     """
     names = [one.name for one in downloads]
     for one in downloads:
@@ -258,7 +261,10 @@ def _check(path: Path, one: Download, origin: str, *, keep: bool) -> SourceFile:
 
 
 def _keep(fresh: Path, found: SourceData) -> None:
-    """Moves unpacked files to their final folder, unless the same files are there."""
+    """Moves unpacked files to their final folder.
+
+    If files with the same paths and sizes are already there, nothing is moved.
+    """
     if found.folder.exists() and _sizes(found.folder) == found.sizes:
         return
     shutil.rmtree(found.folder, ignore_errors=True)

@@ -63,8 +63,8 @@ class Sources:
         The digest covers the modules that define the class and its bases, as far as the bases are components or belong
         to the same top-level package. The digest also covers modules of these top-level packages that are imported
         there, directly or indirectly. If a top-level module is a single file, the other modules in the same folder
-        count as part of its package. Of robench, only ``robench.pretrained`` is included, because ``core`` covers the
-        rest.
+        count as part of its package. Of robench, only ``robench.pretrained`` can be included, because ``core`` covers
+        the other parts that can change a result.
 
         Args:
             cls: the class of a component.

@@ -48,8 +48,8 @@ def is_archive(path: Path) -> bool:
 def unpack(archive: Path, folder: Path) -> None:
     """Unpacks an archive into an empty folder.
 
-    An archive is refused if it contains links, devices, paths that leave the folder, too many files, or too many bytes.
-    These rules are checked before anything is written. While writing, the unpacked bytes are counted again.
+    An archive is refused if it contains links, devices, paths that leave the folder or conflict, too many files, or too
+    many bytes. These rules are checked before anything is written. While writing, the unpacked bytes are counted again.
 
     Args:
         archive: the path of a .zip or .tar file. A .tar file may be compressed.
@@ -172,7 +172,7 @@ def _check(members: list[Member], folder: Path, archive: Path, most: int) -> lis
 
 
 def _parents(name: str) -> Iterable[str]:
-    """Returns the relative paths of all folders that contain a file."""
+    """Returns the relative path of every folder above a file."""
     return [str(path) for path in PurePosixPath(name).parents if str(path) != "."]
 
 

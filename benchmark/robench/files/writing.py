@@ -28,7 +28,7 @@ F = TypeVar("F", bound=_HasFolder)
 
 
 def describe_failure(folder: Path, error: OSError) -> UserError:
-    """Converts an error from writing to a folder of results to an error with advice."""
+    """Returns a ``UserError`` with advice for a failure to write to a results folder."""
     hint = "give another --results"
     if error.errno in FULL:
         hint = "finished cells are kept: make room, and run again to go on"

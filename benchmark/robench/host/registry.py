@@ -185,7 +185,8 @@ class Registry:
     def spelling(self, kind: Kind, identity: str) -> str:
         """Returns the name to write in a suite for the component with an identity.
 
-        The name is qualified if the bare name is ambiguous in this environment.
+        The name is qualified if a distribution other than robench offers the component, or if the bare name is
+        ambiguous in this environment.
         """
         return identity if "/" in identity else self.reference(kind, self.resolve(kind, identity))
 
@@ -202,8 +203,8 @@ class Registry:
         """Returns the class of the component with an identity.
 
         Raises:
-            UserError: if no plugin offers the component, or if the class cannot be imported or is not a valid
-                component.
+            UserError: if no plugin or more than one plugin offers the component, or if the class cannot be imported or
+                is not a valid component.
         """
         return self.load_entry(kind, self.resolve(kind, identity))
 
@@ -226,7 +227,7 @@ class Registry:
         return component
 
     def metrics(self, names: Iterable[str]) -> dict[str, Metric]:
-        """Maps the identities of metrics, such as ``ndcg``, to instances of the metrics.
+        """Returns an instance of each metric, by identity such as ``ndcg``.
 
         Args:
             names: the names of measures, such as ``ndcg@10``.
@@ -266,8 +267,8 @@ class Registry:
     def check(self) -> Iterator[tuple[str, str, str, str]]:
         """Imports every component, and yields its kind, name, owner and state.
 
-        The state describes the settings and abilities of the component, or has the form ``error: ...``. If several
-        plugins offer a component of this name, the state also gives the name to write in a suite.
+        The state is the line from ``describe_component``, or has the form ``error: ...``. If several plugins offer a
+        component of this name, the state also gives the name to write in a suite.
         """
         for kind, entries in self.entries.items():
             for entry in sorted(entries, key=lambda e: (e.name, e.owner)):

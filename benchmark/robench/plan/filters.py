@@ -152,7 +152,8 @@ def _identities(key: str, value: Any, cells: Collection[Columns]) -> list[Any]:
 def make_matcher(conditions: Conditions) -> Callable[[Columns], bool]:
     """Returns a function that checks the columns of a cell against all conditions.
 
-    A condition is met if the cell has one of its values. For a component, the value may be the identity or the label.
+    A cell meets a condition if it has one of the condition's values. For a component, the value may be the identity or
+    the label.
     """
 
     def matches(columns: Columns) -> bool:

@@ -100,7 +100,7 @@ def _sums_path(folder: Path) -> Path:
 def _find_problem(folder: Path, key: str) -> str:
     """Returns a description of what is wrong with a folder, or an empty string.
 
-    A folder is wrong if its files or its key differ from the stored digests.
+    A folder is wrong if its files or its key differ from those in the file with the checksums.
     """
     try:
         noted = parse_json(read_file(_sums_path(folder)), str(_sums_path(folder)))

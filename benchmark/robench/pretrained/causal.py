@@ -34,7 +34,7 @@ class CausalModel:
         """Loads a model by package name, folder, GGUF file or hub id.
 
         Raises:
-            DataError: if files are missing or broken, or if the model is not a decoder.
+            DataError: if files or packages are missing, if files are broken, or if the model is not a decoder.
         """
         folder = decoder_folder(weights)
         return cls(folder, *_read(folder))
@@ -65,7 +65,7 @@ class CausalModel:
 
     @cached_property
     def words(self) -> dict[int, str]:
-        """The word of each token that is a whole word after a blank.
+        """The words that are a single token after a blank, by token.
 
         Words consist of letters. Words with a single letter are left out.
         """
@@ -85,7 +85,7 @@ class CausalModel:
         return [int(token) for token in tokens]
 
     def spans(self, text: str) -> list[int]:
-        """Returns the position in a string of each token's first character.
+        """Returns the position of each token's first character in a string.
 
         Blanks at the beginning of a token are skipped.
 

@@ -169,7 +169,7 @@ class Decoder(CausalModel):
         return (log * soft.choice).sum(1).mean()
 
     def tails(self, words: Sequence[Sequence[int]]) -> Tensor:
-        """Returns the log-likelihood of each word after its first token: float [W].
+        """Returns the log-likelihood of each word's tokens after the first: float [W].
 
         The network reads each word at the beginning of a text, after the special tokens that start a text. If there are
         none, the word follows the token that ends a text. Gradients are not computed.

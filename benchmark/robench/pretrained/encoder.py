@@ -43,7 +43,7 @@ class Encoder:
         """Loads an encoder by package name, folder or hub id.
 
         Raises:
-            DataError: if files are missing or broken, or if the network is not a BERT encoder.
+            DataError: if files or packages are missing, if files are broken, or if the network is not a BERT encoder.
         """
         folder = folder_of(weights)
         return cls(folder, max_tokens, *_read(folder, max_tokens))

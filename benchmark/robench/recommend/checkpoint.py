@@ -36,7 +36,7 @@ class Checkpoint:
         victim: the victim that was fitted.
         key: the key and the digest of the prepared data.
         device: the device on which the victim is restored.
-        train: the digest of the data that the model was fitted on.
+        train: the digest of the training data, after any changes by a poisoning or the defence.
         code: the digests of the code that fitted the model.
     """
 

@@ -211,6 +211,8 @@ def _victim_of_checkpoint(
 def _choose(cells: Iterable[Cell], seeds: Iterable[int], request: Request) -> list[Cell]:
     """Returns one cell for each unpoisoned victim that matches the request.
 
+    Skipped cells are left out. If the request names no seed, only victims with the first seed match.
+
     Raises:
         UserError: if no victim matches.
     """

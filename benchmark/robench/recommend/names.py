@@ -27,7 +27,7 @@ def normal(text: str) -> str:
 
 
 class Titles:
-    """An index of the names of a catalogue's items.
+    """An index that finds the items of a catalogue by name.
 
     An item can be named by its id, its title or ``title (year)``. "The Matrix" also finds "Matrix, The". "Seven" also
     finds "Seven (a.k.a. Se7en)", unless the full title of another item is "Seven". ``id:7`` is always an id.

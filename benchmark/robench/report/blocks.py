@@ -62,7 +62,7 @@ class Section:
     Args:
         title: the title.
         blocks: the blocks, in order.
-        chart: the chart that the page draws above the blocks.
+        chart: the chart that the HTML page draws above the blocks.
     """
 
     title: str

@@ -187,7 +187,7 @@ def _twins_charts(rows: Sequence[TwinRow]) -> Iterator[tuple[str, VegaLite]]:
 def _pairs(rows: Sequence[TwinRow]) -> tuple[list[Point], list[str]]:
     """Returns the points of twins and defended models, and the distinct names.
 
-    A clean point also holds the attacked value in the same metric, and an attacked point the clean one.
+    Each point also holds the other value of the same metric: attacked for a clean point, clean for an attacked point.
     """
     points: dict[tuple[str, str, str], Point] = {}
     for row in rows:

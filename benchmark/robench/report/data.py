@@ -24,7 +24,7 @@ def build_data_section(tables: Tables) -> Section | None:
 
 
 def _cells(summary: DataSummary) -> dict[str, str]:
-    """Maps each row heading to the entry of one data set."""
+    """Returns the entries of one data set by row heading."""
     train, validation, test = summary.parts
     dropped = (summary.low_ratings, summary.dropped_repeats, summary.outside_core)
     described = [f"{count} {name}" for name, count in summary.described.items() if count]

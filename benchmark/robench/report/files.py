@@ -32,7 +32,7 @@ DRAWERS = ("robench", "numpy", "altair", "jinja2", "vl-convert-python")  # the p
 
 
 def published_files(plan: PlanFile) -> list[str]:
-    """Returns the names of the published files of a folder that do not hold cells."""
+    """Returns the names of a folder's published files, apart from the archive's own."""
     return [*PUBLISHED, *([TRIALS_FILE] if plan.tuned is not None else [])]
 
 

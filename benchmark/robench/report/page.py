@@ -1,4 +1,4 @@
-"""Writes index.html, a single file with all sections and pictures.
+"""Builds the text of index.html, a single file with all sections and pictures.
 
 The page loads no other file.
 """

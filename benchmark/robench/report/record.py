@@ -92,7 +92,7 @@ def mark_invisible(title: str) -> str:
 
 
 def _mark(char: str) -> str:
-    """Returns a character as a title shows it.
+    """Returns a character as ``mark_invisible`` shows it.
 
     An invisible character is replaced by its code. A visible character is followed by its code, unless it is based on
     an ASCII character. So Latin letters with accents are returned unchanged.

@@ -64,9 +64,9 @@ def build_sections(tables: Tables) -> Iterator[Section]:
 
 
 def _defences_section(tables: Tables) -> Section | None:
-    """Returns the section on the labels of defences, or None if there are none.
+    """Returns the section on the settings of defences, or None if there are none.
 
-    A label may have different settings for different models.
+    A defence with one label may have different settings for different models.
     """
     labels = [row.defense_label for row in tables.defences]
     lines = []

@@ -1,4 +1,4 @@
-"""Prints what the tables of a folder say about its rows, for ``robench show``."""
+"""Prints the verdicts in the tables of a folder, for ``robench show``."""
 
 from __future__ import annotations
 

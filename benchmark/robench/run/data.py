@@ -86,7 +86,7 @@ def data_path(cache: Cache, key: str) -> Path:
 
 
 def hash_files(cache: Cache, key: str) -> dict[str, str]:
-    """Maps each file of prepared data, as a path below the cache, to its sha256."""
+    """Returns the sha256 of each file of prepared data, by the path below the cache."""
     path = data_path(cache, key)
     files = {}
     for one in (path, path.with_suffix(".json")):
@@ -138,7 +138,7 @@ def prepare_data(
 
 
 def _split_files(split: Part, folder: Path) -> dict[str, Path]:
-    """Maps the name of each part of a split, such as ``test``, to its file."""
+    """Returns the file of each part of a split, by a name such as ``test``."""
     return {name: anchor_path(split.config[name], folder) for name in PARTS if name in split.config}
 
 
@@ -146,7 +146,7 @@ def load_prepared(cache: Cache, key: DataKey) -> Prepared:
     """Returns prepared data from the cache, for a worker.
 
     Raises:
-        DataError: if the data is missing, or differs from the data that the run prepared.
+        DataError: if the data is missing or damaged, or differs from the data that the run prepared.
     """
     data, problem = _load(cache, key.key)
     if data is None or data.sha256 != key.sha256:

@@ -104,7 +104,7 @@ def _setting_of(file: str, suite: Suite, path: KeyPath) -> KeyPath:
 
 
 class Dependencies:
-    """A finder of the code and the files that the cells of one run depend on.
+    """An object that finds the code and the files on which the cells of a run depend.
 
     Each component is examined only once.
 

@@ -46,8 +46,8 @@ def check_overrides(
 ) -> None:
     """Checks that ``--set`` drops no measured cell that the suite file plans.
 
-    Such a run would replace complete rows with rows of fewer seeds, attacks or models. A change of the suite file may
-    drop any cell.
+    A run that drops such cells would replace complete rows with rows of fewer seeds, attacks or models. A change of the
+    suite file may drop any cell. If the suite file is not valid without overrides, nothing is checked.
 
     Args:
         suite: the suite with its overrides.

@@ -27,14 +27,14 @@ UNFINISHED = "its worker ended without measuring this cell"
 
 
 class Inbox:
-    """The receiver of the events of one run.
+    """An object that receives the events of one run.
 
-    The receiver tracks which cells of each task are still open.
+    The inbox tracks which cells of each task are still open.
 
     Args:
         cells: the cells to measure.
         store: the folder of results.
-        summary: the counts of the run.
+        summary: the summary of the run, which is updated.
         host: the host, which receives the lifecycle hooks.
         label: a function that returns the readable name of a cell's victim.
         data_sha256: a function that returns the digest of a cell's prepared data.
@@ -61,7 +61,7 @@ class Inbox:
         self._last = False
 
     def receive(self, event: Event) -> None:
-        """Handles an event of a known task.
+        """Handles one event.
 
         Events of unknown kinds or tasks are ignored. If an event is invalid, its task fails, and later events of this
         task are ignored.
@@ -116,7 +116,8 @@ class Inbox:
         The store checks that the id is the digest of the spec, so the spec needs no check here.
 
         Raises:
-            _ForeignCellError: if the record does not belong to an open cell of this task.
+            _ForeignCellError: if the record does not belong to an open cell of this task, or if its status is neither
+                ``ok`` nor ``failed``.
         """
         cell = self.open[task].get(record["id"])
         if cell is None:

@@ -36,8 +36,8 @@ from robench.suite.load import Suite, load_suite
 class VictimRow:
     """The numbers of one victim's cells by state, and an estimate of the cost.
 
-    A stale cell also counts as stored. The fields ``seconds`` and ``memory`` (in MiB) estimate the cost of the open
-    cells. They are None if no estimate is possible.
+    ``cells`` counts all cells except skipped ones. A stale cell also counts as stored. ``seconds`` and ``memory`` (in
+    MiB) estimate the cost of the open cells. They are None if there are no open cells or no estimate is possible.
     """
 
     label: str

@@ -50,7 +50,7 @@ class Recorder:
             cell: the cell.
             start: the value of ``time.perf_counter()`` when the measurement began.
             measurement: the arrays, the achieved budget and the diagnostics of the cell.
-            metrics: the value and the version of each measure.
+            metrics: the value of each measure, and the version of its metric.
             usage: the numbers of texts and tokens that language models read and wrote during the measurement.
         """
         record = self._record(cell, "ok", start)

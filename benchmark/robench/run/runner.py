@@ -165,7 +165,9 @@ class Runner:
             self._notify_end()
 
     def _check_folder(self) -> dict[str, str]:
-        """Checks that the folder belongs to the suite, and that ``--set`` drops no cell.
+        """Checks the folder and the effect of ``--set`` on it.
+
+        See ``check_origin`` and ``check_overrides``.
 
         Returns:
             The measured cells that this run takes out of the tables. See ``find_dropped``.

@@ -27,7 +27,7 @@ class Failure:
 
 @dataclass
 class Summary:
-    """The counts of one run: measured, stored, skipped and failed cells."""
+    """The outcome of one run: its counts of cells, its duration and its failures."""
 
     folder: Path
     measured: int = 0

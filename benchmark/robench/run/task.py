@@ -23,7 +23,7 @@ class Payload(TypedDict):
     - ``metrics`` are measures such as ``ndcg@10``.
     - ``cache`` is a folder.
     - ``data_key`` is the key of the prepared data in this folder, and ``data_sha`` is the digest of that data.
-    - ``files`` holds the sha256 of each file with this data, by its path below the folder.
+    - ``files`` maps the path of each file of this data, relative to ``cache``, to its sha256.
     - ``limits`` are the limits of the victim: ``seconds``, and ``memory`` in bytes.
     - ``largest`` is the largest size of an event in bytes.
     """
@@ -68,7 +68,7 @@ class ProgressEvent(TypedDict):
 class NoteEvent(TypedDict):
     """An event with a message for the user, from an executor or a worker.
 
-    The message is about the task. If ``once`` is set, the message is about all tasks and is shown once per run.
+    Without ``once``, the message is about the task. With ``once``, it is about the whole run and is shown only once.
     """
 
     kind: Literal["note"]

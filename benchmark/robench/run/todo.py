@@ -87,7 +87,7 @@ def find_todo(
         dependencies: the present code and files.
         metrics: the metrics of the suite.
         data: the digest of the prepared data, by data set and split.
-        device: the device of the suite. Only the states of neural victims depend on the device.
+        device: the device of the suite. Only the states of neural victims' cells depend on the device.
         fresh: whether stored cells are measured again. If so, no record is read.
     """
     of_suite = tuple(metrics)

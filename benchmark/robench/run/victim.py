@@ -112,7 +112,7 @@ class _Failure:
 
 @dataclass(eq=False)
 class FittedVictim:
-    """A fitted victim that measures its cells one by one.
+    """A fitted victim, ready for the measurement of its cells.
 
     The clean measurement is made only once per sample of users.
 

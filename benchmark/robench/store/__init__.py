@@ -1,1 +1,1 @@
-"""Reads and writes the folder of a suite's results, with its records."""
+"""Reads and writes the results folder of a suite and the records in this folder."""

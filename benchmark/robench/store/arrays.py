@@ -82,7 +82,7 @@ def _shape_problem(name: str, array: NDArray[Any], sizes: dict[str | int | None,
 
 
 def _range_problem(arrays: Arrays, count: int) -> str:
-    """Describes an array with values out of range, or returns an empty string."""
+    """Describes an array with impossible values, or returns an empty string."""
     indptr, ranks, top = arrays["indptr"], arrays["ranks"], arrays["top"]
     sizes = indptr[1:] - indptr[:-1]  # numpy.diff is slower for so few numbers
     if indptr[0] != 0 or indptr[-1] != count or (sizes < 0).any():

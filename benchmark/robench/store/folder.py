@@ -65,7 +65,8 @@ class Store:
             name: the name of the suite.
 
         Raises:
-            UserError: if the folder holds another suite, cannot be used, is a file, or is below a file.
+            UserError: if the folder holds another suite, cannot be used, is a file, or is below a file, or if
+                ``check_cells`` finds a fault.
         """
         try:
             os.lstat(self.folder)
@@ -137,7 +138,7 @@ class Store:
         return arrays
 
     def users_by_place(self) -> dict[str, dict[str, NDArray[Any]]]:
-        """Returns the arrays of users.npz, by data set and split and then by short name.
+        """Returns the arrays of users.npz by data set and split, then by short name.
 
         Raises:
             UserError: if the file is damaged.
@@ -167,7 +168,7 @@ class Store:
 
     @naming_folder
     def write(self, record: Record, arrays: Mapping[str, NDArray[Any]] | None, *, foreign: bool = False) -> Record:
-        """Stores the arrays of a cell, and then its record with their digest.
+        """Stores the arrays of a cell, and then the record with the arrays' digest.
 
         Inside a block of ``in_background``, a thread writes the files.
 

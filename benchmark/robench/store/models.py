@@ -1,6 +1,6 @@
 """Pydantic models that check the content of files.
 
-All models derive from ``Content``, and ``model_of`` builds models from dataclasses.
+All these classes derive from ``Content``, and ``model_of`` builds them from dataclasses.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def first_problem(error: ValidationError) -> str:
 
 
 def model_of(cls: Any, more: Mapping[str, Any] | None = None) -> type[BaseModel]:
-    """Returns a Pydantic model of the JSON form of a dataclass.
+    """Returns a Pydantic model for the JSON form of a dataclass.
 
     ``robench.api.codec`` writes this JSON.
 

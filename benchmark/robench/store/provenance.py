@@ -49,7 +49,7 @@ def provenance(owners: Iterable[str], code: Mapping[str, str], *, device: str, t
 def processor() -> str:
     """Returns the model name of the processor, or an empty string if it is unknown.
 
-    Different models of processors may round sums differently.
+    Different processors may round sums differently.
     """
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()

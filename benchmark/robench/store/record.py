@@ -43,7 +43,7 @@ def new_record(cell: str, victim: str, status: Status, **content: Any) -> Record
 def compute_metric_values(
     metrics: Mapping[Measure, Metric], outcome: Outcome, threat: Threat | None, kind: str
 ) -> dict[str, dict[str, Any]]:
-    """Returns the ``metrics`` of a record: the mean and the version of each measure.
+    """Returns the ``metrics`` of a record: each measure's mean and metric version.
 
     Measures that do not apply to the cell are left out.
 

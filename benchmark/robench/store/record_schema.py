@@ -70,7 +70,10 @@ class SpecContent(Content):
 
 
 class MetricValue(Content):
-    """The mean of a measure over users, or None if no user has a value."""
+    """The mean of a measure over users, and the version of its metric.
+
+    ``value`` is None if no user has a value.
+    """
 
     value: Number | None
     version: Count

@@ -187,9 +187,9 @@ def _check_threat(
 def _explain_unknown(
     cls: type[Attack], short: str, known: Sequence[str], passed: Mapping[str, Any]
 ) -> dict[str, tuple[str, str]]:
-    """Maps some unknown settings of an attack to a problem and a hint.
+    """Returns a problem and a hint for some unknown settings of an attack, by name.
 
-    The mapping covers ``surface``, the norm and the scale of an attack on histories, and most settings that an ensemble
+    The result covers ``surface``, the norm and the scale of an attack on histories, and most settings that an ensemble
     does not take.
     """
     explained = {}

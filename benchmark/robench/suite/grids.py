@@ -25,7 +25,7 @@ class Grid:
         settings: the settings that all combinations share.
         axes: the distinct values of each varying setting.
         homes: the path of each varying setting in the suite.
-        epsilons: the budgets of an attack, which are enforced by the host and are not settings of the plugin.
+        epsilons: the budgets of an attack. The host enforces them, and the component has no setting for them.
     """
 
     settings: Mapping[str, Any]

@@ -39,8 +39,8 @@ class Expanded:
 def drop_twins(expanded: Sequence[Expanded], mistakes: Mistakes) -> list[Expanded]:
     """Returns each distinct part once.
 
-    Parts that are written twice are a mistake, unless they are attacks with different budgets. An implied ``none`` is
-    dropped if the list already has a ``none``.
+    Parts that are written twice are a mistake, unless they are attacks without a common budget. An implied ``none`` is
+    dropped if the list has another ``none``.
     """
     written = any(one.part.content() == NO_DEFENSE.content() and not one.implied for one in expanded)
     distinct: list[Expanded] = []

@@ -24,7 +24,7 @@ def check_metrics(written: Sequence[str], registry: Registry, mistakes: Mistakes
         written: the metrics in the suite file.
         registry: the plugins.
         mistakes: the list to which mistakes are added.
-        default: whether the suite names no metrics, so ``written`` holds robench's default metrics.
+        default: True if the suite names no metrics. Then ``written`` holds the default metrics of robench.
     """
     metrics: list[str] = []
     for index, name in enumerate(written):
@@ -39,7 +39,9 @@ def check_metrics(written: Sequence[str], registry: Registry, mistakes: Mistakes
 def check_ranking(
     entries: Sequence[RankingEntry], metrics: Sequence[str] | None, registry: Registry, mistakes: Mistakes
 ) -> tuple[RankingEntry, ...]:
-    """Returns the tables that the suite asks for, with each metric given by identity.
+    """Returns the tables that the suite asks for, each with its metric by identity.
+
+    A table with an invalid metric keeps the metric as written.
 
     Args:
         entries: the entries in the suite file.

@@ -19,7 +19,8 @@ def apply_overrides(tree: Tree, overrides: Iterable[str]) -> None:
     values in the file. Unknown keys are not refused here, because the schema reports them later.
 
     Raises:
-        UserError: if an override does not have the form ``path=value``, or if a path does not exist.
+        UserError: if an override does not have the form ``path=value``, if its value is not valid YAML, or if its path
+            does not select exactly one place.
     """
     for override in overrides:
         try:

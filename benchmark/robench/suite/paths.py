@@ -19,7 +19,10 @@ def find_path_fields(config: type[BaseConfig]) -> list[str]:
 
 
 def anchor_path(path: object, folder: Path) -> Path:
-    """Returns a path of a suite, joined to the folder of the suite if it is relative."""
+    """Returns a path, joined to the suite's folder if the path is relative.
+
+    A leading ``~`` stands for the home folder.
+    """
     return folder / Path(str(path)).expanduser()
 
 

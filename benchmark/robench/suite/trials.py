@@ -25,7 +25,7 @@ CRITERION = "validation ndcg@10"
 
 @dataclass(frozen=True)
 class TrialsHeader:
-    """The data and the seeds that all trials of a file share.
+    """The facts that all trials of a file share.
 
     Args:
         format_version: the version of the file format.

@@ -174,7 +174,8 @@ def parse(text: str, where: str) -> Tree:
         where: the name of the file in error messages.
 
     Raises:
-        UserErrors: for duplicate keys, keys that are not strings, tags, and aliases that contain themselves.
+        UserErrors: for duplicate keys, keys that are not strings, merge keys, tags, and aliases that contain
+            themselves.
         UserError: for the first syntax error, or for too many values or too many levels.
     """
     try:

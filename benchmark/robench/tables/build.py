@@ -41,7 +41,7 @@ class Tables:
 
     Args:
         suite: the name of the suite.
-        metric_versions: the version of every measure.
+        metric_versions: the version of each measure's metric.
         counts: the number of cells with each status.
         leaderboard: the ranking tables.
         poisoning: poisonings, compared with their null control.
@@ -103,7 +103,7 @@ def build_tables(folder: Path, metrics: Mapping[str, Metric], store: Store | Non
 
     Args:
         folder: the folder of results.
-        metrics: the metrics of plan.json, by registered name.
+        metrics: the metrics of plan.json, by identity.
         store: the store of the folder, if some of its arrays have already been read.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Computes clean values of the baseline and of victims in no ranking table."""
+"""Computes clean values of the baseline, and of rows outside the ranking tables."""
 
 from __future__ import annotations
 
@@ -82,10 +82,13 @@ def _clean_row(
 
 
 def choose_reference(results: Results, table: PlannedTable | None = None) -> Measure | None:
-    """Returns the measure in which attacks and the baseline are compared.
+    """Returns the measure that serves as the reference for comparisons.
+
+    Attacks are compared with each other in this measure, and rows are compared with the baseline.
 
     The candidates are ndcg@10, the metric of the table, and the metrics of the suite, in this order. The result is the
-    first candidate in the suite that judges each user by the ranks of held-out items, or None.
+    first candidate that the suite lists and that judges each user by the ranks of held-out items, or None. Higher
+    values of this measure must be better.
 
     Args:
         results: the results of the folder.
@@ -103,7 +106,7 @@ def _compares(metric: Metric) -> bool:
 def compute_baseline_values(
     results: Results, place: tuple[str, str], reference: Measure | None
 ) -> dict[int, FloatArray]:
-    """Maps each seed to the clean values of the undefended baseline, float64 [U].
+    """Returns the clean values of the undefended baseline by seed, float64 [U].
 
     The result is empty if the suite has no baseline.
 

@@ -70,9 +70,9 @@ class Yardstick:
     def compare(self, one: Sequence[CellRow], two: Sequence[CellRow]) -> tuple[Interval, float] | None:
         """Returns the gap between two groups of cells, and the mean value under ``two``.
 
-        The gap is the difference between the values under ``one`` and ``two``. For each unit, the strongest cell of
-        each group counts. The groups are paired over units, on their common seeds and on the target sets that all of
-        these seeds have.
+        The gap is the value under ``one`` minus that under ``two``. For each unit, the strongest cell of each group
+        counts. The groups are paired over units, on their common seeds and on the target sets that all of these seeds
+        have.
 
         Args:
             one: the cells of the attack that should not be weaker.

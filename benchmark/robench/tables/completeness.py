@@ -1,4 +1,4 @@
-"""Finds the models with planned cells that have no values."""
+"""Finds the models for which planned cells failed or are missing."""
 
 from __future__ import annotations
 

@@ -226,7 +226,7 @@ def _idle_losses(
 
 
 def _clean_values(results: Results, row: Row, measure: Measure) -> dict[int, FloatArray]:
-    """Maps each seed of a row to the clean values of the users, float64 [U]."""
+    """Returns the clean values of a row's users by seed, float64 [U]."""
     cells = results.clean_cells(row.key)
     return {cell.seed: array for cell in cells if (array := results.per_user(cell, measure)) is not None}
 

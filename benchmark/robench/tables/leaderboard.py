@@ -160,7 +160,7 @@ def build_leaderboard(results: Results) -> list[LeaderboardTable]:
 
 
 def build_rows_without_attacks(results: Results, clean: Sequence[CleanRow]) -> list[LeaderboardRow]:
-    """Returns one row per victim and metric if the suite has no attacks.
+    """Returns one row per ``RowKey`` and metric if the suite has no attacks.
 
     A rank belongs to a set of attacks, so these rows have none. The list is empty if the suite has attacks.
     """

@@ -28,10 +28,10 @@ class Effect(NamedTuple):
     """An effect of poisoning on one measure, with its null control.
 
     Args:
-        seeds: the seeds that were compared.
+        seeds: the number of seeds that were compared.
         before: the mean clean value.
         after: the mean value of the poisoned victims.
-        effect: the paired difference between ``after`` and ``before``, with its interval.
+        effect: the mean of the paired differences, ``after`` minus ``before``, with its interval.
         control: the interval of the difference that retraining alone would cause.
         verdict: ``rises``, ``falls`` or ``none``. The string is empty if there are too few seeds.
     """

@@ -18,10 +18,10 @@ def rank_rows(rows: Sequence[Row], results: Results, table: PlannedTable) -> Non
 
     A p-value compares a defended row with its undefended twin, on at least two common seeds. The p-values are adjusted
     by Holm's method over the defended rows of the table. A row that lacks an attack of its table has no rank and no
-    p-value. No other row is tested against it. A row whose victims the attacks may not have hurt as much as they could
-    is marked ``blind``. If a row or its twin is blind, the row has no p-value, but its test still counts in the
-    adjustment. Otherwise, the number of tests would depend on their outcomes. An unranked row has no verdict, unless it
-    is unranked only because no seed is common to the rows.
+    p-value. No other row is tested against it. A row is marked ``blind`` if the attacks may have hurt its victims less
+    than they could. If a row or its twin is blind, the row has no p-value, but its test still counts in the adjustment.
+    Otherwise, the number of tests would depend on their outcomes. An unranked row has no verdict, unless it is unranked
+    only because no seed is common to the rows.
     """
     higher = results.metric(table.metric).higher_is_better
     _test(rows, higher_is_better=higher)

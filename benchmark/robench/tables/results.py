@@ -34,7 +34,7 @@ class Results:
 
     Args:
         store: the folder of results.
-        metrics: the metrics by registered name, such as ``ndcg``.
+        metrics: the metrics by identity, such as ``ndcg``.
         plan: the content of plan.json.
         records: the records, by the id of the cell. A cell without a record is missing.
         damaged: the errors about damaged files, by the id of the cell. These cells count as missing.
@@ -225,7 +225,7 @@ def read_results(
 
     Args:
         folder: the folder of results.
-        metrics: the metrics by registered name, such as ``ndcg``.
+        metrics: the metrics by identity, such as ``ndcg``.
         store: the store of the folder, if some of its arrays have already been read.
         plan: the plan of the folder, if it has already been read.
 

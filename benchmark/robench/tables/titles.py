@@ -33,7 +33,7 @@ class TitleRow:
         metric: the metric that the attack changes.
         before: the mean clean value of the metric.
         after: the mean value of the metric under the attack.
-        effect: the difference between ``after`` and ``before``, with its interval.
+        effect: the mean of the paired differences, ``after`` minus ``before``, with its interval.
         edits_mean: the mean number of edits per title. This field and the next four are None if the records lack them.
         similarity_mean: the mean similarity of old and new titles, by the host's sentence encoder.
         similarity_min: the smallest similarity in a cell, averaged over cells.

@@ -61,6 +61,8 @@ class TwinRow:
 def build_twin_rows(results: Results) -> list[TwinRow]:
     """Returns one row per defended model, untargeted test-time attack, ε and measure.
 
+    Only measures of held-out items and of likes have rows. Defended models without a twin have none.
+
     The list is empty if the suite has no metric of likes.
     """
     needs = {measure: results.metric(measure).needs for measure in results.plan.metrics}

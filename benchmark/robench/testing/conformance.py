@@ -17,8 +17,8 @@ Settings = Mapping[str, Any]
 class Conformance:
     """Tests that a component must pass.
 
-    A subclass names the class of the component. ``settings`` are passed to the method ``make`` of this class, and
-    should make the component small and fast.
+    A subclass names the class of the component. ``settings`` are passed to the method ``make`` of the component, and
+    should make it small and fast.
     """
 
     settings: ClassVar[Settings] = {}

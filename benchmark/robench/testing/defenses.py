@@ -55,7 +55,7 @@ def distance(one: Model, two: Model) -> float:
 def fgsm_loss(step: Step, epsilon: float) -> torch.Tensor:
     """Returns the loss of FGSM training with λ = 0.5 in L2.
 
-    With this loss, the perturbation reaches the gradient. Other defences are compared with it.
+    With this loss, the perturbation reaches the gradient. The losses of other defences are compared with this loss.
     """
     e = step.embed()
 
@@ -67,7 +67,7 @@ def fgsm_loss(step: Step, epsilon: float) -> torch.Tensor:
 
 
 def perturbed_change(wrapped: TorchModel, inner: TorchModel, users: IntArray, history: Interactions) -> float:
-    """Returns the largest change of scores by a wrapper at perturbed inputs.
+    """Returns the largest change that a wrapper makes to scores at perturbed inputs.
 
     The inputs move in a random direction by a tenth of their size, by their size, and by ten times their size.
     """

@@ -42,8 +42,8 @@ class _RandomEdits(HistoryAttack):
 class HistoryAttackTests(Conformance):
     """Tests of a ``HistoryAttack``, for a subclass with ``attack = Mine``.
 
-    The victims are two sequence models. The users of the first have histories of equal length, and those of the second
-    have histories of all lengths.
+    There are two victims, both sequence models. The users of the first victim have histories of equal length. The
+    users of the second victim have histories of different lengths.
     """
 
     attack: ClassVar[type[HistoryAttack]]

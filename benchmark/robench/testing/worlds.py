@@ -98,7 +98,7 @@ class ReferencePairwise(PairwiseModel):
     tables: ClassVar[tuple[str, ...]] = ("user_vectors.weight", "item_vectors.weight")
 
     def build(self, data: TrainData, rng: Rng) -> None:
-        """Creates two tables of 16 factors."""
+        """Creates the tables of user vectors and item vectors."""
         self.user_vectors = self.user_table(data, 16, 0.1, rng)
         self.item_vectors = nn.Embedding(data.n_items, 16)
         nn.init.normal_(self.item_vectors.weight, std=0.1)
@@ -123,7 +123,7 @@ class ReferenceSequence(SequenceModel):
         learning_rate: float = 0.02
 
     def build_layers(self) -> None:
-        """Creates one GRU layer."""
+        """Creates a GRU layer and a dropout layer."""
         self.gru = nn.GRU(self.config.dim, self.config.dim, batch_first=True)
         self.drop = nn.Dropout(self.config.dropout)
 
@@ -155,7 +155,7 @@ def reference_victim(kind: str) -> MeasuredVictim:
     The model is fitted once per process.
 
     Args:
-        kind: ``pairwise``, ``sequence``, or ``ragged`` (a sequence model on histories of all lengths).
+        kind: ``pairwise``, ``sequence``, or ``ragged`` (a sequence model on histories of different lengths).
     """
     data, test = crowd(ragged=kind == "ragged")
     model: Model = ReferencePairwise() if kind == "pairwise" else ReferenceSequence()

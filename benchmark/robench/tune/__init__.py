@@ -1,4 +1,4 @@
-"""Chooses the settings of models and defences by validation alone.
+"""Chooses the settings of models and defences on validation data alone.
 
 The command ``robench tune`` uses this package.
 """

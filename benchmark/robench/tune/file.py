@@ -66,7 +66,7 @@ class TrialsFile:
                 raise UserError(problem, where=str(self.path), hint=FRESH)
 
     def of(self, subject: Subject) -> list[Trial]:
-        """Returns the trials of a subject, by number."""
+        """Returns the trials of a subject, sorted by number."""
         mine = [t for t in self.trials.values() if (t.kind, t.label) == (subject.kind, subject.label)]
         return sorted(mine, key=lambda trial: trial.number)
 
@@ -88,7 +88,7 @@ class TrialsFile:
 def _whole_lines(content: bytes) -> bytes:
     """Returns the content up to the last line end.
 
-    A kill may leave half a line.
+    A killed process may leave half a line.
     """
     return content[: content.rfind(b"\n") + 1]
 

@@ -1,4 +1,4 @@
-"""Searches for the best settings of a suite, by validation alone."""
+"""Searches for the best settings of a suite, on validation data alone."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def tune_suite(path: Path, options: SearchOptions, registry: Registry, say: Say)
         path: the suite.
         options: the options of the search.
         registry: the plugins.
-        say: a function that receives a line per finished trial.
+        say: a function that receives a line per finished trial, and the notes of workers.
 
     Raises:
         UserError: if the suite, an option or the data is wrong, if the package optuna is missing, if the file of trials
@@ -250,7 +250,7 @@ class _Search:
                 self._fit(opened)
 
     def _open(self, subject: Subject, numbers: range) -> list[_Open]:
-        """Returns the trials of a subject that are not stored yet."""
+        """Returns a subject's trials with these numbers, except those already stored."""
         stored = {trial.number: trial for trial in self.file.of(subject)}
         taken = [stored[number].settings for number in sorted(stored) if number < numbers.start]
         opened = []

@@ -41,9 +41,9 @@ class Axis:
 
 
 def read_axes(cls: type[Component], part: Part) -> dict[str, Axis]:
-    """Returns the searched settings of a component, by name.
+    """Returns the axes of a component's searched settings, by name.
 
-    λ and ε of a defence are treatments, and are never searched.
+    λ and ε of a defence are never searched.
 
     Raises:
         UserError: if a plugin declares a search that cannot be read.
@@ -87,9 +87,9 @@ def draw_settings(
 ) -> dict[str, Any]:
     """Returns the settings of a trial.
 
-    The result depends only on the arguments, so a search goes on after a kill as if nothing had happened. Trials 0 to 9
-    cover the space: their points are those of a Sobol sequence that is rotated so that trial 0 is its first point.
-    Trials 0 to 3 are therefore about a quarter of every range apart, so even a few trials are well spread.
+    The result depends only on the arguments, so a resumed search draws the same settings as an uninterrupted one.
+    Trials 0 to 9 cover the space. Their points form a Sobol sequence that is rotated so that trial 0 is its first
+    point. Trials 0 to 3 are therefore about a quarter of every range apart, so even a few trials are well spread.
 
     Args:
         axes: the searched settings.

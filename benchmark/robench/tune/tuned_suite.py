@@ -1,4 +1,4 @@
-"""Writes a suite with the chosen settings."""
+"""Builds the text of a suite with the chosen settings."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def tuned_name(suite: Suite) -> str:
 def build_tuned_suite(suite: Suite, chosen: Chosen, claim: Mapping[str, Any]) -> str:
     """Returns the text of a suite with the chosen settings.
 
-    Everything else stays as the author wrote it. If the grid of an entry gives several components, each of them gets
-    its own entry.
+    The suite gets a new name. Settings that were not searched stay as they were. If the grid of an entry gives several
+    components, each of them gets its own entry.
 
     Args:
         suite: the suite before the search.

@@ -1,6 +1,6 @@
-"""Fits one victim of a trial in a worker, and reports its validation value.
+"""Fits one victim of a trial in a worker, and reports the validation value.
 
-Only training and validation items are read. The held-out items stay sealed.
+Only training and validation items are used. Held-out items are not.
 """
 
 from __future__ import annotations
