@@ -45,7 +45,7 @@ class Ids:
 
 @dataclass(frozen=True, eq=False)
 class Ratings:
-    """A raw log of a data set, with one row per event.
+    """The raw log of a data set, with one row per event.
 
     Args:
         users: the user id of each event, as an array of any hashable type [n] or as ``Ids``.
@@ -74,11 +74,11 @@ class Ratings:
 
 
 class DatasetConfig(BaseConfig):
-    """The settings of the filters, which every data set has.
+    """The filter settings that every data set has.
 
     The filters run before the split. First, ratings below ``min_rating`` are dropped. Then ``repeats`` decides which
     events of a repeated user-item pair are kept. Finally, users and items with too few interactions are dropped until
-    nothing changes (k-core).
+    nothing changes (k-core). Repeated pairs count once there.
     """
 
     min_user_interactions: int = Field(default=1, ge=1, description="Minimum number of interactions per kept user")
@@ -147,16 +147,16 @@ class Dataset(Component):
 
         Args:
             files: the file of each part, by the names in ``PARTS``. ``validation`` may be missing. If the mapping is
-                empty, the data set finds the files by itself.
+                empty, the data set must find the files by itself.
 
         Raises:
-            DataError: if the data set cannot read files of an existing split.
+            DataError: if the data set cannot read files of an existing split, or cannot find the files by itself.
         """
         raise DataError("reads no files that are split already", hint="csv and recbole do")
 
     @abstractmethod
     def fingerprint(self) -> str:
-        """Returns the hex digest of exactly the bytes that ``load`` reads.
+        """Returns a hex digest of everything that ``load`` reads, and of nothing else.
 
         This method must be cheap, because ``robench plan`` calls it.
 

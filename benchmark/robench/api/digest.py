@@ -29,7 +29,7 @@ def digest_text(text: str, length: int = 16) -> str:
 def digest_spec(spec: Mapping[str, Any]) -> tuple[str, str]:
     """Returns the id of a cell and the id of its victim, given the cell's spec.
 
-    The victim is most of the spec, so it is written as JSON only once.
+    The function encodes the victim only once, because the victim makes up most of the spec.
     """
     victim = canonical(spec["victim"])
     rest = {name: part for name, part in spec.items() if name != "victim"}

@@ -70,9 +70,9 @@ class Executor(Component):
 
         - ``cells`` lists the cells. The work emits one event of the kind ``cell`` per cell, in this order. If an
           executor starts a task again, it must leave out every cell for which it has already passed on an event.
-        - ``cache`` is the folder of the cache. ``files`` maps the path of each file in this folder that the task reads
-          to the sha256 of the file. An executor on other machines sends these files, and sets ``cache`` to the folder
-          on the other machine.
+        - ``cache`` is the folder of the cache. ``files`` gives the sha256 of each file that the task reads there, by
+          the file's path in the folder. An executor on other machines sends these files, and sets ``cache`` to the
+          folder on the other machine.
         - ``device`` is the device of the suite. To choose a GPU for a task, an executor may change ``device`` and
           ``environment``. ``environment`` holds the variables that the process of the task sets before it uses CUDA.
         - ``threads`` is the number of threads for the numerical libraries.
@@ -83,6 +83,6 @@ class Executor(Component):
 
         Args:
             tasks: the tasks, in the order in which to start them.
-            work: the function that measures one task. The function and its events can be pickled.
+            work: the function that runs one task. The function and its events can be pickled.
             emit: the function that receives each event. The executor must call this function in its own process.
         """

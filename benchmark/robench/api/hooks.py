@@ -79,9 +79,15 @@ def robench_victim_progress(victim: str, label: str, phase: str, done: int, tota
 
 @hookspec
 def robench_cell_finished(record: Mapping[str, Any]) -> None:
-    """Announces that the record of a cell is stored, whatever the cell's status."""
+    """Announces that a cell was measured or has failed.
+
+    The hook receives the stored record. If the cell failed and was measured earlier, this is the earlier record.
+    """
 
 
 @hookspec
 def robench_suite_finished(suite: str, ok: int, failed: int, skipped: int, seconds: float) -> None:
-    """Announces the end of a run, with the number of cells per status."""
+    """Announces the end of a run.
+
+    The hook receives the number of cells per status, and the duration of the run in seconds.
+    """

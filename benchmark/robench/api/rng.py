@@ -42,7 +42,7 @@ class Rng:
     def child_seeds(self, roles: Iterable[bytes]) -> Iterator[int]:
         """Yields the seed of ``child(role).torch()`` for each role.
 
-        The common path is hashed only once, so this is faster than a call of ``child`` for each of many roles.
+        The common path is hashed only once, so this method is faster than calling ``child`` for each role.
 
         Args:
             roles: the roles as UTF-8 bytes.

@@ -29,10 +29,10 @@ class Usage:
 
 
 def count_usage(**amounts: int) -> None:
-    """Adds amounts to the usage of the current measurement.
+    """Adds amounts to the usage of the current fit or measurement.
 
-    A plugin with its own network may call this function. A call outside a measurement has no effect. A new thread is
-    outside the measurement, so a plugin with threads must call this function in the thread that called the plugin.
+    A plugin with its own network may call this function. A call outside a fit or measurement has no effect. A new
+    thread is outside, so a plugin with threads must call this function in the thread that called the plugin.
 
     Args:
         amounts: the amount to add to each name. Networks count ``texts`` (encoded), ``tokens`` (read, without padding)
@@ -62,7 +62,7 @@ def record_usage() -> Iterator[Usage]:
 def ignore_usage() -> Iterator[None]:
     """Disables counting within the block.
 
-    The host disables counting while it compares the meaning of titles.
+    The host disables counting while it compares the meanings of titles.
     """
     token = _RECORDERS.set(())
     try:

@@ -53,7 +53,7 @@ class Calibration(NamedTuple):
 
 
 def draw_negatives(role: str, positives: Interactions, known: Interactions) -> IntArray:
-    """Draws one negative per item: unseen by the user, and distinct for each user.
+    """Draws one negative per item: unseen by the user, and distinct in the user's row.
 
     The draws are uniform and depend only on the role and the data. Therefore, every model, defence and seed gets the
     same negatives.
@@ -93,8 +93,8 @@ def draw_test_negatives(history: Interactions, held: Interactions) -> IntArray:
 def calibrate(model: Model, data: TrainData, draws: Draws) -> Calibration:
     """Fits the calibration of a victim to validation items and their negatives.
 
-    A negative is an item outside the user's training and validation items. A test item may be drawn as a negative,
-    because test items are still sealed. A test item cannot influence the calibration in any other way.
+    A negative is an item outside the user's history and validation items. A test item may be drawn as a negative,
+    because the function does not get the test items. A test item cannot influence the calibration in any other way.
 
     Args:
         model: the fitted model.

@@ -1,4 +1,5 @@
 """Base classes of recommenders.
 
-A plain ``Model`` only computes scores. A neural model computes both scores and losses from embedded inputs.
+A plain ``Model`` fits itself, and computes scores. A ``TorchModel`` computes scores and losses from embedded inputs,
+and the host trains it.
 """

@@ -55,7 +55,8 @@ class PairwiseModel(TorchModel):
     is the score of the negative, and σ is the logistic function. Each interaction gets one negative, drawn uniformly
     from the unused items. A subclass builds the tables. The method ``embed`` of the subclass returns the input ``user``
     [B, d], the context ``items`` [n_items, d] and, optionally, the context ``bias`` [n_items]. A user without training
-    items gets the mean vector of the other users. A newcomer's vector is fitted to the newcomer's items by ``fold_in``.
+    items gets the mean vector of the users with training items. A newcomer's vector is fitted to the newcomer's items
+    by ``fold_in``.
     """
 
     cold_user: ClassVar[ColdUser] = "fold-in"
@@ -70,7 +71,7 @@ class PairwiseModel(TorchModel):
     def rows_of(self, table: Tensor | nn.Embedding, users: Tensor) -> Tensor:
         """Returns the users' rows of a table: float [B, d].
 
-        At test time, a user without training items gets the mean of the other users' rows.
+        At test time, a user without training items gets the mean row of the users with training items.
         """
         weight = table.weight if isinstance(table, nn.Embedding) else table
         rows = embedding(users, weight)

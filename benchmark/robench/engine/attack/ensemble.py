@@ -101,8 +101,8 @@ class MemberLog:
 def search_each_user(arena: Arena, log: MemberLog, rng: Rng) -> tuple[Candidate, CellArrays]:
     """Runs all members, and returns the worst candidate of each row.
 
-    A member runs on the rows that are not broken yet. A member with ``everyone``, or any member of an arena that never
-    stops, runs on all rows that the ensemble attacks.
+    A member runs on the rows that are still to be broken. A member with ``everyone`` runs on all rows that the ensemble
+    attacks. If ``arena.stops`` is False, every member runs on all these rows.
 
     Returns:
         The candidate and two arrays. ``first``, int64 [B], holds the number of the member that broke each row first, or
@@ -137,8 +137,8 @@ def search_for_all(arena: Arena, log: MemberLog, rng: Rng) -> tuple[Candidate, C
     The candidate is a single perturbation that serves all users.
 
     Returns:
-        The candidate, and the array ``member_damage``, float64 [U, M]. The array holds the damage to every user by the
-        worst candidate that each member found.
+        The candidate, and the array ``member_damage``, float64 [U, M]. An entry is the damage that the worst candidate
+        of a member does to a user.
     """
     worst = Worst.genuine(arena)
     damages = []

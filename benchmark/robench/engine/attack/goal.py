@@ -91,12 +91,12 @@ class Goal:
     def loss(self, scores: Tensor, loss: LossName | OwnLoss, rival: Tensor | None = None) -> Tensor:
         """Returns the loss of each user, float [B].
 
-        A higher loss is closer to the goal. The loss is 0 for a user without items to promote.
+        A higher loss means that the user is closer to the goal. The loss is 0 for a user without items to promote.
 
-        Let s be the scores of a user, y an item of the goal, and j a rival, which is any other unmasked item. ``ce`` is
-        the mean of logsumexp(s) − s_y over all y. ``bpr`` is the mean of softplus(s_j − s_y) over all pairs of y and j.
-        ``ndcg`` is minus the mean of 1 / log2(1 + r_y), where r_y is the rank of y according to ``smooth_ndcg``. If
-        items are promoted, these three losses have the opposite sign.
+        Let s be the scores of a user, y an item of the goal, and j a rival. The rivals are the unmasked items outside
+        the goal. ``ce`` is the mean of logsumexp(s) − s_y over all y. ``bpr`` is the mean of softplus(s_j − s_y) over
+        all pairs of y and j. ``ndcg`` is minus the mean of 1 / log2(1 + r_y), where r_y is the rank of y according to
+        ``smooth_ndcg``. If items are promoted, these three losses have the opposite sign.
 
         ``margin`` is s_(k) minus the highest s_y. Here s_(k) is the score of ``rival``, or the k-th highest s_j. If T
         items are promoted, ``margin`` is the lowest s_y minus the (k − T + 1)-th highest s_j. This value is positive if

@@ -28,7 +28,7 @@ from robench.engine.attack.victim import EvaluatedVictim
 
 
 class VictimSurface(ABC):
-    """One surface of one victim, on which attacks are measured.
+    """An attack surface of one victim, which measures the victim under attacks.
 
     Args:
         victim: the victim with its evaluated users.

@@ -177,7 +177,8 @@ class UserArena(Arena):
     def distances(self, candidate: Candidate) -> CellArrays:
         """Returns how far a candidate is from the genuine input, per user.
 
-        The array ``spent`` holds the spent budget in units of ε. The other arrays hold distances, such as norms.
+        The array ``spent`` holds the spent budget in units of ε. The other arrays describe the perturbation, for
+        example by norms.
         """
 
     def judge(self, candidate: Candidate) -> Judgement:
@@ -185,7 +186,10 @@ class UserArena(Arena):
         return self.oracle.judge(self.input_of(candidate))
 
     def stored(self, candidate: Candidate) -> CellArrays:
-        """Returns the outcome, the losses, the distances and the hits of the users."""
+        """Returns the outcome, the losses and the distances of the users.
+
+        The array ``hit``, bool [B], is True for each user that the attack has to break.
+        """
         oracle = self.oracle
         draws = oracle.host_scores(self.input_of(candidate), last=True)
         arrays = outcome_arrays(draws, oracle.chunk, oracle.goal, self.targets)

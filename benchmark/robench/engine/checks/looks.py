@@ -9,12 +9,14 @@ from robench.engine.checks.probe import Probe
 
 
 def look_differences(probe: Probe) -> dict[str, Tensor]:
-    """Compares scorings with different random draws, and with and without gradients.
+    """Compares scorings of the same points.
+
+    Two scorings differ in their random draws, or one of them has gradients.
 
     Returns:
         Three differences per user, in standard deviations, float64 [B] each. ``noise_genuine`` is the difference
-        between two draws at the genuine point. ``noise_ball`` is the largest difference between two draws at a point of
-        the ball. ``grad_mode`` is the largest difference between scorings with and without gradients.
+        between two random draws at the genuine point. ``noise_ball`` is the largest such difference at the other
+        points. ``grad_mode`` is the largest difference between scorings with and without gradients, over all points.
     """
     noise, modes = [], []
     for delta, first in zip(probe.all_points, probe.point_scores, strict=True):

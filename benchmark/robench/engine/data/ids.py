@@ -20,8 +20,9 @@ EXAMPLES = 2
 def number_ids(ids: NDArray[Any] | Ids) -> tuple[list[str], NDArray[Any]]:
     """Returns the sorted distinct ids, and the index of each row's id.
 
-    If all ids are whole numbers, the ids are sorted by value. Otherwise, the ids are sorted as strings. The indices are
-    int32 or int64 [n], and may be the codes of ``ids`` themselves.
+    If all ids are whole numbers of at most 18 digits, without signs or leading zeros, the ids are sorted by value.
+    Otherwise, the ids are sorted as strings. The indices are int32 or int64 [n], and may be the codes of ``ids``
+    themselves.
     """
     names, codes = _distinct(ids)
     if all(map(WHOLE.fullmatch, names)):

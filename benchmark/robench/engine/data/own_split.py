@@ -66,7 +66,10 @@ def once_in_earliest_part(events: Events, keep: str) -> tuple[NDArray[np.bool_],
 
 
 def describe_own_split(train: Interactions, validation: Interactions, test: Interactions) -> list[str]:
-    """Returns lines about users and items without training rows.
+    """Returns lines about users that are not evaluated, and untrained items.
+
+    A user with test items is not evaluated if the user has no training items. An item is untrained if no training row
+    holds the item.
 
     If there are no validation items, another line says what this means for neural models.
     """

@@ -29,8 +29,8 @@ def parts_of(split: Part, users: IntArray, items: IntArray, times: IntArray, *, 
         timed: whether the source has times.
 
     Raises:
-        DataError: if the split is ``global-time`` and the source has no times, or if the split leaves too few events or
-            users.
+        DataError: if the split is ``global-time`` and the source has no times, or if the split leaves nothing to train
+            on or nothing to test on.
     """
     if split.name == "leave-last-out":
         return leave_last_out(users, int(split.config.get("n", 1)))
@@ -61,7 +61,7 @@ def _places(users: IntArray) -> tuple[IntArray, IntArray]:
 
 
 def leave_last_out(users: IntArray, n: int = 1) -> PartArray:
-    """Holds out each user's last n events, and validates on the n events before them.
+    """Assigns each user's last n events to the test, and the n before to validation.
 
     If a user has fewer than 2n + 1 events, all of these events are for training.
     """
@@ -77,7 +77,8 @@ def random_ratio(users: IntArray, ratios: tuple[float, ...], rng: Rng) -> PartAr
     """Divides the events of each user into random parts, according to three ratios.
 
     The ratios are in the order training, validation, test, and are divided by their sum. A user with n events has
-    round(n · test) test events and round(n · validation) validation events. At least one event stays in training.
+    round(n · test) test events and round(n · validation) validation events, or fewer, so that at least one event stays
+    in training.
     """
     order = np.lexsort((rng.numpy().random(len(users)), users))
     place, length = np.empty_like(users), _places(users)[1]
@@ -97,23 +98,22 @@ def cold_users(
 
     The other events of a cold user are known. At test time, models score the user from these events.
 
-    This is the protocol of Liang et al. (WWW 2018). Let u be the number of users with at least 5 distinct
-    items. From these users, round(validation · u) cold users for validation and round(test · u) cold users for the test
-    are drawn. All events of other users are for training. A cold user with n events has round((1 − known) · n) held-out
+    This is the protocol of Liang et al. (WWW 2018). Let u be the number of users with at least 5 distinct items. From
+    these users, the function draws round(validation · u) cold users for validation and round(test · u) cold users for
+    the test. All events of other users are for training. A cold user with n events has round((1 − known) · n) held-out
     events, but at least one.
 
     Args:
         users: the user of each event, int64 [n], sorted.
         items: the item of each event, int64 [n].
-        validation: the share of users to validate on.
-        test: the share of users to test on.
+        validation: the share of these users to validate on.
+        test: the share of these users to test on.
         known: the share of a cold user's events that is known.
         by_time: whether the last events of a cold user are held out. Otherwise, random events are held out.
         rng: the random stream of the split.
 
     Raises:
-        DataError: if there are too few users with at least 5 distinct items, so that none is left for the test or for
-            training.
+        DataError: if the shares leave none of these users for the test, or none for training.
     """
     place, length = _places(users)
     able = np.flatnonzero(np.bincount(_users_of_pairs(users, items)) >= FEWEST_OF_COLD)

@@ -1,1 +1,1 @@
-"""Fits a victim: poisons the data, runs the training loop, stores a checkpoint."""
+"""Fits victims: poisons the data, runs the training loop, and stores checkpoints."""

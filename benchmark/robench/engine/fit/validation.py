@@ -20,8 +20,8 @@ VALIDATION_USERS = 10_000  # the largest number of users to validate on, for a m
 def validation_users(data: TrainData, most: int | None = VALIDATION_USERS) -> tuple[Interactions, IntArray]:
     """Returns the histories of the real users, and the users to validate on.
 
-    A history consists of the training items, or of the known items if the user is cold. Only users with both a history
-    and validation items are validated on.
+    A history consists of the training items, or of the known items if the user is cold. Users without a history or
+    without validation items are left out.
 
     Args:
         data: the data of the fit.

@@ -89,7 +89,7 @@ def _blocks_at(maxima: Scores, edge: Scores, count: int) -> NDArray[np.bool_]:
 
     The result is bool [B, n_items // block].
 
-    If too many maxima equal the edge, only the first ``count`` of these blocks are chosen per row.
+    If too many blocks qualify, only the first ``count`` blocks with a maximum equal to ``edge`` are chosen per row.
     """
     blocks = maxima >= edge
     if np.count_nonzero(blocks) <= len(maxima) * count:
