@@ -104,7 +104,7 @@ def column_groups(cls: Any) -> list[tuple[str, bool, list[str]]]:
 
 
 def _nested(cls: Any, attribute: str) -> Any:
-    """Returns the nested dataclass of a field, which may be None."""
+    """Returns the nested dataclass of a field, even if the field may be None."""
     hint = _hints(cls)[attribute]
     return next((part for part in get_args(hint) if part is not type(None)), hint)
 

@@ -78,7 +78,7 @@ class DatasetConfig(BaseConfig):
 
     The filters run before the split. First, ratings below ``min_rating`` are dropped. Then ``repeats`` decides which
     events of a repeated user-item pair are kept. Finally, users and items with too few interactions are dropped until
-    nothing changes (k-core). Repeated pairs count once there.
+    nothing changes (k-core). In the k-core, a repeated pair counts once.
     """
 
     min_user_interactions: int = Field(default=1, ge=1, description="Minimum number of interactions per kept user")

@@ -34,16 +34,16 @@ class Defense(Component):
     """The defence of one victim.
 
     The base class itself changes nothing. A subclass overrides any of ``sanitise``, ``clean_text``, ``loss`` and
-    ``wrap``. The host calls only the methods that are overridden. λ, the weight of the clean loss, is the setting
-    ``lambda_`` (alias ``lambda``). λ = 1 means no defence.
+    ``wrap``. Of these four methods, the host calls only those that are overridden. λ, the weight of the clean loss, is
+    the setting ``lambda_`` (alias ``lambda``). λ = 1 means no defence.
 
     Attributes:
         neural: whether the defence needs a ``TorchModel``. If so, cells of other models are skipped. A defence with a
             ``loss`` always needs a ``TorchModel``.
         changes_fit: whether training depends on the defence. False means that the fitted weights equal those of the
-            undefended model bit for bit, as long as the defence changes no title. Such a defence only wraps the fitted
-            model or cleans titles, and shares the checkpoint of the undefended victim. The conformance class tests this
-            claim.
+            undefended model bit for bit, as long as the defence changes no title. The conformance class tests this
+            claim. Such a defence only wraps the fitted model or cleans titles. If no title changes, the victim uses the
+            checkpoint of its undefended twin.
     """
 
     neural: ClassVar[bool] = False

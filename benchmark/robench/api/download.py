@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 class Download:
     """A file that the publisher of a data set offers.
 
-    An unknown checksum or size is left empty, and is never guessed.
+    An unknown size or checksum keeps its default.
 
     Args:
         url: the address of the file, with http or https.

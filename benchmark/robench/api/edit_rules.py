@@ -1,4 +1,4 @@
-"""The rules for edits of histories, each of which is a threat model of its own."""
+"""The rules for edits of histories. Other rules mean another threat model."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class EditRules:
 
     @classmethod
     def of(cls, norm: str) -> EditRules | None:
-        """Returns the rules of a norm, or None if the norm does not count edits."""
+        """Returns the rules that a norm states, or None if the norm does not count edits."""
         parts = re.fullmatch(PATTERN, norm)
         if parts is None:
             return None

@@ -31,8 +31,9 @@ class Usage:
 def count_usage(**amounts: int) -> None:
     """Adds amounts to the usage of the current fit or measurement.
 
-    A plugin with its own network may call this function. A call outside a fit or measurement has no effect. A new
-    thread is outside, so a plugin with threads must call this function in the thread that called the plugin.
+    A plugin with its own network may call this function. A call outside a fit or measurement has no effect. A call in a
+    new thread has no effect either, so a plugin with threads must call this function in the thread that called the
+    plugin.
 
     Args:
         amounts: the amount to add to each name. Networks count ``texts`` (encoded), ``tokens`` (read, without padding)

@@ -53,7 +53,7 @@ class Calibration(NamedTuple):
 
 
 def draw_negatives(role: str, positives: Interactions, known: Interactions) -> IntArray:
-    """Draws one negative per item: unseen by the user, and distinct in the user's row.
+    """Draws one unseen negative per item, with no negative twice for the same user.
 
     The draws are uniform and depend only on the role and the data. Therefore, every model, defence and seed gets the
     same negatives.

@@ -28,8 +28,8 @@ class OwnLoss(Protocol):
     def __call__(self, scores: Tensor, items: Tensor) -> Tensor:
         """Returns the loss of each user, float [B].
 
-        A higher loss must be closer to the goal. The host differentiates the loss, but judges candidates by its own
-        measures.
+        A higher loss must be better for the attacker. The host differentiates the loss, but judges candidates by damage
+        and by its own loss ``ce``.
 
         Args:
             scores: the scores, float [B, n_items], with −inf at known items.
@@ -41,8 +41,9 @@ class OwnLoss(Protocol):
 class Attack(Component):
     """A component that proposes perturbations as candidates.
 
-    The host enforces the budget ε on each candidate, scores the candidate again, and keeps the worst candidate. ε is
-    not a setting of ``Config``, because the suite lists the values of ε.
+    At test time, the host enforces the budget ε on each candidate, scores the candidate again, and keeps the worst
+    candidate. Before the fit, the host only checks the budget. ε is not a setting of ``Config``, because the suite
+    lists the values of ε.
 
     Attributes:
         surface: the surface that the attack perturbs.
@@ -50,9 +51,9 @@ class Attack(Component):
         adaptive: how the attack depends on the victim. The value is ``yes`` if the attack is computed against this
             victim, including the defence. It is ``oblivious`` if the attack needs no model, and ``frozen`` if the
             attack was computed elsewhere.
-        gradient: whether the attack follows the gradient of the loss. A flag is set if such an attack is weaker than
-            random points. A flag is also set if the attack is weaker than the same attack at a smaller ε or with fewer
-            steps.
+        gradient: whether the attack follows the gradient of the loss. A flag is set if such an attack is weaker than a
+            floor with no more evaluations. A flag is also set if the attack is weaker than the same attack at a smaller
+            ε or with fewer steps.
         heuristic_floor: whether the attack is a floor: an attack with random points or edits, which every gradient
             attack must beat.
         instructs: whether the attack writes instructions to the model. Only a model that sets ``follows`` can obey

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 class Oracle(Protocol):
     """The interface through which an attack queries a victim about a chunk of users.
 
-    Every call is counted. The host owns the loss, which compares the score s_y of an item y with the scores s_j of its
-    rivals j. The rivals are all other unmasked items. If the attack is untargeted, y is a held-out item and the losses
-    are:
+    Every evaluation is counted. The host owns the loss, which compares the score s_y of an item y with the scores s_j
+    of its rivals j. The rivals are all unmasked items outside the goal. If the attack is untargeted, y is a held-out
+    item and the losses are:
 
     - ``ce`` is −log softmax of s_y over the unmasked catalogue.
     - ``margin`` is s_(k) − s_y. Here s_(k) is the score of the k-th best rival.
@@ -39,7 +39,7 @@ class Oracle(Protocol):
     - ``ndcg`` is −1 / log2(1 + r). Here r is a smooth rank of y, which is 1 plus a sum of logistic steps.
 
     Under the goal ``promote``, y is a promoted item. ``hinge`` then contains s_j − s_y in place of s_y − s_j, and every
-    other loss has the opposite sign. Under both goals, a higher loss is closer to the goal. In place of a name, an
+    other loss has the opposite sign. Under both goals, a higher loss is better for the attacker. In place of a name, an
     attack may pass its own function of the masked scores (``OwnLoss``).
 
     On the surface ``embedding``, a row of δ belongs to one user. On ``parameters``, a row of δ belongs to a row of the

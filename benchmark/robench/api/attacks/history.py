@@ -200,6 +200,6 @@ class HistoryAttack(Attack):
     def rewrite(self, oracle: HistoryOracle, rng: Rng) -> Iterator[Tensor]:
         """Yields candidate histories, int64 [B, any L].
 
-        If a row is over budget or holds a forbidden item, the host uses the genuine row instead. The host scores the
+        If a row is over budget or breaks another rule, the host uses the genuine row instead. The host scores the
         histories and keeps the worst row of each user.
         """

@@ -41,8 +41,8 @@ def item_text(item: Item) -> str:
 def pieces(title: str, unit: Unit) -> list[str]:
     """Splits a title into words or characters, the units in which edits are counted.
 
-    A word of more than 20 characters is split into several pieces. Every piece except the first begins with a blank, so
-    the pieces of a long word differ from whole words.
+    A word of more than 20 characters is split into several pieces. Every piece except the first begins with a blank,
+    and therefore differs from every whole word.
     """
     if unit == "characters":
         return list(title)
@@ -115,7 +115,7 @@ class Exposure:
     If the attack is untargeted, both values are the same for every item.
 
     Args:
-        loss: the loss of each item, float64 [A]. A higher loss is closer to the goal.
+        loss: the loss of each item, float64 [A]. A higher loss is better for the attacker.
         reached: the share of users for which the attack reaches its goal, float64 [A]. Under the goal ``promote``, the
             item must enter the top k, and the share is taken over users without the item. If the attack is untargeted,
             no held-out item may be in the top k.
@@ -210,6 +210,6 @@ class TextAttack(Attack):
         """Yields candidates, one title per item of the oracle.
 
         If a title is over budget, is not printable or has no counted edit, the host uses the genuine title instead. The
-        host scores each candidate and keeps the one closest to the goal. Under the goal ``promote``, the combination of
-        each item's best title is also a candidate.
+        host scores each candidate and keeps the one that does the most damage. Under the goal ``promote``, the
+        combination of each item's best title is also a candidate.
         """

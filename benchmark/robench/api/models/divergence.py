@@ -1,4 +1,4 @@
-"""Distributions over candidates, and the divergence between them.
+"""Categorical distributions, and the divergence between them.
 
 The loss of a model compares such distributions with the targets. Defences compare the distributions for clean and for
 perturbed inputs.
@@ -15,14 +15,14 @@ from robench.api.models.softmax import chunk_rows
 
 
 class Logits(NamedTuple):
-    """The logits of N distributions over C candidates.
+    """The logits of N distributions over C classes, which are usually items.
 
     The logits are states · tableᵀ + bias, float [N, C], and are not stored.
 
     Args:
         states: one vector per distribution, float [N, d].
-        table: one vector per candidate, float [C, d].
-        bias: the bias of each candidate, float [C].
+        table: one vector per class, float [C, d].
+        bias: the bias of each class, float [C].
     """
 
     states: Tensor
@@ -31,9 +31,9 @@ class Logits(NamedTuple):
 
     @classmethod
     def of_two(cls, values: Tensor) -> Logits:
-        """Returns N distributions over two candidates, from float [N].
+        """Returns one distribution over two classes for each of N values.
 
-        The first candidate has the probability σ(value), and the second has the rest. σ is the logistic function.
+        The first class has the probability σ(value), and the second class has the rest. σ is the logistic function.
         """
         # With the logits value / 2 and −value / 2, one of the two slopes stays exact if a probability rounds to 1.
         return cls(values.unsqueeze(1), values.new_tensor([[0.5], [-0.5]]), values.new_zeros(2))
@@ -72,7 +72,7 @@ class _Divergence(torch.autograd.Function):
 def _compute(
     first: Logits, second: Logits, wanted: tuple[bool, ...], weight: Tensor | None
 ) -> tuple[Tensor, list[Tensor | None]]:
-    """Returns KL(p ‖ q) of each row, and the gradients of the weighted sum of rows.
+    """Returns KL(p ‖ q) of each row, and the gradients of the weighted sum over rows.
 
     With the logits a of p and b of q, the gradients are ∂KL/∂a = p (ln p − ln q − KL) and ∂KL/∂b = q − p.
 
@@ -142,7 +142,7 @@ def kl_divergence(first: Logits, second: Logits) -> Tensor:
 
     Args:
         first: the logits of the distributions p.
-        second: the logits of the distributions q, over the same candidates.
+        second: the logits of the distributions q, over the same classes.
     """
     result: Tensor = _Divergence.apply(*first, *second)  # type: ignore[no-untyped-call]  # torch has no type for apply
     return result

@@ -44,8 +44,8 @@ class _CrossEntropy(torch.autograd.Function):
     """A cross-entropy that already computes its gradients in the forward pass.
 
     In the forward pass, the softmax of a chunk is still in the cache. Three matrix products suffice, and no logits are
-    stored. The gradients of table and bias are right only if all rows have the same weight in the backward pass, as in
-    a mean. Otherwise, these two gradients are computed again.
+    stored. The gradients with respect to table and bias are right only if all rows have the same weight in the backward
+    pass, as in a mean. Otherwise, these two gradients are computed again.
     """
 
     @staticmethod

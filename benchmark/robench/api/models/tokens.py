@@ -101,8 +101,9 @@ class TokenModel(TokenReader):
 class LikelihoodModel(TokenReader):
     """A ``TokenReader`` that scores an item by the likelihood of the item's title.
 
-    An item has no vector. A token of the scored title has two roles: the token has a likelihood, and is also the
-    context of the tokens after it. A title in a history has neither role, so slopes exist only for promotion.
+    An item has no vector. A token of the scored title has two roles: the token has a likelihood, and is also context
+    for the tokens after it. Slopes cover only these roles, and not titles in histories. Therefore, slopes exist only
+    for promotion.
     """
 
     token_goals: ClassVar[tuple[GoalName, ...]] = ("promote",)

@@ -228,8 +228,8 @@ class TorchModel(Model, nn.Module):
     def logits_from(self, batch: Batch, e: Embedded) -> Logits:
         """Returns the distributions that the training loss compares with the targets.
 
-        The candidates are the whole catalogue, or those that the loss samples. A defence compares these distributions
-        on clean and on perturbed inputs.
+        The distributions are over the whole catalogue, or over fewer classes if the loss samples items. A defence
+        compares these distributions on clean and on perturbed inputs.
         """
         raise TypeError(f"{type(self).__name__} has no logits_from, which this defence needs")
 

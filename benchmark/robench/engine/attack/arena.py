@@ -157,7 +157,9 @@ class Worst:
         self.judgement = judgement.where(better, self.judgement)
 
     def update_rows(self, place: Tensor, part: Worst) -> None:
-        """Takes over the rows that are worse in the worst candidate of a smaller arena.
+        """Takes over rows from the worst candidate of a smaller arena.
+
+        Only rows that are worse than the current rows are taken over.
 
         Args:
             place: the positions of the smaller arena's rows, int64 [b].

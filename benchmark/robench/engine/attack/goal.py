@@ -91,7 +91,7 @@ class Goal:
     def loss(self, scores: Tensor, loss: LossName | OwnLoss, rival: Tensor | None = None) -> Tensor:
         """Returns the loss of each user, float [B].
 
-        A higher loss means that the user is closer to the goal. The loss is 0 for a user without items to promote.
+        A higher loss is better for the attacker. The loss is 0 for a user without items to promote.
 
         Let s be the scores of a user, y an item of the goal, and j a rival. The rivals are the unmasked items outside
         the goal. ``ce`` is the mean of logsumexp(s) − s_y over all y. ``bpr`` is the mean of softplus(s_j − s_y) over

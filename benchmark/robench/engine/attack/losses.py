@@ -1,7 +1,7 @@
 """Computes the losses of attacks from masked scores.
 
 ``Goal.loss`` chooses among these losses. Let s_y be the score of an item y of the goal, and s_j the score of a rival j.
-The rivals are all other unmasked items. All losses are differentiable with respect to the scores.
+The rivals are the unmasked items outside the goal. All losses are differentiable with respect to the scores.
 """
 
 from __future__ import annotations

@@ -11,12 +11,12 @@ from robench.engine.checks.probe import Probe
 def look_differences(probe: Probe) -> dict[str, Tensor]:
     """Compares scorings of the same points.
 
-    Two scorings differ in their random draws, or one of them has gradients.
+    Each point is scored again with other random draws, and again with gradients.
 
     Returns:
-        Three differences per user, in standard deviations, float64 [B] each. ``noise_genuine`` is the difference
-        between two random draws at the genuine point. ``noise_ball`` is the largest such difference at the other
-        points. ``grad_mode`` is the largest difference between scorings with and without gradients, over all points.
+        Three differences per user, in standard deviations, float64 [B] each. ``noise_genuine`` is the difference that
+        other draws make at the genuine point. ``noise_ball`` is the largest such difference at the other points.
+        ``grad_mode`` is the largest difference that gradients make at any point.
     """
     noise, modes = [], []
     for delta, first in zip(probe.all_points, probe.point_scores, strict=True):

@@ -34,7 +34,7 @@ class Probe:
     Args:
         model: the victim, in evaluation mode.
         users: the ids of the users, int64 [B].
-        own: the batch of B users.
+        own: the users' own batch.
         foreign: a batch with the ids and items of other users, at the same places of the histories.
         chunk: the masks and held-out items of the same users.
         rms: the root mean square of all genuine input entries of the victim.
@@ -110,7 +110,7 @@ class Probe:
 
         Args:
             delta: the perturbation of the users' own inputs.
-            foreign: whether the ids, and if possible the context, are those of the foreign batch.
+            foreign: whether to use the foreign batch and, if possible, its context.
             look: the number of the random stream. Two scorings with the same number have the same draws.
 
         Raises:

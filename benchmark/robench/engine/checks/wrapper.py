@@ -41,12 +41,12 @@ def wrapper_differences(probe: Probe, fitted: TorchModel | None) -> dict[str, Te
 
 
 def hides_context(probe: Probe, fitted: TorchModel | None, *, reranks: bool) -> bool:
-    """Returns whether the context may hold vectors that no check can exchange.
+    """Returns whether the context may hold vectors that no check exchanges.
 
-    If both batches have the same valid places, ``foreign_differences`` exchanges the whole context, so nothing is
-    hidden. Otherwise, the harmless entries are masks, entries that are equal in both batches, and entries of the model
-    that the victim wraps. Any other entry may hide something. If the victim reranks candidates and wraps no model, all
-    entries count as harmless.
+    If the foreign batch has the same valid places as the users' own batch, ``foreign_differences`` exchanges the whole
+    context, so nothing is hidden. Otherwise, an entry is harmless if it is a mask, if it is equal in both batches, or
+    if it equals the same entry of the model that the victim wraps. Any other entry may hide something. If the victim
+    reranks candidates and wraps no model, all entries count as harmless.
 
     Args:
         probe: the users.

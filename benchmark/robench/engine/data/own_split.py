@@ -66,12 +66,10 @@ def once_in_earliest_part(events: Events, keep: str) -> tuple[NDArray[np.bool_],
 
 
 def describe_own_split(train: Interactions, validation: Interactions, test: Interactions) -> list[str]:
-    """Returns lines about users that are not evaluated, and untrained items.
+    """Returns lines about users and items without training rows.
 
-    A user with test items is not evaluated if the user has no training items. An item is untrained if no training row
-    holds the item.
-
-    If there are no validation items, another line says what this means for neural models.
+    Users are counted only if they have test items. If there are no validation items, another line says what this means
+    for neural models.
     """
     users = int(((train.lengths() == 0) & (test.lengths() > 0)).sum())
     items = int((train.counts() == 0).sum())

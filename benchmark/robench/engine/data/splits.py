@@ -61,9 +61,10 @@ def _places(users: IntArray) -> tuple[IntArray, IntArray]:
 
 
 def leave_last_out(users: IntArray, n: int = 1) -> PartArray:
-    """Assigns each user's last n events to the test, and the n before to validation.
+    """Assigns each user's last n events to the test, and n events to validation.
 
-    If a user has fewer than 2n + 1 events, all of these events are for training.
+    The events for validation come just before the events for the test. If a user has fewer than 2n + 1 events, all of
+    these events are for training.
     """
     counts = np.bincount(users)
     ends = np.cumsum(counts)[counts > 2 * n]
@@ -106,14 +107,14 @@ def cold_users(
     Args:
         users: the user of each event, int64 [n], sorted.
         items: the item of each event, int64 [n].
-        validation: the share of these users to validate on.
-        test: the share of these users to test on.
+        validation: the share of the u users to validate on.
+        test: the share of the u users to test on.
         known: the share of a cold user's events that is known.
         by_time: whether the last events of a cold user are held out. Otherwise, random events are held out.
         rng: the random stream of the split.
 
     Raises:
-        DataError: if the shares leave none of these users for the test, or none for training.
+        DataError: if the shares leave none of the u users for the test, or none for training.
     """
     place, length = _places(users)
     able = np.flatnonzero(np.bincount(_users_of_pairs(users, items)) >= FEWEST_OF_COLD)

@@ -45,8 +45,11 @@ def fit(
 ) -> FitReport:
     """Fits a model under a defence, and keeps the weights of the best epoch.
 
-    Training ends when patience or epochs run out. If the setting ``decays`` allows it, training then continues from the
-    best weights, with a third of the learning rate. Each time, training runs for up to ``epochs`` further epochs.
+    A model that is not neural fits itself, with the alternative that ``choose_settings`` returns.
+
+    The training of a neural model ends when patience or epochs run out. Training then continues from the best weights,
+    as often as the setting ``decays`` says. Each time, the learning rate falls to a third, and training runs for up to
+    ``epochs`` further epochs.
 
     A neural model with alternatives is trained with each of them, and the decays follow only for the best alternative.
     With few validation items, the alternatives are not tried.

@@ -48,7 +48,7 @@ class FitReport:
 
 
 def count_decays(setting: int | str, data: TrainData) -> int:
-    """Returns the largest number of decays of the learning rate.
+    """Returns how often the learning rate decays.
 
     With the setting ``auto``, the learning rate decays only if there are enough validation items to detect a plateau.
 

@@ -142,7 +142,7 @@ class VictimFit:
 
     @cached_property
     def train_sha(self) -> str:
-        """The digest of the data on which the model is fitted."""
+        """The digest of the interactions on which the model is fitted."""
         return self._fit_data.train.train.sha256()
 
     def code(self) -> dict[str, str]:
@@ -188,8 +188,8 @@ class VictimFit:
     def _poison(self, rng: Rng) -> PoisonedData:
         """Returns the training data after poisoning.
 
-        The profiles of an oblivious ``PoisoningAttack`` are cached, so victims with the same data, targets and seed
-        share them.
+        The profiles of an oblivious ``PoisoningAttack`` are cached, so victims with the same data, poisoning, targets
+        and seed share them.
         """
         train, attack, poisoning = self.data.train, self.attack, self.victim.poison
         if attack is None or poisoning is None:

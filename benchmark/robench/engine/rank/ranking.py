@@ -45,7 +45,7 @@ def rank_items(
 ) -> Ranking:
     """Masks and ranks the scores of a chunk on the CPU.
 
-    Most steps run on a group of rows, because these rows stay in a cache.
+    Most steps run on one group of rows at a time, so that the rows stay in a cache.
 
     Args:
         scores: the scores, [B, n_items]. The function masks this array in place, and restores it at the end.
@@ -189,7 +189,7 @@ def _rank_targets(rows: Scores, targets: IntArray, mask: NDArray[np.bool_]) -> I
 def _break_ties(at_least: Array, own: Any, held: Array) -> Array:
     """Returns the rank of each held-out item, int64 [B, H], with 0 at padding.
 
-    The arguments are numpy arrays or tensors of one device, [B, H] each.
+    The arguments are numpy arrays, or tensors on one device, [B, H] each.
 
     Args:
         at_least: for each held-out item, the number of items with at least the same score, int64. This number includes

@@ -33,7 +33,8 @@ def score_users(model: Model, users: IntArray, history: Interactions) -> Scores 
         history: the known items, one row per real user.
 
     Raises:
-        PluginError: if the scores do not have this shape, or if a numpy array of scores is not floating-point.
+        PluginError: if the scores do not have this shape, or if the result of ``model.scores`` is not a floating-point
+            numpy array.
     """
     own = isinstance(model, TorchModel) and type(model).scores is TorchModel.scores
     if not own or device_of(model).type == "cpu":

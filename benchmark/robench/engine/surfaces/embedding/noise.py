@@ -37,7 +37,7 @@ class UserNoise:
         All other entries are 0.
 
         Args:
-            rng: the stream that has one child per user.
+            rng: the stream from which the users' streams are derived.
             kind: the distribution of the entries.
         """
         return {

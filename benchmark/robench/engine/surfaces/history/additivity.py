@@ -1,4 +1,4 @@
-"""Verifies whether a model's scores are a sum over the items of a history."""
+"""Measures how far a model's scores are from a sum over the items of a history."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def additive_error(model: Model, histories: Interactions, users: IntArray, rng: 
 
     For up to 64 users, one random item is replaced by a new item. The scores must then be the scores without the old
     item, plus the scores with both items, minus the genuine scores. The scores of a history with only these two items
-    must be the sum of each item's own scores. The result is 0 if no user has two items.
+    must be the sum of each item's own scores. The result is the largest deviation, or 0 if no user has two items.
 
     Args:
         model: the victim.

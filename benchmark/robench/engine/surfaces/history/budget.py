@@ -1,6 +1,6 @@
 """Enforces ε on edits of histories.
 
-A row that is over budget, or that breaks a rule about added items, is replaced by the genuine row.
+A row that is over budget, or that breaks another rule, is replaced by the genuine row.
 """
 
 from __future__ import annotations

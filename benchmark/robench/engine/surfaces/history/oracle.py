@@ -231,7 +231,7 @@ class EditOracle(UserOracle[Tensor]):
         return table
 
     def readable(self) -> bool:
-        """Returns whether ``slopes`` can compute slopes for this victim."""
+        """Returns whether ``slopes`` works for this victim."""
         if self.inputs is None:
             return False
         rows = self._genuine

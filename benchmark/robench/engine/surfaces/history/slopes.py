@@ -39,7 +39,7 @@ class EmbeddedHistories:
 
 
 class ItemInputs:
-    """The vectors of all items in a model's embedded inputs, for computing slopes.
+    """An object that computes slopes from the item vectors in a model's inputs.
 
     The vector of an item is found by embedding a history with only this item.
 

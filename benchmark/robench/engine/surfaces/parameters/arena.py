@@ -25,7 +25,7 @@ from robench.engine.surfaces.vector_budget import TINY, project
 
 @dataclass(eq=False)
 class ParametersArena(Arena):
-    """An arena for all evaluated users of a victim, who share one δ.
+    """An arena in which all evaluated users of a victim share one δ.
 
     Args:
         oracle: the oracle for this victim.
@@ -49,7 +49,7 @@ class ParametersArena(Arena):
         return self.oracle.zero()
 
     def proposals(self, attack: Attack, rng: Rng) -> Iterator[Proposal]:
-        """Yields the candidates that the attack proposes within the ball."""
+        """Yields the candidates that the attack proposes."""
         if not isinstance(attack, EmbeddingAttack):
             raise TypeError(f"{type(attack).__name__} perturbs no tables")
         yield from attack.perturb(self.oracle, self.ball.copy(), rng)
@@ -110,7 +110,10 @@ class ParametersArena(Arena):
         return replace(self, oracle=oracle)
 
     def stored(self, candidate: Candidate) -> CellArrays:
-        """Returns the outcome, the losses and the hits of all users."""
+        """Returns the outcome and the losses of all users.
+
+        The array ``hit``, bool [U], is True for each user that the attack has to break.
+        """
         draws = [[scores.clone() for scores in draw] for draw in self.oracle.host_scores(candidate, last=True)]
         clean, attacked, parts = self._judge_users(self.genuine()), self._judge_users(candidate), []
         for number, (_, chunk, goal) in enumerate(self.oracle.queries):

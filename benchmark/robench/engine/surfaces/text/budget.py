@@ -58,7 +58,7 @@ class TitleBudget:
         return applied
 
     def achieved(self, titles: Sequence[str]) -> dict[str, float]:
-        """Returns statistics of the rewritten titles, by name.
+        """Returns statistics of the edits, by name.
 
         The spent budget is given in edits and as a share of the title's length. Further numbers count added characters
         and changed titles.

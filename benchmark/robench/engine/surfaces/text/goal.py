@@ -58,7 +58,7 @@ class TitleGoal(Protocol):
 class PromotionGoal:
     """The goal that the promoted items enter the top k of as many users as possible.
 
-    Each promoted item has a separate loss. Only users without the item count.
+    Each promoted item has a separate loss. Only users for whom the item is neither known nor held out count.
 
     Args:
         items: the catalogue rows of the promoted items, int64 [A].

@@ -112,6 +112,6 @@ class TitleOracle:
         """Returns the slopes with respect to the tokens of these titles.
 
         The tokens are those of the titles after the defence has cleaned them. The result is None if the model offers no
-        slopes.
+        slopes for the goal.
         """
         return Sloper(self.reader, self.goal, self.costs, self.diagnosis).slopes(titles)

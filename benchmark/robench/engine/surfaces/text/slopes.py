@@ -46,7 +46,7 @@ class Sloper:
         """Returns the slopes with respect to the tokens of these titles.
 
         The tokens are those of the titles after the defence has cleaned them. The result is None if the model offers no
-        slopes.
+        slopes for the goal.
         """
         model = innermost(self.reader.model)
         if isinstance(model, TokenModel):
@@ -83,7 +83,10 @@ class Sloper:
     def _by_text(self, model: TokenModel, texts: Tensor, rows: Tensor, chunk: EvaluationChunk) -> Tensor:
         """Returns the gradient of each item's loss with respect to the item's vector.
 
-        The loss is summed over the users of the chunk. The gradients are float [A, D].
+        The loss is summed over the users of the chunk.
+
+        Returns:
+            The gradients, float [A, D], for A items with vectors of length D.
         """
         leaf = texts[rows].detach().requires_grad_()
         victim = self.reader.model
@@ -106,8 +109,8 @@ class Sloper:
     def _through_likelihoods(self, goal: PromotionGoal, titles: Sequence[str]) -> TokenSlopes:
         """Computes slopes with respect to token vectors and to weights of tokens.
 
-        ``LikelihoodModel.softened`` explains the vectors and the weights. The slopes are exact to first order in the
-        scores.
+        ``LikelihoodModel.softened`` explains the vectors and the weights. The slopes contain only the effect of a title
+        on the score of the same item.
         """
         read = [" ".join(self.reader.read(title).split()) for title in titles]
         victim = self.reader.victim(dict(zip(goal.items.tolist(), titles, strict=True)))
