@@ -2,10 +2,10 @@
 
     python tools/perf/lightgcn.py [--users 6040] [--items 3700] [--interactions 260] [--epochs 6] [--seeds 2]
 
-The data is synthetic, about as large as MovieLens 1M. On one thread, steps with and without the limit take turns. The
-smallest CPU seconds of a step give the seconds of an epoch. With ``--epochs 6``, both models are also fitted for
-six epochs with each seed, and the output shows their best validation NDCG@10. The exit code is 1 if an epoch with the
-limit takes more than half of the time.
+The data is synthetic, with as many users as MovieLens 1M and about as many items. On one thread, steps with and without
+the limit take turns. The smallest CPU seconds of a step give the seconds of an epoch. With ``--epochs 6``, both models
+are also fitted for six epochs with each seed, and the output shows their best validation NDCG@10. The exit code is 1 if
+an epoch with the limit takes more than half of the time.
 """
 
 import argparse
