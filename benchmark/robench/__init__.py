@@ -51,8 +51,8 @@ def run(
 
     The run fits the victims, measures every cell that is not stored yet, and writes the leaderboard.
 
-    A script that calls this function needs no ``if __name__ == "__main__"``. A failed cell is logged, and the other
-    cells are measured.
+    A script that calls this function needs no ``if __name__ == "__main__"``. If a cell fails, the failure is logged,
+    and the other cells are still measured.
 
     Args:
         suite: the suite, a YAML file.
@@ -65,7 +65,8 @@ def run(
         scheduler: the address of a dask scheduler to join, for the executor ``dask``.
         overrides: settings of the suite to change, such as ``"seeds=[0]"`` or ``{"seeds": [0]}``. The command line
             calls them ``--set``.
-        only: conditions such as ``"model=mf"`` or ``{"model": "mf"}``. Only cells that match are measured.
+        only: conditions such as ``"model=mf"`` or ``{"model": "mf"}``. Only cells that match, and the clean cells of
+            their victims, are measured.
         fresh: whether stored cells are measured again.
 
     Returns:

@@ -136,7 +136,7 @@ def tune(
 
 @app.command()
 def leaderboard(folder: Folder) -> None:
-    """Rebuild the tables and the page from plan.json and the records alone."""
+    """Rebuild the tables and the page from plan.json, the records and the arrays."""
     from robench.entrance.tables import rebuild_tables  # noqa: PLC0415  # numpy and scipy take a moment
     from robench.report.terminal import print_tables  # noqa: PLC0415
 
@@ -313,7 +313,7 @@ def data_prepare(
 ) -> None:
     """Download, check and unpack a data set.
 
-    A suite then names the data set. A download that breaks off continues at the next attempt.
+    A suite can then name the data set. A download that breaks off continues at the next attempt.
     """
     from robench.entrance.datasets import prepare_dataset  # noqa: PLC0415  # as above
 

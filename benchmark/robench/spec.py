@@ -1,6 +1,6 @@
 """The parts, victims and cells of a suite as frozen data with ids.
 
-Every package uses this module.
+Most packages use this module.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class Part:
 
     Args:
         name: the identity of the component. See ``Registry.identity``.
-        config: the resolved settings as JSON types, including defaults. The key of λ is ``lambda``. The budget ε is not
-            included.
+        config: the resolved settings as JSON types, including defaults. The key of λ is ``lambda``. The budget ε of an
+            attack is not included.
         label: the name of the part in tables.
         passed: the settings that the suite's author wrote.
         owner: ``distribution:entry`` of the plugin.

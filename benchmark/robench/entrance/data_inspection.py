@@ -32,7 +32,7 @@ SPLIT = Part("leave-last-out", {}, "leave-last-out")
 
 @dataclass(frozen=True)
 class Inspected:
-    """A data set that was read, with the summary.
+    """A data set that was read, and its summary.
 
     Args:
         label: the label of the data set.

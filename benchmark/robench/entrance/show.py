@@ -23,7 +23,7 @@ log = logging.getLogger("robench")
 
 
 def show(path: Path, user: str | None, registry: Registry, console: Console) -> None:
-    """Prints a record, the lists of one user, or the content of a folder.
+    """Prints a record, the lists of one user, or a summary of a folder.
 
     If any model has failed or missing cells, a warning comes first. Verdicts come last, unless ``user`` is given. A
     folder has the verdicts of all rows, and an attacked cell has the verdict of its row. If the folder cannot be read
@@ -56,7 +56,7 @@ def show(path: Path, user: str | None, registry: Registry, console: Console) -> 
 
 
 def _attacked_cell(results: Results, name: str) -> CellRow | None:
-    """Returns the planned cell with an id, or None if it is clean or not planned."""
+    """Returns the planned cell with this id, or None if it is clean or not planned."""
     return next((cell for cell in results.cells if cell.cell == name and not cell.clean), None)
 
 

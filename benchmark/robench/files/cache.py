@@ -126,7 +126,7 @@ def _sha256(name: str, arrays: Arrays, notes: str) -> str:
 class Cache:
     """A folder with cached entries.
 
-    Entries are safetensors files. Nothing is ever unpickled.
+    ``write`` stores an entry as a safetensors file. Nothing is ever unpickled.
 
     Args:
         folder: the path of the folder, which is created at the first write.

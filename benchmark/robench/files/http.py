@@ -135,7 +135,7 @@ def _continue(url: str, part: _Part, report: Report) -> bool:
     """Downloads the rest of a file, and returns whether the file is complete.
 
     Raises:
-        UserError: if the file is too large.
+        UserError: if the file is too large, or if a redirect must not be followed.
     """
     version, done = part.version(url), part.size()
     request = urllib.request.Request(url, headers={"User-Agent": "robench", "Accept-Encoding": "identity"})

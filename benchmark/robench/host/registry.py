@@ -220,8 +220,8 @@ class Registry:
         """Returns an instance of a part's component, with the settings of the part.
 
         Raises:
-            UserError: if no plugin offers the component, or if the class cannot be imported or is not a valid
-                component.
+            UserError: if no plugin or more than one plugin offers the component, or if the class cannot be imported or
+                is not a valid component.
         """
         component: Component = self.class_of(kind, part.name).make(**part.config)
         return component
@@ -233,7 +233,8 @@ class Registry:
             names: the names of measures, such as ``ndcg@10``.
 
         Raises:
-            UserError: if no plugin offers a metric, or if the class cannot be imported or is not a valid component.
+            UserError: if no plugin or more than one plugin offers a metric, or if its class cannot be imported or is
+                not a valid component.
         """
         identities = dict.fromkeys(Measure.parse(name).name for name in names)
         return {identity: self.class_of("metric", identity)() for identity in identities}

@@ -121,7 +121,7 @@ def _read(folder: Path) -> tuple[Any, Any]:
     """Reads the tokenizer and the network in a folder.
 
     Raises:
-        DataError: if files are missing or broken, or if the model is not a decoder.
+        DataError: if files or packages are missing, if files are broken, or if the model is not a decoder.
     """
     check_files(folder)
     library = transformers(EXTRA)

@@ -64,7 +64,8 @@ class Decoder(CausalModel):
         """Loads a decoder by package name, folder, GGUF file or hub id.
 
         Raises:
-            DataError: if files are missing or broken, or if the network cannot score several titles independently.
+            DataError: if files or packages are missing, if files are broken, if the model is not a decoder, or if the
+                network cannot score several titles independently.
         """
         decoder = super().load(weights)
         decoder.check_independence()

@@ -140,7 +140,7 @@ def _read(folder: Path, max_tokens: int) -> tuple[Any, Any]:
     """Reads the tokenizer and the network in a folder.
 
     Raises:
-        DataError: if files are missing or broken, or if the network is not a BERT encoder.
+        DataError: if files or packages are missing, if files are broken, or if the network is not a BERT encoder.
     """
     check_files(folder)
     # Without its vocabulary, the library makes a tokenizer that treats every word as unknown.

@@ -47,7 +47,7 @@ Write = Callable[[Rows], None]
 
 
 def check_out(path: Path) -> None:
-    """Checks that lists can be written to a file, before anything is fitted.
+    """Checks, before anything is fitted, that lists can be written to a file.
 
     Raises:
         UserError: if the suffix is unknown, the path is a folder, or the parent folder is missing.

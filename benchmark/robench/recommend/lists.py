@@ -85,7 +85,8 @@ def write_lists(source: Path, out: Path, request: Request, registry: Registry, s
         The number of rows.
 
     Raises:
-        UserError: if the source, the request or the file has a mistake, or if a victim cannot score.
+        UserError: if the source, the request or the file has a mistake, or if a victim cannot be fitted or cannot
+            score.
     """
     if request.user is not None or request.items is not None:
         raise UserError("--all-users recommends to every user of the data", path="--user, --items")

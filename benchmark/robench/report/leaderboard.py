@@ -1,6 +1,6 @@
 """Builds the sections of the leaderboard.
 
-Victims that no ranking table shows get separate tables with their clean values.
+Models and defences that no ranking table shows appear in separate tables, with their clean values.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def build_leaderboard_section(table: LeaderboardTable) -> Section:
 def build_clean_grids(tables: Tables) -> Iterator[tuple[str, Grid]]:
     """Yields a title and a table for each data set and split.
 
-    The tables contain the victims that no ranking table shows.
+    The tables contain the models and defences that no ranking table shows.
     """
     for (dataset, split), rows in grouped(tables.clean, lambda row: row.key.place).items():
         measures = list(dict.fromkeys(measure for row in rows for measure in row.values))

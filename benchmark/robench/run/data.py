@@ -81,7 +81,7 @@ def group_by_data(cells: Iterable[Cell]) -> dict[str, list[Cell]]:
 
 
 def data_path(cache: Cache, key: str) -> Path:
-    """Returns the path in the cache for the prepared data with a key."""
+    """Returns the path in the cache for the prepared data with this key."""
     return cache.path("data", key).with_suffix(".npz")
 
 
@@ -234,8 +234,8 @@ def load_suite_data(
         required: whether to fail if the data cannot be written to the cache, from which workers read.
 
     Raises:
-        UserError: if the data cannot be read, if too little data is left, or if the data lacks what a model or a
-            metric needs. The error names the place in the suite.
+        UserError: if the data cannot be read, if too little data is left, if the data lacks what a model or a metric
+            needs, or if ``required`` is true and the cache cannot be written.
     """
     victim, label = cells[0].victim, cells[0].victim.dataset.label
     home = suite.homes["dataset"][label]

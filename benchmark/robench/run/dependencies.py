@@ -53,7 +53,7 @@ def readers_of(cell: Cell) -> Iterator[tuple[Reader, Part]]:
 def check_files(cells: Iterable[Cell], suite: Suite, registry: Registry) -> None:
     """Checks the files that models and attacks read, such as weights.
 
-    A run calls this function before any other work.
+    A run calls this function before it fits anything.
 
     Raises:
         UserErrors: if files are missing or broken. Each error names its place in the suite.
@@ -142,7 +142,7 @@ class Dependencies:
         return neural
 
     def outside(self, cell: Cell) -> dict[str, str]:
-        """Returns the digests of the files that a cell's components read, by kind.
+        """Returns the digests of files that a cell reads, by the kind of the component.
 
         A component is left out if it reads no files, or if its files cannot be read.
         """

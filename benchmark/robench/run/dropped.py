@@ -75,7 +75,7 @@ def check_overrides(
 
 
 def dropped_notes(dropped: Mapping[str, str]) -> list[str]:
-    """Returns a note about measured cells that the plan no longer has."""
+    """Returns at most one note about measured cells that the plan no longer has."""
     if not dropped:
         return []
     return [f"no longer in the plan: {describe_dropped(dropped)}: they stay stored, and no table uses them"]

@@ -83,8 +83,8 @@ def _fit_keys(cell: Cell) -> tuple[Key, ...]:
 def longest_first(victims: Mapping[str, Mapping[str, Cell]], estimates: Estimates) -> dict[str, Mapping[str, Cell]]:
     """Orders victims by the estimated time of their open cells, longest first.
 
-    With this order, no worker ends long after the others. Victims without similar measurements come first. Victims with
-    equal estimates stay in the order of the plan.
+    This order reduces the time at the end of a run in which some workers are idle. Victims without similar measurements
+    come first. Victims with equal estimates stay in the order of the plan.
     """
     return dict(sorted(victims.items(), key=lambda victim: -estimates.seconds(victim[1].values())))
 

@@ -35,7 +35,7 @@ class Inbox:
         cells: the cells to measure.
         store: the folder of results.
         summary: the summary of the run, which is updated.
-        host: the host, which receives the lifecycle hooks.
+        host: the host, which calls the lifecycle hooks of plugins.
         label: a function that returns the readable name of a cell's victim.
         data_sha256: a function that returns the digest of a cell's prepared data.
     """
@@ -167,4 +167,4 @@ class Inbox:
 
 
 class _ForeignCellError(ValueError):
-    """Raised if a record does not belong to the task that sent the record."""
+    """Raised if a task sends a record that it must not send."""

@@ -20,7 +20,7 @@ from robench.store.record import Record, Status
 
 @dataclass(eq=False)
 class Recorder:
-    """A maker of records for the cells of one victim.
+    """An object that makes the records of one victim's cells.
 
     Args:
         dependencies: the code and the files that the cells depend on.

@@ -40,7 +40,7 @@ class Todo:
         damaged: the error for each cell with damaged files, by the id of the cell. These cells count as missing.
         elsewhere: the type of device on which a cell was measured, by the id of the cell. Only the cells that are stale
             because of the device are included.
-        device: the type of device of this run, or an empty string if no cell depends on the device.
+        device: the type of device of this run, or an empty string if ``elsewhere`` is empty.
     """
 
     states: Mapping[str, State]

@@ -62,7 +62,7 @@ class PlannedTuning:
     data_sha256: str
 
     def on_data(self, digests: Iterable[str]) -> PlannedTuning:
-        """Returns the search, with the components that count as tuned on some data.
+        """Returns the search, with the components that count as tuned on the given data.
 
         If the search was made on other data, no component counts as tuned.
 

@@ -1,4 +1,4 @@
-"""Builds, writes and reads records, the JSON files of cells."""
+"""Builds, formats and parses records, the JSON files of cells."""
 
 from __future__ import annotations
 

@@ -209,7 +209,7 @@ def _usable(name: str) -> str:
     """Returns the name of a suite if every file system allows a folder of this name.
 
     Raises:
-        ValueError: if the name is not allowed, with the reason.
+        ValueError: if the name is not allowed. The message gives the reason.
     """
     if len(name) > MOST_NAME:
         raise ValueError(f"must be at most {MOST_NAME} characters, as it names a folder")

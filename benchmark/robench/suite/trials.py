@@ -62,7 +62,8 @@ class Trial:
         name: the identity of the component.
         number: the number of the trial. Trial 0 has the settings of the suite.
         settings: the searched settings.
-        fixed: the other settings. λ and ε of a defence are left out, because one choice serves all of them.
+        fixed: the other settings. λ and ε of a defence are left out, because the searched settings are the same for all
+            λ and ε.
         value: the mean validation NDCG@10 of all fits, or None if a fit failed.
         seconds: the sum of the seconds of all fits.
         fits: the value of each fit, by the id of the victim.

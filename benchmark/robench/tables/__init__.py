@@ -1,4 +1,4 @@
-"""Computes every table from plan.json and the arrays of cells.
+"""Computes every table from plan.json, the records and the arrays of cells.
 
 This package never imports torch.
 """

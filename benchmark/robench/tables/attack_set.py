@@ -114,7 +114,7 @@ def select_judged_cells(results: Results, table: PlannedTable, cells: Iterable[C
 
 
 def has_ensembles(results: Results, table: PlannedTable) -> bool:
-    """Returns whether an ensemble attacks under a table's threat model and ε.
+    """Returns whether an ensemble attacks within a table's threat model and ε.
 
     If so, the table takes its worst case from ensembles alone.
     """

@@ -48,7 +48,7 @@ class Tables:
         radii: the quartiles of the smallest ε that breaks a user.
         ensembles: ensembles with the outcomes of their members.
         curves: the values of a metric at each ε.
-        clean: the clean values of victims that no ranking table shows.
+        clean: the clean values of the rows outside the ranking tables.
         defences: the settings that each label of a defence stands for.
         failures: the cells that failed.
         skipped: the number of skipped cells by reason.

@@ -1,6 +1,6 @@
 """Computes the flags of a row from its cells.
 
-Each flag comes with its numbers and with a sentence of explanation.
+Each flag comes with its numbers and with a sentence that explains the flag.
 """
 
 from __future__ import annotations

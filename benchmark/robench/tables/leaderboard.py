@@ -39,13 +39,15 @@ class LeaderboardRow:
         metric: the metric of the table.
         key: the data and the victim, without the seed.
         baseline: whether the plan marks the model as the baseline.
-        attack_set: the names of the attacks over which the worst case is taken.
+        attack_set: the names of the attacks over which the worst case is taken. The prefix ``custom:`` shows that the
+            table is not judged by the standard ensemble alone.
         adaptive: the distinct values of ``Attack.adaptive`` among the row's attacks, separated by commas.
         own_weights: the weights by which the defence's own paper would express λ, by name.
         clean: the mean clean value.
         clean_low: the lower end of the interval of ``clean``.
         clean_high: the upper end of the interval of ``clean``.
-        worst: the mean worst case. This field and the next two are None if no attack was measured.
+        worst: the mean worst case. This field and the next two are None for the baseline, or if no attack was measured
+            in all seeds.
         worst_low: the lower end of the interval of ``worst``.
         worst_high: the upper end of the interval of ``worst``.
         drop: the value 1 − worst / clean, or None if either is missing or clean is 0.
@@ -96,7 +98,7 @@ class LeaderboardRow:
 
     @property
     def worst_interval(self) -> Interval | None:
-        """The worst case with its interval, or None if no attack was measured."""
+        """The worst case with its interval, or None if the row has no worst case."""
         if self.worst is None or self.worst_low is None or self.worst_high is None:
             return None
         return Interval(self.worst, self.worst_low, self.worst_high)

@@ -1,6 +1,6 @@
 """Compares poisoning with its null control, the effect of retraining alone.
 
-The control is computed from clean victims of other seeds.
+The control is computed from clean victims of several seeds.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ UNUSABLE = ("empty", "too_long", "not_finite")
 
 @dataclass(frozen=True)
 class RerankingRow:
-    """A model that reranks candidates, clean or under one attack.
+    """The results of a model that reranks candidates, clean or under one attack.
 
     Values are means over seeds and target sets.
 

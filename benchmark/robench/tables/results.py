@@ -115,7 +115,7 @@ class Results:
 
     @cached_property
     def _clean(self) -> Mapping[str, CellRow]:
-        """The measured clean cell of every victim."""
+        """The measured clean cell of every victim, by the id of the victim."""
         return {cell.victim: cell for cell in reversed(self.cells) if cell.clean and self.ok(cell)}
 
     @cached_property

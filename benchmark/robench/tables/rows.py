@@ -103,7 +103,7 @@ class Row:
         return compute_interval(self.clean, self.bounds)
 
     def worst_interval(self) -> Interval | None:
-        """Returns the mean worst case with its interval."""
+        """Returns the mean worst case with its interval, or None if there is none."""
         return None if self.worst is None else compute_interval(self.worst, self.bounds)
 
     def distrust(self) -> None:

@@ -25,7 +25,7 @@ class Conformance:
 
     @pytest.fixture(autouse=True)
     def one_thread(self) -> Iterator[None]:
-        """Gives torch one thread, as in a suite.
+        """Gives torch one thread, which is also the default of a suite.
 
         If torch is not imported, nothing happens. The test worlds are so small that additional threads would only wait
         for each other.

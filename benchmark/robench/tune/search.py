@@ -64,7 +64,7 @@ class SearchSummary:
     """The result of a search.
 
     Args:
-        suite: the suite with the chosen settings, or None if every trial of a component failed.
+        suite: the suite with the chosen settings, or None if a component has no successful trial.
         trials: the file of trials.
         best: the best trial of each component.
         failures: a line for each component without a successful trial.

@@ -72,7 +72,7 @@ def read_axes(cls: type[Component], part: Part) -> dict[str, Axis]:
 def initial_settings(axes: Mapping[str, Axis], part: Part) -> dict[str, Any]:
     """Returns the settings of trial 0, which are those of the suite.
 
-    The resolved settings of a part lack a setting that was added later if it has its default.
+    If the part's resolved settings lack a searched setting, the setting has its default.
     """
     return {name: part.config.get(name, axis.default) for name, axis in axes.items()}
 

@@ -1,7 +1,7 @@
 """Finds the models and the defences with settings that ``robench tune`` searches.
 
 A subject is a component of the suite with searched settings. A model is judged alone, without a defence. A defence is
-judged on all models that the suite combines it with, and one choice serves all its λ and ε.
+judged on all models that the suite combines it with. The chosen settings are the same for all its λ and ε.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Subject:
     def part_with(self, part: Part, number: int, settings: Settings, registry: Registry) -> Part:
         """Returns one of the parts with the settings of a trial.
 
-        Trial 0 has the part of the suite. So its fit may still choose a setting by validation.
+        Trial 0 uses the part as the suite gives it, so the fit may still choose a setting by validation.
 
         Args:
             part: one of ``parts``.

@@ -1,4 +1,4 @@
-"""Collects the findings of a verification: problems, gaps and successful checks."""
+"""Collects the findings of a verification: problems, notes and successful checks."""
 
 from __future__ import annotations
 
