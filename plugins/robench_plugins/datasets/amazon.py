@@ -36,8 +36,8 @@ class Amazon(Dataset):
     """Reads Amazon's ratings or reviews, with optional titles from a metadata file.
 
     Ratings are CSV. The files of 2014 and 2018 have no header. The user comes first in 2014, and the product in 2018.
-    The files of 2023 have a header. Reviews are JSON lines. Times are in seconds, and from 2023 on in milliseconds. The
-    data is described by McAuley et al. (SIGIR 2015), Ni et al. (EMNLP 2019) and Hou et al. (2024).
+    The files of 2023 have a header. Reviews are JSON lines. Times are in seconds in 2014 and 2018, and in milliseconds
+    in 2023. The data is described by McAuley et al. (SIGIR 2015), Ni et al. (EMNLP 2019) and Hou et al. (2024).
     """
 
     class Config(DatasetConfig):

@@ -209,7 +209,8 @@ class CsvFile(Dataset):
         """Returns the table of one file of interactions.
 
         Raises:
-            DataError: if the file cannot be read, or lacks a column of users or items.
+            DataError: if the file cannot be read, lacks a column of users or items, or has a header in spite of
+                ``header: false``.
         """
         c = self.config
         form = replace(

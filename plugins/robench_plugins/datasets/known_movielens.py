@@ -80,7 +80,7 @@ class MovieLens25M(KnownMovieLens):
 class MovieLens32M(KnownMovieLens):
     """Reads MovieLens 32M: 32,000,204 ratings by 200,948 users, up to 2023.
 
-    The checksum was read in public code that quotes ``ml-32m.zip.md5`` of GroupLens.
+    The checksum comes from public code that quotes ``ml-32m.zip.md5`` of GroupLens.
     """
 
     source: ClassVar[str] = "https://files.grouplens.org/datasets/movielens/ml-32m-README.html"

@@ -44,9 +44,9 @@ class InjectionFilter(Defense):
     likelihood.
 
     Like other filters against prompt injection, this filter is a list of patterns. (Liu et al., USENIX Security 2024,
-    "Formalizing and benchmarking prompt injection attacks and defenses", survey such filters.) It detects only the
-    phrases on the list. An attack that is optimised through the filter may use other words. A title that would become
-    empty is only normalised, because every item needs a title.
+    "Formalizing and benchmarking prompt injection attacks and defenses", survey such filters.) This filter detects only
+    the phrases on its list. An attack that is optimised through the filter may use other words. A title that would
+    become empty is only normalised, because every item needs a title.
     """
 
     class Config(BaseConfig):

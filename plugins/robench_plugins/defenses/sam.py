@@ -28,7 +28,7 @@ class Sam(TrainingDefense):
     As in the paper, one norm covers all weights, and weight decay has no part in g. Both passes have the same batch and
     the same dropout. The host clips the sum of both gradients and updates w with Adam, while the paper uses SGD.
 
-    SAM does not perturb the inputs. SAM is a control for the defences that do. A flat minimum may withstand perturbed
+    SAM does not perturb the inputs. Compare SAM with the defences that do. A flat minimum may withstand perturbed
     inputs, and SAM shows how much a flat minimum alone gains.
     """
 

@@ -1,4 +1,4 @@
-"""Metrics of the ranks of held-out items.
+"""Metrics that depend on the ranks of held-out items.
 
 The host ranks the full catalogue with known items masked, and ties never help the held-out item.
 """

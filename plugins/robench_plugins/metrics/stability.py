@@ -1,4 +1,4 @@
-"""Metrics of list stability.
+"""Metrics that compare recommended lists.
 
 Each metric compares the lists of a cell with the lists of the victim's clean cell.
 """
@@ -35,7 +35,7 @@ def overlaps(one: IntArray, two: IntArray, k: int) -> FloatArray:
 
 
 class StabilityMetric(Metric):
-    """The base class of metrics of list stability.
+    """The base class of metrics that compare recommended lists.
 
     Without a clean cell, all values are NaN.
     """

@@ -39,7 +39,7 @@ def averaged_over_targets(values: FloatArray, eligible: np.ndarray[tuple[int, ..
 
 
 class TargetMetric(Metric):
-    """The base class of metrics of targets.
+    """The base class of metrics for promoted targets.
 
     Without targets, all values are NaN. Since version 2, users are not eligible for a target that is their held-out
     item.

@@ -55,8 +55,8 @@ class Bert4Rec(SequenceModel):
     """Predicts masked items with bidirectional self-attention.
 
     The model is BERT4Rec of Sun et al. (CIKM 2019), with the cloze objective (eq. 8). For scoring, a [MASK] is appended
-    to the history (section 3.6). As in section 3.6, some training samples mask only the last item. Unlike in the paper,
-    the output has a layer norm in addition to eq. 7, and attention weights have no dropout.
+    to the history (section 3.6). As in section 3.6, only the last item is masked in some training samples. Unlike in
+    the paper, the output has a layer norm in addition to eq. 7, and attention weights have no dropout.
     """
 
     class Config(TransformerConfig):

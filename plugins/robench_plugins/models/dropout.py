@@ -11,17 +11,17 @@ LEVELS = 2**16
 
 
 def dropout(x: Tensor, share: float, training: bool) -> Tensor:
-    """Returns a copy of a tensor in which dropout has zeroed entries, float [...].
+    """Returns a tensor with random entries zeroed in training, float [...].
 
     The remaining entries are divided by the probability with which an entry remains (Srivastava et al., JMLR 2014,
-    section 10). On a CPU, each 64-bit random number decides about four entries. This takes less time than torch's own
-    dropout, which draws one number per entry. The probability is then a multiple of 1/65536. On other devices, the
-    function calls torch's own dropout.
+    section 10). On a CPU, each 64-bit random number decides about four entries, and the probability is rounded to a
+    multiple of 1/65536. This takes less time than torch's own dropout, which draws one number per entry. On other
+    devices, the function calls torch's own dropout.
 
     Args:
         x: the tensor, float [...].
         share: the probability that an entry is zeroed, from 0 to below 1.
-        training: True for a training pass. Otherwise, the function returns ``x`` itself.
+        training: True for a training pass. In other passes, or if ``share`` is 0, the function returns ``x`` itself.
     """
     if not training or share == 0:
         return x

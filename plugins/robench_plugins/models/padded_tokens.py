@@ -9,7 +9,7 @@ from robench.api import Tokens
 
 
 def select_texts(tokens: Tokens, rows: Tensor) -> Tokens:
-    """Returns some texts without the columns that are padding in all of them.
+    """Returns the tokens of some texts, without columns that hold only padding.
 
     Args:
         tokens: the tokens of all texts, [n, L].
@@ -21,7 +21,7 @@ def select_texts(tokens: Tokens, rows: Tensor) -> Tokens:
 
 
 def replace_texts(tokens: Tokens, rows: Tensor, replacements: Tokens) -> Tokens:
-    """Returns all texts, with new texts in some rows.
+    """Returns the tokens of all texts, with other texts in some rows.
 
     Args:
         tokens: the tokens of all texts, [n, L].

@@ -1,4 +1,4 @@
-"""Keeps the attack's iterate with the highest loss."""
+"""Keeps the iterate with the highest loss, for each row."""
 
 from __future__ import annotations
 

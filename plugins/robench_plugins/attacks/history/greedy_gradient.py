@@ -45,7 +45,7 @@ class GreedyGradient(HistoryAttack):
     gradient: ClassVar[bool] = True
 
     def rewrite(self, oracle: HistoryOracle, rng: Rng) -> Iterator[Tensor]:
-        """Yields the histories after the best substitutions, int64 [B, L] each.
+        """Yields the histories after the best substitutions, int64 [B, any L] each.
 
         Raises:
             PluginError: if the model offers no gradient with respect to the items of a history.

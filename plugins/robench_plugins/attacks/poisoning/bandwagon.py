@@ -13,9 +13,9 @@ class Bandwagon(PoisoningAttack):
     """Adds fake users with all targets, popular items and uniform filler items.
 
     This is the bandwagon attack of Burke et al. (ITWP workshop at IJCAI 2005). Attacks by fake profiles go back to
-    O'Mahony et al. (TOIT 2004). In an implicit setting a rating is an interaction, so the ratings of the original have
-    no counterpart. The popular items are the same in every profile. The order within a profile is random, so sequence
-    models see the targets both before and after popular items.
+    O'Mahony et al. (TOIT 2004). With implicit feedback, a rating is only an interaction, so the ratings of the original
+    have no counterpart. The popular items are the same in every profile. The order within a profile is random, so
+    sequence models see the targets both before and after popular items.
     """
 
     class Config(PoisoningConfig):

@@ -23,8 +23,8 @@ def shuffled_profiles(targets: IntArray, fillers: list[IntArray], generator: np.
 class RandomProfiles(PoisoningAttack):
     """Adds fake users with all targets and uniform filler items.
 
-    This is the random attack (RandomBot) of Lam & Riedl (WWW 2004). In an implicit setting a rating is an interaction,
-    so the random ratings of the original have no counterpart.
+    This is the random attack (RandomBot) of Lam & Riedl (WWW 2004). With implicit feedback, a rating is only an
+    interaction, so the random ratings of the original have no counterpart.
     """
 
     def profiles(

@@ -23,8 +23,8 @@ class HotFlip(TextAttack):
     one is applied. Fourth, the paper's limits on cosine, part of speech and stop words do not apply, because this
     threat model counts edits.
 
-    To insert a word, the attack first adds the typical word of the catalogue and then flips it by the gradient at that
-    position. The paper estimates insertions and deletions as chains of flips of all later tokens.
+    To insert a word, the attack first adds the typical word of the catalogue. Then it flips this word, guided by the
+    gradient at its position. The paper estimates insertions and deletions as chains of flips of all later tokens.
 
     An untargeted attack rewrites all titles at once, in ``rounds`` steps without insertions or deletions. A step flips
     as many words of a title as the step's share of the budget allows. Each step tries two versions. One version changes

@@ -48,7 +48,7 @@ class PromptInjection(TextAttack):
     instructs: ClassVar[bool] = True
 
     def rewrite(self, oracle: TextOracle, rng: Rng) -> Iterator[Sequence[str]]:
-        """Yields the best titles, one per item."""
+        """Yields the best titles, one per item, if any of them changes."""
         if not any(oracle.budget()):
             return
         search, sides = TitleSearch(oracle), ("front", "end") if self.config.place == "both" else (self.config.place,)

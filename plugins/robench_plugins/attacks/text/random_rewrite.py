@@ -35,7 +35,7 @@ class RandomRewrite(TextAttack):
     def rewrite(self, oracle: TextOracle, rng: Rng) -> Iterator[Sequence[str]]:
         """Yields the titles of each draw, one per item.
 
-        The edits under a smaller budget are the first edits under a larger budget.
+        Apart from skipped edits, the edits under a smaller budget are the first edits under a larger budget.
         """
         unit = oracle.unit
         pool = vocabulary(oracle.catalogue) if unit == "words" else list(string.ascii_lowercase)

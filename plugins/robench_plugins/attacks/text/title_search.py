@@ -50,10 +50,7 @@ class TitleSearch:
         return edits_between(self.genuine[index], title, self.oracle.unit) <= self.budget[index]
 
     def within_budget(self, proposal: Sequence[str]) -> list[str]:
-        """Replaces the titles of a proposal that are over budget.
-
-        Each of them is replaced by the best title so far.
-        """
+        """Returns a proposal with the best titles so far in place of those over budget."""
         return [new if self.fits(index, new) else self.titles[index] for index, new in enumerate(proposal)]
 
     def step(self, proposals: Iterable[Sequence[str]]) -> Iterator[list[str]]:

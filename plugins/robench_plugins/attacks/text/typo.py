@@ -61,7 +61,10 @@ class TypoAttack(TextAttack):
     config: Config
 
     def rewrite(self, oracle: TextOracle, rng: Rng) -> Iterator[Sequence[str]]:
-        """Yields the best titles, one per item."""
+        """Yields the best titles, one per item.
+
+        An untargeted attack yields titles whenever they change.
+        """
         c, genuine, budget = self.config, oracle.titles(), oracle.budget()
         if not any(budget):
             return

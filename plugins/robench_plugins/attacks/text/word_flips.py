@@ -59,7 +59,7 @@ class WordFlips:
 
         Raises:
             PluginError: if the model offers no gradient with respect to the tokens of a title, or reads none of the
-                words.
+                words that may be inserted.
         """
         slopes = oracle.slopes(titles)
         if slopes is None or not (slopes.words or slopes.spelled):

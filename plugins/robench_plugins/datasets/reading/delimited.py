@@ -1,4 +1,4 @@
-"""Delimited text: separators, quotes, and rows of unequal length."""
+"""Reads delimited text, such as CSV."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ UNNAMED = ("user", "item", "rating", "time")
 def first_lines(path: Path) -> list[str] | None:
     """Returns the first lines of a text file, without empty lines.
 
-    The result is None if the path is not that of a file, or if the file holds no text.
+    The result is None if the path does not lead to a file, or if the file holds no text.
 
     Raises:
         DataError: if the file cannot be read, or is a damaged or mislabelled compressed file.

@@ -1,6 +1,6 @@
 """Submits the tasks of a run to a cluster, and passes on their events.
 
-The cluster never holds more than twice as many tasks as it can run at a time.
+At most twice as many tasks are submitted as the cluster can run at a time.
 """
 
 from __future__ import annotations

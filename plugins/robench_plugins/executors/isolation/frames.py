@@ -61,7 +61,7 @@ class Frames:
 
     Attributes:
         open: False if no more messages can arrive, because one of the sides has closed the connection.
-        fresh: True if the last read returned data.
+        fresh: True if the last read received data.
     """
 
     def __init__(self, connection: socket.socket, largest: int = LARGEST) -> None:
