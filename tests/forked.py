@@ -73,7 +73,7 @@ def conformance(folder: Path, *arguments: str) -> subprocess.CompletedProcess[st
 def real(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Runs ``python -m robench ARGUMENTS``, as a user does.
 
-    The ``PYTHONPATH`` of this process is kept, after a given one. Otherwise an installed checkout could run instead of
+    The ``PYTHONPATH`` of this process follows that of the test. Otherwise an installed checkout could run instead of
     this one.
     """
     paths = [env["PYTHONPATH"] for env in (environment, os.environ) if env.get("PYTHONPATH")]

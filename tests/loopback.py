@@ -15,7 +15,7 @@ class Site:
 
     Args:
         files: The content of each path.
-        breaks: The number of coming answers that end halfway.
+        breaks: How many of the next answers end halfway.
         ranges: Whether the server honours ranges, so that downloads can continue.
         lengths: Whether answers state their length.
         version: The ETag of all files; if empty, answers have no ETag.

@@ -27,7 +27,7 @@ ADVERSARIAL = {"name": "adversarial-training", "lambda": 0.5, "epsilon": 0.05}
 
 
 def datasets(folder: Path) -> list[dict[str, Any]]:
-    """Returns one entry per data set.
+    """Returns the entries of the data sets.
 
     The files of data sets with a path are in ``folder``.
     """

@@ -66,7 +66,7 @@ def victim(kind, gpu=None, users=None):
 
 
 def measure(some, name):
-    """Returns the arrays of a victim, clean or under the attack ``name``."""
+    """Returns the arrays of a clean measurement, or of one under the attack ``name``."""
     if name == "clean":
         return some.clean(TARGETS).arrays
     attack, settings, epsilon = ATTACKS[name]

@@ -28,7 +28,7 @@ VERSION = {"config": {"version": 3}, "members": [{**MEMBER, "damage": 0.1}]}
 
 @pytest.fixture(autouse=True)
 def _few_targets_are_enough(monkeypatch):
-    """Allows tables with few promoted items, so that no flag is raised for this."""
+    """Allows tables with few promoted items, so that their number raises no flag."""
     monkeypatch.setattr("robench.tables.flags.LEAST_TARGETS", 0)
 
 

@@ -49,7 +49,7 @@ class Disks:
         return process.returncode, errors
 
     def measure(self, results: str | Path, cache: Path | None = None) -> tuple[int, str]:
-        """Runs the suite with its results in a folder."""
+        """Runs the suite, and returns the exit code and standard error."""
         return self.run("run", str(self.suite), "--results", str(results), cache=cache)
 
     def check(self, case: str, *checks: bool) -> None:

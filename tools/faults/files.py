@@ -176,9 +176,9 @@ def _line(cells: list[str], separator: str, rng: random.Random, *, quoted: bool)
 
 
 def _damage(case: Case, lines: list[str], separator: str, rng: random.Random, first: int) -> list[str]:
-    """Returns the lines, with the damage of the case in a random one.
+    """Returns the lines, after damage to a random line.
 
-    The lines do not change if the damage does not concern a line.
+    The lines do not change if the damage of the case does not concern a line.
     """
     row = rng.randrange(first, len(lines))
     sign = " " if separator == " " else separator

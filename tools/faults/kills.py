@@ -48,7 +48,7 @@ class Runs:
     def start(self, folder: Path) -> tuple[subprocess.Popen[bytes], str]:
         """Starts a run in a folder, and returns its process and its mark.
 
-        The mark is a variable in the environment of every process of the run.
+        The mark is the value of the variable ``MARK`` in every process of the run.
         """
         mark = f"{self.place.name}-{self.counts['starts']}"
         self.counts["starts"] += 1

@@ -53,7 +53,7 @@ class Case:
         users: the file name and the content for the users.
         catalogue: the description of each item.
         profiles: the text about each user.
-        form: the types of the columns.
+        form: the kind of the times, and the types of the Parquet columns.
         settings: always empty.
         damaged: always False.
     """

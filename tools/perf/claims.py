@@ -1,4 +1,4 @@
-"""Judges the claims of the default suite from its records.
+"""Judges claims about the suites default and proof from their records.
 
     python tools/perf/claims.py results/default results/proof
 

@@ -32,7 +32,7 @@ SETTINGS = {"sasrec": {"max_length": 50, "dropout": 0.5}}  # as in suites/beauty
 
 @contextmanager
 def dropout_of_torch():
-    """Replaces the dropout of robench by that of torch."""
+    """Replaces the dropout of robench by that of torch while the block runs."""
     own = dropout.dropout
     dropout.dropout = functional.dropout
     try:

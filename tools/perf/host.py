@@ -82,7 +82,7 @@ class IdleModel(Model):
     table: NDArray[np.float32]
 
     def fit(self, data: TrainData, rng: Rng) -> None:
-        """Draws the random numbers of every user and of every last item."""
+        """Draws the random numbers of all users and items."""
         draw = rng.child("variant", self.config.variant).numpy()
         self.table = draw.random((data.train.n_users + data.train.n_items, data.train.n_items), dtype=np.float32)
 

@@ -8,9 +8,9 @@ its own noise and its own quality. The relative standard deviation of the qualit
 parts of the variance are close to those of ``results/whitebox``.
 
 With ``--pairs``, real fits are tested instead. Two fits of one row form a pair, and differ only in the seed. A test of
-one such pair knows nothing about the spread of fits, so robench makes none. A group of n pairs, each of another model,
-has n differences with a true mean of 0, as in a comparison over n seeds. The script draws such groups from each table,
-and tests them as robench does.
+a single pair cannot measure the spread of fits, so robench makes no such test. A group of n pairs, each of another
+model, has n differences with a true mean of 0, as in a comparison over n seeds. The script draws such groups from each
+table, and tests them as robench does.
 
 The exit code is 1 if a rate is outside its bounds.
 """

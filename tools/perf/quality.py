@@ -3,12 +3,12 @@
     python tools/perf/quality.py ML100K_FOLDER WORK [--beauty results/beauty]
     python tools/perf/quality.py --beauty results/beauty
 
-RecBole is compared on MovieLens 100K, and the published values are of Amazon Beauty.
+The comparison with RecBole uses MovieLens 100K. The published values are those of Amazon Beauty.
 
-The script makes a Python environment for RecBole in WORK/recbole, or uses that of ``--python``. Both splits are
-written as files for RecBole. Each of RecBole's models runs once, and the result is kept as WORK/<model>.json. With
-another limit on epochs, the model runs again. Robench's own models are fitted on the same interactions with one thread,
-and the script prints a table.
+The script makes a Python environment for RecBole in WORK/recbole, or uses that of ``--python``. Both splits are written
+as files for RecBole. Each of RecBole's models runs once, and the result is kept as WORK/<model>.json. If the limit on
+epochs has changed, the model runs again. Robench's own models are fitted on the same interactions with one thread, and
+the script prints a table.
 
 ``--defaults`` gives robench its defaults instead of tuned settings. ``--only mf lightgcn`` restricts the models, and
 ``--seeds`` is the number of fits that are averaged. ``--recbole-only`` and ``--skip-recbole`` each run one half of the
@@ -136,7 +136,7 @@ def outcome(model, data, split):
 
 
 def measured(pair, data, registry, seeds):
-    """Returns NDCG@10 and Recall@10 per user, and the seconds of one thread.
+    """Returns NDCG@10 and Recall@10 per user, and the CPU seconds of the fit.
 
     The values and the seconds are averaged over seeds.
     """

@@ -80,7 +80,7 @@ class Cells:
         return [c for c in found if c.epsilon == epsilon and norm in (None, c.norm)]
 
     def values(self, dataset, model, defense="none", attack="none", epsilon=0.0, norm=None):
-        """Returns the values of one measurement over seeds and users: [S, U]."""
+        """Returns the values of the matching cells, by seed and user: [S, U]."""
         found = self._found(dataset, model, defense, attack, epsilon, norm)
         if not found:
             raise SystemExit(f"{self.name}: no cell {dataset} {model} {defense} {attack} {norm} {epsilon}")

@@ -21,7 +21,7 @@ TARGETS = np.array([3, 17, 30])
 
 
 def worlds(seed, held, masked, n=12, values=5):
-    """Returns random scores of 4 users with many ties, and held-out items.
+    """Returns random scores with many ties for 4 users, and held-out items.
 
     The scores are float64 [4, n], and −inf for the last ``masked`` items. The held-out items are int64 [4, held]. Each
     user has at least one of them, and −1 fills the rest of the row.

@@ -68,7 +68,7 @@ def test_one_triple_by_hand():
 @pytest.mark.parametrize("weight", [0.0, 0.5])
 @pytest.mark.parametrize(("kind", "settings"), MODELS)
 def test_the_gradient_is_that_of_moved_weights(kind, settings, weight):
-    """The reference moves the weights of a copy for good."""
+    """The reference moves the weights of a copy, and does not move them back."""
     step, other = (first_step(kind, **settings) for _ in range(2))
     before = {name: w.detach().clone() for name, w in step.weights().items()}
     random_state = torch.get_rng_state()

@@ -1,4 +1,4 @@
-"""Tests of dropout with 16-bit random numbers."""
+"""Tests dropout with 16-bit random numbers."""
 
 import pytest
 import torch

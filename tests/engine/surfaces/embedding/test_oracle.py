@@ -75,7 +75,7 @@ def test_carlini_wagner_finds_the_exact_radius(seed):
 
 
 def broken(bench, attack, radius):
-    """Returns whether any candidate of an attack breaks the user, for each user.
+    """Returns for each user whether any candidate of an attack breaks the user.
 
     The result is bool [U]. Candidates are first projected into the ball of the user's radius.
     """

@@ -1,4 +1,4 @@
-"""Tests that PGD proposes the iterate with the highest loss of each restart.
+"""Tests that PGD proposes the iterate with the highest loss in each restart.
 
 This iterate is not always the last one.
 """
