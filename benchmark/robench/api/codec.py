@@ -69,7 +69,7 @@ def _written(value: Any) -> Iterator[tuple[str, Any]]:
 
 @cache
 def _layout(cls: Any) -> list[tuple[str, str, tuple[str, ...] | None, bool, Any]]:
-    """Returns one tuple per field of a dataclass, to say how the field is written.
+    """Returns how each field of a dataclass is written, as one tuple per field.
 
     Each tuple holds the attribute, the written name, the names given to ``inline`` or None, whether ``if_set`` is
     given, and the default.

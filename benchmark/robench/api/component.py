@@ -18,7 +18,7 @@ Choice = bool | int | float | str
 def search(
     low: float | None = None, high: float | None = None, *, log: bool = False, choices: Sequence[Choice] = ()
 ) -> dict[str, Any]:
-    """Returns the mark of a setting that ``robench tune`` may choose.
+    """Returns the mark of a setting that ``robench tune`` may change.
 
     ``Field(default=1e-3, json_schema_extra=search(1e-4, 1e-1, log=True))`` declares a range, and
     ``search(choices=[16, 32, 64])`` declares single values. The default is always tried first, even if it is outside

@@ -90,8 +90,8 @@ class DataError(UserError):
 class PluginError(RobenchError):
     """A plugin's breach of its contract, such as a score that is not finite.
 
-    If a measurement raises this error, only the measured cell fails. If the fit raises this error, all cells of the
-    victim fail.
+    If the measurement of an attack raises this error, only the cell of this attack fails. If the fit or a clean
+    measurement raises this error, all cells that depend on it fail.
     """
 
 

@@ -23,7 +23,7 @@ _LINKS = re.compile(r"(\])(?=[(\[:])|(:)(?=//)|((?i:www))(?=\.)")  # a backslash
 
 
 def visible(text: str, keep: str = "") -> str:
-    """Replaces each invisible character of a string by a mark such as ``‹U+001B›``.
+    """Replaces each invisible character of a string with a mark like ``‹U+001B›``.
 
     Invisible characters are control characters, format characters such as direction marks, line ends and lone
     surrogates. Zero-width spaces and joiners are not replaced.
@@ -84,7 +84,7 @@ def message_of(error: BaseException) -> str:
 
 
 def well_formed(value: Any) -> Any:
-    r"""Replaces lone surrogates in a JSON value by escapes such as ``\ud800``.
+    r"""Replaces lone surrogates in a JSON value with escapes such as ``\ud800``.
 
     Lone surrogates cannot be encoded as UTF-8.
     """

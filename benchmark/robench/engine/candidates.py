@@ -30,9 +30,9 @@ def candidate_diagnostics(
     The result is empty if the model reranks no candidates.
 
     The diagnostics are the number of candidates per user, and the share of held-out items that are candidates. If items
-    are promoted, there are up to two more values, computed over all pairs of a promoted item and a user without this
-    item. The first value is the share of pairs in which the item is a candidate. The second value is the share of these
-    pairs in which the item is in the top 10.
+    are promoted, there are up to two more values about the pairs of a promoted item and a user without this item. The
+    first value is the share of pairs in which the item is a candidate. The second value covers only these pairs: it is
+    the share in which the item is in the top 10.
 
     Args:
         model: the fitted model of the victim.

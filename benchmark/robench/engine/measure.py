@@ -58,7 +58,7 @@ class MeasuredVictim(EvaluatedVictim):
 
     @cached_property
     def checks(self) -> dict[str, float]:
-        """The results of the checks of this victim, by name.
+        """The results of this victim's checks, by name.
 
         The checks run once, before the first attack on vectors. They change no random stream of the attacks.
         """
@@ -68,7 +68,7 @@ class MeasuredVictim(EvaluatedVictim):
 
     @cached_property
     def table_checks(self) -> dict[str, float]:
-        """The numbers of the checks for attacks on embedding tables, by name.
+        """The results of the checks for attacks on embedding tables, by name.
 
         The checks run once, before the first such attack. They change no random stream of the attacks.
         """

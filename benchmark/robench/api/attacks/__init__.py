@@ -1,4 +1,4 @@
-"""Base classes of attacks, one module per surface.
+"""Base classes of attacks.
 
 The modules also hold the oracles that attacks query and the balls that bound perturbations.
 """

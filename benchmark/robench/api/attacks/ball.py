@@ -116,7 +116,7 @@ class Ball:
         return {n: torch.where(wide(safe, p), point[n], p) for n, p in rest.items()}
 
     def step(self, delta: Delta, gradient: Delta, factor: float) -> dict[str, Tensor]:
-        """Returns δ after one step towards ``ascent``, projected onto the ball.
+        """Returns δ after one step of steepest ascent, projected onto the ball.
 
         Args:
             delta: the current δ for each input, [B, ...].

@@ -116,9 +116,9 @@ class Evaluation:
 
     Args:
         loss: the loss of each row, float [B]. A higher loss is worse for the defender.
-        broken: whether each row reaches the goal, bool [B], or a function that computes this mask on first use. An
-            untargeted attack must push all held-out items out of the top k. Other attacks must push all promoted items
-            into the top k.
+        broken: whether the goal is reached for each row, bool [B], or a function that computes this mask on first use.
+            An untargeted attack must push all held-out items out of the top k. Other attacks must push all promoted
+            items into the top k.
         gradient: the gradient of the loss with respect to δ, or None.
     """
 
@@ -127,5 +127,5 @@ class Evaluation:
 
     @cached_property
     def broken(self) -> Tensor:
-        """True for each row that reaches the goal: bool [B]."""
+        """True for each row for which the goal is reached: bool [B]."""
         return self._broken() if callable(self._broken) else self._broken

@@ -36,7 +36,10 @@ def _distinct(edits: tuple[Edit, ...]) -> tuple[Edit, ...]:
 
 
 class RulesConfig(BaseConfig):
-    """The settings for the rules for edits, which are part of the threat model."""
+    """The settings that determine the rules for edits.
+
+    These rules are part of the threat model.
+    """
 
     place: Place = Field(
         default="anywhere",

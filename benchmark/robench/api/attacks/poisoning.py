@@ -43,7 +43,7 @@ class PoisoningConfig(BaseConfig):
 
 
 class PoisoningAttack(Attack):
-    """An attack that promotes target items by adding fake users to the training data.
+    """An attack that promotes targets by adding fake users to the training data.
 
     ε is the number of fake users as a share of the real users.
     """

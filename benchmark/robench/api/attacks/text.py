@@ -92,8 +92,8 @@ class TokenSlopes:
         worth: the slope of each item's own loss with respect to the item's score, float [A]. The score is the mean
             log-likelihood of the title's tokens.
         spelled: the tokens of each word in the catalogue's titles. Each word is tokenised as the second word of a text.
-        tails: for each entry of ``spelled``, the joint log-likelihood of the tokens after the first, float, in nats.
-            The value is 0 for a single token.
+        tails: for each entry of ``spelled``, the joint log-likelihood of the tokens after the first, float [number of
+            entries], in nats. The value is 0 for a single token.
     """
 
     titles: Sequence[str]
@@ -146,7 +146,9 @@ class TextOracle(Protocol):
 
     @property
     def counts(self) -> IntArray:
-        """The number of training and validation interactions per item: int64 [n_items].
+        """The number of interactions per item at test time, without held-out items.
+
+        The array is int64 [n_items].
 
         Shops often publish such numbers, so an attacker may know them.
         """

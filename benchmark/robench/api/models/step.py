@@ -56,7 +56,7 @@ class Step:
             return self.model.margins_from(self.batch, e)
 
     def logits(self, e: Embedded) -> Logits:
-        """Returns the distributions of the training loss, on clean or perturbed inputs."""
+        """Returns the logits for the training loss, on clean or perturbed inputs."""
         with self.rng.child("dropout").stream():
             return self.model.logits_from(self.batch, e)
 
@@ -82,7 +82,7 @@ class Step:
         return {name: self.model.get_parameter(name) for name in self.model.tables}
 
     def losses_under(self, delta: Delta) -> Losses:
-        """Returns the model's own loss per target with ``delta`` added to its tables.
+        """Returns the model's own loss per target, with ``delta`` added to the tables.
 
         The method embeds the batch again, with the same dropout.
 
@@ -128,8 +128,8 @@ class Step:
     def loss_at(self, delta: Delta) -> Tensor:
         """Returns the scalar mean loss of the model with weights moved by ``delta``.
 
-        The method embeds the batch again, with the same dropout. Backpropagation gives the weights the gradient at the
-        moved weights. The weights themselves return to their values, bit for bit.
+        The method embeds the batch again, with the same dropout. Backpropagation from the result gives the gradient at
+        the moved weights. The weights themselves return to their values, bit for bit.
 
         Args:
             delta: the shift of each weight, by the weight's name. A shift has the shape of the weight. Other weights

@@ -117,7 +117,7 @@ class Arena(ABC):
 
     @abstractmethod
     def stored(self, candidate: Candidate) -> CellArrays:
-        """Returns the arrays to store for the final candidate, one row per user."""
+        """Returns the arrays that a cell stores for the final candidate."""
 
     def damage(self, candidate: Candidate) -> Tensor:
         """Returns the damage that a candidate does to each user, float64 [U].

@@ -16,7 +16,7 @@ class Costs:
     Args:
         queries: the number of queries. Every scoring that the attack asks for, and every proposal that the host judges,
             counts once per user.
-        gradients: the number of gradients. Every user in a gradient evaluation counts.
+        gradients: the number of gradients. Every scoring with a gradient counts once per user.
         overshoot: the size of the largest proposal before the host enforced the budget, as a multiple of the budget.
     """
 

@@ -1,6 +1,6 @@
 """Provides random streams for victims that draw random numbers at test time.
 
-The host and the attacks compute scores in separate streams.
+The host and the attacks compute scores with separate streams.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Draws:
 
     A deterministic victim is scored once and needs no streams.
 
-    The host scores every candidate in the same ``HOST_DRAWS`` streams, which no attack sees. The stored arrays come
+    The host scores every candidate with the same ``HOST_DRAWS`` streams, which no attack sees. The stored arrays come
     from fresh streams. Otherwise, the draws that selected the worst candidate would bias the stored result. An
     evaluation by the attack uses ``expectation`` further streams. No two evaluations by the attack use the same stream.
     The surface ``text`` is an exception, because evaluations by the attack use the host's streams there.

@@ -108,12 +108,12 @@ class Goal:
         Args:
             scores: the scores, float [B, n_items], with −inf at masked items. The loss is differentiable with respect
                 to the scores.
-            loss: the name of the loss, or a function of the attack.
+            loss: the name of the loss, or the attack's own function.
             rival: the item with which ``margin`` compares, for each user, int64 [B]. The default is the k-th best
                 rival.
 
         Raises:
-            PluginError: if a function of the attack does not return one finite number per user.
+            PluginError: if the attack's own function does not return one finite number per user.
         """
         untargeted = self.name == "untargeted"
         if loss == "ce" and self.items.shape[1] == 1:

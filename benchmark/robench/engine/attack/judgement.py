@@ -58,7 +58,7 @@ def worse(new: Harm, old: Harm) -> Tensor:
 def judge_scores(
     goal: Goal, draws: Iterable[Tensor], damage_of: Callable[[Goal, Tensor], Tensor] = Goal.damage
 ) -> Judgement:
-    """Judges the scores of a candidate by a goal.
+    """Judges a candidate's scores with respect to a goal.
 
     Each scoring is judged on the device of its scores. The result is on the goal's device. Damage and loss are means
     over the scorings. A user is broken if the goal is reached in at least half of the scorings.

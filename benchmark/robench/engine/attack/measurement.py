@@ -64,7 +64,7 @@ class Measurement:
         diagnostics: the numbers from which flags are computed, by name.
         members: one entry per member of an ensemble.
         titles: one entry per rewritten title.
-        checks: the numbers of the victim's checks, by name, or an empty dict if the surface needs no checks.
+        checks: the results of the victim's checks, by name, or an empty dict if the surface needs no checks.
     """
 
     arrays: CellArrays

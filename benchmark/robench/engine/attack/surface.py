@@ -100,7 +100,7 @@ class ArenaSurface(VictimSurface):
         return Measurement(arrays, achieved_budget(arrays, costs) | spent, diagnostics, rows)
 
     def draws(self, expectation: int = 1) -> Draws:
-        """Returns the random streams in which the victim is scored on this surface.
+        """Returns the random streams for scoring the victim on this surface.
 
         Args:
             expectation: the number of scorings over which an evaluation by the attack averages.

@@ -54,7 +54,7 @@ def measure_checks(victim: EvaluatedVictim, rms: float) -> dict[str, float]:
 
 
 def measure_table_checks(victim: EvaluatedVictim, rms: float) -> dict[str, float]:
-    """Returns the numbers of the checks for attacks on embedding tables.
+    """Returns the results of the checks for attacks on embedding tables.
 
     If a chunk holds fewer users than the sample, only the first chunk of the sample is checked.
 
@@ -89,7 +89,7 @@ def _probes(victim: EvaluatedVictim, rms: float) -> list[Probe]:
 
 
 def _measure(probe: Probe, inner: TorchModel | None) -> dict[str, Tensor]:
-    """Returns each user's number for every check, float64 [b] each.
+    """Returns the result of every check for each user, float64 [b] each.
 
     Users without an entry that may be perturbed are left out, and b users remain.
     """

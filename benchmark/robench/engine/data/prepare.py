@@ -38,9 +38,9 @@ def prepare(ratings: Ratings, config: DatasetConfig, split: Part) -> Prepared:
     With ``repeats: all``, a held-out event is dropped if the user already has the item in an earlier part, or earlier
     in the same part. Known items are never ranked, so such an event cannot be evaluated.
 
-    Users and items are numbered in the order of their ids. If all ids are whole numbers, the order is by value.
-    Otherwise, the ids are ordered as strings. The events of a user are in time order. Events at the same time are in
-    the order of their item ids. Therefore, nothing depends on the order of the rows, unless the source has no times.
+    Users and items are numbered in the order in which ``number_ids`` sorts their ids. The events of a user are in time
+    order. Events at the same time are in the order of their item ids. Therefore, nothing depends on the order of the
+    rows, unless the source has no times.
 
     Args:
         ratings: the raw log.
@@ -144,7 +144,7 @@ def _rated(ratings: Ratings, lowest: float | None) -> IntArray | None:
 
 
 def _renumber(codes: IntArray, n: int) -> IntArray:
-    """Replaces the code of each row by its index in the sorted distinct codes.
+    """Replaces the code of each row with its index in the sorted distinct codes.
 
     Args:
         codes: the code of each row, int64, from 0 to n − 1. The array is changed in place.

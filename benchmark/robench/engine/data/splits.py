@@ -77,9 +77,9 @@ def leave_last_out(users: IntArray, n: int = 1) -> PartArray:
 def random_ratio(users: IntArray, ratios: tuple[float, ...], rng: Rng) -> PartArray:
     """Divides the events of each user into random parts, according to three ratios.
 
-    The ratios are in the order training, validation, test, and are divided by their sum. A user with n events has
-    round(n · test) test events and round(n · validation) validation events, or fewer, so that at least one event stays
-    in training.
+    The ratios are in the order training, validation, test. Let v and t be the ratios for validation and test, divided
+    by the sum of all three. A user with n events has round(n · t) test events and round(n · v) validation events, or
+    fewer, so that at least one event stays in training.
     """
     order = np.lexsort((rng.numpy().random(len(users)), users))
     place, length = np.empty_like(users), _places(users)[1]

@@ -128,7 +128,7 @@ def summarise(
 def _notes(log: Log, config: DatasetConfig, ties: float | None) -> list[str]:
     """Returns lines about peculiarities of the data.
 
-    A line is empty if the data does not have the peculiarity.
+    A line is empty if the data do not have the peculiarity.
     """
     ratings = log.ratings
     lines = [

@@ -16,7 +16,7 @@ def best_rivals(scores: Tensor, items: Tensor, k: int) -> Tensor:
     The order of items with equal scores is arbitrary.
 
     Args:
-        scores: the scores, float [B, n_items], with −inf at masked items. They need no gradient.
+        scores: the scores, float [B, n_items], with −inf at masked items. The scores need no gradient.
         items: the items of the goal, int64 [B, H], padded with −1.
         k: the number of rivals.
 

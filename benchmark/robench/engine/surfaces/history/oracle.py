@@ -77,7 +77,7 @@ class EditOracle(UserOracle[Tensor]):
         goal: the goal of these users.
         limits: the limits of each user's edits.
         draws: the random streams for a victim that draws random numbers at test time.
-        inputs: the item vectors of the victim, which all chunks share, or None for a model without gradients.
+        inputs: the object that computes slopes for all chunks, or None for a model without gradients.
         costs: the counts of the attack's queries.
         diagnosis: the diagnosis of the attack's gradients.
     """
