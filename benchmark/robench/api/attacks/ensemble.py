@@ -19,7 +19,7 @@ class Member:
         name: the name of the member in records and tables.
         attack: the attack, which must have the threat model of the ensemble.
         everyone: whether the member runs on every user that the ensemble attacks, so that members can be compared.
-            Otherwise, the member runs only on users that no earlier member has broken.
+            Otherwise, the host may skip users that an earlier member has broken.
     """
 
     name: str

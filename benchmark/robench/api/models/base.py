@@ -161,8 +161,9 @@ class Model(Component):
     def encodings(self, catalogue: Catalogue) -> Path | None:
         """Returns the path of the cache file for a catalogue's encoded texts, or None.
 
-        All victims with the same settings share this file, which need not exist yet. The result is None for a model
-        that does not precompute encodings. ``robench plan`` shows how many texts are still to be encoded.
+        All victims with the same settings and catalogue share this file, which need not exist yet. The result is None
+        for a model that does not precompute encodings. ``robench plan`` shows the number of texts, and whether the file
+        exists.
 
         Raises:
             DataError: if weights are missing or broken.

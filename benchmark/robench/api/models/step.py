@@ -28,8 +28,7 @@ class Step:
         model: the model in training.
         batch: the batch of this step.
         epoch: the epoch, from 0.
-        progress: the share of the planned epochs that is finished, in [0, 1]. The value is 1 in all epochs that the
-            setting ``decays`` adds.
+        progress: the number of finished epochs divided by the setting ``epochs``, at most 1.
         rng: the stream of this step.
     """
 

@@ -40,17 +40,18 @@ class Costs:
 
 @dataclass
 class Diagnosis:
-    """The counts of users or titles with an unusable first gradient.
+    """The counts of gradients that are unusable for an attack.
 
-    A gradient is unusable if it is zero or if it is not finite.
+    A gradient is unusable if it is zero or if it is not finite. For each user, only the first gradient is diagnosed.
+    For titles, every gradient is diagnosed.
 
     In an ensemble, each user is diagnosed only under the first member that computes gradients for this user. The users
     that remain for later members would be a biased sample.
 
     Args:
-        judged: the number of diagnosed users or titles.
-        zero: the number of users or titles with a gradient of zero.
-        non_finite: the number of users or titles with a gradient that is not finite.
+        judged: the number of diagnosed gradients.
+        zero: the number of gradients that are zero.
+        non_finite: the number of gradients that are not finite.
         users: the ids of the diagnosed users.
     """
 

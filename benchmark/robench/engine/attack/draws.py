@@ -25,8 +25,9 @@ class Draws:
 
     The host scores every candidate with the same ``HOST_DRAWS`` streams, which no attack sees. The stored arrays come
     from fresh streams. Otherwise, the draws that selected the worst candidate would bias the stored result. An
-    evaluation by the attack uses ``expectation`` further streams. No two evaluations by the attack use the same stream.
-    The surface ``text`` is an exception, because evaluations by the attack use the host's streams there.
+    evaluation by the attack uses ``expectation`` further streams. No two evaluations with the same ``Draws`` object use
+    the same stream. The surface ``text`` is an exception, because evaluations by the attack use the host's streams
+    there.
 
     Args:
         host_rng: the root of the host's streams.

@@ -29,7 +29,7 @@ class FitReport:
     """The number of epochs, the validation result and other facts about a fit.
 
     Args:
-        epochs: the number of epochs that were run.
+        epochs: the number of epochs of the training that yields the weights.
         best_epoch: the epoch from which the weights are kept.
         validation_ndcg: the NDCG@10 on validation items after the best epoch, or NaN if no user has validation items.
         achieved: the settings that validation has chosen, and the means of the values that the training steps report,
