@@ -1,6 +1,6 @@
 """Handles the signals that end a command: Ctrl-C, SIGTERM and SIGHUP.
 
-During a run, every signal has the effect of Ctrl-C: finished cells are kept, workers end, and a line reports the
+During a run, the first signal has the effect of Ctrl-C: finished cells are kept, workers end, and a line reports the
 interruption. At any other time, a signal ends the process at once, also with a line.
 """
 

@@ -57,9 +57,7 @@ class Plan:
         return self if self.tuned is None else replace(self, tuned=self.tuned.on_data(digests))
 
     def to_json(self) -> Mapping[str, object]:
-        """Returns the content of plan.json.
-
-        The tables are built from this content and from the records.
+        """Returns the part of plan.json that does not depend on the data.
         """
         file = PlanFile(
             PLAN_VERSION,

@@ -20,7 +20,7 @@ NO_CONTENT = {"", "–", "none"}  # the cells of a row without flags, p-value or
 
 
 def print_tables(tables: Tables, folder: Path, console: Console) -> None:
-    """Prints the leaderboard of a folder, and the paths of its files."""
+    """Prints the leaderboard, and the paths of leaderboard.md and index.html."""
     print_leaderboard(tables, console)
     say(f"leaderboard: {folder / 'leaderboard.md'}")
     say(f"page: {folder / 'index.html'}")

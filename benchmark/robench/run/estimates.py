@@ -51,7 +51,7 @@ class Estimates:
     def seconds(self, cells: Iterable[Cell]) -> float:
         """Returns the estimated seconds of one victim's fit and cells.
 
-        The result is infinite if nothing similar was measured.
+        The result is infinite if nothing similar to the fit or to one of the cells was measured.
         """
         several = list(cells)
         if not several:

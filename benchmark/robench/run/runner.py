@@ -235,7 +235,8 @@ class Runner:
     def _note_skipped(self, todo: Todo) -> None:
         """Stores a record for each skipped cell, and logs notes about cells.
 
-        The notes report damaged, stale and skipped cells, and budgets that are probably mistakes.
+        The notes report damaged, stale and skipped cells, attacks that fit no model, and budgets that are probably
+        mistakes.
         """
         with self.store.in_background():
             for cell in self.cells:

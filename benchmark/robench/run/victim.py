@@ -79,7 +79,7 @@ def targets_of(victim: Victim, train: Interactions) -> IntArray:
 class CellMeasurement:
     """The measurement of one cell.
 
-    ``metrics`` holds the values of the measures, and ``usage`` holds the usage of language models.
+    ``metrics`` holds the value and the metric version of each measure. ``usage`` holds the usage of language models.
     """
 
     measurement: Measurement
@@ -150,7 +150,7 @@ class FittedVictim:
         return CellMeasurement(measurement, compute_metric_values(self.metrics, outcome, cell.threat, cell.kind), usage)
 
     def _clean_cell(self, clean: _CleanVictim) -> Measurement:
-        """Returns a clean cell's measurement, with the arrays that only clean cells have."""
+        """Returns a clean cell's measurement, with the targets and results of the fit."""
         arrays, diagnostics = dict(clean.measurement.arrays), dict(clean.measurement.diagnostics)
         if len(self.targets):
             arrays["targets"] = self.targets

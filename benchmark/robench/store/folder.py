@@ -1,7 +1,8 @@
 """Reads and writes the folder of one suite's results.
 
-The folder contains suite.yaml, plan.json, users.npz, and a record with arrays for each cell. The cells may be packed. A
-cell that was measured after the packing has separate files, which take precedence over the packed record and arrays.
+The folder contains suite.yaml, plan.json, users.npz, the records of cells, and the arrays of measured cells. The cells
+may be packed. A cell that was measured after the packing has separate files, which take precedence over the packed
+record and arrays.
 """
 
 from __future__ import annotations
@@ -285,7 +286,7 @@ class Store:
     def arrays(self, record: Record) -> dict[str, NDArray[Any]]:
         """Returns the arrays of a measured cell's record.
 
-        A file is read and hashed only once, and its arrays stay in memory.
+        The arrays stay in memory, so a second call reads no file.
 
         Raises:
             UserError: if the arrays are missing or inconsistent, or if they have changed since they were written.

@@ -20,10 +20,10 @@ def version_of(distribution: str) -> str:
 
 
 def provenance(owners: Iterable[str], code: Mapping[str, str], *, device: str, threads: int) -> dict[str, Any]:
-    """Returns the content of a record's ``provenance``.
+    """Returns a record's ``provenance``, without the digests of data and other files.
 
-    The provenance contains the versions of robench, Python, torch, numpy and the plugins. It also contains the
-    platform, the processor, the device, the number of threads and the digests of the code.
+    The result contains the versions of robench, Python, torch, numpy and the plugins. It also contains the platform,
+    the processor, the device, the number of threads and the digests of the code.
 
     Args:
         owners: ``distribution:entry`` of every plugin that took part.

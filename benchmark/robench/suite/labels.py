@@ -1,6 +1,6 @@
 """Makes the parts of a suite distinct.
 
-The module removes repeated parts, and gives each part its own label.
+The module removes repeated parts, and labels the others.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def drop_twins(expanded: Sequence[Expanded], mistakes: Mistakes) -> list[Expande
 
 
 def add_labels(kind: Kind, expanded: Sequence[Expanded], mistakes: Mistakes) -> list[Expanded]:
-    """Gives the parts distinct labels such as ``mf[factors=32]``.
+    """Gives the parts labels such as ``mf[factors=32]``.
 
     A label names the settings in which parts differ. Parts of one defence that differ only in λ and ε share a label,
     because the tables have columns for λ and ε.

@@ -33,7 +33,7 @@ class Suite:
     """A valid suite, including its defaults.
 
     Args:
-        metrics: the metrics by identity, such as ``ndcg@10``.
+        metrics: the measures, such as ``ndcg@10``. Each metric is given by its identity.
         limits: the most that any victim may use: ``seconds``, and ``memory`` in bytes.
         folder: the folder to which relative paths refer.
         file: the suite file.

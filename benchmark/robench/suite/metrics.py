@@ -18,7 +18,7 @@ TOP_LIST = 10  # the number of items that a cell stores per user, which limits t
 
 
 def check_metrics(written: Sequence[str], registry: Registry, mistakes: Mistakes, *, default: bool) -> tuple[str, ...]:
-    """Returns the valid metrics of the suite by identity, such as ``ndcg@10``.
+    """Returns the valid measures of the suite by identity, such as ``ndcg@10``.
 
     Args:
         written: the metrics in the suite file.
@@ -66,7 +66,7 @@ def check_ranking(
 
 
 def _check_metric(written: str, path: KeyPath, registry: Registry, mistakes: Mistakes, *, default: bool) -> str | None:
-    """Returns a metric by identity, such as ``ndcg@10``.
+    """Returns a measure by identity, such as ``ndcg@10``.
 
     If the metric is wrong, the function adds a mistake and returns None.
     """

@@ -39,7 +39,7 @@ def flag_reruns(results: Results, row: Row, table: PlannedTable | None) -> list[
 
 
 def flag_noise(results: Results, row: Row) -> list[Flag]:
-    """Returns a flag if two computations of a victim's clean scores differ."""
+    """Returns a flag if two scorings of a victim differ without an attack."""
     differences = [_diagnosis(results, cell, "stochastic") for cell in results.clean_cells(row.key)]
     if max(differences, default=0.0) <= MOST_NOISE:
         return []

@@ -94,7 +94,7 @@ def build_poisoning_rows(results: Results) -> list[PoisoningRow]:
 
 
 def _effects(results: Results, key: RowKey, cells: Sequence[CellRow]) -> Iterator[tuple[Measure, bool, Effect]]:
-    """Yields the effects of one poisoning on all measures.
+    """Yields the effects of one poisoning, one per measure.
 
     Each item consists of the measure, the value for ``PoisoningRow.alike``, and the effect.
     """

@@ -16,7 +16,7 @@ class Findings:
     Args:
         problems: one line for each difference or damaged file.
         notes: one line for each part that could not be compared, with the reason.
-        checked: one line for each part that was compared and has no problem.
+        checked: one line for each part that was checked. ``checking`` removes the lines of parts with problems.
         limits: the part of the verdict that states how much was measured again.
     """
 
