@@ -49,7 +49,7 @@ def run(
 ) -> Path:
     """Runs a suite, and returns the folder of its results.
 
-    The run fits the victims, measures every cell that is not stored yet, and writes the leaderboard.
+    The run fits the victims, measures every cell without a valid stored result, and writes the leaderboard.
 
     A script that calls this function needs no ``if __name__ == "__main__"``. If a cell fails, the failure is logged,
     and the other cells are still measured.

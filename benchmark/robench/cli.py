@@ -72,7 +72,7 @@ def run(
 ) -> None:
     """Run a suite and write the leaderboard and its page.
 
-    The victims are fitted, and every cell that is not stored yet is measured.
+    The victims are fitted, and every cell without a valid stored result is measured.
     """
     from robench.entrance.suite import run_suite  # noqa: PLC0415  # imports torch
     from robench.report.terminal import print_tables  # noqa: PLC0415
