@@ -57,8 +57,7 @@ class Plan:
         return self if self.tuned is None else replace(self, tuned=self.tuned.on_data(digests))
 
     def to_json(self) -> Mapping[str, object]:
-        """Returns the part of plan.json that does not depend on the data.
-        """
+        """Returns the part of plan.json that does not depend on the data."""
         file = PlanFile(
             PLAN_VERSION,
             self.suite,
