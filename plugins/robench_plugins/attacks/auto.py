@@ -81,7 +81,7 @@ class Auto(Ensemble):
 
     - If edits are words: random words, and added popular words.
     - If edits are words and the model has a gradient: flips along the gradient.
-    - If edits are words, the goal is ``promote`` and the model follows instructions: instructions.
+    - If edits are words, the goal is ``promote`` and the model follows instructions: added instructions.
     - If edits are characters: random letters, and typos.
 
     If the victim is stochastic, most members on the first three surfaces average over several draws (EOT, Athalye et

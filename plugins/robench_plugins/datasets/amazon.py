@@ -103,7 +103,7 @@ def read_amazon(path: Path, metadata: Path | None, order: Order = "auto") -> Rat
 
 
 def _read_ratings(path: Path, order: Order) -> Table:
-    """Returns the columns user, item, rating and time of a file of ratings.
+    """Reads the columns user, item, rating and time from a file of ratings.
 
     Raises:
         DataError: if the file cannot be read, if its columns are not those of ratings, or if their order cannot be
@@ -158,7 +158,7 @@ def _is_product_first(table: Table) -> bool:
 
 
 def _read_reviews(path: Path) -> Table:
-    """Returns the columns user, item, rating and time of a file of reviews.
+    """Reads the columns user, item, rating and time from a file of reviews.
 
     Raises:
         DataError: if the file cannot be read, or if one of these fields is missing, empty, null or nested.

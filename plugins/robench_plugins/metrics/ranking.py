@@ -84,9 +84,9 @@ class Mrr(RankMetric):
 
 
 class Map(RankMetric):
-    """MAP@k: the mean precision at the ranks of held-out items in the top k.
+    """MAP@k: the average precision at the ranks of held-out items in the top k.
 
-    The sum of these precisions is divided by min(k, number of held-out items).
+    The average is the sum of these precisions, divided by min(k, number of held-out items).
     """
 
     def per_user(self, outcome: Outcome, k: int) -> FloatArray:

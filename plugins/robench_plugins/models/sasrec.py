@@ -21,10 +21,11 @@ from robench_plugins.models.transformer import PreNormBlock, TransformerConfig, 
 class SasRec(SequenceModel):
     """Predicts the next item at every position with causal self-attention.
 
-    The model is SASRec of Kang & McAuley (ICDM 2018) with learned positions. The score is the inner product of state
-    and item vector. With ``loss: ce`` the loss is the cross-entropy over the whole catalogue. This loss gives better
-    rankings than the loss of the paper (Klenitskiy & Vasilev, RecSys 2023). With ``loss: bce`` the loss is eq. 7 of the
-    paper, with one uniform negative per position. Positions are counted from the start of the window.
+    The model is SASRec of Kang & McAuley (ICDM 2018) with learned positions. The score is the inner product of the
+    state and the item's vector, plus the item's bias. With ``loss: ce`` the loss is the cross-entropy over the whole
+    catalogue. This loss gives better rankings than the loss of the paper (Klenitskiy & Vasilev, RecSys 2023). With
+    ``loss: bce`` the loss is eq. 7 of the paper, with one uniform negative per position. Positions are counted from the
+    start of the window.
     """
 
     class Config(TransformerConfig):

@@ -79,7 +79,7 @@ class TitleSearch:
 
 
 def is_better(one: Exposure, other: Exposure) -> Tensor:
-    """Returns the items for which one exposure is better than the other, bool [A].
+    """Returns whether one exposure is better than the other, for each item: bool [A].
 
     An exposure is better if it reaches more users, or as many users with a higher loss.
     """

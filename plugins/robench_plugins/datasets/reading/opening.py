@@ -229,7 +229,8 @@ def _only_member(content: bytes, most: int, path: Path) -> bytes:
 def unreadable(path: Path, error: OSError) -> DataError:
     """Returns the error for a file that cannot be opened.
 
-    If the file is missing, the hint names a similar file in its folder, or says that there is no such folder.
+    If the file is missing, the hint names a similar file in the same folder, if there is one. If the folder is missing
+    too, the hint says so.
     """
     hint = ""
     if isinstance(error, FileNotFoundError):

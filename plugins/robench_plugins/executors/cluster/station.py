@@ -223,9 +223,9 @@ def _release_check(worker: Worker, key: Any) -> Callable[[], bool]:
 
 @contextmanager
 def _children_allowed() -> Iterator[None]:
-    """Allows this process to start the fork server.
+    """Allows this process to start the fork server in a block of code.
 
-    A dask worker is a daemon, and multiprocessing allows no children for daemons.
+    A dask worker is a daemon process, and multiprocessing allows no children for daemon processes.
     """
     settings: dict[str, Any] = multiprocessing.current_process()._config  # type: ignore[attr-defined]
     before = settings.get("daemon")

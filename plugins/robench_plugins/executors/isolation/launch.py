@@ -200,7 +200,7 @@ def interrupts_blocked() -> Iterator[None]:
 
 @contextmanager
 def environment(threads: int) -> Iterator[None]:
-    """Sets the environment variables that workers inherit.
+    """Sets the environment variables that workers inherit, for a block of code.
 
     The variables are thread counts, settings of the allocator and ``PYTHONSAFEPATH``. The thread counts replace those
     of the user. The numerical libraries read thread counts during import. Allocator settings that the user has chosen
@@ -222,7 +222,7 @@ def environment(threads: int) -> Iterator[None]:
 
 @contextmanager
 def trusted_path() -> Iterator[None]:
-    """Moves the current folder to the end of the import path.
+    """Moves the current folder to the end of the import path, for a block of code.
 
     An interactive Python would search this folder first.
     """
@@ -236,7 +236,7 @@ def trusted_path() -> Iterator[None]:
 
 @contextmanager
 def without_main() -> Iterator[None]:
-    """Hides the main script.
+    """Hides the main script during a block of code.
 
     Otherwise a new process would import the script and start the same run again.
     """

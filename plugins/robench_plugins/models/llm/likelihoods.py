@@ -122,5 +122,5 @@ class TitleLikelihoods:
 
 
 def _hash(inputs: object, vectors: Tensor) -> bytes:
-    """Returns a hash of the inputs, including the vectors' precision and device."""
+    """Returns a hash of the inputs and of the vectors' precision and device."""
     return hashlib.sha256(repr((inputs, vectors.dtype, str(vectors.device))).encode()).digest()

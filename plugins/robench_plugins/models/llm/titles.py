@@ -88,7 +88,11 @@ class CatalogueTitles:
         return self.tokenizer.tokens_of(self.genuine[item])
 
     def rewritten(self, items: Mapping[int, Item]) -> CatalogueTitles:
-        """Returns these titles with new titles for some items, by row of the catalogue."""
+        """Returns these titles with new titles for some items.
+
+        Args:
+            items: the new descriptions, by row of the catalogue.
+        """
         texts = list(self.texts)
         for row, item in items.items():
             texts[row] = item.title
