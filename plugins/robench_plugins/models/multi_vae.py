@@ -163,6 +163,8 @@ class MultiVae(TorchModel):
     def _sampled(self, batch: Batch, e: Embedded) -> tuple[Tensor, Tensor]:
         """Returns the logits at a draw of z, and the KL divergence from the prior.
 
+        Outside training, the mean of q replaces the draw.
+
         Returns:
             The logits, [B, n_items], and the KL divergence, [B].
         """

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class RandomEdit(HistoryAttack):
     """Takes the worst of several histories with random allowed edits.
 
-    Each history spends the whole budget on uniform edits. For a fair comparison, give this attack as many draws as the
-    other attack has score evaluations.
+    Each history gets as many uniform edits as its budget allows. For a fair comparison, give this attack as many draws
+    as the other attack has score evaluations.
     """
 
     class Config(HistoryConfig):
