@@ -95,7 +95,7 @@ def _mark(char: str) -> str:
     """Returns a character as ``mark_invisible`` shows it.
 
     An invisible character is replaced by its code. A visible character is followed by its code, unless it is based on
-    an ASCII character. So Latin letters with accents are returned unchanged.
+    an ASCII character. Therefore, Latin letters with accents are returned unchanged.
     """
     plain = unicodedata.normalize("NFKD", char)[0].isascii() and char.isprintable()
     return char if plain else f"{char if char.isprintable() else ''}{mark(char)}"

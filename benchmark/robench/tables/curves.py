@@ -18,8 +18,8 @@ from robench.tables.results import Results, grouped
 class CurveRow:
     """The values of one model and defence under one test-time attack, at every ε.
 
-    Values are means over seeds. A seed counts only if the clean cell and every ε were measured. So all points of a
-    curve belong to the same fits.
+    Values are means over seeds. A seed counts only if the clean cell and every ε were measured. Therefore, all points
+    of a curve belong to the same fits.
 
     Args:
         key: the data and the victim, without the seed.

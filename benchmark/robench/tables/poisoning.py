@@ -144,8 +144,8 @@ def _effect_on_lists(
     is ``after`` minus ``before``.
 
     Pairs that share a seed are not independent. The spread over seeds is therefore computed from jackknife
-    pseudo-values (Tukey 1958), one per seed. They need three clean seeds. With fewer, there is no verdict. Only a fall
-    counts, because two victims with the same seed may be more similar than two with different seeds.
+    pseudo-values (Tukey 1958), one per seed. Pseudo-values need three clean seeds. With fewer, there is no verdict.
+    Only a fall counts, because two victims with the same seed may be more similar than two with different seeds.
 
     The σ of the control is the standard deviation over the pairs, and its n is the number of seeds.
 

@@ -14,7 +14,7 @@ class Findings:
     """The findings about one folder.
 
     Args:
-        problems: one line for each difference or damaged file.
+        problems: one line for each difference, and for each missing or damaged file.
         notes: one line for each part that could not be compared, with the reason.
         checked: one line for each part that was checked. ``checking`` removes the lines of parts with problems.
         limits: the part of the verdict that states how much was measured again.
