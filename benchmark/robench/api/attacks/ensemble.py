@@ -1,4 +1,4 @@
-"""The base class of ensembles of attacks, and the class of their members."""
+"""The base class of ensembles, and the class of their members."""
 
 from __future__ import annotations
 

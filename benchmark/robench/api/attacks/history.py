@@ -160,7 +160,7 @@ class HistoryOracle(Protocol):
     def scores(self, rows: Tensor, chosen: Tensor | None = None) -> Tensor:
         """Returns the scores of all items for edited histories: float [b, n_items].
 
-        The items of the genuine histories have the score −inf. Each user counts as one query.
+        The items of the genuine histories have the score −inf. Each user counts as one query per scoring.
 
         Args:
             rows: the histories of the chosen users, int64 [b, any L].

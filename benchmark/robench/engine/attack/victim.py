@@ -30,7 +30,7 @@ NOISE = 1e-4  # the largest difference that counts as deterministic, in standard
 
 
 class Queries(NamedTuple):
-    """The queries for the scores of one chunk of users, with the goal of the attack.
+    """The queries about one chunk of users, with the attack's goal.
 
     Args:
         batch: the batch of B queries to a neural model.

@@ -56,7 +56,7 @@ def _scores(probe: Probe, tables: Tables) -> Tensor:
 
 
 def _scores_of_inputs(probe: Probe, tables: Tables) -> Tensor:
-    """Returns the scores if only the inputs follow other tables, float [B, n_items]."""
+    """Returns the scores if other tables change only the inputs, float [B, n_items]."""
     model, batch = probe.model, probe.own
     inputs = model.under(tables, lambda: model.embed(batch)).inputs
     return model.score_from(batch, replace(probe.clean, inputs=inputs))

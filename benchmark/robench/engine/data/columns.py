@@ -18,9 +18,9 @@ def check_columns(ratings: Ratings) -> None:
     A log that breaks these rules would lose rows, mix users up or lose the order of events without a message.
 
     Raises:
-        DataError: if the log has no rows, if a column has the wrong type or shape, if two columns differ in
-            length, if an id is missing, if ``Ids`` has an invalid code or a repeated name, if a rating is not a finite
-            number, if a time is not an integer that fits into int64, or if a part is not 0, 1 or 2.
+        DataError: if the log has no rows, if a column has the wrong type, shape or length, if an id is missing, or if
+            ``Ids`` has an invalid code or a repeated name. The error is also raised if a rating is not finite, if a
+            time does not fit into int64, or if a part is not 0, 1 or 2.
     """
     n = len(ratings.users)
     if n == 0:

@@ -78,8 +78,8 @@ def random_ratio(users: IntArray, ratios: tuple[float, ...], rng: Rng) -> PartAr
     """Divides the events of each user into random parts, according to three ratios.
 
     The ratios are in the order training, validation, test. Let v and t be the ratios for validation and test, divided
-    by the sum of all three. A user with n events has round(n · t) test events and round(n · v) validation events, or
-    fewer, so that at least one event stays in training.
+    by the sum of all three. A user with n events has round(n · t) test events and round(n · v) validation events. These
+    numbers are reduced if no event would stay in training.
     """
     order = np.lexsort((rng.numpy().random(len(users)), users))
     place, length = np.empty_like(users), _places(users)[1]

@@ -13,7 +13,7 @@ from robench.store.provenance import version_of
 def identify_checkpoint(
     victim: Victim, *, data_sha: str, train_sha: str, code: Mapping[str, str], device: str, outside: str
 ) -> dict[str, Any]:
-    """Returns everything that a checkpoint depends on, as JSON.
+    """Returns everything that a checkpoint depends on, as plain JSON types.
 
     Args:
         victim: the victim. Labels are ignored.

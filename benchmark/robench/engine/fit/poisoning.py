@@ -35,8 +35,8 @@ def poison(attack: Attack, train: Interactions, *, targets: IntArray, epsilon: f
         attack: a ``PoisoningAttack`` or a ``Corruption``.
         train: the training items, one row per real user.
         targets: the promoted items, int64 [T].
-        epsilon: the largest number of fake users as a share of the real users, or of changed interactions as a share of
-            all interactions.
+        epsilon: the budget. For a ``PoisoningAttack``, ε is a share of the real users. For a ``Corruption``, ε is a
+            share of the interactions.
         rng: the random stream of the attack.
 
     Raises:

@@ -16,9 +16,9 @@ Kind = Literal["normal", "uniform"]
 class UserNoise:
     """The source of noise for a chunk of users.
 
-    A user gets the same noise in every chunk. The stream of a user is determined by the kind of noise, the name of the
-    input and the id of the user. The noise of all users is drawn on the CPU by one generator, which is seeded anew for
-    each user. The noise then moves to the device of the inputs in one step.
+    A user gets the same noise in every chunk. A user's stream depends on the kind of noise, on the input's name and on
+    the user's id. The noise of all users is drawn on the CPU by one generator, which is seeded anew for each user. The
+    noise then moves to the device of the inputs in one step.
 
     Args:
         users: the ids of the users, int64 [B].

@@ -31,7 +31,7 @@ ROWS = "rows"  # the only input: all rows of all tables, stacked
 
 @dataclass(eq=False)
 class ParametersOracle:
-    """An ``Oracle`` for one δ on the embedding tables that serves all users.
+    """An ``Oracle`` for a δ on the embedding tables, which all users share.
 
     A row of δ belongs to a row of a table. Every row has the same loss, which is the mean over all users. If the attack
     pushes known items down, the loss is the mean over all pairs of a known and an unused item.

@@ -58,7 +58,8 @@ class TitleGoal(Protocol):
 class PromotionGoal:
     """The goal that the promoted items enter the top k of as many users as possible.
 
-    Each promoted item has a separate loss. Only users for whom the item is neither known nor held out count.
+    Each promoted item has a separate loss. A user counts for an item only if the item is neither known nor held out for
+    this user.
 
     Args:
         items: the catalogue rows of the promoted items, int64 [A].
@@ -71,8 +72,8 @@ class PromotionGoal:
     def sums(self, scores: Tensor, chunk: EvaluationChunk) -> Tensor:
         """Returns four sums for each item, float64 [4, A].
 
-        Only users of the chunk that do not have the item count. The sums are the log softmax of the item's score, the
-        number of users with the item in the top k, the item's NDCG@k, and the number of users.
+        The sums cover the users of the chunk that do not have the item. The sums are the log softmax of the item's
+        score, the number of users with the item in the top k, the item's NDCG@k, and the number of users.
         """
         goal = Goal("promote", eligible_targets(chunk, self.items).to(scores.device), self.k)
         ranks = goal.ranks(scores)
@@ -87,7 +88,7 @@ class PromotionGoal:
     def loss(self, scores: Tensor, chunk: EvaluationChunk) -> Tensor:
         """Returns the log softmax of each item's score, summed over users: float [A].
 
-        Only users of the chunk that do not have the item count. The sum is differentiable.
+        The sum covers the users of the chunk that do not have the item, and is differentiable.
         """
         return self._log_softmax(scores, eligible_targets(chunk, self.items).to(scores.device)).sum(0)
 
