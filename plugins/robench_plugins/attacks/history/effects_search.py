@@ -21,7 +21,7 @@ class EffectsSearch:
     """The measured effects and the edited histories of a block of users.
 
     Args:
-        oracle: the oracle.
+        oracle: the oracle of a chunk of users.
         config: the settings of the attack.
         block: the positions of the users in the oracle, int64 [b].
         items: the items whose insertion is scored, int64 [any number], per user.
@@ -46,7 +46,7 @@ class EffectsSearch:
         """Returns a search that has scored the deletions and insertions of a block.
 
         Args:
-            oracle: the oracle.
+            oracle: the oracle of a chunk of users.
             config: the settings of the attack.
             block: the positions of the users in the oracle, int64 [b].
             rng: the stream of the attack.

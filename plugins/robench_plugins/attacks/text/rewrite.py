@@ -33,7 +33,7 @@ class Rewrite(TextAttack):
 
     An answer over budget is cut at its end. If the budget is smaller than the title, even the first word of the answer
     may not fit. In that case the first words of the answer are put before the genuine title. The decoder does not see
-    the scores while it writes, so a weak writer makes a weak attack. Compare it with ``random-rewrite``.
+    the scores while it writes, so a weak writer makes a weak attack. Compare this attack with ``random-rewrite``.
     """
 
     class Config(TextConfig):

@@ -206,7 +206,7 @@ def _rows(lines: Sequence[str], separator: str) -> list[list[str]]:
 
 
 def _find(names: Sequence[str], what: str) -> str:
-    """Returns the name of the column of users, items, ratings or times.
+    """Returns the name of the column that holds users, items, ratings or times.
 
     The result is empty if no name is usual for such a column.
     """

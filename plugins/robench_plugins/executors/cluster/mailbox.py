@@ -44,7 +44,7 @@ class Hello(TypedDict):
 
 
 class Go(TypedDict):
-    """The answer to ``Hello``, with the number of finished cells of the task.
+    """The answer to ``Hello``, with the number of the task's finished cells.
 
     The content of the files follows, in pieces.
     """

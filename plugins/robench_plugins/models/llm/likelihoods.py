@@ -20,9 +20,9 @@ PREFIX_BYTES = 2**30  # the largest size of the cached prompts in bytes; beyond 
 class TitleLikelihoods:
     """The mean log-likelihoods of titles after prompts, in nats per token.
 
-    The genuine titles of a user are evaluated together, and a rewritten title is evaluated alone. The last bits of a
-    likelihood depend on the titles that are evaluated with it. With this rule, every number is independent of earlier
-    evaluations. Results are cached and have no gradient, unless a method says otherwise.
+    The last bits of a likelihood depend on the titles that are evaluated with it. Therefore the genuine titles of a
+    user are always evaluated together, and a rewritten title is evaluated alone. So every number is independent of
+    earlier evaluations. Results are cached and have no gradient, unless a method says otherwise.
 
     Args:
         decoder: the language model.

@@ -55,9 +55,9 @@ class Llm(LikelihoodModel):
     a candidate. Attacks on embeddings perturb the title tokens in the history, but neither the template nor the
     candidates. The candidates do not depend on δ.
 
-    Every record counts the ``prompts``, the prompts that were ``cut`` because they were too long, and the ``answers``
-    (one per candidate). Answers that are ``empty``, ``too_long`` or ``not_finite`` are unusable, and rank after the
-    other candidates.
+    Every record counts the ``prompts``, the prompts that were ``cut`` (with titles shortened or left out), and the
+    ``answers`` (one per candidate). Answers that are ``empty``, ``too_long`` or ``not_finite`` are unusable, and rank
+    after the other candidates.
     """
 
     class Config(TorchConfig):

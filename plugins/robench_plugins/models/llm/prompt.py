@@ -68,7 +68,7 @@ class Prompt:
     Args:
         ids: the tokens of the prompt.
         own: whether each token belongs to a title.
-        cut: whether titles were shortened or left out because the prompt was too long.
+        cut: whether titles were shortened or left out.
     """
 
     ids: list[int]
