@@ -23,6 +23,7 @@ GENRES = ("Action", "Drama", "Comedy")
 USERS, ITEMS = 30, 24
 RANKING = ("ndcg", "recall", "hr", "precision", "mrr", "map", "t-hr", "t-ndcg", "rbo", "jaccard")
 METRICS = [*(f"{name}@10" for name in RANKING), "t-percentile", "accuracy", "like-precision", "like-recall", "like-f1"]
+CORRUPTIONS = ("label-noise", "drop", "cold-start", "popularity-shift", "tail-drop", "end-drop", "time-jitter")
 ADVERSARIAL = {"name": "adversarial-training", "lambda": 0.5, "epsilon": 0.05}
 
 
@@ -137,6 +138,7 @@ def attacks(folder: Path) -> list[dict[str, Any]]:
         {"name": "hotflip", "label": "hotflip demotion", "verify": 2, "goal": "untargeted", "epsilon": 0.5},
         {"name": "bandwagon", "epsilon": 0.1},
         {"name": "random-profiles", "epsilon": 0.1},
+        *({"name": name, "epsilon": 0.2} for name in CORRUPTIONS),
     ]
 
 
@@ -182,7 +184,8 @@ def suite(folder: Path) -> dict[str, Any]:
             {"dataset": elsewhere, "model_label": labels(learned, "popularity", "mf")},
             {"dataset": elsewhere, "attack": labels(attacking, "pgd")},
             {"dataset": "movielens-small", "model": "mf"},
-            {"model_label": labels(learned, "mf"), "attack": ["bandwagon", "random-profiles"]},
+            {"model_label": labels(learned, "mf"), "attack": ["bandwagon", "random-profiles", *CORRUPTIONS]},
+            {"defense": labels(defended, "none"), "attack": list(CORRUPTIONS)},
             {"model_label": labels(learned, "mf", "lstm", *text), "defense_label": labels(defended, *few)},
             {"model_label": ["trained llm", "llm after user-knn"], "defense_label": labels(defended, "none")},
             {"model_label": list(text), "defense": ["apr", "vat", "trades", "sam", "gaussian"]},

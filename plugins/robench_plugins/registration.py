@@ -91,6 +91,13 @@ def robench_attacks() -> dict[str, str]:
         "hotflip": "robench_plugins.attacks.text.hotflip:HotFlip",
         "bandwagon": "robench_plugins.attacks.poisoning.bandwagon:Bandwagon",
         "random-profiles": "robench_plugins.attacks.poisoning.random_profiles:RandomProfiles",
+        "label-noise": "robench_plugins.attacks.corruption.label_noise:LabelNoise",
+        "drop": "robench_plugins.attacks.corruption.drop:Drop",
+        "cold-start": "robench_plugins.attacks.corruption.cold_start:ColdStart",
+        "popularity-shift": "robench_plugins.attacks.corruption.popularity_shift:PopularityShift",
+        "tail-drop": "robench_plugins.attacks.corruption.tail_drop:TailDrop",
+        "end-drop": "robench_plugins.attacks.corruption.end_drop:EndDrop",
+        "time-jitter": "robench_plugins.attacks.corruption.time_jitter:TimeJitter",
     }
 
 

@@ -12,9 +12,9 @@ from typer.main import get_command
 from robench.api import Ball
 from robench.api.attacks.text import edits_allowed, edits_between
 from robench.api.codec import columns
+from robench.api.threat import round_up
 from robench.cli import app
 from robench.engine.attack.draws import HOST_DRAWS
-from robench.engine.fit.poisoning_budget import round_up
 from robench.engine.surfaces.history.budget import edit_limits
 from robench.host.discovery import Host
 from robench.host.registry import Registry

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal
@@ -25,6 +26,15 @@ def share_in_edits(epsilon: float, length: int) -> int:
     """
     # A share of 0.3 of 10 means 3, although 0.3 · 10 may be slightly below 3 in floating point.
     return max(1, int(epsilon * length + 1e-9)) if epsilon > 0 else 0
+
+
+def round_up(epsilon: float, count: int) -> int:
+    """Returns ⌈ε · count⌉.
+
+    A rounding error of the product has no effect. For example, 0.07 · 100 gives 7, although the computed product is
+    slightly above 7.
+    """
+    return math.ceil(round(epsilon * count, 9))
 
 
 @dataclass(frozen=True)

@@ -96,10 +96,14 @@ def build_poisoning_rows(results: Results) -> list[PoisoningRow]:
 def _effects(results: Results, key: RowKey, cells: Sequence[CellRow]) -> Iterator[tuple[Measure, bool, Effect]]:
     """Yields the effects of one poisoning, one per measure.
 
-    Each item consists of the measure, the value for ``PoisoningRow.alike``, and the effect.
+    Measures of targets are left out if the attack has no targets. Each item consists of the measure, the value for
+    ``PoisoningRow.alike``, and the effect.
     """
     clean = {cell.seed: cell for cell in results.clean_cells(key)}
+    without = {"targets"} if cells[0].goal == "untargeted" else set()
     for measure in (measure for measure in MEASURES if measure in results.plan.metrics):
+        if results.metric(measure).needs in without:
+            continue
         pair = pair_units(results, cells, measure, lambda cell: clean.get(cell.seed))
         if pair is not None:
             before, after = pair

@@ -13,8 +13,8 @@ import pytest
 from robench.api.attacks.poisoning import Corruption, PoisoningAttack
 from robench.api.data import IntArray, Interactions
 from robench.api.rng import Rng
+from robench.api.threat import round_up
 from robench.engine.fit.poisoning import PoisonedData, poison
-from robench.engine.fit.poisoning_budget import round_up
 from robench.testing.conformance import Conformance
 from robench.testing.worlds import crowd
 

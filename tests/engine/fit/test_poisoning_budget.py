@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from robench.api import Corruption, Interactions, PluginError, PoisoningAttack, Profiles, Rng
+from robench.api.threat import round_up
 from robench.engine.fit.poisoning import poison
-from robench.engine.fit.poisoning_budget import round_up
+from robench.engine.fit.poisoning_budget import count_changes
 from robench.testing import CorruptionTests
 from robench.testing.worlds import crowd
 
@@ -74,3 +75,49 @@ def test_a_corruption_beyond_its_budget_is_refused():
     attack.extra = 1
     with pytest.raises(PluginError, match="its budget is"):
         poison(attack, data.train, targets=np.empty(0, np.int64), epsilon=0.05, rng=Rng(0))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "count"),
+    [
+        ([1, 2, 3], [1, 2, 3], 0),
+        ([1, 2, 3], [1, 3], 1),
+        ([1, 2, 3], [1, 9, 3], 1),
+        ([1, 2, 3], [9, 1, 2, 3], 1),
+        ([1, 2, 3], [3, 1, 2], 1),
+        ([1, 2, 3, 4], [4, 3, 2, 1], 3),
+        ([1, 2, 3], [1, 2, 3, 3], 1),
+        ([1, 2, 1, 3], [2, 1, 3], 1),
+        ([1, 2, 1, 3], [1, 2, 1, 3, 1], 1),
+        ([1, 2], [], 2),
+        ([], [1], 1),
+    ],
+)
+def test_exchanged_removed_added_and_moved_items_count_once(before, after, count):
+    assert count_changes(Interactions.from_rows([before], 10), Interactions.from_rows([after], 10)) == count
+
+
+class Reversing(Corruption):
+    """A corruption that claims to change nothing, but reverses every row."""
+
+    def corrupt(self, train, *, share, rng):
+        return Interactions.from_rows([train.row(u)[::-1] for u in range(train.n_users)], train.n_items)
+
+
+def test_a_changed_order_is_charged():
+    data, _ = crowd()
+    with pytest.raises(PluginError, match="its budget is"):
+        poison(Reversing.make(), data.train, targets=np.empty(0, np.int64), epsilon=0.05, rng=Rng(0))
+
+
+class Rewinding(Corruption):
+    """A corruption that makes early times late."""
+
+    def corrupt(self, train, *, share, rng):
+        return Interactions(train.indptr, train.items, -train.times, train.n_items)
+
+
+def test_times_that_contradict_the_order_are_refused():
+    data, _ = crowd()
+    with pytest.raises(PluginError, match="order of their times"):
+        poison(Rewinding.make(), data.train, targets=np.empty(0, np.int64), epsilon=0.05, rng=Rng(0))

@@ -73,9 +73,9 @@ class PoisoningAttack(Attack):
 
 
 class Corruption(Attack):
-    """An attack that changes, drops or adds interactions of real users.
+    """An attack that changes, drops, adds or moves interactions of real users.
 
-    ε is the number of changed, dropped and added interactions, as a share of all interactions.
+    ε is the number of changed, dropped, added and moved interactions, as a share of all interactions.
     """
 
     surface: ClassVar[Surface] = "interactions"

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from robench.api.attacks.base import Attack
 from robench.api.attacks.poisoning import Corruption, PoisoningAttack, Profiles
 from robench.api.data import IntArray, Interactions
 from robench.api.errors import PluginError
 from robench.api.rng import Rng
-from robench.engine.fit.poisoning_budget import ProfileBudget, checked_changes, round_up
+from robench.api.threat import round_up
+from robench.engine.fit.poisoning_budget import ProfileBudget, checked_changes
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,11 +83,15 @@ def corrupt(attack: Corruption, train: Interactions, *, epsilon: float, rng: Rng
     """Runs an attack that may change at most ⌈ε · n⌉ of the n training interactions.
 
     Raises:
-        PluginError: if the attack changes more interactions, or changes the number of users or items.
+        PluginError: if the attack changes more interactions, changes the number of users or items, or returns a row
+            that is not in the order of its times.
     """
     budget = round_up(epsilon, len(train))
     after = attack.corrupt(train, share=epsilon, rng=rng) if budget else train
     if (after.n_users, after.n_items) != (train.n_users, train.n_items):
         raise PluginError("a corruption must keep users and items")
+    earlier = np.diff(after.times)[np.diff(after.users()) == 0] < 0
+    if earlier.any():
+        raise PluginError("a corruption must keep the rows of users in the order of their times")
     count = checked_changes(train, after, budget)
     return PoisonedData(after, {"epsilon": count / max(1, len(train)), "changed_interactions": count})

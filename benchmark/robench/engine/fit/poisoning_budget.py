@@ -5,7 +5,7 @@ The budget is a number of fake users, or a number of changed interactions.
 
 from __future__ import annotations
 
-import math
+from bisect import bisect_left
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,7 @@ import numpy as np
 from robench.api.attacks.poisoning import PoisoningAttack, Profiles
 from robench.api.data import IntArray, Interactions
 from robench.api.errors import PluginError
+from robench.api.threat import round_up
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,15 +64,6 @@ class ProfileBudget:
         return profiles
 
 
-def round_up(epsilon: float, count: int) -> int:
-    """Returns ⌈ε · count⌉.
-
-    A rounding error of the product has no effect. For example, 0.07 · 100 gives 7, although the computed product is
-    slightly above 7.
-    """
-    return math.ceil(round(epsilon * count, 9))
-
-
 def checked_changes(before: Interactions, after: Interactions, budget: int) -> int:
     """Returns the number of changed interactions, which must be within the budget.
 
@@ -87,13 +79,29 @@ def checked_changes(before: Interactions, after: Interactions, budget: int) -> i
 def count_changes(before: Interactions, after: Interactions) -> int:
     """Returns the number of interactions that an attack has changed.
 
-    Each user contributes the number of lost items or the number of added items, whichever is larger. In the changed
-    data, every repetition of an item by a user also counts as an added item.
+    Items of a user are unchanged if they form a longest common subsequence of the old row and the new one. Of the other
+    items, the user contributes those of the old row or those of the new row, whichever are more. Thus an exchanged,
+    removed, added or moved item counts once.
     """
     total = 0
     for user in range(before.n_users):
         old, new = before.row(user), after.row(user)
-        lost = len(np.setdiff1d(old, new))
-        gained = len(np.setdiff1d(new, old)) + (len(new) - len(np.unique(new)))
-        total += max(lost, gained)
+        if not np.array_equal(old, new):
+            total += max(len(old), len(new)) - longest_common_subsequence(old, new)
     return total
+
+
+def longest_common_subsequence(old: IntArray, new: IntArray) -> int:
+    """Returns the length of the longest common subsequence of two rows of items.
+
+    The algorithm is that of Hunt & Szymanski (CACM 1977).
+    """
+    places: dict[int, list[int]] = {}
+    for place in range(len(old) - 1, -1, -1):
+        places.setdefault(int(old[place]), []).append(place)
+    ends: list[int] = []  # for each length, the smallest place at which a common subsequence ends
+    for item in new.tolist():
+        for place in places.get(item, ()):
+            at = bisect_left(ends, place)
+            ends[at : at + 1] = [place]
+    return len(ends)

@@ -1,0 +1,1 @@
+"""Attacks that change, drop, add or move interactions of real users."""

@@ -1,0 +1,59 @@
+"""Functions that remove interactions, shared by several corruptions."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robench.api import IntArray, Interactions
+
+
+def without(train: Interactions, dropped: NDArray[np.bool_]) -> Interactions:
+    """Returns the interactions except for the dropped ones.
+
+    Args:
+        train: the n interactions.
+        dropped: True for each dropped interaction, bool [n].
+    """
+    kept = np.concatenate([[0], np.cumsum(~dropped)])
+    return Interactions(
+        kept[train.indptr].astype(np.int64), train.items[~dropped], train.times[~dropped], train.n_items
+    )
+
+
+def drop_in_order(train: Interactions, order: IntArray, count: int) -> Interactions:
+    """Returns the interactions except for the first ones of an order.
+
+    Every user keeps at least one interaction. If the order has all interactions of a user, the last of them is kept.
+
+    Args:
+        train: the n interactions.
+        order: the indices of interactions, in the order in which they are dropped, int64 [m].
+        count: the largest number of dropped interactions.
+    """
+    users = train.users()[order]
+    listed, from_end = np.unique(users[::-1], return_index=True)
+    whole = np.bincount(users, minlength=train.n_users)[listed] == train.lengths()[listed]
+    order = np.delete(order, len(order) - 1 - from_end[whole])
+    dropped = np.zeros(len(train), dtype=np.bool_)
+    dropped[order[:count]] = True
+    return without(train, dropped)
+
+
+def by_user(train: Interactions, turns: IntArray, within: IntArray, chosen: NDArray[np.bool_]) -> IntArray:
+    """Returns the indices of chosen interactions, sorted by user: int64 [m].
+
+    Args:
+        train: the n interactions.
+        turns: the place of each user in the order, int64 [n_users].
+        within: the place of each interaction among those of the same user, int64 [n].
+        chosen: True for each chosen interaction, bool [n].
+    """
+    order = np.lexsort((within, turns[train.users()]))
+    return order[chosen[order]]
+
+
+def places_from_end(train: Interactions) -> IntArray:
+    """Returns how many interactions of the same user follow each one: int64 [n]."""
+    result: IntArray = train.indptr[1:][train.users()] - 1 - np.arange(len(train))
+    return result

@@ -1,0 +1,34 @@
+"""Time jitter: the order of interactions is disturbed."""
+
+from __future__ import annotations
+
+import numpy as np
+from pydantic import Field
+
+from robench.api import BaseConfig, Corruption, Interactions, Rng
+from robench.api.threat import round_up
+
+
+class TimeJitter(Corruption):
+    """Moves random interactions within the row of their user.
+
+    Each of these interactions is moved by a random distance of at most ``window`` places, and the other interactions
+    keep their order. Models of sets do not notice.
+    """
+
+    class Config(BaseConfig):
+        """Settings of the time jitter."""
+
+        window: int = Field(default=5, ge=1, description="Largest distance of a move, in places")
+
+    config: Config
+
+    def corrupt(self, train: Interactions, *, share: float, rng: Rng) -> Interactions:
+        """Returns the data with at most ⌈ε · n⌉ of the n interactions moved."""
+        generator, n = rng.numpy(), len(train)
+        moved = generator.choice(n, min(round_up(share, n), n), replace=False)
+        place = np.arange(n, dtype=np.float64)
+        distance = generator.integers(1, self.config.window, len(moved), endpoint=True) + 0.5
+        place[moved] += np.where(generator.random(len(moved)) < 0.5, distance, -distance)
+        order = np.lexsort((place, train.users()))
+        return Interactions(train.indptr, train.items[order], train.times, train.n_items)
