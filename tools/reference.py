@@ -121,7 +121,8 @@ def meaning_of(schema: dict[str, Any], inherited: str) -> str:
 def settings_of(config: type[Any]) -> dict[str, Setting]:
     """Returns {setting: (values, default, meaning)} of a ``Config``.
 
-    A field that only changes an inherited default keeps the inherited meaning.
+    A field that only changes an inherited default keeps the inherited meaning. The settings of a nested ``Config``
+    are named by paths such as ``knowledge.data``.
     """
     schema = config.model_json_schema(by_alias=True)
     parts = schema.get("$defs", {})
@@ -129,8 +130,21 @@ def settings_of(config: type[Any]) -> dict[str, Setting]:
     meanings = {name: of[name].description for of in reversed(fields) for name in of if of[name].description}
     return {
         name: (values_of(field, parts), default_of(field), meaning_of(field, meanings.get(name, "")))
-        for name, field in schema.get("properties", {}).items()
+        for name, field in flat_fields(schema.get("properties", {}), parts)
     }
+
+
+def flat_fields(properties: dict[str, Any], parts: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yields the name and the schema of each setting.
+
+    Nested settings take the place of their parent.
+    """
+    for name, field in properties.items():
+        nested = parts.get(field.get("$ref", "").rpartition("/")[2], {}).get("properties")
+        if nested is None:
+            yield name, field
+        else:
+            yield from ((f"{name}.{inner}", schema) for inner, schema in flat_fields(nested, parts))
 
 
 def all_shared_of(config: type[Any]) -> list[type[Any]]:

@@ -9,12 +9,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from robench.api.edit_rules import PATTERN, EditRules
+from robench.api import edit_rules, knowledge
+from robench.api.edit_rules import EditRules
+from robench.api.knowledge import Knowledge
 from robench.api.surfaces import SURFACES, Scale, Surface
 
 Stage = Literal["test", "train"]
-# the norms, of which those on histories state the rules for edits
-NORMS = f"^(l2|linf|words|characters|users|share|{re.sub(r'[?]P<[a-z]+>', '', PATTERN)})$"
+_STATED = "|".join(re.sub(r"[?]P<[a-z]+>", "", part) for part in (knowledge.PATTERN, edit_rules.PATTERN))
+# the norms, of which those on histories state the rules for edits, and those of fake users the attacker's knowledge
+NORMS = f"^(l2|linf|words|characters|share|{_STATED})$"
 Norm = Annotated[str, Field(pattern=NORMS)]
 GoalName = Literal["untargeted", "promote", "demote"]
 
@@ -47,7 +50,8 @@ class Threat:
         surface: the surface that the attack may perturb.
         stage: when the attack acts, before the fit (``train``) or after it (``test``).
         norm: the norm that ε bounds, or the unit in which ε counts. On histories, it is ``edits`` followed by the rules
-            for edits. See ``EditRules``.
+            for edits. See ``EditRules``. For fake users, it is ``users`` followed by the attacker's knowledge. See
+            ``Knowledge``.
         scale: ``relative`` if ε is relative to the size of the attacked values, or ``absolute``.
         goal: ``untargeted`` (held-out items fall), ``promote`` (targets rise) or ``demote`` (targets fall).
         k: the length of the top lists to which the goal refers.
@@ -64,6 +68,11 @@ class Threat:
     def rules(self) -> EditRules | None:
         """The rules for edits of histories, or None on any other surface."""
         return EditRules.of(self.norm) if self.surface == "history" else None
+
+    @property
+    def knowledge(self) -> Knowledge | None:
+        """The knowledge of an attack with fake users, or None for any other attack."""
+        return Knowledge.of(self.norm) if self.surface == "interactions" else None
 
     @property
     def ranks_models(self) -> bool:

@@ -6,7 +6,7 @@ The module removes repeated parts, and labels the others.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -90,12 +90,23 @@ def _label(part: Part, settings: dict[str, Any], group: Sequence[Part]) -> str:
         group: all parts that had the same label before, including ``part``.
     """
     marks = [part.name] if len({other.name for other in group}) > 1 else []
-    differing = [name for name in settings if len({repr(other.config.get(name)) for other in group}) > 1]
-    written = {name for other in group for name in other.passed}
+    flat = [_flatten(other.config) for other in group]
+    settings = _flatten(settings)
+    differing = [name for name in settings if len({repr(other.get(name)) for other in flat}) > 1]
+    written = {name for other in group for name in _flatten(other.passed)}
     # A setting that no entry gives follows from one that an entry gives.
     shown = [name for name in differing if name in written] or differing
     marks += [f"{name}={_format(settings[name])}" for name in shown]
     return f"{part.label}[{','.join(marks)}]" if marks else part.label
+
+
+def _flatten(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns settings by path, such as ``knowledge.data``."""
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        inner = _flatten(value) if isinstance(value, Mapping) else {}
+        flat |= {f"{name}.{path}": nested for path, nested in inner.items()} if inner else {name: value}
+    return flat
 
 
 def _format(value: Any) -> str:

@@ -19,7 +19,8 @@ MOST_VALUE = 200  # the largest number of characters that a message quotes from 
 DEVICE = r"^(auto|cpu|cuda(:(0|[1-9]\d{0,2}))?)$"
 _PATTERNS = {
     NAME: "must be small letters, digits, '.', '_' or '-', and begin with a letter or digit",
-    NORMS: "must be l2, linf, words, characters, users, share or edits, such as edits-at-end or edits-white-box",
+    NORMS: "must be l2, linf, words, characters, share, users or edits, "
+    "such as users-seen-0.2, users-surrogate, edits-at-end or edits-white-box",
     DEVICE: "must be auto, cpu, cuda or cuda:N, such as cuda:0",
 }
 SCALARS = ("str", "int", "float", "bool")  # the names that pydantic gives to branches of a union

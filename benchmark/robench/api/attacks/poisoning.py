@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
-from typing import ClassVar
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
 from robench.api.attacks.base import Adaptive, Attack
-from robench.api.component import BaseConfig
-from robench.api.data import IntArray, Interactions
+from robench.api.component import LATER, BaseConfig
+from robench.api.data import Catalogue, IntArray, Interactions
+from robench.api.knowledge import Knowledge
 from robench.api.rng import Rng
 from robench.api.surfaces import Surface
 from robench.api.threat import Stage, Threat
@@ -23,14 +25,45 @@ class Profiles:
 
     Args:
         rows: the items of each fake user, oldest first, one int64 array per user. No profile may repeat an item.
+        costs: what the attack spent on the profiles, by name, such as the steps of a model that it trained by itself.
+            The host stores these numbers as the attack's own statement.
     """
 
     rows: tuple[IntArray, ...]
+    costs: Mapping[str, float] = field(default_factory=dict)
 
     @staticmethod
-    def of(rows: list[list[int]] | list[IntArray]) -> Profiles:
+    def of(rows: list[list[int]] | list[IntArray], costs: Mapping[str, float] | None = None) -> Profiles:
         """Returns the profiles of fake users, given one list of items per user."""
-        return Profiles(tuple(np.asarray(row, dtype=np.int64) for row in rows))
+        return Profiles(tuple(np.asarray(row, dtype=np.int64) for row in rows), dict(costs or {}))
+
+
+@dataclass(frozen=True, eq=False)
+class AttackerView:
+    """Everything that an attack with fake users sees.
+
+    Args:
+        train: the training items of the users that the attack sees, one row per user. The sample of users depends on
+            the seed and on the share of users, but not on the attack. The rows keep the order of the data.
+        catalogue: the ids and descriptions of all items, which anybody can see.
+    """
+
+    train: Interactions
+    catalogue: Catalogue
+
+
+class DataKnowledgeConfig(BaseConfig):
+    """The knowledge of an attack that needs no access to the victim's model.
+
+    An attack that declares these settings may still train a model of its own choice on the data that it sees.
+    """
+
+    data: float = Field(default=1.0, ge=0.001, le=1, description="Share of the real users that the attack sees")
+    model: Literal["none"] = Field(default="none", description="What the attack knows about the victim's model")
+
+    def knowledge(self) -> Knowledge:
+        """Returns the knowledge that the threat model states."""
+        return Knowledge(self.data, self.model)
 
 
 class PoisoningConfig(BaseConfig):
@@ -40,12 +73,18 @@ class PoisoningConfig(BaseConfig):
         default=None, ge=1, description="Items per fake user; null takes the median of the real users"
     )
     k: int = Field(default=10, ge=1, description="Length of the list that targets should enter, in items")
+    knowledge: DataKnowledgeConfig = Field(
+        default=DataKnowledgeConfig(),
+        description="What the attack knows: a share of the users; other knowledge is another threat model",
+        json_schema_extra=LATER,
+    )
 
 
 class PoisoningAttack(Attack):
     """An attack that promotes targets by adding fake users to the training data.
 
-    ε is the number of fake users as a share of the real users.
+    ε is the number of fake users as a share of the real users. The host hands the attack only what the setting
+    ``knowledge`` declares. An attack overrides ``profiles``, and also ``craft`` if it reads more than interactions.
     """
 
     Config: ClassVar[type[BaseConfig]] = PoisoningConfig
@@ -55,16 +94,28 @@ class PoisoningAttack(Attack):
 
     def threat(self) -> Threat:
         """Returns the threat model, in which ε is a share of the real users."""
-        return Threat("interactions", "train", "users", "relative", "promote", self.config.k)
+        norm = self.config.knowledge.knowledge().norm
+        return Threat("interactions", "train", norm, "relative", "promote", self.config.k)
+
+    def craft(self, view: AttackerView, *, targets: IntArray, n_users: int, profile_size: int, rng: Rng) -> Profiles:
+        """Returns the profiles of the fake users, from all that the attack sees.
+
+        The host calls this method. By default, it returns ``profiles`` of the interactions that the attack sees. See
+        ``profiles`` for the other arguments.
+
+        Args:
+            view: all that the attack sees.
+        """
+        return self.profiles(view.train, targets=targets, n_users=n_users, profile_size=profile_size, rng=rng)
 
     @abstractmethod
     def profiles(
         self, train: Interactions, *, targets: IntArray, n_users: int, profile_size: int, rng: Rng
     ) -> Profiles:
-        """Returns the profiles of the fake users.
+        """Returns the profiles of the fake users, from interactions alone.
 
         Args:
-            train: the interactions of the real users.
+            train: the training items of the real users that the attack sees.
             targets: the items to promote, int64 [T]. Every profile must contain all of these items.
             n_users: the largest number of fake users.
             profile_size: the largest number of items per profile.

@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from robench.api.attacks.base import Attack
-from robench.api.attacks.poisoning import Corruption, PoisoningAttack, Profiles
-from robench.api.data import IntArray, Interactions
+from robench.api.attacks.poisoning import AttackerView, Corruption, PoisoningAttack, Profiles
+from robench.api.data import Catalogue, IntArray, Interactions, Item
 from robench.api.errors import PluginError
 from robench.api.rng import Rng
 from robench.api.threat import round_up
+from robench.engine.fit.attacker import choose_seen_users, keep_users
 from robench.engine.fit.poisoning_budget import ProfileBudget, checked_changes
 
 
@@ -47,25 +48,49 @@ def poison(attack: Attack, train: Interactions, *, targets: IntArray, epsilon: f
             of its base class.
     """
     if isinstance(attack, PoisoningAttack):
-        return add_profiles(train, make_profiles(attack, train, targets=targets, epsilon=epsilon, rng=rng))
+        items = Catalogue(tuple(map(str, range(train.n_items))), (Item(),) * train.n_items)
+        view = make_view(attack, train, items, rng)
+        return add_profiles(
+            train, make_profiles(attack, view, train.n_users, targets=targets, epsilon=epsilon, rng=rng)
+        )
     if isinstance(attack, Corruption):
         return corrupt(attack, train, epsilon=epsilon, rng=rng)
     raise PluginError(f"{type(attack).__name__} is neither a PoisoningAttack nor a Corruption")
 
 
+def make_view(attack: PoisoningAttack, train: Interactions, catalogue: Catalogue, rng: Rng) -> AttackerView:
+    """Returns what an attack sees of the training data.
+
+    Args:
+        attack: the attack, which declares its knowledge.
+        train: the training items, one row per real user.
+        catalogue: the ids and descriptions of all items.
+        rng: the random stream of the poisoning. The sample of users is a child of this stream.
+    """
+    users = choose_seen_users(train.n_users, attack.config.knowledge.data, rng.child("seen"))
+    return AttackerView(keep_users(train, users), catalogue)
+
+
 def make_profiles(
-    attack: PoisoningAttack, train: Interactions, *, targets: IntArray, epsilon: float, rng: Rng
+    attack: PoisoningAttack, view: AttackerView, n_users: int, *, targets: IntArray, epsilon: float, rng: Rng
 ) -> Profiles:
     """Asks an attack for at most ⌈ε · real users⌉ profiles, and checks them.
+
+    Args:
+        attack: the attack.
+        view: what the attack sees.
+        n_users: the number of real users, seen or not.
+        targets: the items to promote, int64 [T].
+        epsilon: the largest number of fake users as a share of the real users.
+        rng: the random stream of the attack.
 
     Raises:
         PluginError: if ``ProfileBudget.checked`` refuses the profiles.
     """
-    budget = ProfileBudget.of(attack, train, targets, epsilon)
+    budget = ProfileBudget.of(attack, view.train, targets, epsilon, n_users)
     if budget.users == 0:
         return Profiles(())
-    profiles = attack.profiles(train, targets=targets, n_users=budget.users, profile_size=budget.size, rng=rng)
-    return budget.checked(profiles)
+    return budget.checked(attack.craft(view, targets=targets, n_users=budget.users, profile_size=budget.size, rng=rng))
 
 
 def add_profiles(train: Interactions, profiles: Profiles) -> PoisonedData:

@@ -33,15 +33,25 @@ class ProfileBudget:
     targets: IntArray
 
     @classmethod
-    def of(cls, attack: PoisoningAttack, train: Interactions, targets: IntArray, epsilon: float) -> ProfileBudget:
+    def of(
+        cls, attack: PoisoningAttack, seen: Interactions, targets: IntArray, epsilon: float, n_users: int
+    ) -> ProfileBudget:
         """Returns the budget of an attack at ε.
 
-        If the attack sets no profile size, the size is the median length of the rows with training items. However, the
-        size is then at least the number of targets. A profile is never larger than the catalogue.
+        If the attack sets no profile size, the size is the median length of the rows with training items that the
+        attack sees. However, the size is then at least the number of targets. A profile is never larger than the
+        catalogue.
+
+        Args:
+            attack: the attack.
+            seen: the training items of the users that the attack sees.
+            targets: the items that every profile must contain, int64 [T].
+            epsilon: the largest number of fake users as a share of the real users.
+            n_users: the number of real users.
         """
-        median = int(np.median(train.lengths()[train.lengths() > 0])) if len(train) else 1
-        size = min(attack.config.profile_size or max(median, len(targets)), train.n_items)
-        return cls(round_up(epsilon, train.n_users), size, train.n_items, targets)
+        median = int(np.median(seen.lengths()[seen.lengths() > 0])) if len(seen) else 1
+        size = min(attack.config.profile_size or max(median, len(targets)), seen.n_items)
+        return cls(round_up(epsilon, n_users), size, seen.n_items, targets)
 
     def checked(self, profiles: Profiles) -> Profiles:
         """Checks profiles against the limits, and returns the profiles unchanged.

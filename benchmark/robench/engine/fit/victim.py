@@ -26,7 +26,7 @@ from robench.api.usage import record_usage
 from robench.engine.data.titles import TitleReader, read_catalogue, title_reader
 from robench.engine.fit.checkpoint import identify_checkpoint, make_checkpoint_key
 from robench.engine.fit.loop import fit
-from robench.engine.fit.poisoning import PoisonedData, add_profiles, make_profiles, poison
+from robench.engine.fit.poisoning import PoisonedData, add_profiles, make_profiles, make_view, poison
 from robench.engine.fit.poisoning_budget import ProfileBudget
 from robench.engine.fit.training import EpochCallback
 from robench.files.cache import Arrays, Cache
@@ -204,13 +204,15 @@ class VictimFit:
             "code": self.cache.sources.code_of([type(attack)]),
         }
 
+        view = make_view(attack, train, self.data.catalogue, rng)
+
         def make() -> tuple[Arrays, Notes]:
             return _to_arrays(
-                make_profiles(attack, train, targets=self.targets, epsilon=poisoning.epsilon, rng=rng)
+                make_profiles(attack, view, train.n_users, targets=self.targets, epsilon=poisoning.epsilon, rng=rng)
             ), {}
 
         arrays, _ = self.cache.get("profiles", digest(identity, 32), make)
-        budget = ProfileBudget.of(attack, train, self.targets, poisoning.epsilon)
+        budget = ProfileBudget.of(attack, view.train, self.targets, poisoning.epsilon, train.n_users)
         return add_profiles(train, budget.checked(_from_arrays(arrays)))
 
     def _fit_or_load(self, report: EpochCallback) -> tuple[Model, Notes]:

@@ -1,0 +1,95 @@
+"""Tests that an attack sees only what its knowledge declares."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from robench.api import Interactions, PoisoningAttack, Profiles, Rng
+from robench.api.knowledge import Knowledge
+from robench.api.threat import Threat
+from robench.engine.fit.attacker import choose_seen_users, keep_users
+from robench.engine.fit.poisoning import poison
+from robench_plugins.attacks.poisoning.bandwagon import Bandwagon
+from robench_plugins.attacks.poisoning.random_profiles import RandomProfiles
+
+N_ITEMS = 12
+TARGETS = np.array([1, 4])
+ROWS = st.lists(st.lists(st.integers(0, N_ITEMS - 1), max_size=6, unique=True), min_size=5, max_size=20)
+ATTACKS = [Bandwagon, RandomProfiles]
+
+
+def profiles_of(attack, rows, seed=0, epsilon=0.3, targets=TARGETS):
+    train = Interactions.from_rows(rows, N_ITEMS)
+    poisoned = poison(attack, train, targets=targets, epsilon=epsilon, rng=Rng(seed)).train
+    return [poisoned.row(user).tolist() for user in range(train.n_users, poisoned.n_users)]
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+@given(rows=ROWS, share=st.sampled_from([0.2, 0.5]), seed=st.integers(0, 3), data=st.data())
+@settings(max_examples=30, deadline=None)
+def test_profiles_do_not_depend_on_users_that_the_attack_does_not_see(attack, rows, share, seed, data):
+    seen = choose_seen_users(len(rows), share, Rng(seed).child("seen")).tolist()
+    others = [row if user in seen else data.draw(ROWS)[0] for user, row in enumerate(rows)]
+    settings = {"knowledge": {"data": share}}
+    assert profiles_of(attack.make(**settings), rows, seed) == profiles_of(attack.make(**settings), others, seed)
+
+
+@given(n_users=st.integers(1, 50), shares=st.tuples(st.floats(0.001, 1), st.floats(0.001, 1)), seed=st.integers(0, 9))
+@settings(max_examples=50, deadline=None)
+def test_a_larger_share_sees_the_users_of_a_smaller_one(n_users, shares, seed):
+    small, large = (set(choose_seen_users(n_users, share, Rng(seed)).tolist()) for share in sorted(shares))
+    assert small <= large
+    assert 1 <= len(small) <= n_users
+
+
+@given(rows=ROWS, data=st.data())
+@settings(max_examples=30, deadline=None)
+def test_kept_rows_are_those_of_the_kept_users(rows, data):
+    train = Interactions.from_rows(rows, N_ITEMS)
+    users = np.array(sorted(data.draw(st.sets(st.integers(0, len(rows) - 1)))), dtype=np.int64)
+    kept = keep_users(train, users)
+    assert [kept.row(row).tolist() for row in range(kept.n_users)] == [rows[user] for user in users]
+    assert keep_users(train, np.arange(len(rows))) is train
+
+
+class Peeking(PoisoningAttack):
+    """An attack that lists the items of all users in the data that it sees."""
+
+    def profiles(self, train, *, targets, n_users, profile_size, rng):
+        self.users, self.size = train.n_users, profile_size
+        return Profiles.of([targets.tolist()] * n_users)
+
+
+def test_the_number_of_fakes_follows_all_users_and_their_size_the_seen_ones():
+    rows = [[0, 1, 2]] * 5 + [[0, 1, 2, 3, 4, 5]] * 5
+    for seed in range(4):
+        attack = Peeking.make(knowledge={"data": 0.2})
+        assert len(profiles_of(attack, rows, seed)) == 3
+        seen = choose_seen_users(10, 0.2, Rng(seed).child("seen"))
+        assert (attack.users, attack.size) == (2, int(np.median([len(rows[user]) for user in seen])))
+
+
+@pytest.mark.parametrize(
+    ("data", "model", "norm"),
+    [
+        (1.0, "none", "users"),
+        (0.2, "none", "users-seen-0.2"),
+        (1.0, "surrogate", "users-surrogate"),
+        (0.05, "victim", "users-seen-0.05-victim"),
+    ],
+)
+def test_knowledge_is_a_threat_model(data, model, norm):
+    knowledge = Knowledge(data, model)
+    assert knowledge.norm == norm
+    assert Threat("interactions", "train", norm).knowledge == knowledge
+
+
+def test_knowledge_of_the_default_changes_no_setting_and_other_knowledge_does():
+    assert Bandwagon.make().config.resolved() == {"profile_size": None, "k": 10, "popular": 0.5}
+    assert Bandwagon.make(knowledge={"data": 0.2}).config.resolved()["knowledge"] == {"data": 0.2, "model": "none"}
+    assert Bandwagon.make().threat().norm == "users"
+    assert Bandwagon.make(knowledge={"data": 0.2}).threat().norm == "users-seen-0.2"
+    with pytest.raises(ValidationError, match="none"):
+        Bandwagon.make(knowledge={"model": "surrogate"})
