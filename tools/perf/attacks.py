@@ -40,7 +40,7 @@ from robench.api.data import Interactions
 from robench.engine.measure import MeasuredVictim
 from robench.testing.worlds import catalogue
 from robench_plugins.attacks.embedding.pgd import Pgd
-from robench_plugins.executors.local import ALLOCATOR
+from robench_plugins.executors.isolation.launch import ALLOCATOR
 from robench_plugins.models.lstm import Lstm
 from robench_plugins.models.mf import MatrixFactorization
 

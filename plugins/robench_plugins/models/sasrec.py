@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from pydantic import Field
@@ -15,7 +15,7 @@ from robench.api import Batch, Embedded, Losses, Rng, SequenceModel, TrainData
 from robench.api.component import search
 from robench.api.models.divergence import Logits
 from robench_plugins.models.dropout import Dropout
-from robench_plugins.models.transformer import PreNormBlock, TransformerConfig, causal_states
+from robench_plugins.models.transformer import PreNormBlock, TransformerConfig, causal_outputs, causal_states
 
 
 class SasRec(SequenceModel):
@@ -89,6 +89,18 @@ class SasRec(SequenceModel):
         Position t sees only the positions up to t.
         """
         return causal_states(e.inputs["items"], self.positions, self.blocks, self.drop, self.norm)
+
+    def last_states(self, batch: Batch, e: Embedded) -> Tensor:
+        """Returns the state at each row's last item, float [B, dim].
+
+        Without dropout, the last block is computed only at these positions.
+        """
+        if self.training:
+            return super().last_states(batch, e)
+        *lower, last = self.blocks
+        x = causal_outputs(e.inputs["items"], self.positions, lower, self.drop)
+        states: Tensor = self.norm(cast("PreNormBlock", last).at(x, self.last_position(batch)))
+        return states
 
     def loss_from(self, batch: Batch, e: Embedded) -> Losses:
         """Returns the loss for every position with a target.

@@ -8,6 +8,7 @@ from typing import Self
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
 from robench.api import SequenceConfig, SettingError
 from robench_plugins.models.dropout import Dropout
@@ -65,6 +66,33 @@ class SelfAttention(nn.Module):
         out: Tensor = self.outwards(mixed)
         return out
 
+    def at(self, x: Tensor, position: Tensor) -> Tensor:
+        """Returns a causal mixture for one position of each row, float [B, d].
+
+        The result equals that of ``forward`` with a causal mask at this position, except for rounding. The layer must
+        have no active dropout.
+
+        There is only one query per row, so no position needs a key or a value. The products with the weights are
+        computed once per row instead: q · (W x) equals (Wᵀ q) · x, and a mean of values is the value of a mean. A bias
+        of the keys adds the same number to all weights of a query before the softmax, so it has no effect.
+
+        Args:
+            x: the vectors at all positions, float [B, L, d].
+            position: the position of each row's query, int64 [B].
+        """
+        query_weight, key_weight, value_weight = self.inwards.weight.chunk(3)
+        query_bias, _, value_bias = self.inwards.bias.chunk(3)
+        query = linear(x[torch.arange(len(x), device=x.device), position], query_weight, query_bias)
+        queries = query.reshape(len(x), self.heads, -1).transpose(0, 1)
+        keys, values = (part.reshape(self.heads, -1, x.shape[2]) for part in (key_weight, value_weight))
+        scale = queries.shape[-1] ** -0.5
+        weights = (queries @ keys).transpose(0, 1) @ x.transpose(1, 2) * scale
+        later = torch.arange(x.shape[1], device=x.device) > position[:, None]
+        means = weights.masked_fill(later[:, None], -torch.inf).softmax(-1) @ x
+        mixed = (means.transpose(0, 1) @ values.transpose(1, 2)).transpose(0, 1).flatten(1) + value_bias
+        out: Tensor = self.outwards(mixed)
+        return out
+
 
 class PreNormBlock(nn.Module):
     """A transformer block that computes x + dropout(g(norm(x))).
@@ -91,11 +119,23 @@ class PreNormBlock(nn.Module):
         out: Tensor = x + self.drop(self.feed(self.norms[1](x)))
         return out
 
+    def at(self, x: Tensor, position: Tensor) -> Tensor:
+        """Returns the output at one position of each row, float [B, d].
 
-def causal_states(
-    x: Tensor, positions: Tensor, blocks: Iterable[nn.Module], drop: nn.Module, norm: nn.Module
-) -> Tensor:
-    """Returns the states of a causal transformer, float [B, L, d].
+        No position sees later positions. The block must have no active dropout.
+
+        Args:
+            x: the vectors at all positions, float [B, L, d].
+            position: the position of each row, int64 [B].
+        """
+        own = x[torch.arange(len(x), device=x.device), position]
+        own = own + self.attention.at(self.norms[0](x), position)
+        out: Tensor = own + self.feed(self.norms[1](own))
+        return out
+
+
+def causal_outputs(x: Tensor, positions: Tensor, blocks: Iterable[nn.Module], drop: nn.Module) -> Tensor:
+    """Returns the outputs of causal transformer blocks, float [B, L, d].
 
     Position t sees only the positions up to t.
 
@@ -104,12 +144,28 @@ def causal_states(
         positions: the vectors of the positions, float [at least L, d].
         blocks: the transformer blocks, which take vectors and a mask.
         drop: the dropout on the sum of item and position.
-        norm: the layer norm at the end.
     """
     length = x.shape[1]
     later = torch.ones(length, length, dtype=torch.bool, device=x.device).triu(1)
     x = drop(x + positions[:length])
     for block in blocks:
         x = block(x, later)
-    states: Tensor = norm(x)
+    return x
+
+
+def causal_states(
+    x: Tensor, positions: Tensor, blocks: Iterable[nn.Module], drop: nn.Module, norm: nn.Module
+) -> Tensor:
+    """Returns the states of a causal transformer, float [B, L, d].
+
+    The states are the normalised outputs of the blocks.
+
+    Args:
+        x: the vectors of the items, float [B, L, d].
+        positions: the vectors of the positions, float [at least L, d].
+        blocks: the transformer blocks, which take vectors and a mask.
+        drop: the dropout on the sum of item and position.
+        norm: the layer norm at the end.
+    """
+    states: Tensor = norm(causal_outputs(x, positions, blocks, drop))
     return states

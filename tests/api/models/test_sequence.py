@@ -100,6 +100,22 @@ def test_states_at_places_are_the_states_at_these_places(kind, settings):
     torch.testing.assert_close(some, every[row, position], rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("kind", MODELS)
+def test_last_states_are_the_states_of_the_last_items_with_gradients(kind):
+    model, data = _made(kind, **({"layers": 2} if kind is not ReferenceSequence else {}))
+    rows = Interactions.from_rows([data.train.row(u)[: u % 6] for u in range(12)], data.n_items)
+    batch = model.queries(np.arange(12), rows)
+    e = model.embed(batch)
+    x = e.inputs["items"].detach().requires_grad_()
+    moved = type(e)({"items": x}, e.valid, e.context)
+    own, every = model.last_states(batch, moved), model.states(batch, moved)
+    whole = every[torch.arange(12), model.last_position(batch)]
+    torch.testing.assert_close(own, whole, rtol=1e-5, atol=1e-6)
+    weights = torch.linspace(-1, 1, own.numel()).reshape(own.shape)
+    slopes = [torch.autograd.grad((part * weights).sum(), x)[0] for part in (own, whole)]
+    torch.testing.assert_close(*slopes, rtol=1e-4, atol=1e-5)
+
+
 def test_padding_does_not_depend_on_the_other_users():
     data, _ = crowd(n_users=12, length=9, ragged=True)
     model = ReferenceSequence.make()

@@ -87,6 +87,14 @@ class SequenceModel(TorchModel):
         """
         return self.states(batch, e)[row, position]
 
+    def last_states(self, batch: Batch, e: Embedded) -> Tensor:
+        """Returns the state at each row's last item, float [B, dim].
+
+        ``score_from`` compares these states with the item vectors. A subclass may override this method to save work.
+        """
+        row = torch.arange(len(batch.histories), device=batch.histories.device)
+        return self.states_at(batch, e, row, self.last_position(batch))
+
     def build(self, data: TrainData, rng: Rng) -> None:
         """Creates the item table, the output bias and the layers.
 
@@ -159,9 +167,7 @@ class SequenceModel(TorchModel):
 
         The bias of each item is added. The result is float [B, n_items].
         """
-        row = torch.arange(len(batch.histories), device=batch.histories.device)
-        last = self.states_at(batch, e, row, self.last_position(batch))
-        return torch.addmm(e.context["bias"], last, e.context["table"].T)
+        return torch.addmm(e.context["bias"], self.last_states(batch, e), e.context["table"].T)
 
     def loss_from(self, batch: Batch, e: Embedded) -> Losses:
         """Returns the softmax cross-entropy over the catalogue, one value per target."""
