@@ -57,6 +57,7 @@ def models(folder: Path) -> list[dict[str, Any]]:
         {"name": "item-knn", "k": 5},
         {"name": "content", "min_items": 1},
         {"name": "ease"},
+        {"name": "wmf", "factors": 8, "iterations": 3},
         {"name": "mf", "factors": 8, "epochs": 3},
         {"name": "neumf", "epochs": 2},
         {"name": "multi-vae", "epochs": 2},

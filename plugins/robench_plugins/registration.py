@@ -53,6 +53,7 @@ def robench_models() -> dict[str, str]:
         "item-knn": "robench_plugins.models.item_knn:ItemKnn",
         "content": "robench_plugins.models.content:Content",
         "ease": "robench_plugins.models.ease:Ease",
+        "wmf": "robench_plugins.models.wmf:Wmf",
         "mf": "robench_plugins.models.mf:MatrixFactorization",
         "neumf": "robench_plugins.models.neumf:NeuMf",
         "multi-vae": "robench_plugins.models.multi_vae:MultiVae",

@@ -38,6 +38,7 @@ MODELS = [
     "user-knn",
     "item-knn",
     "ease",
+    "wmf",
     "mf",
     "neumf",
     "multi-vae",

@@ -1,22 +1,25 @@
-"""Compares the quality of models with RecBole 1.2.1 and with published values.
+"""Compares the quality of models with other libraries and with published values.
 
     python tools/perf/quality.py ML100K_FOLDER WORK [--beauty results/beauty]
     python tools/perf/quality.py --beauty results/beauty
 
-The comparison with RecBole uses MovieLens 100K. The published values are those of Amazon Beauty.
+The comparison with RecBole 1.2.1 and implicit 0.7.3 uses MovieLens 100K. The published values are those of Amazon
+Beauty.
 
-The script makes a Python environment for RecBole in WORK/recbole, or uses that of ``--python``. Both splits are written
-as files for RecBole. Each of RecBole's models runs once, and the result is kept as WORK/<model>.json. If the limit on
-epochs has changed, the model runs again. Robench's own models are fitted on the same interactions with one thread, and
-the script prints a table.
+The script makes a Python environment for each library in WORK/recbole and WORK/implicit, or uses those of ``--python``
+and ``--implicit-python``. Both splits are written as files for RecBole. Each model of the other libraries runs once,
+and the result is kept as WORK/<model>.json. If the limit on epochs has changed, the model runs again. Robench's own
+models are fitted on the same interactions with one thread, and the script prints a table.
+
+``wmf`` is compared with the alternating least squares of implicit, and both have the defaults of ``wmf``.
 
 ``--defaults`` gives robench its defaults instead of tuned settings. ``--only mf lightgcn`` restricts the models, and
-``--seeds`` is the number of fits that are averaged. ``--recbole-only`` and ``--skip-recbole`` each run one half of the
+``--seeds`` is the number of fits that are averaged. ``--others-only`` and ``--skip-others`` each run one half of the
 comparison. ``--beauty`` compares the results of ``suites/beauty.yaml`` with published values of the same file and
 split.
 
-The exit code is 1 if a model is worse than RecBole by more than one standard error over users, in NDCG@10 or Recall@10,
-or if a model on Amazon Beauty is below a published value.
+The exit code is 1 if a model is worse than the other library by more than one standard error over users, in NDCG@10 or
+Recall@10, or if a model on Amazon Beauty is below a published value.
 
 Both sides select on validation NDCG@10 and follow the ranking rules of RecBole. On the random split, known items are
 masked, and a history is the training items. Leave-last-out masks nothing, and a history has the validation item too.
@@ -50,7 +53,10 @@ from robench.engine.rank.ranking import held_out_ranks
 from robench.host.discovery import Host
 from robench.host.registry import Registry
 
-PINS = ["torch==2.13.0", "recbole==1.2.1", "numpy<2", "scipy<1.13", "setuptools<81", "pandas<2.2"]
+PINS = {
+    "recbole": ["torch==2.13.0", "recbole==1.2.1", "numpy<2", "scipy<1.13", "setuptools<81", "pandas<2.2"],
+    "implicit": ["implicit==0.7.3", "numpy", "scipy"],
+}
 REFERENCE = Path(__file__).parent / "reference"
 
 
@@ -58,15 +64,23 @@ REFERENCE = Path(__file__).parent / "reference"
 class Pair:
     """One model in both libraries.
 
-    ``epochs`` is the limit for RecBole, which may stop early.
+    ``theirs`` is the name of the model in the other library, and ``their_settings`` are its settings. ``epochs`` is the
+    limit for RecBole, which may stop early.
     """
 
     split: str
     name: str
-    recbole: str
+    theirs: str
     epochs: int
-    stopping: int
+    stopping: int = 0
     settings: dict = field(default_factory=dict)
+    library: str = "recbole"
+
+    def their_settings(self):
+        """Returns the settings of the model in the other library."""
+        if self.library == "recbole":
+            return {"epochs": self.epochs, "stopping_step": self.stopping}
+        return {"factors": 32, "alpha": 3.0, "regularization": 20.0, "iterations": self.epochs}
 
 
 def read_settings(path):
@@ -85,6 +99,7 @@ PAIRS = [
     Pair("random", "multi-vae", "MultiVAE", 200, 20, TUNED["multi-vae"]),
     Pair("random", "ease", "EASE", 1, 1, TUNED["ease"]),
     Pair("random", "item-knn", "ItemKNN", 1, 1, TUNED["item-knn"]),
+    Pair("random", "wmf", "AlternatingLeastSquares", 10, library="implicit"),
     Pair("last", "gru4rec", "GRU4Rec", 12, 12),
     Pair("last", "sasrec", "SASRec", 2, 6),
     Pair("last", "bert4rec", "BERT4Rec", 2, 6),
@@ -92,25 +107,26 @@ PAIRS = [
 
 
 def reference(pair, work, python):
-    """Runs RecBole's model of a pair, unless its result is stored.
+    """Runs the other library's model of a pair, unless its result is stored.
 
     A stored result with another limit on epochs does not count.
     """
-    out, settings = work / f"{pair.recbole.lower()}.json", {"epochs": pair.epochs, "stopping_step": pair.stopping}
+    out, settings = work / f"{pair.theirs.lower()}.json", pair.their_settings()
     if out.exists():
         kept = json.loads(out.read_text())
-        if kept["test"] is not None and kept["settings"]["epochs"] == pair.epochs:
+        name = "epochs" if pair.library == "recbole" else "iterations"
+        if kept["test"] is not None and kept["settings"][name] == pair.epochs:
             return
-    script = [python, "-W", "ignore", REFERENCE / "recbole_run.py", work / "data", pair.split, pair.recbole, out]
+    script = [python, "-W", "ignore", REFERENCE / f"{pair.library}_run.py", work / "data", pair.split, pair.theirs, out]
     subprocess.run([*map(str, script), json.dumps(settings)], check=True, cwd=work, stdout=subprocess.DEVNULL)
 
 
-def environment(work):
-    """Returns the path of a Python with RecBole, which is installed if necessary."""
-    folder = work / "recbole"
+def environment(work, library):
+    """Returns a Python with another library, which is installed if necessary."""
+    folder = work / library
     if not folder.exists():
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-        subprocess.run([folder / "bin" / "pip", "install", "-q", *PINS], check=True)
+        subprocess.run([folder / "bin" / "pip", "install", "-q", *PINS[library]], check=True)
     return folder / "bin" / "python"
 
 
@@ -156,11 +172,12 @@ def main():
     parser.add_argument("source", type=Path, nargs="?")
     parser.add_argument("work", type=Path, nargs="?")
     parser.add_argument("--python", type=Path)
+    parser.add_argument("--implicit-python", type=Path)
     parser.add_argument("--only", nargs="+")
     parser.add_argument("--defaults", action="store_true")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--recbole-only", action="store_true")
-    parser.add_argument("--skip-recbole", action="store_true")
+    parser.add_argument("--others-only", action="store_true")
+    parser.add_argument("--skip-others", action="store_true")
     parser.add_argument("--beauty", type=Path, metavar="RESULTS")
     given = parser.parse_args()
     if given.work is None and (given.source or not given.beauty):
@@ -175,7 +192,7 @@ def compare(given):
     """Prints the comparison on MovieLens 100K.
 
     Returns:
-        False if a model is worse than RecBole, else True. Models without a result of RecBole do not count.
+        False if a model is worse than in the other library, else True. Models without another result do not count.
     """
     torch.set_num_threads(1)
     torch.backends.mha.set_fastpath_enabled(False)
@@ -183,22 +200,22 @@ def compare(given):
     pairs = [pair for pair in PAIRS if not given.only or pair.name in given.only]
     if given.defaults:
         pairs = [replace(pair, settings={}) for pair in pairs]
-    if not given.skip_recbole:
+    if not given.skip_others:
         export.main(given.source, given.work / "data")
-        python = given.python or environment(given.work)
+        pythons = {"recbole": given.python, "implicit": given.implicit_python}
         for pair in pairs:
-            reference(pair, given.work, python)
-    if given.recbole_only:
+            reference(pair, given.work, pythons[pair.library] or environment(given.work, pair.library))
+    if given.others_only:
         return True
     registry = Registry.of(Host.discover())
     data = {split: export.prepared(given.source, split) for split in {pair.split for pair in pairs}}
-    head = ["model", "split", "NDCG@10 ± s.e.", "RecBole", "Recall@10 ± s.e.", "RecBole", "at least RecBole − s.e."]
-    head += ["seconds", "RecBole"]
+    head = ["model", "split", "NDCG@10 ± s.e.", "theirs", "Recall@10 ± s.e.", "theirs", "at least theirs − s.e."]
+    head += ["seconds", "theirs"]
     print(f"| {' | '.join(head)} |\n|{'---|' * len(head)}")
     behind = 0
     for pair in pairs:
         *values, seconds = measured(pair, data[pair.split], registry, given.seeds)
-        kept = given.work / f"{pair.recbole.lower()}.json"
+        kept = given.work / f"{pair.theirs.lower()}.json"
         other = json.loads(kept.read_text()) if kept.exists() else {}
         theirs = other.get("test") or {}
         cells, good = [pair.name, pair.split], []

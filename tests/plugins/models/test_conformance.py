@@ -12,6 +12,7 @@ from robench_plugins.models.neumf import NeuMf
 from robench_plugins.models.popularity import Popularity
 from robench_plugins.models.sasrec import SasRec
 from robench_plugins.models.user_knn import UserKnn
+from robench_plugins.models.wmf import Wmf
 
 RECURRENT = {"dim": 16, "hidden": 16, "batch_size": 16, "learning_rate": 0.02, "epochs": 25, "max_length": 12}
 
@@ -39,6 +40,12 @@ class TestContent(ModelTests):
 class TestEase(ModelTests):
     model = Ease
     settings = {"weight_decay": 20.0}
+
+
+class TestWmf(ModelTests):
+    model = Wmf
+    settings = {"factors": 8, "weight_decay": 2.0}
+    board = {"factors": 2}
 
 
 class TestMatrixFactorization(TorchModelTests):

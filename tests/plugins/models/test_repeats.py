@@ -16,8 +16,9 @@ from robench_plugins.models.multi_vae import MultiVae
 from robench_plugins.models.popularity import Popularity
 from robench_plugins.models.sasrec import SasRec
 from robench_plugins.models.user_knn import UserKnn
+from robench_plugins.models.wmf import Wmf
 
-SETS = [Ease, ItemKnn, UserKnn]
+SETS = [Ease, ItemKnn, UserKnn, Wmf]
 OTHERS = [Popularity, MatrixFactorization, LightGcn, MultiVae, Gru4Rec, SasRec]
 
 
