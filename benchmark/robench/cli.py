@@ -110,12 +110,12 @@ def plan(suite: SuiteFile, results: Results = None, set_: Set = None, only: Only
 def tune(
     suite: SuiteFile,
     trials: Annotated[int, typer.Option(help="trials of every model and defence")] = 8,
-    seed: Annotated[int, typer.Option(min=0, help="of the search, from which settings are drawn")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="seed from which settings are drawn")] = 0,
     workers: Workers = None,
     executor: ExecutorName = "local",
     scheduler: Scheduler = None,
     set_: Set = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="begin anew, without the trials beside the suite")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="drop the trials of an earlier search")] = False,
 ) -> None:
     """Choose the settings of every model and defence by validation alone.
 
@@ -164,9 +164,9 @@ def verify(
     folder: Folder,
     sample: Annotated[int, typer.Option(min=0, help="how many cells are measured again")] = 3,
     every: Annotated[bool, typer.Option("--all", help="measure every cell again")] = False,
-    seed: Annotated[int | None, typer.Option(min=0, help="of the sample [default: another one each time]")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="seed of the sample [default: another one each time]")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="worker processes [default: cores]")] = None,
-    data: Annotated[Path | None, typer.Option(help="where relative paths of the suite begin")] = None,
+    data: Annotated[Path | None, typer.Option(help="folder at which relative paths of the suite start")] = None,
 ) -> None:
     """Check every hash, recompute every table and measure some cells again.
 
@@ -192,9 +192,10 @@ def show(
     ],
     user: Annotated[str | None, typer.Option(help="a user's id: the list before and after the attack")] = None,
 ) -> None:
-    """Show one record with its row's verdict, a user's lists, or a folder.
+    """Show a stored cell, or a summary of a folder.
 
-    With --user, show that user's list before and after the attack.
+    An attacked cell is shown with the verdict of its row. With --user, show that user's list before and after the
+    attack.
     """
     from robench.entrance.show import show as show_stored  # noqa: PLC0415  # numpy takes a moment
 
@@ -213,7 +214,7 @@ def recommend(
     k: Annotated[int, typer.Option("--k", "-k", help="length of the list")] = 10,
     model: Annotated[str | None, typer.Option(metavar="LABEL", help="only this model of the suite")] = None,
     defense: Annotated[str | None, typer.Option(metavar="LABEL", help="only this defence of the suite")] = None,
-    seed: Annotated[int | None, typer.Option(help="of the victims [default: the suite's first]")] = None,
+    seed: Annotated[int | None, typer.Option(help="seed of the victims [default: the suite's first]")] = None,
     set_: Set = None,
     only: Only = None,
 ) -> None:
@@ -239,7 +240,7 @@ def recommend(
 
 @app.command()
 def plugins(
-    check: Annotated[bool, typer.Option("--check", help="import each: what it needs and offers, load errors")] = False,
+    check: Annotated[bool, typer.Option("--check", help="import each: what it offers and needs, or its error")] = False,
 ) -> None:
     """List every component with its owner.
 
@@ -308,7 +309,8 @@ def data_list(as_json: AsJson = False) -> None:
 def data_prepare(
     name: Annotated[str, typer.Argument(help="a data set of robench data list", show_default=False)],
     given: Annotated[
-        list[str] | None, typer.Option("--from", metavar="FILE|URL", help="take this instead, once per file")
+        list[str] | None,
+        typer.Option("--from", metavar="FILE|URL", help="take this file instead; repeat it for each file"),
     ] = None,
 ) -> None:
     """Download, check and unpack a data set.

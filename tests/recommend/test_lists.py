@@ -1,4 +1,4 @@
-"""Tests the lists that victims recommend, and the mistakes in requests.
+"""Tests the lists of recommended items, and the errors for invalid requests.
 
 The victims come from a suite or from a checkpoint file.
 """

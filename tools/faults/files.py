@@ -103,7 +103,7 @@ def make_case(rng: random.Random) -> Case:
 def _time(kind: str, rng: random.Random, separator: str) -> tuple[str, Fraction | None]:
     """Returns the text of a random time, and a number that orders the times of a log.
 
-    Without times, the text is empty and the number is None.
+    If the log has no times, the text is empty and the number is None.
     """
     if kind == "none":
         return "", None

@@ -20,7 +20,14 @@ __all__ = ["FAILED", "LIMITS", "MISDEEDS", "process_misdeeds", "robench_models",
 
 
 def model(name: str, function: Misdeed) -> type[Model]:
-    """Returns the class of a popularity model that commits a misdeed before its fit."""
+    """Returns a model class that commits a misdeed at the start of its fit.
+
+    Apart from the misdeed, the model is ``popularity``.
+
+    Args:
+        name: the name of the misdeed, from which the name of the class is made.
+        function: the misdeed.
+    """
 
     def fit(self: Any, data: Any, rng: Rng) -> Any:
         function()

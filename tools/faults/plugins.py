@@ -32,9 +32,11 @@ SECONDS = 1_500  # a run must end within this time
 
 
 def suite(names: list[str], *, bad: bool) -> str:
-    """Returns the text of a suite: misbehaving models, each before a built-in one.
+    """Returns the text of a suite in which each misbehaving model precedes ``mf``.
 
-    If ``bad`` is false, the suite has only the built-in models.
+    Args:
+        names: the names of the misbehaving models.
+        bad: whether the suite has the misbehaving models. Otherwise, it has only the built-in models.
     """
     models: list[dict[str, Any]] = []
     for number, name in enumerate(names):

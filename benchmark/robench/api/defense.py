@@ -105,8 +105,11 @@ class Defense(Component):
     def settled(self, epoch: int) -> bool:
         """Returns whether the weights after an epoch may be selected.
 
-        The result is False during a warm-up, because validation would prefer the undefended weights of that time.
-        Epochs are counted from 0.
+        The base class always returns True. A defence with a warm-up returns False for the epochs of the warm-up.
+        Otherwise, validation would prefer the undefended weights of those epochs.
+
+        Args:
+            epoch: the number of the epoch, from 0.
         """
         return True
 

@@ -2,8 +2,8 @@
 
 A class is imported only when it is needed. A component has two names:
 
-- The identity is for machines. Identities appear in ids, cache keys and the columns of tables. An identity depends only
-  on the distribution that offers the component.
+- The identity is for machines. Ids and cache keys are computed from identities, and tables have columns of identities.
+  An identity does not depend on other installed distributions.
 - The reference is for people. A reference is the shortest name that is unambiguous among the installed plugins.
 """
 
@@ -74,8 +74,8 @@ class Registry:
     Args:
         entries: the components of each kind, in the order of the plugins.
         broken: the reason why a plugin could not be loaded, by owner. Error messages name these plugins.
-        aliases: additional names of data sets, such as frames from Python. Each name is mapped to the entry of a suite
-            that it abbreviates.
+        aliases: additional names of data sets, such as frames from Python. Each name is mapped to the suite entry
+            for which it stands.
     """
 
     def __init__(
@@ -164,9 +164,11 @@ class Registry:
         return entry.name if entry.own else f"{entry.distribution}/{entry.name}"
 
     def resolve(self, kind: Kind, identity: str) -> Entry:
-        """Returns the component with an identity from a plan, a record or a payload.
+        """Returns the component with the given identity.
 
-        Files from older versions contain a reference instead. A reference is looked up like a name from a user.
+        Identities come from plans, records and payloads.
+
+        Files from older versions contain references instead. A reference is looked up like a name from a user.
 
         Raises:
             UserError: if no plugin or more than one plugin offers the component.
@@ -183,7 +185,7 @@ class Registry:
         return f"{entry.owner if same else entry.distribution}/{entry.name}"
 
     def spelling(self, kind: Kind, identity: str) -> str:
-        """Returns the name to write in a suite for the component with an identity.
+        """Returns the name to write in a suite for the component with this identity.
 
         The name is qualified if a distribution other than robench offers the component, or if the bare name is
         ambiguous in this environment.
@@ -200,7 +202,7 @@ class Registry:
         return self.load_entry(kind, self.find(kind, name))
 
     def class_of(self, kind: Kind, identity: str) -> Any:
-        """Returns the class of the component with an identity.
+        """Returns the class of the component with the given identity.
 
         Raises:
             UserError: if no plugin or more than one plugin offers the component, or if the class cannot be imported or

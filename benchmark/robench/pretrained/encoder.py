@@ -21,10 +21,10 @@ TEXTS_AT_A_TIME = 256
 
 @dataclass(eq=False)
 class Encoder:
-    """A frozen BERT encoder in evaluation mode and float32.
+    """A frozen BERT encoder, in evaluation mode and with float32 weights.
 
-    The vector of a text is the mean over the vectors of its tokens (Reimers & Gurevych, EMNLP 2019). The mean is scaled
-    to a root mean square of 1.
+    The vector of a text is the mean of its tokens' states in the last layer (Reimers & Gurevych, EMNLP 2019), scaled to
+    a root mean square of 1.
 
     Args:
         folder: the folder from which the encoder was loaded.
@@ -111,7 +111,7 @@ class Encoder:
     def _batches(self, texts: Sequence[str]) -> Iterator[Tokens]:
         """Yields the tokens of texts in batches of at most 4,096 tokens.
 
-        A longer text is a batch of its own. Batches have little padding if the texts are sorted by length.
+        A text with more tokens is a batch of its own. Batches have little padding if the texts are sorted by length.
         """
         at = 0
         while at < len(texts):

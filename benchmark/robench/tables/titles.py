@@ -30,17 +30,18 @@ class TitleRow:
         norm: the unit of edits: words or characters.
         goal: the goal of the attack.
         epsilon: the budget.
-        metric: the metric that the attack changes.
-        before: the mean clean value of the metric.
-        after: the mean value of the metric under the attack.
+        metric: the measure that is reported, such as ``t-hr@10``.
+        before: the mean clean value of the measure.
+        after: the mean value of the measure under the attack.
         effect: the mean of the paired differences, ``after`` minus ``before``, with its interval.
         edits_mean: the mean number of edits per title. This field and the next four are None if the records lack them.
         similarity_mean: the mean similarity of old and new titles, by the host's sentence encoder.
         similarity_min: the smallest similarity in a cell, averaged over cells.
-        queries: the number of score evaluations. A scoring of n users counts as n evaluations.
-        gradients: the number of gradients. A gradient evaluation of n users counts as n gradients.
+        queries: the mean number of score evaluations per cell. A scoring of n users counts as n evaluations.
+        gradients: the mean number of gradients per cell. A gradient evaluation of n users counts as n gradients.
         examples: some titles of the first cell, before and after the attack.
-        strongest: whether this attack changes the metric most, among several attacks with this key, norm, goal and ε.
+        strongest: whether this attack moves the measure furthest towards its goal, among several attacks with this key,
+            norm, goal and ε.
     """
 
     key: RowKey = field(metadata=inline())

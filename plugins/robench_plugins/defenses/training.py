@@ -82,7 +82,7 @@ class TrainingDefense(Defense):
             raise SettingError("is still warming up after them", "warmup", hint)
 
     def settled(self, epoch: int) -> bool:
-        """Returns whether the warm-up is over in an epoch, or λ is 1.
+        """Returns whether an epoch comes after the warm-up, or λ is 1.
 
         Args:
             epoch: the number of the epoch, from 0.

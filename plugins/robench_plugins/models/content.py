@@ -124,10 +124,10 @@ class Content(HistoryModel):
 
 
 def words_of(item: Item) -> str:
-    """Returns the words of an item, separated by spaces.
+    """Returns the text of an item, in which words are separated by spaces.
 
-    Title and description are in lower case, with only letters and digits. Words such as ``year:1995`` and
-    ``genre:Crime`` follow.
+    The words of the title and the description come first, in lower case and with only letters and digits. The year, the
+    decade and the genres follow, as in ``year:1995 decade:199 genre:Crime``.
     """
     text = f"{item.title} {item.description}".rstrip()
     text = "".join(c if c.isalnum() else " " for c in text.lower())

@@ -29,7 +29,7 @@ from robench.api.models.divergence import Logits
 from robench_plugins.models.dropout import dropout
 
 STEPS = 10  # the least number of steps per epoch, if ``by_size`` is on
-USERS_PER_DIMENSION, LEAST_LATENT = 15, 64  # bounds of the latent vector, if ``by_size`` is on
+USERS_PER_DIMENSION, LEAST_LATENT = 15, 64  # bounds of the latent dimension, if ``by_size`` is on
 
 
 class MultiVae(TorchModel):
@@ -49,7 +49,7 @@ class MultiVae(TorchModel):
 
         Widths, batch size and learning rate are taken from section 4.4 of the paper and from the authors' code. Dropout
         and β are the best of four trials by validation NDCG@10 (suites/tuning/movielens-small.grid.txt). The paper has
-        over 100,000 users. With few users, ``by_size`` makes the latent vector and the batches smaller.
+        over 100,000 users. With few users, ``by_size`` lowers the latent dimension and the batch size.
         """
 
         hidden: int = Field(default=600, ge=1, description="Units of the hidden layers")
@@ -76,8 +76,8 @@ class MultiVae(TorchModel):
         patience: int = Field(default=10, ge=1)
         by_size: bool = Field(
             default=True,
-            description="Whether few users bound the latent vector (a dimension per 15 users, at least 64) and the "
-            "batches (at least 10 per epoch); with fewer than 5,000 validation items, they are not bounded",
+            description="Whether the number of users bounds `latent` (one dimension per 15 users, but at least 64) and "
+            "`batch_size` (at least 10 batches per epoch); it has no effect with fewer than 5,000 validation items",
             json_schema_extra=LATER | off_if_given("latent", "batch_size"),
         )
 
@@ -108,7 +108,7 @@ class MultiVae(TorchModel):
         self.register_buffer("epochs_begun", torch.zeros((), dtype=torch.int64))
 
     def _goes_by_size(self, data: TrainData) -> bool:
-        """Returns whether the number of users bounds the latent vector and the batches."""
+        """Returns whether the number of users bounds latent dimension and batch size."""
         return self.config.is_on("by_size") and has_enough_items(data)
 
     def batches(self, data: TrainData, rng: Rng) -> Iterator[Batch]:

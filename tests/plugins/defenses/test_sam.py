@@ -148,7 +148,7 @@ def test_weights_return_even_if_the_loss_fails(monkeypatch):
 def test_a_disconnected_version_fails_the_conformance_tests():
     class Disconnected(Sam):
         def perturbation(self, step, gradients):
-            """Reports ρ, and moves nothing."""
+            """Returns zeros, although the full radius is recorded as used."""
             return {name: 0 * part for name, part in super().perturbation(step, gradients).items()}
 
     class Tests(DefenseTests):

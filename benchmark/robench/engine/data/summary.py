@@ -55,7 +55,7 @@ class EventFacts:
     Args:
         count: the number of events.
         first: the earliest time as text, or an empty string if the source has no times.
-        last: the latest time as text.
+        last: the latest time as text, or an empty string if the source has no times.
         equal_times: the share of events at the same time as another event of the same user, or None if the source has
             no times.
         per_user: quantiles of the number of events per user.
@@ -182,8 +182,8 @@ def _unmatched(names: Sequence[str], described: Mapping[str, object], texts: str
     Args:
         names: the ids of the items or users in the log.
         described: the descriptions by id.
-        texts: the word for the descriptions.
-        kind: the word for what the ids name.
+        texts: the name of the descriptions, which the line contains.
+        kind: ``items`` or ``users``.
     """
     missing = [name for name in names if name not in described]
     if not described or not missing:
@@ -225,8 +225,8 @@ def describe_time(time: int, ticks: int | None) -> str:
     If the unit is unknown, or the year is not between 1900 and 9999, the time is formatted as a number.
 
     Args:
-        time: the time in ticks.
-        ticks: the number of ticks per second since 1970, or None if the unit is unknown.
+        time: the time, in ticks since 1970.
+        ticks: the number of ticks per second, or None if the unit is unknown.
     """
     if ticks is None:
         return str(time)

@@ -1,4 +1,4 @@
-"""Carlini & Wagner: the smallest δ that removes an item from the top k."""
+"""The C&W attack, which searches for the smallest δ that reaches the goal."""
 
 from __future__ import annotations
 

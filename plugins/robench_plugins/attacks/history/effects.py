@@ -79,8 +79,8 @@ def _count_ahead(gap: Tensor, less: Tensor, more: Tensor, rivals: Tensor, slack:
 
     Args:
         gap: the scores of all items minus the score of this item, float [n_items].
-        less: the change of ``gap`` by each deletion, float [R, n_items].
-        more: the change of ``gap`` by each insertion, float [M, n_items].
+        less: the change that each of R deletions makes to ``gap``, float [R, n_items].
+        more: the change that each of M insertions makes to ``gap``, float [M, n_items].
         rivals: whether each item is a rival, bool [n_items].
         slack: the least gap of a rival that is ahead.
 

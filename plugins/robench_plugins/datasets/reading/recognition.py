@@ -43,7 +43,8 @@ def first_lines(path: Path) -> list[str] | None:
     The result is None if the path does not lead to a file, or if the file holds no text.
 
     Raises:
-        DataError: if the file cannot be read, or is a damaged or mislabelled compressed file.
+        DataError: if the file cannot be read, is an Excel workbook or an archive of several files, or is a damaged,
+            mislabelled or password-protected compressed file.
     """
     if not path.is_file():
         return None
@@ -175,8 +176,8 @@ def first_object(lines: Sequence[str]) -> dict[str, Any] | None:
 def _separator(lines: Sequence[str], usual: str) -> str | None:
     """Returns the separator that gives all lines the same number of cells, or None.
 
-    The usual separator is tried first. A comma is no separator if another sign separates cells in which commas only
-    stand before decimals, as in ``u1;i1;3,5``.
+    The usual separator is tried first. A comma is rejected if another sign fits too, and all commas in the resulting
+    cells are decimal commas, as in ``u1;i1;3,5``.
     """
     fitting = [sign for sign in dict.fromkeys((usual, *SEPARATORS, BLANKS)) if _fits(lines, sign)]
     for separator in fitting:

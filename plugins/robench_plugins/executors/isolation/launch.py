@@ -142,7 +142,7 @@ class Launcher:
             os.close(file)
 
     def _connect(self) -> socket.socket:
-        """Returns the socket to the fork server, which is started first if there is none."""
+        """Returns the socket to the fork server, and starts a server if there is none."""
         if self._control is None:
             self._control, theirs = socket.socketpair()
             register_after_fork(self._control, socket.socket.close)
@@ -181,11 +181,12 @@ def _cause(process: BaseProcess) -> str:
 
 @contextmanager
 def interrupts_blocked() -> Iterator[None]:
-    """Blocks SIGINT in this thread, and in threads and processes that it starts.
+    """Blocks SIGINT for a block of code, if the system can block signals.
 
-    Otherwise an early Ctrl-C would show the traceback of a process that still imports its libraries. If the signal
-    arrives during the block of code, this process receives the signal afterwards. A new process calls
-    ``ignore_interrupts``.
+    Threads and processes that this thread starts in the block of code inherit the blocked signal. Otherwise, an early
+    Ctrl-C would print the traceback of a process that is still importing its libraries. If the signal arrives during
+    the block of code, this process receives the signal afterwards. The fork server and spawned workers unblock SIGINT
+    with ``ignore_interrupts``.
     """
     if not hasattr(signal, "pthread_sigmask"):
         yield

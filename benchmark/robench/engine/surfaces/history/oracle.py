@@ -167,9 +167,12 @@ class EditOracle(UserOracle[Tensor]):
         return torch.from_numpy(np.array(draws, dtype=np.float64).reshape(len(draws), *shape))
 
     def scores_at(self, perturbed: Tensor) -> Tensor:
-        """Returns the masked scores of the users with edited histories.
+        """Returns the users' masked scores if they have the given histories.
 
-        The items of the genuine histories are masked.
+        The result is float [B, n_items], with −inf at the items of the genuine histories.
+
+        Args:
+            perturbed: the edited histories, int64 [B, L].
         """
         raw = score_users(self.model, self.users.numpy(), self._histories.with_rows(perturbed))
         return self._masked(raw if isinstance(raw, Tensor) else torch.from_numpy(np.ascontiguousarray(raw)))
