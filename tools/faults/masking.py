@@ -1,7 +1,8 @@
 """Offers planted defences and models for the checks of victims.
 
-The false ones mislead attacks, for instance by hiding the user's vector or the gradient. The honest ones change scores
-or inputs in a way that an attack sees. ``maskers.py`` measures them, and the tests of the checks use them too.
+A false wrapper or model misleads attacks, for instance because it hides the user's vector or the gradient. An honest
+wrapper changes scores or inputs in a way that an attack sees. ``maskers.py`` measures all of them, and the tests of the
+checks use them too.
 """
 
 from __future__ import annotations
@@ -42,9 +43,9 @@ def straight_through(value: Tensor, through: Tensor) -> Tensor:
 
 
 class SnapById(Wrapped):
-    """A fault: inputs snap back to the rows of the batch's ids.
+    """A false wrapper that replaces all inputs by the genuine inputs of the batch.
 
-    The gradient is straight-through.
+    The gradient passes to the given inputs as if they had been used.
     """
 
     def score_from(self, batch: Batch, e: Embedded) -> Tensor:
@@ -53,9 +54,10 @@ class SnapById(Wrapped):
 
 
 class SnapIfNear(Wrapped):
-    """A fault: inputs near the rows of the batch's ids snap back to them.
+    """A false wrapper that undoes the shift of inputs near the genuine inputs.
 
-    The gradient is straight-through.
+    A user's inputs are near if the shift is shorter than half of the genuine inputs, in L2. The gradient passes to the
+    given inputs as if they had been used.
     """
 
     def score_from(self, batch: Batch, e: Embedded) -> Tensor:
@@ -70,9 +72,9 @@ class SnapIfNear(Wrapped):
 
 
 class SnapToTable(Wrapped):
-    """A fault: inputs snap to the nearest row of the table.
+    """A false wrapper that replaces each input vector by the nearest table row.
 
-    The gradient is straight-through.
+    The gradient passes to the given inputs as if they had been used.
     """
 
     def score_from(self, batch: Batch, e: Embedded) -> Tensor:
@@ -86,7 +88,7 @@ class SnapToTable(Wrapped):
 
 
 class InContext(Wrapped):
-    """A fault: the context holds most of each input."""
+    """A false wrapper that moves 95% of each input into the context."""
 
     def embed(self, batch: Batch) -> Embedded:
         e = self.inner.embed(batch)
@@ -98,7 +100,7 @@ class InContext(Wrapped):
 
 
 class NoiseOffTable(Wrapped):
-    """A fault: the scores of a user get random noise if the inputs are perturbed."""
+    """A false wrapper that adds noise to the scores of a user with perturbed inputs."""
 
     def score_from(self, batch: Batch, e: Embedded) -> Tensor:
         own, scores = self.inner.embed(batch).inputs, self.inner.score_from(batch, e)
@@ -108,7 +110,10 @@ class NoiseOffTable(Wrapped):
 
 
 class Ripple(Wrapped):
-    """A fault: a small steep ripple dominates the gradient."""
+    """A false wrapper that adds a small steep ripple to the scores.
+
+    The ripple dominates the gradient.
+    """
 
     def score_from(self, batch: Batch, e: Embedded) -> Tensor:
         scores = self.inner.score_from(batch, e)
@@ -119,7 +124,7 @@ class Ripple(Wrapped):
 
 
 class PartialGradient(Wrapped):
-    """A fault: only a quarter of the dimensions have a gradient."""
+    """A false wrapper that passes the gradient of every fourth dimension only."""
 
     def score_from(self, batch: Batch, e: Embedded) -> Tensor:
         def some(_: str, x: Tensor) -> Tensor:
@@ -130,7 +135,7 @@ class PartialGradient(Wrapped):
 
 
 class ForeignGradient(Wrapped):
-    """A fault: the gradient belongs to inputs with shuffled dimensions."""
+    """A false wrapper, whose gradient belongs to inputs with shifted dimensions."""
 
     def score_from(self, batch: Batch, e: Embedded) -> Tensor:
         rolled = self.inner.score_from(batch, moved(e, lambda _, x: x.roll(7, -1)))
@@ -138,7 +143,7 @@ class ForeignGradient(Wrapped):
 
 
 class OtherInGradMode(Wrapped):
-    """A fault: with gradients enabled, the scores are those of other inputs."""
+    """A false wrapper that scores inputs with shifted dimensions in gradient mode."""
 
     def score_from(self, batch: Batch, e: Embedded) -> Tensor:
         if not torch.is_grad_enabled():
@@ -147,7 +152,7 @@ class OtherInGradMode(Wrapped):
 
 
 class OtherGradientInGradMode(Wrapped):
-    """A fault: the gradient is reversed, although the scores are right."""
+    """A false wrapper that reverses the gradient but keeps the scores."""
 
     def score_from(self, batch: Batch, e: Embedded) -> Tensor:
         scores = self.inner.score_from(batch, e)
@@ -155,7 +160,7 @@ class OtherGradientInGradMode(Wrapped):
 
 
 class Rounded(Wrapped):
-    """A fault: scores are rounded, so the gradient is zero."""
+    """A false wrapper that rounds the scores, so the gradient is zero."""
 
     def score_from(self, batch: Batch, e: Embedded) -> Tensor:
         scores = self.inner.score_from(batch, e)
@@ -164,7 +169,7 @@ class Rounded(Wrapped):
 
 
 class RoundedThrough(Wrapped):
-    """A fault: scores are rounded, with a straight-through gradient."""
+    """A false wrapper that rounds the scores but passes the unrounded gradient."""
 
     def score_from(self, batch: Batch, e: Embedded) -> Tensor:
         scores = self.inner.score_from(batch, e)
@@ -173,7 +178,7 @@ class RoundedThrough(Wrapped):
 
 
 class TestDropout(Wrapped):
-    """A fault: dropout stays on at test time, and the class does not say so."""
+    """A false wrapper that applies dropout at test time without declaring this."""
 
     __test__ = False
 
@@ -182,21 +187,21 @@ class TestDropout(Wrapped):
 
 
 class Huge(Wrapped):
-    """A fault: huge scores saturate the losses of attacks."""
+    """A false wrapper that scales the scores until they saturate losses of attacks."""
 
     def score_from(self, batch: Batch, e: Embedded) -> Tensor:
         return 1e6 * self.inner.score_from(batch, e)
 
 
 class Tempered(Wrapped):
-    """An honest change: scores are halved."""
+    """An honest wrapper that halves the scores."""
 
     def score_from(self, batch: Batch, e: Embedded) -> Tensor:
         return self.inner.score_from(batch, e) / 2
 
 
 class Centred(Wrapped):
-    """An honest change: the scores of a user have mean 0."""
+    """An honest wrapper that shifts the scores of each user to mean 0."""
 
     def score_from(self, batch: Batch, e: Embedded) -> Tensor:
         scores = self.inner.score_from(batch, e)
@@ -204,7 +209,7 @@ class Centred(Wrapped):
 
 
 class Clipped(Wrapped):
-    """An honest change: inputs are clipped.
+    """An honest wrapper that clips every entry of the inputs.
 
     The bound is twice the root mean square of the table.
     """
@@ -215,9 +220,9 @@ class Clipped(Wrapped):
 
 
 class Projected(Wrapped):
-    """An honest change: inputs lose a quarter of their directions.
+    """An honest wrapper that removes a quarter of the directions from the inputs.
 
-    The directions are the last principal components of the table.
+    These are the directions in which the rows of the table have the smallest mean square.
     """
 
     def score_from(self, batch: Batch, e: Embedded) -> Tensor:
@@ -227,23 +232,23 @@ class Projected(Wrapped):
 
 
 class DetachedTables(Wrapped):
-    """A fault on tables: the inputs pass no gradient on to the tables."""
+    """A false wrapper that stops the gradient from the inputs to the tables."""
 
     def embed(self, batch: Batch) -> Embedded:
         return moved(self.inner.embed(batch), lambda _, x: x.detach())
 
 
 class ReversedTables(Wrapped):
-    """A fault on tables: their gradient through the inputs has the wrong sign."""
+    """A false wrapper that reverses the gradient from the inputs to the tables."""
 
     def embed(self, batch: Batch) -> Embedded:
         return moved(self.inner.embed(batch), lambda _, x: 2 * x.detach() - x)
 
 
 class RoundedTables(Wrapped):
-    """A fault on tables: the inputs are rounded rows.
+    """A false wrapper that rounds the inputs but passes the unrounded gradient.
 
-    The gradient is straight-through.
+    An attack on tables therefore moves the scores in steps.
     """
 
     def embed(self, batch: Batch) -> Embedded:
@@ -283,7 +288,7 @@ HONEST_WRAPS: Mapping[str, type[Wrapped]] = {
 
 
 class ContextMf(MatrixFactorization):
-    """A false MF: most of the user's vector is in the context."""
+    """A false MF that moves 95% of the user's vector into the context."""
 
     def embed(self, batch: Batch) -> Embedded:
         e = super().embed(batch)
@@ -298,7 +303,7 @@ class ContextMf(MatrixFactorization):
 
 
 class LookupLstm(Lstm):
-    """A false LSTM: it looks up the vectors of the history's items again.
+    """A false LSTM that looks up the vectors of the history's items again.
 
     Only a thousandth of each perturbation reaches the scores.
     """
@@ -332,7 +337,7 @@ TABLE_FLAG = "wrong gradients of tables"  # the flag of every wrap in FALSE_TABL
 
 
 def wrapping(cls: type[Wrapped]) -> type[Defense]:
-    """Returns a defence that wraps the fitted model in a class."""
+    """Returns a defence that wraps the fitted model in ``cls``."""
 
     class Planted(Defense):
         Config = BaseConfig

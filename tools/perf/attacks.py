@@ -6,9 +6,9 @@ Two victims classify 128 random pictures with one label each: an MLP 784-256-256
 28). The other two victims are an untrained MF and an untrained LSTM, with 670 users, 1,303 items and about 60 known
 items per user.
 
-Everything runs on one thread in this process, with the memory settings of a suite's workers. The calls are interleaved,
-and the smallest CPU seconds of the rounds count. A bare gradient is torch's cross-entropy of the same masked scores
-and one ``autograd.grad``. The bare gradients are computed at points that the attack visits. Their time depends on the
+Everything runs on one thread in this process, with the memory settings of a suite's workers. The calls take turns, and
+the CPU time of the fastest round of each counts. A bare gradient is torch's cross-entropy of the same masked scores and
+one ``autograd.grad``. The bare gradients are computed at points that the attack visits. Their time depends on the
 point, because ReLU and pooling block some gradients.
 
 The columns are multiples of the 40 gradients:
@@ -224,7 +224,7 @@ def sides(bench, norm, others):
 
 
 def least(calls, rounds):
-    """Returns the smallest CPU seconds of each function over the rounds.
+    """Returns the CPU seconds of each function in its fastest round.
 
     The functions take turns, and the first round does not count.
     """

@@ -3,9 +3,9 @@
     python tools/perf/dropout.py FILE [--models sasrec bert4rec gru4rec] [--rounds 3]
 
 FILE holds one user per line, such as Beauty.txt of Amazon Beauty. Each round trains every model for one epoch with the
-dropout of robench and for one epoch with that of torch, in this process and on one thread. The script prints the
-smallest CPU seconds of both. The exit code is 1 if an epoch of SASRec takes less than 1.1 times as long with torch's
-dropout.
+dropout of robench and for one epoch with that of torch, in this process and on one thread. The script prints the CPU
+time of the fastest round with each dropout. The exit code is 1 if an epoch of SASRec takes less than 1.1 times as long
+with torch's dropout.
 """
 
 import argparse

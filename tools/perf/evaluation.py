@@ -2,11 +2,11 @@
 
     python tools/perf/evaluation.py [--users 6040] [--items 40000] [--targets 0] [--rounds 5]
 
-The product is computed in blocks, and every full ranking needs it. Both sides run interleaved in this process on one
-thread, and the smallest CPU seconds of both are compared. Robench's side is everything between a fitted model and
-the numbers of a clean cell: masks, ranks, top-10 lists, and the suite's default metrics. ``--targets 5`` adds the ranks
-of five promoted items. The script starts itself again with the environment of a worker, because the settings of the
-allocator matter.
+The evaluation is everything between a fitted model and the numbers of a clean cell: the scores, masks, ranks, top-10
+lists, and the suite's default metrics. The bare product, which every full ranking needs, is computed in blocks. The
+evaluation and the product take turns in this process, on one thread. The CPU times of their fastest rounds are
+compared. ``--targets 5`` adds the ranks of five promoted items. The script starts itself again with the environment of
+a worker, because the settings of the allocator matter.
 """
 
 import argparse

@@ -2,10 +2,10 @@
 
     python tools/perf/item_knn.py ML100K_FOLDER [--rounds 7]
 
-ML100K_FOLDER holds ml-100k.inter. Both sides find 50 neighbours per item on the training part of a random split. They
-take turns in this process, on one thread. The smallest CPU seconds are compared, and so are the similarities that both
-sides list. The exit code is 1 if robench needs more than twice the time. The package implicit must be installed. This
-package counts an item as its own neighbour.
+ML100K_FOLDER holds ml-100k.inter. Both programs find 50 neighbours per item on the training part of a random split.
+They take turns in this process, on one thread. The script compares the CPU times of their fastest rounds, and the
+similarities of the pairs that both list. The exit code is 1 if robench needs more than twice the time. The package
+implicit must be installed. This package counts an item as its own neighbour.
 """
 
 import argparse

@@ -3,7 +3,7 @@
     python tools/perf/lightgcn.py [--users 6040] [--items 3700] [--interactions 260] [--epochs 6] [--seeds 2]
 
 The data is synthetic, with as many users as MovieLens 1M and about as many items. On one thread, steps with and without
-the limit take turns. The smallest CPU seconds of a step give the seconds of an epoch. With ``--epochs 6``, both models
+the limit take turns. The CPU time of the fastest step gives the seconds of an epoch. With ``--epochs 6``, both models
 are also fitted for six epochs with each seed, and the output shows their best validation NDCG@10. The exit code is 1 if
 an epoch with the limit takes more than half of the time.
 """
@@ -27,7 +27,7 @@ SETTINGS = {"without a limit": {"max_steps": 1 << 30}, "by default": {}}
 
 
 def step_seconds(model, data, optimiser):
-    """Returns the smallest CPU seconds of a few training steps."""
+    """Returns the CPU seconds of the fastest of a few training steps."""
     seconds = []
     for batch in itertools.islice(model.batches(data, Rng(0)), STEPS):
         start = time.process_time()

@@ -3,8 +3,8 @@
     python tools/perf/retrain.py [--suite FILE] [--only KEY=VALUE ...] [--set PATH=VALUE ...] [--metrics NAME ...]
 
 Repeated training is the usual practice of the field: a model is trained anew for every attack, ε and metric. First the
-selected part of the suite is run once. Then every attacked cell is run alone for every metric, with an empty cache, so
-that the victim is fitted again. Each run fits and attacks its victims in a single process. The CPU seconds of this
+selected part of the suite is run once. Then every attacked cell is run alone for every metric. The cache is empty each
+time, so the victim is fitted again. Each run fits and attacks its victims in a single process. The CPU seconds of this
 process count, including the start of Python and the import of torch. The script is also the plugin that offers the
 executor of these runs.
 """
@@ -60,7 +60,7 @@ def run(suite: Path, options: Sequence[str], results: Path) -> float:
 
 
 def main() -> None:
-    """Prints the CPU seconds of both ways, and the ratio."""
+    """Prints the CPU seconds of one run and of repeated training, and their ratio."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--suite", type=Path, default=ROOT / "suites" / "default.yaml")
     parser.add_argument("--only", nargs="*", default=list(PART), help="the part of the suite that is measured")

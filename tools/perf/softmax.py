@@ -2,9 +2,9 @@
 
     python tools/perf/softmax.py [--items 50000] [--states 960] [--rows 10 40 80 160 320] [--rounds 7]
 
-The loss and all gradients are computed on one thread. Calls with different numbers of rows per chunk take turns. The
-table shows the smallest CPU seconds of each size, and the memory of a chunk. The row ``chosen`` is the size that
-robench uses for this catalogue.
+The loss and all gradients are computed on one thread. Calls with different numbers of rows per chunk take turns. For
+each size, the table shows the CPU time of the fastest round, and the memory of a chunk. The row ``chosen`` is the size
+that robench uses for this catalogue.
 """
 
 import argparse

@@ -183,9 +183,10 @@ def twin_checks(results: Results, cells: Sequence[CellRow]) -> dict[int, Checks]
 
 
 def _movement_share(results: Results, cells: Sequence[CellRow], numbers: Mapping[int, Checks]) -> float | None:
-    """Returns the movement divided by the twin's, as a median over seeds.
+    """Returns the movement of the scores, relative to that of the undefended twin.
 
-    The result is None without a common seed at which the twin's movement is positive.
+    For each seed, the movement is divided by the movement of the twin. The result is the median of these ratios. A seed
+    is left out if one of the two was not checked, or if the twin does not move. If no seed is left, the result is None.
     """
     return _ratio("movement", numbers, twin_checks(results, cells))
 
@@ -200,9 +201,11 @@ def _radius(results: Results, row: Row, cells: Sequence[CellRow]) -> Iterator[Fl
 
 
 def radius_ratio(numbers: Mapping[int, Checks], twin: Mapping[int, Checks]) -> float | None:
-    """Returns the radius at ε = 1 divided by the twin's, as a median over seeds.
+    """Returns the radius at ε = 1, relative to that of the undefended twin.
 
-    The result is None without a common seed at which the twin's radius is positive.
+    For each seed, the radius is divided by the radius of the twin. The result is the median of these ratios. A seed is
+    left out if one of the two was not checked, or if the radius of the twin is 0. If no seed is left, the result is
+    None.
     """
     return _ratio("radius", numbers, twin)
 

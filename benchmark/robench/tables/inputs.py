@@ -16,17 +16,19 @@ from robench.tables.results import Results
 
 @dataclass(frozen=True)
 class InputRow:
-    """The input sizes of one model and defence, compared with those of its twins.
+    """The input sizes of one model and defence, compared with its undefended twin.
 
-    All sizes are means over the checked users and over seeds.
+    The twin is the undefended model with the same data. For each seed, both are fitted. Sizes are means over the
+    checked users of a fit, and then over seeds.
 
     Args:
         key: the data and the victim, without the seed.
         rms: the root mean square of all entries in the inputs.
         places: the number of places that may be perturbed.
-        radius: the L2 radius at ε = 1.
-        twin_radius: the radius of the undefended twins, or None if there is no defence or no checked twin.
-        ratio: the median over seeds of the radius divided by the twin's, or None without a twin.
+        radius: the L2 radius of the ball at ε = 1.
+        twin_radius: the radius of the twin, or None if there is no defence or no checked twin.
+        ratio: the radius divided by the radius of the twin, computed for each seed that both have. The field is the
+            median of these ratios, or None if there are none.
         seeds: the number of seeds.
     """
 

@@ -1,5 +1,7 @@
 """Compares each defended model with its undefended twin, clean and attacked.
 
+The twin is the undefended model with the same data, settings and seed.
+
 The page docs/findings/article.md shows the comparison.
 """
 
@@ -61,9 +63,10 @@ class TwinRow:
 def build_twin_rows(results: Results) -> list[TwinRow]:
     """Returns one row per defended model, untargeted test-time attack, ε and measure.
 
-    Only measures of held-out items and of likes have rows. Defended models without a twin have none.
+    The measures are those that need the ranks of held-out items or the predicted likes. A measure gets no row if a cell
+    of the model or of its twin lacks the measure. A defended model gets no rows if the suite has no undefended twin.
 
-    The list is empty if the suite has no metric of likes.
+    If no metric of the suite needs predicted likes, the list is empty.
     """
     needs = {measure: results.metric(measure).needs for measure in results.plan.metrics}
     if "likes" not in needs.values():
@@ -94,8 +97,8 @@ def _values(
 ) -> Iterator[tuple[Measure, list[FloatArray]]]:
     """Yields each measure with its values in four groups of cells.
 
-    The groups are the clean and attacked cells of the twin, and those of the defended model. A measure is left out if
-    any cell lacks it. The values of each group are float64 [S, U].
+    The groups are, in this order, the clean and the attacked cells of the twin, and the clean and the attacked cells of
+    the defended model. A measure is left out if any cell lacks it. The values of each group are float64 [seeds, users].
     """
     for measure in measures:
         values = [[results.per_user(cells[seed], measure) for seed in seeds] for cells in four]

@@ -12,7 +12,7 @@ from robench.testing.conformance import Conformance
 
 
 class DatasetTests(Conformance):
-    """Tests of a ``Dataset``, for a subclass with ``dataset = Mine``.
+    """Tests a ``Dataset``; a subclass names the class to test as ``dataset``.
 
     ``settings`` should give a small data set.
     """

@@ -21,10 +21,10 @@ from robench.testing.worlds import reference_victim
 
 
 class EnsembleTests(Conformance):
-    """Tests of an ``Ensemble``, for a subclass with ``attack = Mine``.
+    """Tests an ``Ensemble``; a subclass names the class to test as ``attack``.
 
-    ``settings`` choose the threat model. The victim is a sequence model. On the surface ``text``, the victim is a model
-    that reads titles.
+    ``settings`` choose the threat model. On the surface ``text``, the victim is a model that reads titles. On any other
+    surface, it is a sequence model.
     """
 
     attack: ClassVar[type[Ensemble]]

@@ -21,7 +21,7 @@ def echo(task: Task, emit: Emit) -> None:
 
 
 class ExecutorTests(Conformance):
-    """Tests of an ``Executor``, for a subclass with ``executor = Mine``."""
+    """Tests an ``Executor``; a subclass names the class to test as ``executor``."""
 
     executor: ClassVar[type[Executor]]
 

@@ -16,7 +16,7 @@ LISTED = ITEMS // 2  # lists hold items below this number, and lists of the wors
 
 
 class MetricTests(Conformance):
-    """Tests of a ``Metric`` at cutoff ``k``, for a subclass with ``metric = Mine``.
+    """Tests a ``Metric`` at cutoff ``k``; a subclass names the class as ``metric``.
 
     The metric may have any range and any direction, which it declares as ``bounds`` and ``higher_is_better``.
     """

@@ -40,7 +40,7 @@ class World(NamedTuple):
 
 
 class ModelTests(Conformance):
-    """Tests of a ``Model``, for a subclass with ``model = Mine``.
+    """Tests a ``Model``; a subclass names the class to test as ``model``.
 
     In the world ``checkerboard``, the users and items form a matrix of rank 2. A model can learn this matrix with few
     factors and enough epochs. ``board`` holds additional settings for this world.

@@ -22,7 +22,7 @@ TARGETS = (2, 11, 30)
 
 
 class PoisoningAttackTests(Conformance):
-    """Tests of a ``PoisoningAttack``, for a subclass with ``attack = Mine``."""
+    """Tests a ``PoisoningAttack``; a subclass names the class to test as ``attack``."""
 
     attack: ClassVar[type[PoisoningAttack]]
 
@@ -58,7 +58,7 @@ class PoisoningAttackTests(Conformance):
 
 
 class CorruptionTests(Conformance):
-    """Tests of a ``Corruption``, for a subclass with ``attack = Mine``."""
+    """Tests a ``Corruption``; a subclass names the class to test as ``attack``."""
 
     attack: ClassVar[type[Corruption]]
 

@@ -22,7 +22,7 @@ from robench.testing.worlds import catalogue, measured_victim, same_state
 
 
 class TorchModelTests(ModelTests):
-    """Tests of a ``TorchModel``, for a subclass with ``model = Mine``.
+    """Tests a ``TorchModel``; a subclass names the class to test as ``model``.
 
     The class adds tests of inputs, tables and the training loss to ``ModelTests``.
     """

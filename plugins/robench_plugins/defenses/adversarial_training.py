@@ -19,10 +19,11 @@ class AdversarialTraining(TrainingDefense):
     """Trains on inputs that an inner attack perturbs within ε.
 
     The loss is L_total = λ · L_clean + (1 − λ) · L_robust (Goodfellow et al., ICLR 2015, section 6; Madry et al., ICLR
-    2018, eq. 2.1). L_robust is the model's own loss on the perturbed inputs, or the hinge loss. The hinge loss is the
-    mean of max(0, margin − (s_y − s_neg)). The target has the score s_y, and a negative item has the score s_neg. The
-    perturbation is computed anew for every batch, with the dropout of the clean pass. Its size ε is relative to the RMS
-    of the batch. With λ = 1 no inner attack runs, and the model is bit for bit the undefended one.
+    2018, eq. 2.1). L_clean is the model's own loss on the clean inputs. L_robust is the model's own loss on the
+    perturbed inputs, or the hinge loss. The hinge loss is the mean of max(0, margin − (s_y − s_neg)). The target has
+    the score s_y, and a negative item has the score s_neg. The perturbation is computed anew for every batch, with the
+    dropout of the clean pass. Its size ε is relative to the RMS of the batch. With λ = 1 no inner attack runs, and the
+    model is bit for bit the undefended one.
 
     A ``noise`` k > 0 turns the inner FGSM into N-FGSM (de Jorge et al., NeurIPS 2022, algorithm 1, with k = 2). Every
     entry of the noise η is uniform in [−kε, kε]. The gradient g is computed at the noisy inputs x + η, and δ = η + ε

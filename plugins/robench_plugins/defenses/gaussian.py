@@ -25,9 +25,9 @@ class Gaussian(TrainingDefense):
     config: PerturbationConfig
 
     def total_loss(self, step: Step) -> Tensor:
-        """Returns L_total, a scalar.
+        """Returns λ · L_clean + (1 − λ) · L_robust, a scalar.
 
-        Both parts of the loss share one autograd graph.
+        L_clean is the model's own loss on the clean inputs. Nothing has been backpropagated yet.
         """
         c = self.config
         e = step.embed()

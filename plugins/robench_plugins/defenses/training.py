@@ -45,9 +45,9 @@ class PerturbationConfig(TrainingConfig):
 class TrainingDefense(Defense):
     """Trains on L_total = λ · L_clean + (1 − λ) · L_robust.
 
-    Each subclass defines L_robust. With λ = 1 the model is bit for bit the undefended one, with any warm-up. The epochs
-    of the warm-up are bit for bit those of the undefended model too. A subclass draws only from the streams of the
-    step, so it never advances the stream of the training.
+    L_clean is the model's own loss on the clean inputs, and each subclass defines L_robust. With λ = 1 the model is bit
+    for bit the undefended one, with any warm-up. The epochs of the warm-up are bit for bit those of the undefended
+    model too. A subclass draws only from the streams of the step, so it never advances the stream of the training.
     """
 
     Config = TrainingConfig
@@ -55,9 +55,10 @@ class TrainingDefense(Defense):
 
     @abstractmethod
     def total_loss(self, step: Step) -> Tensor:
-        """Returns the part of L_total that is left to backpropagate, a scalar.
+        """Returns the loss that is left to backpropagate, a scalar.
 
-        Other parts may have been backpropagated already.
+        A subclass may backpropagate one term of λ · L_clean + (1 − λ) · L_robust itself, and return only the other
+        term.
         """
 
     def loss(self, step: Step) -> Tensor:

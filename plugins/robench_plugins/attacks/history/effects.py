@@ -24,11 +24,11 @@ class Effects:
     of a substitution. For any other model, the sum is an estimate.
 
     Args:
-        deleting: the change of the scores if one of R items is deleted, float [R, n_items]. Row 0 stands for no
-            deletion and is zero.
-        inserting: the change of the scores if one of M items is inserted, float [M, n_items]. Row 0 stands for no
-            insertion and is zero.
-        goal: the items of the goal, int64 [H].
+        deleting: the changes of the scores, float [R, n_items]. Row 0 stands for no deletion and is zero. Each of the
+            other R − 1 rows belongs to the deletion of one item.
+        inserting: the changes of the scores, float [M, n_items]. Row 0 stands for no insertion and is zero. Each of the
+            other M − 1 rows belongs to the insertion of one item.
+        goal: the items of the goal, int64 [any number].
         promotes: whether the attack raises the items of the goal. Otherwise, it lowers them.
     """
 
@@ -55,7 +55,7 @@ class Effects:
     def _damage(self, scores: Tensor) -> Tensor:
         """Returns the predicted damage of each pair of edits, float64 [R, M].
 
-        A pair is a deletion and an insertion.
+        A pair is a row of ``deleting`` and a row of ``inserting``.
         """
         free = torch.isfinite(scores)
         slack = ROUNDING * float(scores[free].abs().max()) * (1 if self.promotes else -1)

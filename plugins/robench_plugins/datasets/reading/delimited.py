@@ -176,10 +176,16 @@ def _check_quotes(content: bytes, separator: str, path: Path, advice: Advice) ->
 
 
 def _with_one_sign(content: bytes, separator: str, path: Path) -> tuple[bytes, str]:
-    """Returns the text with a separator of one byte, and this separator.
+    """Replaces the separator in a text by a single byte, which pyarrow requires.
+
+    If cells are separated by blanks, each run of blanks and tabs becomes one blank. Blanks at the start and the end of
+    a line are removed. A separator of several bytes becomes the character U+001F. Any other separator stays.
+
+    Returns:
+        The text, and the separator that it has now.
 
     Raises:
-        DataError: if a separator of one byte is needed, and the text holds the byte that robench uses.
+        DataError: if the separator has several bytes, and the text holds U+001F.
     """
     if separator == BLANKS:
         single = re.sub(rb"[ \t]+", b" ", content)

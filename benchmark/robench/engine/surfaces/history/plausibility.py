@@ -62,10 +62,13 @@ class Plausibility:
         return np.concatenate(values) if values else np.empty(0)
 
     def _counts(self, rows: Any) -> NDArray[np.float64]:
-        """Returns the co-occurrences of all items with histories, float64 [B, n_items].
+        """Returns the co-occurrence of every item with each history.
+
+        The result is float64 [B, n_items]. A co-occurrence is the sum of the item's counts with the items of the
+        history, divided by the number of these items. It is 0 for an empty history.
 
         Args:
-            rows: the histories as a sparse matrix of ones, [B, n_items].
+            rows: the histories, a sparse matrix [B, n_items] with 1 at the items of each history.
         """
         lengths = np.maximum(rows.sum(1), 1)
         return np.asarray(((rows @ self._known.T) @ self._known).toarray() / lengths[:, None])
