@@ -120,8 +120,8 @@ class CsvFile(Dataset):
             return self
 
     config: Config
-    licence: ClassVar[str] = "that of the file"
-    source: ClassVar[str] = "a file of yours"
+    licence: ClassVar[str] = "the licence of the file"
+    source: ClassVar[str] = "your own file"
     files: Mapping[str, Path] = {}  # the file of each part, if the source is split already
     general: ClassVar[bool] = True
 

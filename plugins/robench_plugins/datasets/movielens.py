@@ -115,7 +115,7 @@ class MovieLens(Dataset):
 
     config: Config
     licence: ClassVar[str] = LICENCE
-    source: ClassVar[str] = "a folder of yours, unpacked from an archive of GroupLens"
+    source: ClassVar[str] = "your own folder, unpacked from an archive of GroupLens"
 
     @classmethod
     def recognise(cls, path: Path) -> Mapping[str, Any] | None:

@@ -39,8 +39,8 @@ class Recbole(Dataset):
         path: Path = Field(description="Folder of the atomic files; a relative path starts at the suite's folder")
 
     config: Config
-    licence: ClassVar[str] = "that of the data set"
-    source: ClassVar[str] = "a folder of yours, in RecBole's format"
+    licence: ClassVar[str] = "the licence of the data set"
+    source: ClassVar[str] = "your own folder, in RecBole's format"
     files: Mapping[str, Path] = {}  # the file of each part, if the source is split already
 
     def with_files(self, files: Mapping[str, Path]) -> Recbole:

@@ -78,8 +78,8 @@ class Sequences(Dataset):
             return self.encoding.get(file, "utf-8") if isinstance(self.encoding, dict) else self.encoding
 
     config: Config
-    licence: ClassVar[str] = "that of the file"
-    source: ClassVar[str] = "a file of yours"
+    licence: ClassVar[str] = "the licence of the file"
+    source: ClassVar[str] = "your own file"
 
     @classmethod
     def recognise(cls, path: Path) -> Mapping[str, Any] | None:
