@@ -22,11 +22,11 @@ def _bytes() -> dict[str, int]:
 
 
 def _merges(words: Sequence[str]) -> list[tuple[str, str]]:
-    """Returns the BPE merges that turn a blank and a word into one token.
+    """Returns the BPE merges that turn a space and a word into one token.
 
     The merges add one letter at a time.
     """
-    heads = ["\u0120", *(f"\u0120{word}" for word in words)]  # a blank, as byte-level tokenizers write it
+    heads = ["\u0120", *(f"\u0120{word}" for word in words)]  # a space, as byte-level tokenizers write it
     return [(MERGED[0], MERGED[1]), *dict.fromkeys((w[:at], w[at]) for w in heads for at in range(1, len(w)))]
 
 
@@ -58,7 +58,7 @@ def _network(kind: str, tokens: int) -> Any:
 def tiny_decoder(folder: Path, kind: str = "llama", seed: int = 0, words: Sequence[str] = ()) -> Path:
     """Writes config, tokenizer and weights of a decoder, and returns ``folder``.
 
-    After a blank, each of ``words`` is one token.
+    After a space, each of ``words`` is one token.
     """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers  # noqa: PLC0415
     from transformers import PreTrainedTokenizerFast  # noqa: PLC0415

@@ -280,7 +280,7 @@ def test_tokens_begin_at_their_first_letter(reader):
     text = " Heaters of Wizard"
     starts = reader.spans(text)
     assert len(starts) == len(reader.ids(text))
-    assert starts == [1, 7, 9, 9, 10, 12]  # a token of one blank belongs to the next word
+    assert starts == [1, 7, 9, 9, 10, 12]  # a token of one space belongs to the next word
     assert reader.spans("") == []
 
 

@@ -2,8 +2,8 @@
 
     python -m tools.faults.files [--files 300] [--seed 0] [--keep DIR]
 
-Each file holds a small random log. The files differ in separators, quotes, encodings, line ends, headers, forms of ids
-and times, compression, and damage. One of these results is allowed:
+Each file holds a small random log. The files differ in separators, quotes, encodings, line endings, headers, forms of
+ids and times, compression, and damage. One of these results is allowed:
 
 - The users, the items, the ratings and the exact order of times are those of the log.
 - The file is refused in one line with its name.

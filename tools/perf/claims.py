@@ -135,7 +135,7 @@ def against_noise(model, own, spent):
 
 
 def main(default: Path, proof: Path | None) -> int:
-    """Prints every claim.
+    """Judges and prints every claim.
 
     Returns:
         The number of failures that are not known exceptions.

@@ -16,7 +16,7 @@ MOST_LINE = 500  # the largest length of an error in one line of a table or a te
 MOST_MESSAGE = 4096  # the largest length of an error message in a record, in characters
 MOST_TRACEBACK = 65536  # the largest length of a traceback in a record, in characters
 MOST_TEXT = 4000  # the largest length of one line of the log, in characters
-_MARKED = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # control, format and direction characters, lone surrogates, line ends
+_MARKED = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # control, format and direction characters, lone surrogates, line breaks
 _HARMLESS = "\N{ZERO WIDTH SPACE}\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"  # some scripts and emoji need these
 _FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠", "'")  # some spreadsheets also accept the full-width signs
 _LINKS = re.compile(r"(\])(?=[(\[:])|(:)(?=//)|((?i:www))(?=\.)")  # a backslash after a match removes the link
@@ -25,12 +25,12 @@ _LINKS = re.compile(r"(\])(?=[(\[:])|(:)(?=//)|((?i:www))(?=\.)")  # a backslash
 def visible(text: str, keep: str = "") -> str:
     """Replaces each invisible character of a string with a mark like ``‹U+001B›``.
 
-    Invisible characters are control characters, format characters such as direction marks, line ends and lone
+    Invisible characters are control characters, format characters such as direction marks, line breaks and lone
     surrogates. Zero-width spaces and joiners are not replaced.
 
     Args:
         text: the string.
-        keep: the characters that are not replaced, such as a line end.
+        keep: the characters that are not replaced, such as a line break.
     """
     if text.isprintable():
         return text
@@ -38,7 +38,7 @@ def visible(text: str, keep: str = "") -> str:
 
 
 def visible_lines(text: str) -> str:
-    """Makes a string inert for a terminal, but keeps its line ends and tabs."""
+    """Makes a string inert for a terminal, but keeps its line breaks and tabs."""
     return visible(text, keep="\n\t")
 
 

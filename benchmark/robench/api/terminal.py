@@ -45,7 +45,7 @@ def say(text: str, *, err: bool = False) -> None:
     Very long lines are cut in the middle.
 
     Args:
-        text: the lines, separated by line ends.
+        text: the lines, separated by line breaks.
         err: whether to print to standard error.
     """
     lines = (shortened(line, MOST_TEXT) for line in text.split("\n"))

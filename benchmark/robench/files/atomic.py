@@ -72,7 +72,7 @@ def _remove_empty(folder: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a string to a file atomically, as UTF-8 and with unchanged line ends.
+    """Writes a string to a file atomically, as UTF-8 and with unchanged line endings.
 
     Lone surrogates are written as escapes.
     """

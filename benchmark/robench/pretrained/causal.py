@@ -65,7 +65,7 @@ class CausalModel:
 
     @cached_property
     def words(self) -> dict[int, str]:
-        """The words that are a single token after a blank, by token.
+        """The words that are a single token after a space, by token.
 
         Words consist of letters. Words with a single letter are left out.
         """
@@ -87,7 +87,7 @@ class CausalModel:
     def spans(self, text: str) -> list[int]:
         """Returns the position of each token's first character in a string.
 
-        Blanks at the beginning of a token are skipped.
+        Spaces at the beginning of a token are skipped.
 
         Raises:
             DataError: if the tokenizer does not report positions.

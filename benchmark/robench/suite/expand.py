@@ -90,7 +90,7 @@ def _read_label(entry: Mapping[str, Any], short: str, path: KeyPath, mistakes: M
     if not isinstance(label, str) or not label.strip():
         mistakes.add("a label must be text, and not blank", (*path, "label"))
     elif not label.isprintable():
-        mistakes.add("a label must be printable, without line ends or control characters", (*path, "label"))
+        mistakes.add("a label must be printable, without line breaks or control characters", (*path, "label"))
     elif len(label.encode()) > MOST_NAME:
         mistakes.add(f"a label must be at most {MOST_NAME} bytes in UTF-8, not {len(label.encode())}", (*path, "label"))
     else:

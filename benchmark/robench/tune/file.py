@@ -86,7 +86,7 @@ class TrialsFile:
 
 
 def _whole_lines(content: bytes) -> bytes:
-    """Returns the content up to the last line end.
+    """Returns the content up to the last line break.
 
     A killed process may leave half a line.
     """

@@ -69,7 +69,7 @@ class CsvFile(Dataset):
         )
         separator: str | dict[File, str] | None = Field(
             default=None,
-            description="Text between two cells, or such a text per file, as in {items: '|'}; a blank means white "
+            description="Text between two cells, or such a text per file, as in {items: '|'}; a space means white "
             "space; null means a tab in .tsv and .tab files, :: in .dat files, else a comma",
         )
         header: bool = Field(
@@ -88,7 +88,7 @@ class CsvFile(Dataset):
             json_schema_extra=LATER,
         )
         decimal: Literal[".", ","] = Field(
-            default=".", description="Sign before the decimals of ratings and times", json_schema_extra=LATER
+            default=".", description="Decimal separator of ratings and times", json_schema_extra=LATER
         )
         item_id: str = Field(default="item", description="Column of item ids in the file of items")
         title: str = Field(default="title", description="Column of titles in the file of items")

@@ -29,7 +29,7 @@ SPACE = b" \t\n\r\x0b\x0c"
 
 
 class Sequences(Dataset):
-    """Reads lines that consist of a user and items, separated by blanks.
+    """Reads lines that consist of a user and items, separated by white space.
 
     Either every user has one line, ``user item item ...``, or every line has one item, ``user item``. The order of the
     items and lines is the order of time. Many papers on sequential recommendation publish their data in one of these
@@ -65,7 +65,7 @@ class Sequences(Dataset):
             given: dict[str, object] = {"encoding": self.encoding} if isinstance(self.encoding, dict) else {}
             if self.separator is not None:
                 if isinstance(self.separator, str) or "path" in self.separator:
-                    raise SettingError("blanks separate the items of a sequence", "separator", "{items: ';'}")
+                    raise SettingError("spaces separate the items of a sequence", "separator", "{items: ';'}")
                 given["separator"] = self.separator
             files = {"path": [self.path]} | ({"items": [self.items]} if self.items is not None else {})
             if unused := find_unused(given, files):

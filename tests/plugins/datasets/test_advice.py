@@ -253,7 +253,7 @@ def test_the_file_of_items_of_sequences_may_have_another_form(tmp_path):
     (tmp_path / "i.txt").write_text("item,title\nx,Heat\n")
     assert Sequences.make(**given, separator={}).load().catalogue["x"].title == "Heat"
     for wrong in (";", {"path": ";"}):
-        with pytest.raises(ValidationError, match="blanks separate the items of a sequence"):
+        with pytest.raises(ValidationError, match="spaces separate the items of a sequence"):
             Sequences.make(**given, separator=wrong)
     with pytest.raises(ValidationError, match="no encoding is called 'latin1x'"):
         Sequences.make(path=tmp_path / "s.txt", encoding="latin1x")

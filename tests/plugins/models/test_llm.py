@@ -198,7 +198,7 @@ def test_a_rewritten_candidate_costs_its_own_tokens_only(world, weights):
         with record_usage() as usage:
             model.rewritten({item: Item(title)}).scores(user, history)
         spent.append(usage.amounts().get("tokens", 0))
-    assert spent == [len(prompt.ids) + len("One"), len("Another"), 0]  # each byte is a token, including the blank
+    assert spent == [len(prompt.ids) + len("One"), len("Another"), 0]  # each byte is a token, including the space
 
 
 def test_old_prompts_are_dropped_from_the_cache(world, weights, monkeypatch):
@@ -260,7 +260,7 @@ def test_unusable_answers_are_counted_and_stand_at_the_end(world, weights):
     assert found.pop("tokens") > 0
     assert found == {"prompts": 1, "cut": 1, "answers": 8, "empty": 1, "too_long": 1}
     order = candidates[np.argsort(-scores[candidates], kind="stable")]
-    assert order[-2:].tolist() == [candidates[0], candidates[2]]  # the blank and 99 letters z just fit into 100 tokens
+    assert order[-2:].tolist() == [candidates[0], candidates[2]]  # the space and 99 letters z just fit into 100 tokens
     assert scores.argmax() in candidates
     assert scores[order[-1]] > OTHERS
 

@@ -33,7 +33,7 @@ def test_the_least_likely_title_stands_before_unusable_ones_and_all_others(weigh
 def test_unusable_titles_are_not_trained_on(weights):
     data, _ = crowd(n_users=24)
     model = Llm.make(weights=weights, lora_rank=2, train_rows=10_000, max_tokens=400)
-    items = [Item(""), Item("x" * 100), *data.catalogue.items[2:]]  # with a blank, x is one token too long
+    items = [Item(""), Item("x" * 100), *data.catalogue.items[2:]]  # with a space, x is one token too long
     data = replace(data, catalogue=Catalogue(data.catalogue.ids, tuple(items)))
     model.initialise(data, Rng(0))
     later = {item for user in range(24) for item in data.train.row(user)[1:].tolist()}

@@ -41,7 +41,7 @@ def item_text(item: Item) -> str:
 def pieces(title: str, unit: Unit) -> list[str]:
     """Splits a title into words or characters, the units in which edits are counted.
 
-    A word of more than 20 characters is split into several pieces. Every piece except the first begins with a blank,
+    A word of more than 20 characters is split into several pieces. Every piece except the first begins with a space,
     and therefore differs from every whole word.
     """
     if unit == "characters":
@@ -66,7 +66,7 @@ def edits_allowed(title: str, epsilon: float, unit: Unit) -> int:
 
 
 def printable(title: str) -> bool:
-    """Returns whether a title has no control characters, line ends or surrogates."""
+    """Returns whether a title has no control characters, line breaks or surrogates."""
     return not any(unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") for char in title)
 
 
@@ -80,7 +80,7 @@ class TokenSlopes:
     Args:
         titles: the titles that the model reads, after the defence has cleaned them.
         ids: the tokens of every item's text, int64 [A, L].
-        word: the index of the word to which each token belongs, int64 [A, L]. Titles are split into words at blanks.
+        word: the index of the word to which each token belongs, int64 [A, L]. Titles are split into words at spaces.
             The index is −1 for a token outside the title's words.
         gradient: the gradient of each item's own loss with respect to its tokens' vectors, float [A, L, d]. The
             gradient is 0 at padding.

@@ -163,7 +163,7 @@ def _renumber(codes: IntArray, n: int) -> IntArray:
 
 
 def _tidy(item: Item | None) -> Item:
-    """Returns an item with single blanks in place of all white space in the texts."""
+    """Returns an item with single spaces in place of all white space in the texts."""
     if item is None:
         return UNDESCRIBED
     genres = tuple(" ".join(genre.split()) for genre in item.genres)

@@ -20,7 +20,7 @@ from robench_plugins.datasets.reading.table import Table, check_names
 from robench_plugins.datasets.reading.text import line_of_row, rows_with_lines, split_quoted, to_utf8
 
 SEPARATORS = ("\t", "::", ";", ",", "|")
-BLANKS = " "  # one or more blanks or tabs
+BLANKS = " "  # one or more spaces or tabs
 QUOTED = (",", ";", "|")  # the separators of files in which a cell may be quoted
 MOST = 1 << 23  # bytes of a block, which holds whole rows
 PIECE = 1 << 18  # bytes that fit into the cache of a processor
@@ -32,7 +32,7 @@ class Delimited:
     """The form of a delimited text file.
 
     Args:
-        separator: the string between two cells. A blank stands for any number of blanks and tabs. None chooses a tab
+        separator: the string between two cells. A space stands for any number of spaces and tabs. None chooses a tab
             for .tsv, .tab and atomic files, ``::`` for .dat files, and otherwise a comma.
         encoding: the encoding of the file.
         columns: the names of the columns if the file has no header, otherwise None.
@@ -64,12 +64,12 @@ class Delimited:
         """Returns the separator of a file.
 
         Raises:
-            DataError: if the separator is empty, or holds a quote, a line end or a NUL.
+            DataError: if the separator is empty, or holds a quote, a line break or a NUL.
         """
         if self.separator is not None:
             if not self.separator or any(sign in self.separator for sign in '"\r\n\0'):
                 problem = f"separator {json.dumps(self.separator)} cannot separate cells"
-                raise DataError(problem, where=str(path), hint="such as a comma, a semicolon or a blank")
+                raise DataError(problem, where=str(path), hint="such as a comma, a semicolon or a space")
             return self.separator
         usual = {".tsv": "\t", ".tab": "\t", ".inter": "\t", ".item": "\t", ".user": "\t", ".dat": "::"}
         return usual.get(plain_suffix(path), ",")
@@ -178,7 +178,7 @@ def _check_quotes(content: bytes, separator: str, path: Path, advice: Advice) ->
 def _with_one_sign(content: bytes, separator: str, path: Path) -> tuple[bytes, str]:
     """Replaces the separator in a text by a single byte, which pyarrow requires.
 
-    If cells are separated by blanks, each run of blanks and tabs becomes one blank. Blanks at the start and the end of
+    If cells are separated by spaces, each run of spaces and tabs becomes one space. Spaces at the start and the end of
     a line are removed. A separator of several bytes becomes the character U+001F. Any other separator stays.
 
     Returns:
@@ -251,7 +251,7 @@ def _parse(
                 attempts.pop()
             elif "straddling" in problem and block <= len(content):
                 block *= 8
-            elif "straddling" in problem:  # the header has no line end
+            elif "straddling" in problem:  # the header has no line break
                 raise DataError("the file has a header and no rows", where=str(path)) from None
             else:
                 raise DataError(f"not a table: {problem}", where=str(path)) from None
@@ -265,7 +265,7 @@ def _has_usual_numbers(content: bytes, sign: str) -> bool:
     """Returns whether every whole number in a delimited text has its usual form.
 
     If so, ids can be read as numbers, because each number is written in the same way again. ``007``, ``-0`` and `` 7``
-    are examples of other forms. To be safe, the result is also False if there are blanks or tabs within cells.
+    are examples of other forms. To be safe, the result is also False if there are spaces or tabs within cells.
 
     Args:
         content: the text.

@@ -59,7 +59,7 @@ def _looks_like_header(table: Table, hint: str) -> DataError:
 
 
 def _cell(table: Table, column: str, row: int) -> str:
-    """Returns a cell as a string without blanks around it.
+    """Returns a cell as a string without spaces around it.
 
     A missing cell gives an empty string.
     """

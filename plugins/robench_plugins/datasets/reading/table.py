@@ -109,7 +109,7 @@ class Table:
         Args:
             name: the column.
             key: the setting that names the column.
-            refused: the characters, such as the separator, that an id must not contain. Line ends and NUL are always
+            refused: the characters, such as the separator, that an id must not contain. Line breaks and NUL are always
                 refused.
 
         Raises:
@@ -130,7 +130,7 @@ class Table:
         signs = f"\r\n\0{refused}"
         bad = next((i for i, value in enumerate(names) if value.isspace() or any(map(value.__contains__, signs))), None)
         if bad is not None:
-            problem = "holds a line end or a separator" if names[bad].strip() else "is blank"
+            problem = "holds a line break or a separator" if names[bad].strip() else "is blank"
             raise self.error(f"the {key} {shortened(names[bad])} {problem}", int(np.flatnonzero(codes == bad)[0]))
         return Ids(codes, names)
 
@@ -156,7 +156,7 @@ class Table:
         Args:
             name: the column.
             key: the setting that names the column.
-            decimal: the sign before the decimals.
+            decimal: the decimal separator.
 
         Raises:
             DataError: if there is no such column, or if a cell is not a finite number.

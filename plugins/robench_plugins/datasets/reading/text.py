@@ -122,7 +122,7 @@ def _undecodable(
 
 
 def _count_lines(content: bytes) -> int:
-    """Returns the number of line ends: ``\\n``, ``\\r\\n`` or ``\\r``."""
+    """Returns the number of line breaks: ``\\n``, ``\\r\\n`` or ``\\r``."""
     return content.count(b"\n") + content.count(b"\r") - content.count(b"\r\n")
 
 

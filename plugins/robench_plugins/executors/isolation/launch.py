@@ -151,7 +151,7 @@ class Launcher:
         return self._control
 
     def _continue_server(self) -> None:
-        """Continues the fork server if a worker has stopped it."""
+        """Resumes the fork server if a worker has stopped it."""
         if self._server is not None and self._server.pid and tree.is_stopped(self._server.pid):
             with suppress(OSError):
                 os.kill(self._server.pid, signal.SIGCONT)

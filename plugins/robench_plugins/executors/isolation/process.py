@@ -153,7 +153,7 @@ class TaskProcess:
             yield {"kind": "lost", "task": self.task.id, "error": ending["error"], "again": ending["again"]}
 
     def _continue_keeper(self) -> None:
-        """Continues a stopped keeper, or ends keeper and worker after repeated stops.
+        """Resumes a stopped keeper, or ends keeper and worker after repeated stops.
 
         A stopped keeper would enforce no limit, and would not report the end of the worker.
         """

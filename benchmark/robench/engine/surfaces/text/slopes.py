@@ -227,12 +227,12 @@ def word_numbers(title: str, start: Sequence[int]) -> list[int]:
     """Assigns each token of a title to a word.
 
     Args:
-        title: the title, which is split into words at blanks.
+        title: the title, which is split into words at spaces.
         start: the position of each token's first character.
 
     Returns:
         For each token, the index of the word that contains the token's first character. The index is −1 if the first
-        character is a blank or outside the title.
+        character is a space or outside the title.
     """
     number, word = [], -1
     for at, char in enumerate(title):
