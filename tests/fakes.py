@@ -92,7 +92,8 @@ class World:
         defense = "none" if weight == 1 else "at"
         strength = {} if weight == 1 else {"lambda": weight, "epsilon": 0.05}
         label = more.pop("label", attack)
-        target_set = more.pop("target_set", 0) if threat is FAKES or threat["goal"] == "promote" else None
+        poisoned = threat["stage"] == "train"
+        target_set = more.pop("target_set", 0) if poisoned or threat["goal"] == "promote" else None
         settings = {**strength, **more.pop("settings", {})}
         dataset = more.pop("dataset", "d")
         spec = more.pop("spec", None) or spec_of(
@@ -105,7 +106,7 @@ class World:
             epsilon=epsilon,
             seed=seed,
             target_set=target_set,
-            poisoned=threat is FAKES,
+            poisoned=poisoned,
             targets=dict(self.targets),
         )
         name, victim = digest(spec), digest(spec["victim"])

@@ -138,7 +138,11 @@ def attacks(folder: Path) -> list[dict[str, Any]]:
         {"name": "hotflip", "verify": 2, "epsilon": 0.5},
         {"name": "hotflip", "label": "hotflip demotion", "verify": 2, "goal": "untargeted", "epsilon": 0.5},
         {"name": "bandwagon", "epsilon": 0.1},
+        {"name": "bandwagon", "label": "demotion", "goal": "demote", "knowledge": {"data": 0.5}, "epsilon": 0.1},
         {"name": "random-profiles", "epsilon": 0.1},
+        {"name": "random-profiles", "label": "degradation", "goal": "untargeted", "epsilon": 0.1},
+        {"name": "segment", "epsilon": 0.1},
+        {"name": "copy-profile", "place_targets": "behind", "epsilon": 0.1},
         *({"name": name, "epsilon": 0.2} for name in CORRUPTIONS),
     ]
 

@@ -43,6 +43,7 @@ SHARED = {
     "EmbeddingConfig": "Attacks on embedding and parameters",
     "HistoryConfig": "Attacks on histories",
     "MinimumNormConfig": "Minimum-norm attacks",
+    "HeuristicConfig": "Heuristic attacks with fake users",
     "PoisoningConfig": "Attacks with fake users",
     "SequenceConfig": "Sequence models",
     "TextConfig": "Attacks on titles",

@@ -92,6 +92,8 @@ def robench_attacks() -> dict[str, str]:
         "hotflip": "robench_plugins.attacks.text.hotflip:HotFlip",
         "bandwagon": "robench_plugins.attacks.poisoning.bandwagon:Bandwagon",
         "random-profiles": "robench_plugins.attacks.poisoning.random_profiles:RandomProfiles",
+        "segment": "robench_plugins.attacks.poisoning.segment:Segment",
+        "copy-profile": "robench_plugins.attacks.poisoning.copy_profile:CopyProfile",
         "label-noise": "robench_plugins.attacks.corruption.label_noise:LabelNoise",
         "drop": "robench_plugins.attacks.corruption.drop:Drop",
         "cold-start": "robench_plugins.attacks.corruption.cold_start:ColdStart",

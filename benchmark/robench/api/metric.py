@@ -102,6 +102,17 @@ class Metric(Component):
     bounds: ClassVar[tuple[float, float]] = (-math.inf, math.inf)
     pooled: ClassVar[bool] = False
 
+    def prefers_high(self, threat: Threat | None) -> bool:
+        """Returns whether a high value is good for the defender.
+
+        If targets are demoted, a high value of a metric of targets is good, and vice versa.
+
+        Args:
+            threat: the threat model of the attack, or None if there is no attack.
+        """
+        demoted = self.needs == "targets" and threat is not None and threat.goal == "demote"
+        return self.higher_is_better != demoted
+
     @abstractmethod
     def per_user(self, outcome: Outcome, k: int) -> FloatArray:
         """Returns the value of every user, float64 [U].

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
 
-from robench.api.attacks.poisoning import Corruption
 from robench.api.codec import encode
 from robench.api.defense import Defense
 from robench.api.errors import UserError, UserErrors
@@ -145,8 +144,8 @@ def _poisoned_cells(
 ) -> Iterable[Cell]:
     """Yields one cell for each poisoned version of a victim."""
     skip = find_split_misfit(model, clean.split) or find_defense_misfit(model, defense) or find_attack_misfit(attack)
-    # A corruption has no target items. More target sets would only repeat the same victim.
-    sets = range(1 if isinstance(attack.component, Corruption) else suite.targets.sets)
+    # An untargeted attack has no target items. More target sets would only repeat the same victim.
+    sets = range(1 if attack.threat.goal == "untargeted" else suite.targets.sets)
     for epsilon, number in product(attack.epsilons, sets):
         victim = replace(clean, poison=Poison(attack.part, epsilon, number))
         yield Cell(

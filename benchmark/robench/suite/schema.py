@@ -57,7 +57,7 @@ class TargetsEntry(_Model):
     """The key ``targets``, which determines the promoted items."""
 
     count: Count = 5
-    pick: Literal["unpopular", "popular", "random"] = "unpopular"
+    pick: Literal["unpopular", "popular", "lower-torso", "all", "random"] = "unpopular"
     sets: Count = 1
 
 

@@ -79,7 +79,7 @@ def set_flags(
     row.notes += flag_checks(results, row, cells)
     row.notes += flag_rounding(results, row, table)
     row.notes += flag_single_draws(results, cells)
-    if table is not None and table.threat.goal == "promote":
+    if table is not None and table.threat.goal != "untargeted":
         row.notes += _few_targets(row)
         row.notes += _promoted_gaps(results, row, cells, table.threat.surface)
     elif table is None or table.threat.goal == "untargeted":

@@ -23,7 +23,7 @@ def rank_rows(rows: Sequence[Row], results: Results, table: PlannedTable) -> Non
     Otherwise, the number of tests would depend on their outcomes. An unranked row has no verdict, unless it is unranked
     only because no seed is common to the rows.
     """
-    higher = results.metric(table.metric).higher_is_better
+    higher = results.metric(table.metric).prefers_high(table.threat)
     _test(rows, higher_is_better=higher)
     ranked = [row for row in rows if row.ranked and row.worst is not None]
     across = table.threat.ranks_models

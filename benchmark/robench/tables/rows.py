@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from robench.api.data import FloatArray
-from robench.api.metric import Measure, Metric
+from robench.api.metric import Measure
 from robench.api.surfaces import SURFACES
 from robench.spec import CellRow, RowKey
 from robench.store.plan_file import PlannedTable
@@ -195,7 +195,9 @@ def _attacked_row(results: Results, table: PlannedTable, key: RowKey, attacks: A
     if not baseline:
         user_by_user = SURFACES[table.threat.surface].each_user_alone and not metric.pooled
         joined = [{attack: _join(of, sets) for attack, of in part.items()} for part in attacked]
-        worst = _worst(joined, sorted(common), before, metric, user_by_user=user_by_user)
+        worst = _worst(
+            joined, sorted(common), before, user_by_user=user_by_user, high=metric.prefers_high(table.threat)
+        )
     missing = [] if baseline else attacks.missing({seed: values[seed] for seed in seeds})
     frozen = any(cell.adaptive == FROZEN for cell in judged)
     expected = [cell for cell in planned if cell.clean or cell in judged]
@@ -293,9 +295,9 @@ def _worst(
     values: Sequence[Mapping[Attack, FloatArray]],
     attacks: Sequence[Attack],
     clean: Sequence[FloatArray],
-    metric: Metric,
     *,
     user_by_user: bool,
+    high: bool,
 ) -> FloatArray | None:
     """Returns the worst case, float64 [S, T, U], or None if there are no values.
 
@@ -307,8 +309,8 @@ def _worst(
         values: for each seed, the values of each attack, float64 [T, U].
         attacks: the attacks (label, ε) that all seeds have.
         clean: for each seed, the clean values, float64 [T, U].
-        metric: the metric of the values.
         user_by_user: whether each user is attacked alone and the metric has a value per user.
+        high: whether a high value is good for the defender.
     """
     whole = [np.stack([of[attack] for of in values]) for attack in attacks]
     if not whole:
@@ -316,9 +318,9 @@ def _worst(
     if user_by_user:
         stacked = np.stack([np.stack(clean), *whole])
         means = stacked.mean(2)
-        chosen = means.argmin(0) if metric.higher_is_better else means.argmax(0)
+        chosen = means.argmin(0) if high else means.argmax(0)
         worst: FloatArray = np.take_along_axis(stacked, chosen[None, :, None, :], 0)[0]
         return worst
-    pick = min if metric.higher_is_better else max
+    pick = min if high else max
     defined = [array for array in whole if not np.isnan(array).all()]
     return pick(defined, key=lambda array: float(np.nanmean(array))) if defined else None

@@ -30,7 +30,8 @@ class PoisoningAttackTests(Conformance):
         data, _ = crowd()
         targets = np.array(TARGETS)
         attack = self.attack.make(**self.settings)
-        return data.train, targets, poison(attack, data.train, targets=targets, epsilon=epsilon, rng=Rng(seed))
+        poisoned = poison(attack, data.train, targets=targets, epsilon=epsilon, rng=Rng(seed), catalogue=data.catalogue)
+        return data.train, targets, poisoned
 
     @pytest.mark.parametrize("epsilon", [0.0, 0.001, 0.05, 0.3, 1.0])
     def test_the_budget_is_met_and_never_left(self, epsilon: float) -> None:

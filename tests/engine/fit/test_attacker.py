@@ -12,12 +12,14 @@ from robench.api.threat import Threat
 from robench.engine.fit.attacker import choose_seen_users, keep_users
 from robench.engine.fit.poisoning import poison
 from robench_plugins.attacks.poisoning.bandwagon import Bandwagon
+from robench_plugins.attacks.poisoning.copy_profile import CopyProfile
 from robench_plugins.attacks.poisoning.random_profiles import RandomProfiles
+from robench_plugins.attacks.poisoning.segment import Segment
 
 N_ITEMS = 12
 TARGETS = np.array([1, 4])
 ROWS = st.lists(st.lists(st.integers(0, N_ITEMS - 1), max_size=6, unique=True), min_size=5, max_size=20)
-ATTACKS = [Bandwagon, RandomProfiles]
+ATTACKS = [Bandwagon, CopyProfile, RandomProfiles, Segment]
 
 
 def profiles_of(attack, rows, seed=0, epsilon=0.3, targets=TARGETS):

@@ -45,6 +45,33 @@ def test_a_poisoning_that_breaks_its_contract_is_refused(rule):
         poison(attack, data.train, targets=np.array([3, 8]), epsilon=0.1, rng=Rng(0))
 
 
+class HoldsTargets(PoisoningAttack):
+    """An attack that demotes, and puts the targets into its profiles."""
+
+    goal = "demote"
+
+    def profiles(self, train, *, targets, n_users, profile_size, rng):
+        return Profiles.of([targets[:1].tolist()] * n_users)
+
+
+def test_a_demotion_with_a_target_in_a_profile_is_refused():
+    data, _ = crowd()
+    with pytest.raises(PluginError, match="demotes"):
+        poison(HoldsTargets.make(), data.train, targets=np.array([3, 8]), epsilon=0.1, rng=Rng(0))
+
+
+@pytest.mark.parametrize("row", [np.array([3.0, 8.0]), np.array([[3], [8]]), [3, 8]])
+def test_profiles_of_another_type_are_refused(row):
+    data, _ = crowd()
+
+    class Odd(PoisoningAttack):
+        def profiles(self, train, *, targets, n_users, profile_size, rng):
+            return Profiles((row,) * n_users)
+
+    with pytest.raises(PluginError, match="no int64 array"):
+        poison(Odd.make(), data.train, targets=np.array([3, 8]), epsilon=0.1, rng=Rng(0))
+
+
 class Dropping(Corruption):
     """A corruption that removes a share of the interactions.
 

@@ -4,7 +4,9 @@ from robench_plugins.attacks.embedding.fgsm import Fgsm
 from robench_plugins.attacks.embedding.pgd import Pgd
 from robench_plugins.attacks.embedding.random_noise import RandomNoise
 from robench_plugins.attacks.poisoning.bandwagon import Bandwagon
+from robench_plugins.attacks.poisoning.copy_profile import CopyProfile
 from robench_plugins.attacks.poisoning.random_profiles import RandomProfiles
+from robench_plugins.attacks.poisoning.segment import Segment
 
 
 class TestFgsm(EmbeddingAttackTests):
@@ -34,6 +36,20 @@ class TestCarliniWagner(EmbeddingAttackTests):
 
 class TestBandwagon(PoisoningAttackTests):
     attack = Bandwagon
+
+
+class TestSegment(PoisoningAttackTests):
+    attack = Segment
+
+
+class TestSegmentByGenre(PoisoningAttackTests):
+    attack = Segment
+    settings = {"by": "genre", "place_targets": "behind"}
+
+
+class TestCopyProfile(PoisoningAttackTests):
+    attack = CopyProfile
+    settings = {"place_targets": "last"}
 
 
 class TestRandomProfiles(PoisoningAttackTests):

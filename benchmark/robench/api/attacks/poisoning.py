@@ -16,7 +16,7 @@ from robench.api.data import Catalogue, IntArray, Interactions
 from robench.api.knowledge import Knowledge
 from robench.api.rng import Rng
 from robench.api.surfaces import Surface
-from robench.api.threat import Stage, Threat
+from robench.api.threat import GoalName, Stage, Threat
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,10 @@ class PoisoningConfig(BaseConfig):
 
 
 class PoisoningAttack(Attack):
-    """An attack that promotes targets by adding fake users to the training data.
+    """An attack that adds fake users to the training data.
+
+    By default, it promotes targets. If the attack has a setting ``goal``, it may also demote targets, or lower the
+    ranks of the held-out items of real users (``untargeted``).
 
     ε is the number of fake users as a share of the real users. The host hands the attack only what the setting
     ``knowledge`` declares. An attack overrides ``profiles``, and also ``craft`` if it reads more than interactions.
@@ -95,7 +98,12 @@ class PoisoningAttack(Attack):
     def threat(self) -> Threat:
         """Returns the threat model, in which ε is a share of the real users."""
         norm = self.config.knowledge.knowledge().norm
-        return Threat("interactions", "train", norm, "relative", "promote", self.config.k)
+        return Threat("interactions", "train", norm, "relative", self.goal, self.config.k)
+
+    @property
+    def goal(self) -> GoalName:
+        """The goal of the attack: the setting ``goal``, or else ``promote``."""
+        return self.setting("goal", "promote")
 
     def craft(self, view: AttackerView, *, targets: IntArray, n_users: int, profile_size: int, rng: Rng) -> Profiles:
         """Returns the profiles of the fake users, from all that the attack sees.
@@ -116,7 +124,9 @@ class PoisoningAttack(Attack):
 
         Args:
             train: the training items of the real users that the attack sees.
-            targets: the items to promote, int64 [T]. Every profile must contain all of these items.
+            targets: the items to promote or demote, int64 [T]. If the goal is ``promote``, every profile must contain
+                all of these items. If the goal is ``demote``, no profile may contain any of them. An untargeted attack
+                gets no targets.
             n_users: the largest number of fake users.
             profile_size: the largest number of items per profile.
             rng: the stream of this attack.

@@ -49,9 +49,10 @@ def choose_targets(train: Interactions, choice: TargetChoice) -> list[IntArray]:
 
     The sets are the same for every seed, model and defence.
 
-    ``unpopular`` items come from the fifth of the catalogue with the lowest training counts. If counts are equal, the
-    row in the catalogue decides. ``popular`` items come from the fifth with the highest counts, and ``random`` items
-    from the whole catalogue.
+    Items are sorted by their training counts. If counts are equal, the row in the catalogue decides. ``unpopular``
+    items come from the fifth of the catalogue with the lowest counts, and ``popular`` items from the fifth with the
+    highest counts. ``lower-torso`` items come from the upper half without its upper half. ``all`` items come from the
+    whole catalogue. ``random`` is the earlier name of ``all``, and draws the same items.
 
     Args:
         train: the training items.
@@ -65,9 +66,17 @@ def choose_targets(train: Interactions, choice: TargetChoice) -> list[IntArray]:
     """
     by_count = np.argsort(train.counts(), kind="stable").astype(np.int64)
     fifth = max(1, train.n_items // 5)
-    pool = {"unpopular": by_count[:fifth], "popular": by_count[-fifth:], "random": np.sort(by_count)}[choice.pick]
+    half, quarter = train.n_items // 2, train.n_items // 4
+    pool = {
+        "unpopular": by_count[:fifth],
+        "popular": by_count[-fifth:],
+        "lower-torso": by_count[half : train.n_items - quarter],
+        "all": by_count,
+        "random": by_count,
+    }[choice.pick]
     count = choice.count * choice.sets
     if count > len(pool):
         raise DataError(f"{count} {choice.pick} items are wanted as targets, and there are {len(pool)}")
-    drawn = Rng(0).child("targets", choice.pick).numpy().permutation(np.sort(pool))[:count]
+    role = "random" if choice.pick == "all" else choice.pick
+    drawn = Rng(0).child("targets", role).numpy().permutation(np.sort(pool))[:count]
     return [np.sort(part) for part in np.split(drawn, choice.sets)]

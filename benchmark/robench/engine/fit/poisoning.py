@@ -32,24 +32,33 @@ class PoisonedData:
     achieved: dict[str, float] = field(default_factory=dict)
 
 
-def poison(attack: Attack, train: Interactions, *, targets: IntArray, epsilon: float, rng: Rng) -> PoisonedData:
+def poison(
+    attack: Attack,
+    train: Interactions,
+    *,
+    targets: IntArray,
+    epsilon: float,
+    rng: Rng,
+    catalogue: Catalogue | None = None,
+) -> PoisonedData:
     """Runs an attack on training data at ε, and returns the poisoned data.
 
     Args:
         attack: a ``PoisoningAttack`` or a ``Corruption``.
         train: the training items, one row per real user.
-        targets: the promoted items, int64 [T].
+        targets: the items to promote or demote, int64 [T].
         epsilon: the budget. For a ``PoisoningAttack``, ε is a share of the real users. For a ``Corruption``, ε is a
             share of the interactions.
         rng: the random stream of the attack.
+        catalogue: the ids and descriptions of all items. By default, items have no descriptions.
 
     Raises:
         PluginError: if the attack has another base class, exceeds the budget, or returns data that break the contract
             of its base class.
     """
     if isinstance(attack, PoisoningAttack):
-        items = Catalogue(tuple(map(str, range(train.n_items))), (Item(),) * train.n_items)
-        view = make_view(attack, train, items, rng)
+        bare = Catalogue(tuple(map(str, range(train.n_items))), (Item(),) * train.n_items)
+        view = make_view(attack, train, catalogue or bare, rng)
         return add_profiles(
             train, make_profiles(attack, view, train.n_users, targets=targets, epsilon=epsilon, rng=rng)
         )
@@ -87,6 +96,7 @@ def make_profiles(
     Raises:
         PluginError: if ``ProfileBudget.checked`` refuses the profiles.
     """
+    targets = targets if attack.goal != "untargeted" else targets[:0]
     budget = ProfileBudget.of(attack, view.train, targets, epsilon, n_users)
     if budget.users == 0:
         return Profiles(())

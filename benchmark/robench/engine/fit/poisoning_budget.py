@@ -13,7 +13,7 @@ import numpy as np
 from robench.api.attacks.poisoning import PoisoningAttack, Profiles
 from robench.api.data import IntArray, Interactions
 from robench.api.errors import PluginError
-from robench.api.threat import round_up
+from robench.api.threat import GoalName, round_up
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,13 +24,16 @@ class ProfileBudget:
         users: the largest number of fake users, ⌈ε · real users⌉.
         size: the largest number of items per profile.
         n_items: the number of items in the catalogue.
-        targets: the items that every profile must contain, int64 [T].
+        targets: the target items, int64 [T].
+        goal: the goal of the attack. If it is ``promote``, every profile must contain all targets. If it is
+            ``demote``, no profile may contain a target.
     """
 
     users: int
     size: int
     n_items: int
     targets: IntArray
+    goal: GoalName = "promote"
 
     @classmethod
     def of(
@@ -39,38 +42,45 @@ class ProfileBudget:
         """Returns the budget of an attack at ε.
 
         If the attack sets no profile size, the size is the median length of the rows with training items that the
-        attack sees. However, the size is then at least the number of targets. A profile is never larger than the
-        catalogue.
+        attack sees. However, the size is then at least the number of targets if they are promoted. A profile is
+        never larger than the catalogue.
 
         Args:
             attack: the attack.
             seen: the training items of the users that the attack sees.
-            targets: the items that every profile must contain, int64 [T].
+            targets: the target items, int64 [T].
             epsilon: the largest number of fake users as a share of the real users.
             n_users: the number of real users.
         """
         median = int(np.median(seen.lengths()[seen.lengths() > 0])) if len(seen) else 1
-        size = min(attack.config.profile_size or max(median, len(targets)), seen.n_items)
-        return cls(round_up(epsilon, n_users), size, seen.n_items, targets)
+        least = len(targets) if attack.goal == "promote" else 1
+        size = min(attack.config.profile_size or max(median, least), seen.n_items)
+        return cls(round_up(epsilon, n_users), size, seen.n_items, targets, attack.goal)
 
     def checked(self, profiles: Profiles) -> Profiles:
         """Checks profiles against the limits, and returns the profiles unchanged.
 
         Raises:
-            PluginError: if there are too many profiles, if a profile has too many items, if an item is repeated or
-                outside the catalogue, or if a profile lacks a target.
+            PluginError: if there are too many profiles, if a profile is no int64 array of one dimension, if it has too
+                many items, if an item is repeated or outside the catalogue, if a profile lacks a promoted target, or if
+                it contains a demoted one.
         """
         if len(profiles.rows) > self.users:
             raise PluginError(f"the attack gave {len(profiles.rows)} fake users; its budget is {self.users}")
         for number, row in enumerate(profiles.rows):
+            if not (isinstance(row, np.ndarray) and row.dtype == np.int64 and row.ndim == 1):
+                raise PluginError(f"fake user {number} is no int64 array of one dimension")
             if len(row) > self.size:
                 raise PluginError(f"fake user {number} has {len(row)} items; the profile size is {self.size}")
             if len(np.unique(row)) != len(row):
                 raise PluginError(f"fake user {number} has an item twice")
             if len(row) and (row.min() < 0 or row.max() >= self.n_items):
                 raise PluginError(f"fake user {number} has an item outside the catalogue of {self.n_items}")
-            if not np.isin(self.targets, row).all():
+            present = np.isin(self.targets, row)
+            if self.goal == "promote" and not present.all():
                 raise PluginError(f"fake user {number} lacks a target item")
+            if self.goal == "demote" and present.any():
+                raise PluginError(f"fake user {number} has a target item, which the attack demotes")
         return profiles
 
 

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import numpy as np
-from pydantic import Field
+from pydantic import AliasChoices, Field
 
-from robench.api import IntArray, Interactions, PoisoningAttack, PoisoningConfig, Profiles, Rng
-from robench_plugins.attacks.poisoning.random_profiles import shuffled_profiles
+from robench.api import IntArray, Interactions, Profiles, Rng
+from robench_plugins.attacks.poisoning.heuristic import HeuristicAttack, HeuristicConfig
 
 
-class Bandwagon(PoisoningAttack):
+class Bandwagon(HeuristicAttack):
     """Adds fake users with all targets, popular items and uniform filler items.
 
     This is the bandwagon attack of Burke et al. (ITWP workshop at IJCAI 2005). Attacks by fake profiles go back to
-    O'Mahony et al. (TOIT 2004). With implicit feedback, a rating is only an interaction, so the ratings of the original
-    have no counterpart. The popular items are the same in every profile. The order within a profile is random, so
-    sequence models see the targets both before and after popular items.
+    O'Mahony et al. (TOIT 2004). In an implicit setting a rating is an interaction, so the ratings of the original have
+    no counterpart. The popular items are the same in every profile. The order within a profile is random, so sequence
+    models see the targets both before and after popular items. If targets are demoted, the profiles lack them, and
+    popular items rise above them.
     """
 
-    class Config(PoisoningConfig):
+    class Config(HeuristicConfig):
         """Settings of the bandwagon attack."""
 
-        popular: float = Field(
-            default=0.5, ge=0, le=1, description="Share of popular items among the items that are not targets"
+        popular_share: float = Field(
+            default=0.5,
+            ge=0,
+            le=1,
+            validation_alias=AliasChoices("popular_share", "popular"),
+            serialization_alias="popular",
+            description="Share of popular items among the items that are not targets; `popular` is the earlier name",
         )
 
     config: Config
@@ -32,17 +38,17 @@ class Bandwagon(PoisoningAttack):
     ) -> Profiles:
         """Returns ``n_users`` profiles of ``profile_size`` distinct items.
 
-        A profile always has all targets, even if there are more than ``profile_size``. A profile is shorter if the
-        catalogue has too few other items.
+        A profile that promotes always has all targets, even if there are more than ``profile_size``. A profile is
+        shorter if the catalogue has too few other items.
         """
         generator = rng.numpy()
         by_count = np.argsort(-train.counts(), kind="stable")
         by_count = by_count[~np.isin(by_count, targets)]
-        places = min(max(profile_size - len(targets), 0), len(by_count))
-        popular = by_count[: round(self.config.popular * places)]
+        places = min(self.count_fillers(targets, profile_size), len(by_count))
+        popular = by_count[: round(self.config.popular_share * places)]
         others = by_count[len(popular) :]
         rows = [
             np.concatenate([popular, generator.choice(others, places - len(popular), replace=False)])
             for _ in range(n_users)
         ]
-        return shuffled_profiles(targets, rows, generator)
+        return self.arranged(targets, rows, train, generator)

@@ -1,0 +1,51 @@
+"""Copy attack: fake users with the targets and a part of a real user's items."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from robench.api import IntArray, Interactions, Profiles, Rng
+from robench_plugins.attacks.poisoning.heuristic import HeuristicAttack
+
+
+class CopyProfile(HeuristicAttack):
+    """Adds fake users that copy a part of a real user's items, and all targets.
+
+    A copy has the popularity, the co-occurrence and the order of a real user, so it is hard to detect. It is the
+    template from which AUSH (Lin et al., CIKM 2020) and Leg-UP (Lin et al., TNNLS 2022) start. There, a generative
+    adversarial network learns ratings for the items of the template, and never chooses other items. In an implicit
+    setting there are no ratings, so both attacks reduce to this one. Therefore robench has no AUSH and no Leg-UP.
+
+    Each fake user copies another real user, as long as there are enough real users. A real user can be copied if it has
+    enough items that are not targets. If no real user has, the profiles are shorter.
+    """
+
+    def profiles(
+        self, train: Interactions, *, targets: IntArray, n_users: int, profile_size: int, rng: Rng
+    ) -> Profiles:
+        """Returns ``n_users`` profiles of at most ``profile_size`` distinct items.
+
+        The copied items are a random subset, in the order of the real user.
+        """
+        generator = rng.numpy()
+        rows = [_distinct_others(train.row(user), targets) for user in range(train.n_users)]
+        lengths = np.array([len(row) for row in rows])
+        count = min(self.count_fillers(targets, profile_size), int(lengths.max(initial=0)))
+        donors = np.flatnonzero(lengths >= count)
+        drawn = [donors[:0]]
+        while sum(map(len, drawn)) < n_users:
+            drawn.append(generator.permutation(donors))
+        copies = []
+        for donor in np.concatenate(drawn)[:n_users].tolist():
+            kept = np.sort(generator.choice(lengths[donor], count, replace=False))
+            copies.append(rows[donor][kept])
+        held = targets if self.config.goal == "promote" else targets[:0]
+        return self.placed(held, copies, train, generator)
+
+
+def _distinct_others(row: IntArray, targets: IntArray) -> IntArray:
+    """Returns the first occurrence of each item of a row, without targets."""
+    first = np.sort(np.unique(row, return_index=True)[1])
+    items = row[first]
+    others: IntArray = items[~np.isin(items, targets)]
+    return others
