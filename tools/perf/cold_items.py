@@ -42,9 +42,9 @@ def without(rows, cold):
 
 
 def gain(above):
-    """Returns each user's NDCG@10: [U].
+    """Returns each user's NDCG@10: [users].
 
-    ``above`` [U] is the number of items that rank above the user's held-out item.
+    ``above`` [users] is the number of items that rank above the user's held-out item.
     """
     return np.where(above < 10, 1 / np.log2(2 + above), 0.0)
 

@@ -2,13 +2,14 @@
 
     python tools/perf/defense_family.py [--test] [--search] [--only LABEL ...] [--seeds N] [MODEL ...]
 
-The script prints NDCG@10 per model, defence and seed, and the means. The values are clean, and under PGD-20 in both
-norms. Data and measurement are those of ``bert4rec.py`` in the same folder. ``--test`` measures test items instead of
+The script prints NDCG@10 per model, defence and seed, and the means. The values are clean, and under PGD-20 in L2 and
+in L∞. Data and measurement are those of ``bert4rec.py`` in the same folder. ``--test`` measures test items instead of
 validation items.
 
 ``--search`` tries the same four values of ε in training for every defence of suites/whitebox.yaml. The script then
 names the best trial of each defence. Each trial has a share: the value left under attack, divided by the value left
-without a defence. The value is summed over both norms. The best trial has the largest sum of shares over models.
+without a defence. Before the division, the values under the L2 and the L∞ attack are summed. The best trial has the
+largest sum of shares over models.
 
 ``--only`` keeps only the defences with these labels, and the undefended model.
 """

@@ -3,7 +3,7 @@
     python tools/perf/defense_search.py [model ...]
 
 The validation items are the held-out items, and the training items are the history. The test items are not read. For
-each model and setting, the script prints NDCG@10: clean, and under PGD-10 at ε = 0.05 in both norms. The values are
+each model and setting, the script prints NDCG@10: clean, and under PGD-10 at ε = 0.05 in L2 and in L∞. The values are
 means over the seeds 0 to 2.
 """
 

@@ -67,7 +67,7 @@ def ndcg(arrays):
 
 
 def timed(victim, attack, epsilon, rounds):
-    """Returns the measurement of a cell, and the fewest CPU seconds of all rounds."""
+    """Returns the measurement of a cell, and the CPU seconds of the fastest round."""
     seconds = []
     for _ in range(rounds):
         start = time.process_time()

@@ -6,8 +6,8 @@
 For each selected victim of the suite with seed 0, a cell of auto at ε attacks a sample of users. A hit user has the
 held-out item in the clean top 10. The script prints the number of hit users, NDCG@10 without and under the attack, and
 the CPU seconds of the cell, with the milliseconds per hit user. The checks of a victim run once per victim, before the
-first attack on vectors. So their seconds have a column of their own. ``--rounds`` measures several times, and the
-fewest seconds count. ``--profile`` also prints the functions that take the most time.
+first attack on vectors. So their seconds have a column of their own. ``--rounds`` repeats the measurement, and the CPU
+time of the fastest round counts. ``--profile`` also prints the functions that take the most time.
 
 Everything runs on one thread in this process, with the memory settings of a suite's workers. Fits are read from the
 cache. The goals are 55 ms per hit user on MF and 130 ms on SASRec. The exit code is 1 if a goal is missed.

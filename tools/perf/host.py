@@ -92,7 +92,7 @@ class IdleModel(Model):
         return self.table[users] + self.table[last - self.table.shape[1]]
 
     def state(self) -> Mapping[str, NDArray[np.generic]]:
-        """Returns the random numbers, float32 [U + n_items, n_items]."""
+        """Returns the random numbers, float32 [users + n_items, n_items]."""
         return {"table": self.table}
 
     def restore(self, data: TrainData, state: Mapping[str, NDArray[np.generic]], rng: Rng) -> None:

@@ -7,9 +7,10 @@ The comparison with RecBole 1.2.1 and implicit 0.7.3 uses MovieLens 100K. The pu
 Beauty.
 
 The script makes a Python environment for each library in WORK/recbole and WORK/implicit, or uses those of ``--python``
-and ``--implicit-python``. Both splits are written as files for RecBole. Each model of the other libraries runs once,
-and the result is kept as WORK/<model>.json. If the limit on epochs has changed, the model runs again. Robench's own
-models are fitted on the same interactions with one thread, and the script prints a table.
+and ``--implicit-python``. The splits ``random`` and ``leave-last-out`` are written as files for RecBole. Each model of
+the other libraries runs once, and the result is kept as WORK/<model>.json. If the limit on epochs has changed, the
+model runs again. Robench's own models are fitted on the same interactions with one thread, and the script prints a
+table.
 
 ``wmf`` is compared with the alternating least squares of implicit, and both have the defaults of ``wmf``.
 
@@ -21,7 +22,7 @@ split.
 The exit code is 1 if a model is worse than the other library by more than one standard error over users, in NDCG@10 or
 Recall@10, or if a model on Amazon Beauty is below a published value.
 
-Both sides select on validation NDCG@10 and follow the ranking rules of RecBole. On the random split, known items are
+All libraries select on validation NDCG@10 and follow the ranking rules of RecBole. On the random split, known items are
 masked, and a history is the training items. Leave-last-out masks nothing, and a history has the validation item too.
 RecBole uses its defaults and one seed. On the random split, robench uses the settings that validation chose among four
 trials, except for NeuMF. With leave-last-out, robench uses its defaults. RecBole's SASRec and BERT4Rec stop after 2
@@ -62,7 +63,7 @@ REFERENCE = Path(__file__).parent / "reference"
 
 @dataclass
 class Pair:
-    """One model in both libraries.
+    """One model in robench and in another library.
 
     ``theirs`` is the name of the model in the other library, and ``their_settings`` are its settings. ``epochs`` is the
     limit for RecBole, which may stop early.
@@ -131,7 +132,7 @@ def environment(work, library):
 
 
 def outcome(model, data, split):
-    """Returns NDCG@10 and Recall@10 per user, float64 [U] each.
+    """Returns NDCG@10 and Recall@10 per user, float64 [users] each.
 
     The ranking follows RecBole's rules.
     """

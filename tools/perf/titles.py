@@ -43,7 +43,7 @@ ATTACKS = [
 
 
 def reach(found, k=10):
-    """Returns the share of users with each item in their first k: [T].
+    """Returns the share of users with each item in their first k: [targets].
 
     Users who have used the item are left out.
     """

@@ -5,8 +5,8 @@
 The CPU seconds of one thread are compared with those of plain loops and of RecBole 1.2.1. ML100K_FOLDER holds
 ml-100k.inter, and the splits are those of ``reference/export.py``.
 
-A plain loop (mf and sasrec) is a bare torch loop with the same model and batch. Epochs of both loops are interleaved,
-and the medians are compared.
+A plain loop (mf and sasrec) is a bare torch loop with the same model and batch. Epochs of the plain loop and of
+robench's shared loop take turns, and the medians are compared.
 
 DIR holds the files that ``reference/recbole_run.py`` writes on this machine, such as bpr.json and sasrec.json. The
 files of unfinished RecBole runs are enough. Epochs are compared at RecBole's dimension, depth and window. SASRec's
@@ -15,8 +15,8 @@ models, robench's batch size counts windows. The comparison is per training targ
 fewer targets in robench.
 
 For sequence models, the time to quality is compared too, with the model's own settings. The time ends when validation
-NDCG@10 first comes within .001 of RecBole's best. Both libraries compute this value without masks. RecBole's time ends
-at the same value.
+NDCG@10 first comes within .001 of RecBole's best. Robench and RecBole compute this value without masks. RecBole's time
+ends at the same value.
 
 The exit code is 1 if a goal is missed. The shared loop may take at most 1.15 times as long as a plain loop. RecBole
 must take at least 2 times as long per training target (pairwise) or 20 times as long (sequence). RecBole must also take
@@ -51,7 +51,7 @@ CPU, SCORE = torch.device("cpu"), "validation_ndcg@10"
 
 @dataclass
 class Pair:
-    """One model in both libraries.
+    """One model in robench and in RecBole.
 
     ``like`` holds the settings that match RecBole's defaults.
     """

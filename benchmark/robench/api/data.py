@@ -236,7 +236,10 @@ class TrainData:
 
 
 def has_enough_items(data: TrainData) -> bool:
-    """Returns whether there are enough validation items to detect small differences."""
+    """Returns whether there are at least 5,000 validation items.
+
+    With fewer, small differences of validation values are mostly chance.
+    """
     return len(data.validation.items) >= ENOUGH_ITEMS
 
 

@@ -22,17 +22,17 @@ from robench.api.threat import Threat
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """The outcome of one cell, from which metrics are computed.
+    """The outcome of one cell with n held-out items, from which metrics are computed.
 
     Args:
-        indptr: the start of each user's ranks, int64 [U + 1]. The ranks of user u are
+        indptr: the start of each user's ranks, int64 [users + 1]. The ranks of user u are
             ``ranks[indptr[u]:indptr[u + 1]]``.
         ranks: the rank of each held-out item, int64 [n]. Ranks start at 1, and cover the whole catalogue except for the
             items of the user's history.
-        top: the best items of each user, int64 [U, 10], padded with −1.
-        candidates: the number of unmasked items of each user, int64 [U].
-        target_ranks: the rank of each target for each user, int64 [T, U], or None if there are no targets. The rank is
-            0 if the target is in the user's history or held out for the user.
+        top: the best items of each user, int64 [users, 10], padded with −1.
+        candidates: the number of unmasked items of each user, int64 [users].
+        target_ranks: the rank of each target for each user, int64 [targets, users], or None if there are no targets.
+            The rank is 0 if the target is in the user's history or held out for the user.
         clean: the clean outcome of the same victim, with which list stability compares. The value is None if this
             outcome is itself clean.
         likes: the calibrated probability that the user likes each held-out item, float64 [n], or None if no
@@ -58,7 +58,7 @@ class Outcome:
     def per_user_sum(self, values: NDArray[np.float64]) -> FloatArray:
         """Sums the values of each user's held-out items.
 
-        The values are float64 [n], and the sums are float64 [U].
+        The values are float64 [n], one per held-out item, and the sums are float64 [users].
         """
         total = np.concatenate([[0.0], np.cumsum(values)])
         # Users with one held-out item keep their value exactly; a difference of running sums would round it.
@@ -115,7 +115,7 @@ class Metric(Component):
 
     @abstractmethod
     def per_user(self, outcome: Outcome, k: int) -> FloatArray:
-        """Returns the value of every user, float64 [U].
+        """Returns the value of every user, float64 [users].
 
         The value is NaN if the metric is undefined for a user.
 
@@ -191,7 +191,7 @@ class Measure:
             kind: the kind of attack in the cell, such as ``ensemble``.
 
         Returns:
-            The values, float64 [U]. The result is also None if the outcome lacks the part that the metric needs.
+            The values, float64 [users]. The result is also None if the outcome lacks the part that the metric needs.
         """
         if self.problem(metric, threat, kind):
             return None

@@ -30,16 +30,16 @@ def candidate_diagnostics(
     The result is empty if the model reranks no candidates.
 
     The diagnostics are the number of candidates per user, and the share of held-out items that are candidates. If items
-    are promoted, there are up to two more values about the pairs of a promoted item and a user without this item. The
-    first value is the share of pairs in which the item is a candidate. The second value covers only these pairs: it is
-    the share in which the item is in the top 10.
+    are promoted, there are up to two more values, over the pairs of a promoted item and a user without this item. The
+    first value is the share of these pairs in which the item is a candidate. The second value covers only the pairs in
+    which the item is a candidate: it is the share in which the item is in the top 10.
 
     Args:
         model: the fitted model of the victim.
         history: the items that are known at test time, one row per real user.
         chunks: the chunks of all evaluated users, on the CPU.
-        arrays: the arrays of the cell. If there are ``targets``, the array ``target_ranks``, int64 [T, U], holds their
-            ranks. A rank of 0 means that the item is known or held out for the user.
+        arrays: the arrays of the cell. If there are ``targets``, the array ``target_ranks``, int64 [targets, users],
+            holds their ranks. A rank of 0 means that the item is known or held out for the user.
         targets: the promoted items, int64 [T], or None.
     """
     held_count = held_among = width = 0

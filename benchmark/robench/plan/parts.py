@@ -84,5 +84,5 @@ def is_baseline(model: Planned[Model]) -> bool:
 
 
 def is_standard(attack: Planned[Attack]) -> bool:
-    """Returns whether an attack is the standard ensemble, which ranks leaderboards."""
+    """Returns whether an attack is the ensemble by which leaderboards are ranked."""
     return attack.own and isinstance(attack.component, Ensemble) and attack.component.standard

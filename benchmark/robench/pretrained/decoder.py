@@ -97,11 +97,11 @@ class Decoder(CausalModel):
         prompt, and a mask hides the other titles from each title. The result is differentiable.
 
         Args:
-            prompt: the vectors of the prompt's tokens, float [P, d]. A prompt has at least one token.
+            prompt: the vectors of the prompt's tokens, float [tokens, d]. A prompt has at least one token.
             titles: the tokens of each title. A title has at least one token.
 
         Returns:
-            The mean log-likelihoods in nats, float [n].
+            The mean log-likelihood of each title, in nats, float [titles].
         """
         if not titles:
             return prompt.new_zeros(0)
@@ -137,8 +137,8 @@ class Decoder(CausalModel):
         Gradients are not computed.
 
         Args:
-            prompt: the vectors of the prompt's tokens, float [P, d].
-        """
+            prompt: the vectors of the prompt's tokens, float [tokens, d].
+            """
         count_usage(tokens=len(prompt))
         with torch.no_grad():
             output = self.net(inputs_embeds=prompt.unsqueeze(0), use_cache=True, logits_to_keep=1)
@@ -170,10 +170,11 @@ class Decoder(CausalModel):
         return (log * soft.choice).sum(1).mean()
 
     def tails(self, words: Sequence[Sequence[int]]) -> Tensor:
-        """Returns the log-likelihood of each word's tokens after the first: float [W].
+        """Returns the joint log-likelihood of each word's tokens after the first.
 
-        The network reads each word at the beginning of a text, after the special tokens that start a text. If there are
-        none, the word follows the token that ends a text. Gradients are not computed.
+        The result is float [words], in nats. The network reads each word at the beginning of a text, after the special
+        tokens that start a text. If there are none, the word follows the token that ends a text. Gradients are not
+        computed.
 
         Args:
             words: the tokens of each word. A word has at least one token.

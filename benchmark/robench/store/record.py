@@ -65,7 +65,7 @@ def compute_mean(values: FloatArray) -> float | None:
     """Returns the mean over the users that have a value, or None if no user has one.
 
     Args:
-        values: the value of each user, float64 [U].
+        values: the value of each user, float64 [users].
     """
     missing = np.isnan(values)
     count = len(values) - int(np.count_nonzero(missing))

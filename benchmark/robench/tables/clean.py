@@ -106,7 +106,7 @@ def _compares(metric: Metric) -> bool:
 def compute_baseline_values(
     results: Results, place: tuple[str, str], reference: Measure | None
 ) -> dict[int, FloatArray]:
-    """Returns the clean values of the undefended baseline by seed, float64 [U].
+    """Returns the clean values of the undefended baseline by seed, float64 [users].
 
     The result is empty if the suite has no baseline.
 

@@ -145,8 +145,8 @@ def compute_mean_over(values: FloatArray, defined: NDArray[np.bool_], axis: int)
     The mean is NaN if no value is defined.
 
     Args:
-        values: the value of each target and user, float64 [T, U].
-        defined: whether each value is defined, bool [T, U].
+        values: the value of each target and user, float64 [targets, users].
+        defined: whether each value is defined, bool [targets, users].
         axis: the axis along which the mean is taken.
     """
     count = defined.sum(axis)

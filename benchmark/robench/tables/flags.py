@@ -54,7 +54,8 @@ def set_flags(
         row: the row, which receives the flags.
         reference: the measure in which untargeted attacks are compared. If it is None, their gaps cannot be judged, and
             an attacked row has no rank.
-        popularity: the clean values of the baseline in ``reference``, float64 [U], by seed. The mapping may be empty.
+        popularity: the clean values of the baseline in ``reference``, float64 [users], by seed. The mapping may be
+            empty.
         table: the table of the row, or None. Only attacks with its threat model are judged. Without a table, all
             attacks at test time are judged.
     """
@@ -226,7 +227,7 @@ def _idle_losses(
 
 
 def _clean_values(results: Results, row: Row, measure: Measure) -> dict[int, FloatArray]:
-    """Returns the clean values of a row's users by seed, float64 [U]."""
+    """Returns the clean values of a row's users by seed, float64 [users]."""
     cells = results.clean_cells(row.key)
     return {cell.seed: array for cell in cells if (array := results.per_user(cell, measure)) is not None}
 

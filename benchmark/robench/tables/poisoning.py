@@ -177,14 +177,14 @@ def _effect_on_lists(
 
 
 def _pseudo_value(similarities: Mapping[tuple[int, int], FloatArray], seed: int, seeds: int) -> FloatArray:
-    """Returns the jackknife pseudo-value of one seed, float64 [U].
+    """Returns the jackknife pseudo-value of one seed, float64 [users].
 
     The pseudo-value of a seed is n times the mean over all pairs of seeds, minus n − 1 times the mean over the pairs
     without the seed. The mean of the n pseudo-values is the mean over all pairs. With two seeds, no pair remains, so
     the result is the similarity itself.
 
     Args:
-        similarities: the similarity of each user's lists, float64 [U], by pair of seeds.
+        similarities: the similarity of each user's lists, float64 [users], by pair of seeds.
         seed: the seed.
         seeds: the number n of seeds.
     """
@@ -196,10 +196,11 @@ def _pseudo_value(similarities: Mapping[tuple[int, int], FloatArray], seed: int,
 def compute_null_interval(clean_means: list[float], seeds: int | None = None) -> Interval:
     """Returns the 95% interval of the mean difference over n pairs of clean victims.
 
-    The interval is unbounded if there are fewer than two clean means.
+    The interval is 0 ± t·σ·√(2/n), where t is the 97.5% quantile of Student's t with n − 1 degrees of freedom. The
+    interval is unbounded if there are fewer than two clean means.
 
     Args:
-        clean_means: the clean mean of each seed or of each pair of seeds, with standard deviation σ.
+        clean_means: the clean mean of each seed or of each pair of seeds. Their standard deviation is σ.
         seeds: the number n of pairs. The default is the number of means.
     """
     n = len(clean_means) if seeds is None else seeds

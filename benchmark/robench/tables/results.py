@@ -158,7 +158,7 @@ class Results:
         return build_outcome(arrays, None if reference is None else self.outcome(reference))
 
     def per_user(self, cell: CellRow, measure: Measure, target_set: int | None = None) -> FloatArray | None:
-        """Returns a measure's value for each user, float64 [U], or None.
+        """Returns a measure's value for each user, float64 [users], or None.
 
         The result is None if the measure does not apply to the cell.
 
@@ -186,8 +186,8 @@ class Results:
     def per_target(self, cell: CellRow, measure: Measure, target_set: int | None = None) -> FloatArray | None:
         """Returns a measure's value for each promoted item alone, or None.
 
-        The result is float64 [T, U]. Row t holds the values of the t-th item, and their mean over users is the value of
-        that item. The result is None if the cell holds no promoted items.
+        The result is float64 [targets, users]. Row t holds the values of the t-th item, and their mean over users is
+        the value of that item. The result is None if the cell holds no promoted items.
 
         Args:
             cell: the cell.
@@ -205,7 +205,7 @@ class Results:
         return range(self.plan.targets.sets)
 
     def over_sets(self, cell: CellRow, measure: Measure) -> FloatArray | None:
-        """Returns the mean of a measure over the target sets, float64 [U].
+        """Returns the mean of a measure over the target sets, float64 [users].
 
         The result is None if there are no values. A clean cell holds the ranks of all target sets, so metrics of
         targets are averaged over the sets. An attacked cell holds the ranks of its own set only.

@@ -46,10 +46,10 @@ class Row:
         key: the data and the victim, without the seed.
         baseline: whether the model is the baseline that other models must beat. Such a row is not ranked.
         seeds: the seeds, in the order of the arrays.
-        clean: the clean value of each seed and unit, float64 [S, units]. A unit is a user, or a promoted item if the
-            metric is about promoted items.
-        worst: the worst case of each seed and unit, float64 [S, units]. The value is None for the baseline, or if no
-            attack was measured in all seeds.
+        clean: the clean value of each seed and unit, float64 [seeds, units]. A unit is a user, or a promoted item if
+            the metric is about promoted items.
+        worst: the worst case of each seed and unit, float64 [seeds, units]. The value is None for the baseline, or if
+            no attack was measured in all seeds.
         attacks: the names of the attacks over which the worst case is taken.
         planned: the number of planned cells that the row uses.
         measured: the number of these cells that were measured.
@@ -226,7 +226,7 @@ def _values(
 ) -> dict[int, dict[Point, FloatArray]]:
     """Returns the values under every measured attack, by seed and point.
 
-    The values are float64 [T, U]. ``read_values`` explains the axes.
+    The values are float64 [targets, users]. ``read_values`` explains the axes.
     """
     values: dict[int, dict[Point, FloatArray]] = {seed: {} for seed in seeds}
     for cell in cells:
@@ -257,7 +257,7 @@ def _common_sets(attacked: Sequence[Mapping[Attack, BySet]]) -> list[int] | None
 
 
 def _join(of: BySet, sets: Sequence[int] | None) -> FloatArray:
-    """Joins the values of several target sets, float64 [T, U].
+    """Joins the values of several target sets, float64 [targets, users].
 
     The items of all sets are units. If there are no items, the values are averaged over the sets.
 
@@ -269,7 +269,7 @@ def _join(of: BySet, sets: Sequence[int] | None) -> FloatArray:
 
 
 def _clean(results: Results, cell: CellRow, measure: Measure, sets: Sequence[int] | None) -> FloatArray | None:
-    """Returns the clean values, float64 [T, U], or None if there are none.
+    """Returns the clean values, float64 [targets, users], or None if there are none.
 
     Target sets matter only if the measure is about promoted items.
 
@@ -287,7 +287,13 @@ def _clean(results: Results, cell: CellRow, measure: Measure, sets: Sequence[int
 
 
 def _of_units(values: FloatArray, *, items: bool) -> FloatArray:
-    """Returns values of shape [S, units] from values of shape [S, T, U]."""
+    """Returns the value of each unit, float64 [seeds, units].
+
+    Args:
+        values: the values of targets and users, float64 [seeds, targets, users].
+        items: whether the units are targets, whose values are means over users. Otherwise, the units are users, and
+            ``values`` has a single target.
+    """
     return average_users(values) if items else values[:, 0]
 
 
@@ -299,16 +305,18 @@ def _worst(
     user_by_user: bool,
     high: bool,
 ) -> FloatArray | None:
-    """Returns the worst case, float64 [S, T, U], or None if there are no values.
+    """Returns the worst case, or None if there are no values.
+
+    The result is float64 [seeds, targets, users].
 
     If ``user_by_user`` is true, a user's worst case is the worst outcome among the clean list and all attacks. If items
     are promoted, the mean over these items decides which outcome is worst. If ``user_by_user`` is false, the attack
     with the worst mean counts for all users.
 
     Args:
-        values: for each seed, the values of each attack, float64 [T, U].
+        values: for each seed, the values of each attack, float64 [targets, users].
         attacks: the attacks (label, ε) that all seeds have.
-        clean: for each seed, the clean values, float64 [T, U].
+        clean: for each seed, the clean values, float64 [targets, users].
         user_by_user: whether each user is attacked alone and the metric has a value per user.
         high: whether a high value is good for the defender.
     """

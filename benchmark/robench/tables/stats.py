@@ -174,7 +174,7 @@ def estimate_mean(values: FloatArray) -> Estimate:
     in some seed are left out. Without units, the mean is NaN.
 
     Args:
-        values: the value of each seed and unit, float64 [S, U].
+        values: the value of each seed and unit, float64 [seeds, units].
     """
     values = values[:, ~np.isnan(values).any(0)]
     seeds, units = values.shape
@@ -202,7 +202,7 @@ def compute_interval(values: FloatArray, bounds: tuple[float, float] = (-math.in
     """Returns the mean over seeds and units with its 95% interval.
 
     Args:
-        values: the value of each seed and unit, float64 [S, U]. See ``estimate_mean``.
+        values: the value of each seed and unit, float64 [seeds, units]. See ``estimate_mean``.
         bounds: the bounds of the metric, at which the interval is cut. Without them, an interval over few seeds could
             reach impossible values, such as a negative NDCG.
     """
@@ -229,7 +229,7 @@ def compute_rank_ranges(rows: Sequence[FloatArray], *, higher_is_better: bool) -
     Holm's method adjusts the p-values of all pairs of rows. With one seed, every order is open.
 
     Args:
-        rows: the values of each row, float64 [S, U], over the same seeds and units.
+        rows: the values of each row, float64 [seeds, units], over the same seeds and units.
         higher_is_better: whether a higher value gives a better rank.
     """
     sign = 1.0 if higher_is_better else -1.0

@@ -24,10 +24,10 @@ def are_items(results: Results, measure: Measure) -> bool:
 
 
 def read_values(results: Results, cell: CellRow, measure: Measure, target_set: int | None = None) -> FloatArray | None:
-    """Returns the values of a cell for each promoted item and user, float64 [T, U].
+    """Returns the values of a cell for each promoted item and user.
 
-    For a measure about promoted items, the array has one row per item. For any other measure, T is 1. The result is
-    None if the measure does not apply to the cell.
+    The result is float64 [targets, users]. For a measure about promoted items, the array has one row per item. For any
+    other measure, the array has a single row. The result is None if the measure does not apply to the cell.
 
     Args:
         results: the results of the folder.
@@ -45,12 +45,12 @@ def read_values(results: Results, cell: CellRow, measure: Measure, target_set: i
 
 
 def average_users(values: FloatArray) -> FloatArray:
-    """Returns each promoted item's mean over the users, float64 [..., T].
+    """Returns each promoted item's mean over the users, float64 [..., targets].
 
     The result is NaN for an item without a defined value.
 
     Args:
-        values: the values, float64 [..., T, U].
+        values: the values, float64 [..., targets, users].
     """
     defined = ~np.isnan(values)
     count = defined.sum(-1)
@@ -64,8 +64,8 @@ def pair_units(
 ) -> Pair | None:
     """Returns the clean and the attacked values of each seed and unit.
 
-    Both are float64 [S, units]. Only the target sets that all seeds have are included. Values of users are averaged
-    over the target sets. The result is None if no target set has both values in all seeds.
+    Both arrays are float64 [seeds, units]. Only the target sets that all seeds have are included. Values of users are
+    averaged over the target sets. The result is None if no target set has a clean and an attacked value in every seed.
 
     Args:
         results: the results of the folder.

@@ -53,7 +53,9 @@ class Sample:
 
 
 def check_sample(results: Results, sample: Sample, host: Host, registry: Registry, findings: Findings) -> None:
-    """Measures cells again with an empty cache, and compares both measurements.
+    """Measures cells again and compares them with the stored cells.
+
+    The cache is empty at the start.
 
     If the machine, the device, the threads, the versions and the code are the same, every value and every array must be
     equal bit for bit. Otherwise, the mean difference of every metric over the users must be within four standard
@@ -90,7 +92,7 @@ def _measure(folder: Path, ids: Sequence[str], sample: Sample, place: Path, host
 
 
 def _check_data(results: Results, again: Store, findings: Findings) -> None:
-    """Compares the prepared data and users.npz of both runs.
+    """Compares the prepared data and users.npz of the stored and the new run.
 
     The function compares the digests and the summaries of the data, and every array of users.npz.
     """
@@ -107,7 +109,7 @@ def _check_data(results: Results, again: Store, findings: Findings) -> None:
 
 
 def _check_summaries(results: Results, made: Mapping[str, Any], findings: Findings) -> None:
-    """Compares the summaries of the data in the two plans.
+    """Compares the summaries of the data in the stored plan and in the new plan.
 
     Plans of earlier versions of robench have no summaries. Different notes are not a problem, because another version
     of robench may word them differently.

@@ -16,7 +16,7 @@ from robench.api.metric import Needs
 
 
 class Confusion(NamedTuple):
-    """The counts of each user's confusion matrix, float64 [U] each.
+    """The counts of each user's confusion matrix, float64 [users] each.
 
     A like is predicted if p > 0.5, so a tie predicts a dislike.
     """
@@ -54,10 +54,10 @@ class LikeMetric(Metric):
 
     @abstractmethod
     def parts(self, c: Confusion) -> tuple[FloatArray, FloatArray]:
-        """Returns the part and the whole of every user, float64 [U] each."""
+        """Returns the part and the whole of every user, float64 [users] each."""
 
     def per_user(self, outcome: Outcome, k: int) -> FloatArray:
-        """Returns one value per user, float64 [U], or NaN if likes were not measured.
+        """Returns one value per user, float64 [users], or NaN if likes were not measured.
 
         The mean over users is the ratio, in [0, 1].
         """

@@ -13,12 +13,15 @@ from robench.api import FloatArray, IntArray, Metric, Outcome
 
 
 def held_out_counts(outcome: Outcome) -> IntArray:
-    """Returns the number of held-out items of every user: int64 [U]."""
+    """Returns the number of held-out items of every user: int64 [users]."""
     return np.diff(outcome.indptr)
 
 
 def ratio(part: FloatArray, whole: FloatArray | IntArray) -> FloatArray:
-    """Returns part / whole, or NaN for a user without a held-out item: float64 [U]."""
+    """Returns part / whole for each user, float64 [users].
+
+    The value is NaN for a user without a held-out item.
+    """
     result: FloatArray = np.divide(part, whole, out=np.full(len(part), np.nan), where=np.asarray(whole) > 0)
     return result
 
@@ -40,7 +43,7 @@ class Ndcg(RankMetric):
     """
 
     def per_user(self, outcome: Outcome, k: int) -> FloatArray:
-        """Returns the values of all users, float64 [U] in [0, 1]."""
+        """Returns the values of all users, float64 [users] in [0, 1]."""
         gain = np.where(outcome.ranks <= k, 1 / np.log2(1 + outcome.ranks), 0.0)
         ideal = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(2, k + 2)))])
         return ratio(outcome.per_user_sum(gain), ideal[np.minimum(held_out_counts(outcome), k)])
@@ -50,7 +53,7 @@ class Recall(RankMetric):
     """Recall@k: the share of held-out items with rank ≤ k."""
 
     def per_user(self, outcome: Outcome, k: int) -> FloatArray:
-        """Returns the values of all users, float64 [U] in [0, 1]."""
+        """Returns the values of all users, float64 [users] in [0, 1]."""
         return ratio(outcome.per_user_sum((outcome.ranks <= k).astype(np.float64)), held_out_counts(outcome))
 
 
@@ -58,7 +61,7 @@ class HitRate(RankMetric):
     """HR@k: 1 if any held-out item has rank ≤ k, else 0."""
 
     def per_user(self, outcome: Outcome, k: int) -> FloatArray:
-        """Returns the values of all users, float64 [U], each 0 or 1."""
+        """Returns the values of all users, float64 [users], each 0 or 1."""
         hits = outcome.per_user_sum((outcome.ranks <= k).astype(np.float64))
         return np.where(held_out_counts(outcome) > 0, (hits > 0).astype(np.float64), np.nan)
 
@@ -67,7 +70,7 @@ class Precision(RankMetric):
     """Precision@k: the number of held-out items with rank ≤ k, divided by k."""
 
     def per_user(self, outcome: Outcome, k: int) -> FloatArray:
-        """Returns the values of all users, float64 [U] in [0, 1]."""
+        """Returns the values of all users, float64 [users] in [0, 1]."""
         hits = outcome.per_user_sum((outcome.ranks <= k).astype(np.float64))
         return np.where(held_out_counts(outcome) > 0, hits / k, np.nan)
 
@@ -76,7 +79,7 @@ class Mrr(RankMetric):
     """MRR@k: 1 / (best rank of a held-out item), or 0 if that rank exceeds k."""
 
     def per_user(self, outcome: Outcome, k: int) -> FloatArray:
-        """Returns the values of all users, float64 [U] in [0, 1]."""
+        """Returns the values of all users, float64 [users] in [0, 1]."""
         best = np.full(outcome.n_users, np.inf)
         user = np.repeat(np.arange(outcome.n_users), held_out_counts(outcome))
         np.minimum.at(best, user, outcome.ranks.astype(np.float64))
@@ -90,7 +93,7 @@ class Map(RankMetric):
     """
 
     def per_user(self, outcome: Outcome, k: int) -> FloatArray:
-        """Returns the values of all users, float64 [U] in [0, 1]."""
+        """Returns the values of all users, float64 [users] in [0, 1]."""
         user = np.repeat(np.arange(outcome.n_users), held_out_counts(outcome))
         order = np.lexsort((outcome.ranks, user))
         position = np.arange(len(order)) - outcome.indptr[user[order]] + 1

@@ -16,11 +16,11 @@ PERSISTENCE = 0.9  # p of rank-biased overlap
 
 
 def overlaps(one: IntArray, two: IntArray, k: int) -> FloatArray:
-    """Returns how many items two lists share at each depth, float64 [U, k].
+    """Returns how many items two lists share at each depth, float64 [users, k].
 
     Args:
-        one: the first list of each user, int64 [U, 10], padded with −1.
-        two: the second list of each user, int64 [U, 10], padded with −1.
+        one: the first list of each user, int64 [users, 10], padded with −1.
+        two: the second list of each user, int64 [users, 10], padded with −1.
         k: the greatest depth.
     """
     one, two = (np.ascontiguousarray(part[:, :k].T) for part in (one, two))  # sums over whole columns are fast
@@ -44,11 +44,11 @@ class StabilityMetric(Metric):
     bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
 
     def compare(self, one: IntArray, two: IntArray, k: int) -> FloatArray:
-        """Returns the similarity of two lists per user, float64 [U] in [0, 1]."""
+        """Returns the similarity of two lists per user, float64 [users] in [0, 1]."""
         raise TypeError(f"{type(self).__name__} has no compare()")
 
     def per_user(self, outcome: Outcome, k: int) -> FloatArray:
-        """Returns the values of all users, float64 [U] in [0, 1].
+        """Returns the values of all users, float64 [users] in [0, 1].
 
         Identical lists have the value 1.
         """
@@ -60,10 +60,10 @@ class StabilityMetric(Metric):
 
 
 class Rbo(StabilityMetric):
-    """RBO@k: rank-biased overlap with p = 0.9, cut at k.
+    """RBO@k: rank-biased overlap with the persistence p = 0.9, cut at k.
 
-    The overlap is divided by its maximum 1 − pᵏ. The metric is eq. 4 of Webber et al. (TOIS 2010). Without the
-    division, two identical lists of finite length would not reach 1.
+    The overlap is divided by its maximum, which is 1 − pᵏ for lists of k items. The metric is eq. 4 of Webber et al.
+    (TOIS 2010). Without the division, two identical lists of finite length would not reach 1.
     """
 
     def compare(self, one: IntArray, two: IntArray, k: int) -> FloatArray:

@@ -23,11 +23,11 @@ def averaged_over_targets(values: FloatArray, eligible: np.ndarray[tuple[int, ..
     which u is eligible. Targets without an eligible user do not count in T.
 
     Args:
-        values: the value of every target and user, float64 [T, U].
-        eligible: whether each user is eligible for each target, bool [T, U].
+        values: the value of every target and user, float64 [targets, users].
+        eligible: whether each user is eligible for each target, bool [targets, users].
 
     Returns:
-        The values, float64 [U], or NaN if no target has an eligible user.
+        The values, float64 [users], or NaN if no target has an eligible user.
     """
     counts = eligible.sum(1)
     used = counts > 0
@@ -51,11 +51,11 @@ class TargetMetric(Metric):
     bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
 
     def values(self, outcome: Outcome, ranks: FloatArray, k: int) -> FloatArray:
-        """Returns the value of each rank, [T, U]."""
+        """Returns the value of each rank, [targets, users]."""
         raise TypeError(f"{type(self).__name__} has no values()")
 
     def per_user(self, outcome: Outcome, k: int) -> FloatArray:
-        """Returns one value per user from ``averaged_over_targets``, float64 [U]."""
+        """Returns one value per user from ``averaged_over_targets``, float64 [users]."""
         if outcome.target_ranks is None:
             return np.full(outcome.n_users, np.nan)
         eligible = outcome.target_ranks > 0

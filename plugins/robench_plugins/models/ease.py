@@ -53,7 +53,7 @@ class Ease(HistoryModel):
         return int(PEAK * 8 * items**2)
 
     def alternatives(self, data: TrainData) -> Iterator[Mapping[str, float]]:
-        """Computes B for each λ to choose from, and yields λ.
+        """Computes the item weights B for each λ to choose from, and yields λ.
 
         Nothing is yielded if validation does not choose λ.
         """
@@ -66,7 +66,7 @@ class Ease(HistoryModel):
             yield {"weight_decay": weight_decay}
 
     def learn(self, data: TrainData) -> None:
-        """Computes B.
+        """Computes the item weights B.
 
         Raises:
             DataError: if there are more than ``MOST_ITEMS`` items.
@@ -79,7 +79,10 @@ class Ease(HistoryModel):
         self.weights = _to_weights(inverse)
 
     def score_rows(self, rows: Matrix, users: IntArray | None) -> NDArray[np.float32]:
-        """Returns X B, float32 [B, n_items]."""
+        """Returns the product of the histories and the item weights.
+
+        The result is float32 [histories, n_items].
+        """
         return np.asarray(rows @ self.weights, dtype=np.float32)
 
     def learned_state(self) -> Mapping[str, NDArray[np.generic]]:

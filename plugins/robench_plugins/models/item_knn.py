@@ -28,10 +28,10 @@ class ItemKnn(HistoryModel):
     """Scores an item by its similarity to the items of the history.
 
     The score is s(u, i) = Σ_j∈history sim(j, i). A similarity sim(j, i) counts only if j is one of the k items most
-    similar to i. The similarity is the cosine ⟨a, b⟩ / (‖a‖ ‖b‖ + h). Here a and b are the columns of two items, and h
-    is the shrinkage. The method goes back to Sarwar et al. (WWW 2001, section 3.1.1) and to Deshpande & Karypis (TOIS
-    2004, section 4), who keep the k items most similar to j instead. The shrinkage follows Ferrari Dacrema et al.
-    (RecSys 2019).
+    similar to i. The similarity is the cosine ⟨a, b⟩ / (‖a‖ ‖b‖ + h). Here a and b are the columns of two items in the
+    interaction matrix, and h is the shrinkage. The method goes back to Sarwar et al. (WWW 2001, section 3.1.1) and to
+    Deshpande & Karypis (TOIS 2004, section 4), who keep the k items most similar to j instead. The shrinkage follows
+    Ferrari Dacrema et al. (RecSys 2019).
     """
 
     class Config(BaseConfig):

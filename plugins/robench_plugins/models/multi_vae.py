@@ -40,8 +40,8 @@ class MultiVae(TorchModel):
     dropout then removes some of the items, as in the authors' code. So this layer outputs a weighted sum of the user's
     item rows. This sum, before bias and tanh, is the input that attacks perturb. The encoder maps the input to the mean
     and the variance of a normal distribution q of the latent vector z. The loss per item is −ln π_i + β KL / n_u. Here
-    π_i is the probability of the item under the softmax, and n_u is the number of the user's items. The losses of a
-    user's items add up to the negative bound of the paper.
+    π_i is the probability of the item under the softmax, KL is the divergence of q from the standard normal prior, and
+    n_u is the number of the user's items. The losses of a user's items add up to the negative bound of the paper.
     """
 
     class Config(TorchConfig):

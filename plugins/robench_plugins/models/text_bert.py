@@ -147,7 +147,7 @@ class TextBert(TokenModel, SequenceModel):
     def _pretrained_vectors(self) -> Tensor:
         """Returns the text vectors of the pretrained encoder, float [n_items, D].
 
-        The vectors are computed once per encoder, catalogue and machine.
+        A text vector has D entries. The vectors are computed once per encoder, catalogue and machine.
         """
         texts = self._item_texts
         return torch.from_numpy(
@@ -249,7 +249,8 @@ class TextBert(TokenModel, SequenceModel):
     def embed(self, batch: Batch) -> Embedded:
         """Returns the vectors of the history as input.
 
-        Padding is 0. The input is ``texts``, [B, L, D], or ``tokens``, [B, L, T, d], with T tokens per text.
+        Padding is 0. The input is ``texts``, [B, L, D], or ``tokens``, [B, L, T, d]. A text vector has D entries. A
+        text has T tokens, and the vector of a token has d entries.
         """
         texts, ids = self._current_texts(batch), batch.histories
         real = ids < self.n_items

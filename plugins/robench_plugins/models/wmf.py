@@ -23,8 +23,9 @@ class Wmf(HistoryModel):
     This is weighted matrix factorisation (Hu, Koren & Volinsky, ICDM 2008). The vectors x_u of users and y_i of items
     minimise Σ_ui c_ui (p_ui − ⟨x_u, y_i⟩)² + λ (Σ_u ‖x_u‖² + Σ_i ‖y_i‖²) over all pairs of users and items (eq. 3).
     Here p_ui is 1 if u has used i, and 0 otherwise, and c_ui = 1 + α · p_ui is the weight of a pair (the paper's
-    confidence, in which a repeated interaction counts once). With fixed item vectors, the best user vector is
-    x_u = (YᵀCᵘY + λI)⁻¹ YᵀCᵘp_u (eq. 4), and item vectors are solved alike (eq. 5). A fit solves all users, then all
+    confidence, in which a repeated interaction counts once). With fixed item vectors, the best user vector is x_u =
+    (YᵀCᵘY + λI)⁻¹ YᵀCᵘp_u (eq. 4). Here the rows of Y are the item vectors, Cᵘ is the diagonal matrix of the weights
+    c_ui, and p_u is the vector of all p_ui. Item vectors are solved alike (eq. 5). A fit solves all users, then all
     items, several times. A score uses eq. 4 with the items of the history, so a newcomer needs no training.
     """
 
@@ -94,8 +95,9 @@ def weighted_ridge(rows: Matrix, others: Vectors, confidence: float, weight_deca
     """Returns the weighted ridge regression of each row, float64 [n, d].
 
     The solution x of a row minimises Σ_j c_j (p_j − ⟨x, y_j⟩)² + λ ‖x‖² over all columns j. Here p_j is 1 for the
-    entries of the row and 0 elsewhere, and c_j = 1 + α · p_j. Rows of similar length are solved together: YᵀY is shared
-    by all rows, so only the columns of a row's own entries are gathered. A row without entries has the solution 0.
+    entries of the row and 0 elsewhere, and c_j = 1 + α · p_j. The product YᵀY, where the rows of Y are the vectors y_j,
+    is the same for all rows. So only the vectors of a row's own entries are gathered, and rows of similar length are
+    solved together. A row without entries has the solution 0.
 
     Args:
         rows: a sparse matrix of ones, [n, m].

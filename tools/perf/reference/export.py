@@ -2,7 +2,7 @@
 
     python export.py ML100K_FOLDER OUT
 
-Both libraries then use the same interactions.
+Robench and RecBole then use the same interactions.
 """
 
 import sys

@@ -90,7 +90,8 @@ class Model(Component):
 
         The host measures the validation NDCG@10 after each, sets ``chosen`` to the best settings, and calls ``fit``. Of
         equal values, the first wins. The host does not call this method if there are no validation items. The default
-        implementation yields nothing. ``TorchModel`` has a rule of its own.
+        implementation yields nothing. For a ``TorchModel``, the host uses the alternatives differently: see
+        ``TorchModel.alternatives``.
 
         Args:
             data: the data of the fit. ``data.validation`` must not be read.

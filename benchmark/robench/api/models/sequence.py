@@ -33,7 +33,7 @@ def windows(rows: Interactions, length: int) -> IntArray:
     Neighbouring windows share one item, so no transition is lost. A row of one item has no window.
 
     Returns:
-        The windows, int64 [W, length], right-padded with ``n_items``.
+        The windows, int64 [windows, length], right-padded with ``n_items``.
     """
     counts = -(-np.maximum(rows.lengths() - 1, 0) // (length - 1))
     number = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)

@@ -60,8 +60,8 @@ class TokenReader(TorchModel):
 class TokenModel(TokenReader):
     """A ``TokenReader`` with one vector per item, computed from the item's text.
 
-    The vectors are in the buffer ``texts``, float [n_items, D]. Scores and losses read an item only through this
-    buffer, so replacing a row replaces the text.
+    The vectors are in the buffer ``texts``, float [n_items, D], with D entries per vector. Scores and losses read an
+    item only through this buffer, so replacing a row replaces the text.
     """
 
     texts: Tensor
@@ -126,9 +126,10 @@ class LikelihoodModel(TokenReader):
 
     @abstractmethod
     def tails(self, words: Sequence[Sequence[int]]) -> Tensor:
-        """Returns the log-likelihood of each word's tokens after the first: float [W].
+        """Returns the joint log-likelihood of each word's tokens after the first.
 
-        The log-likelihoods are in nats and have no gradient. The model reads each word on its own.
+        The result is float [words]. The log-likelihoods are in nats and have no gradient. The model reads each word on
+        its own.
 
         Args:
             words: the tokens of each word. A word has at least one token.

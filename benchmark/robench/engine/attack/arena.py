@@ -120,7 +120,7 @@ class Arena(ABC):
         """Returns the arrays that a cell stores for the final candidate."""
 
     def damage(self, candidate: Candidate) -> Tensor:
-        """Returns the damage that a candidate does to each user, float64 [U].
+        """Returns the damage that a candidate does to each user, float64 [users].
 
         Higher damage is worse for the defender.
         """

@@ -75,8 +75,8 @@ class MemberLog:
         """Returns the record's entry for each member, in order.
 
         Args:
-            arrays: the arrays of the cell. The array ``first``, int64 [U], holds the number of the member that broke
-                each user first, or −1. If one perturbation serves all users, there is no such array.
+            arrays: the arrays of the cell. The array ``first``, int64 [users], holds the number of the member that
+                broke each user first, or −1. If one perturbation serves all users, there is no such array.
         """
         rows = []
         for number, member in enumerate(self.members):
@@ -106,8 +106,8 @@ def search_each_user(arena: Arena, log: MemberLog, rng: Rng) -> tuple[Candidate,
 
     Returns:
         The candidate and two arrays. ``first``, int64 [B], holds the number of the member that broke each row first, or
-        −1. ``member_broke``, int8 [B, M], is 1 if the member broke the row, 0 if the row survived, and −1 if the member
-        did not run on the row.
+        −1. ``member_broke``, int8 [B, members], is 1 if the member broke the row, 0 if the row survived, and −1 if the
+        member did not run on the row.
     """
     worst = Worst.genuine(arena)
     standing, concerned = arena.to_break.clone(), arena.concerned
@@ -137,8 +137,8 @@ def search_for_all(arena: Arena, log: MemberLog, rng: Rng) -> tuple[Candidate, C
     The candidate is a single perturbation that serves all users.
 
     Returns:
-        The candidate, and the array ``member_damage``, float64 [U, M]. An entry is the damage that the worst candidate
-        of a member does to a user.
+        The candidate, and the array ``member_damage``, float64 [users, members]. An entry is the damage that the worst
+        candidate of a member does to a user.
     """
     worst = Worst.genuine(arena)
     damages = []

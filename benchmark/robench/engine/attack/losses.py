@@ -40,15 +40,16 @@ def pair_losses(own: Tensor, valid: Tensor, rivals: Tensor) -> Tensor:
 def hinge_losses(own: Tensor, valid: Tensor, best: Tensor, sign: int) -> Tensor:
     """Returns the loss ``hinge``, float [B], which is at most 0.
 
-    If ``sign`` is 1, the loss is −Σ max(0, s_y − s_j) over the k best rivals j, averaged over y. The loss is 0 if every
-    y is below all of these rivals. The loss already rises if y loses a place within the top k. If ``sign`` is −1, s_j −
-    s_y takes the place of s_y − s_j.
+    Let y be an item of the goal with the score s_y, and j a rival with the score s_j. If ``sign`` is 1, the loss is −Σ
+    max(0, s_y − s_j) over the k best rivals j, averaged over y. The loss is 0 if every y is below all of these rivals.
+    The loss already rises if y loses a place within the top k. If ``sign`` is −1, s_j − s_y takes the place of s_y −
+    s_j.
 
     Args:
         own: the scores of the goal's items, float [B, H].
         valid: False at padding of ``own``, bool [B, H].
         best: the scores of the k best rivals, float [B, k], with −inf at missing rivals.
-        sign: 1 to push y below the rivals, or −1 to push it above them.
+        sign: 1 to push the goal's items below the rivals, or −1 to push them above the rivals.
     """
     there = best > -torch.inf
     gaps = own[:, :, None] - torch.where(there, best, 0.0)[:, None]
@@ -59,9 +60,10 @@ def hinge_losses(own: Tensor, valid: Tensor, best: Tensor, sign: int) -> Tensor:
 def smooth_ndcg(own: Tensor, valid: Tensor, rivals: Tensor, best: Tensor) -> Tensor:
     """Returns a smooth NDCG, float [B].
 
-    The value is the mean of 1 / log2(1 + r) over y. Here r is the smooth rank 1 + Σ_j σ((s_j − s_y) / τ), with the
-    logistic function σ. The width τ is a share of the standard deviation of the best rivals' scores. Therefore, the
-    value does not depend on the scale of the scores.
+    The value is the mean of 1 / log2(1 + r) over the items y of the goal. Here r = 1 + Σ_j σ((s_j − s_y) / τ) is the
+    smooth rank of y, and the sum is over the rivals j. The scores of y and j are s_y and s_j, and σ is the logistic
+    function. The width τ is a tenth of the standard deviation of the best rivals' scores. Therefore, the value does not
+    depend on the scale of the scores.
 
     Args:
         own: the scores of the goal's items, float [B, H].

@@ -169,7 +169,7 @@ def median_ranking(rankings: list[Ranking], damages: list[Tensor]) -> Ranking:
 def join_chunks(parts: list[CellArrays], users: IntArray) -> CellArrays:
     """Concatenates the arrays of all chunks, and adds ``indptr`` and ``users``.
 
-    The array ``indptr``, int64 [U + 1], gives the start of each user's ranks.
+    The array ``indptr``, int64 [users + 1], gives the start of each user's ranks.
     """
     arrays = {
         name: np.concatenate([part[name] for part in parts], axis=-1 if name == "target_ranks" else 0)

@@ -12,8 +12,9 @@ def movements(probe: Probe) -> dict[str, Tensor]:
     """Measures how far a random point of the ball moves each user's scores.
 
     Returns:
-        The root mean square of the changes over the items, in standard deviations, scaled to ε = 0.05. The smallest
-        value over the radii counts (``movement``, float64 [B]).
+        One number per user (``movement``, float64 [B]). At each of the radii, the number is the root mean square, over
+        the items, of the changes of the scores. It is divided by the standard deviation of the user's genuine scores,
+        and scaled in proportion to ε = 0.05. The smallest number over the radii counts.
     """
     sizes = [
         (scores - probe.genuine).square().mean(1).sqrt() / probe.spread * (MIDDLE / epsilon)

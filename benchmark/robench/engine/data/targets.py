@@ -59,7 +59,7 @@ def choose_targets(train: Interactions, choice: TargetChoice) -> list[IntArray]:
         choice: the number and the size of the sets, and the kind of items.
 
     Returns:
-        The items of each set, int64 [count], sorted.
+        The items of each set, int64, sorted.
 
     Raises:
         DataError: if the sets need more items of this kind than there are.

@@ -52,7 +52,7 @@ def fit(
     ``epochs`` further epochs.
 
     A neural model with alternatives is trained with each of them, and the decays follow only for the best alternative.
-    With few validation items, the alternatives are not tried.
+    With fewer than 5,000 validation items, the alternatives are not tried.
 
     The epochs of the defence's warm-up are not validated. The weights of these epochs are not kept, and patience does
     not count these epochs.

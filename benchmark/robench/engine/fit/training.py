@@ -50,7 +50,8 @@ class FitReport:
 def count_decays(setting: int | str, data: TrainData) -> int:
     """Returns how often the learning rate decays.
 
-    With the setting ``auto``, the learning rate decays only if there are enough validation items to detect a plateau.
+    With the setting ``auto``, the learning rate decays only if there are at least 5,000 validation items. With fewer,
+    validation values vary too much to show a plateau.
 
     Args:
         setting: the value of the setting ``decays``.

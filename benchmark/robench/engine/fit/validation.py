@@ -29,7 +29,7 @@ def validation_users(data: TrainData, most: int | None = VALIDATION_USERS) -> tu
             sample is drawn for every victim.
 
     Returns:
-        The histories, one row per real user, and the sorted users, int64 [V].
+        The histories, one row per real user, and the users to validate on, int64, sorted.
     """
     real = Interactions(
         data.train.indptr[: data.n_real_users + 1],

@@ -25,7 +25,7 @@ class ColdStart(Corruption):
     config: Config
 
     def corrupt(self, train: Interactions, *, share: float, rng: Rng) -> Interactions:
-        """Returns the data without at most ⌈ε · N⌉ of the N interactions."""
+        """Removes at most ⌈share · N⌉ of the N interactions, and returns the others."""
         from_end, turns = places_from_end(train), rng.numpy().permutation(train.n_users)
         order = by_user(train, turns, np.arange(len(train)), from_end >= self.config.keep)
         return drop_in_order(train, order, round_up(share, len(train)))

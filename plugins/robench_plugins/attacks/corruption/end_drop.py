@@ -24,7 +24,7 @@ class EndDrop(Corruption):
     config: Config
 
     def corrupt(self, train: Interactions, *, share: float, rng: Rng) -> Interactions:
-        """Returns the data without at most ⌈ε · N⌉ of the N interactions."""
+        """Removes at most ⌈share · N⌉ of the N interactions, and returns the others."""
         from_end = places_from_end(train)
         turns = rng.numpy().permutation(train.n_users)
         order = by_user(train, turns, from_end, from_end < self.config.n)

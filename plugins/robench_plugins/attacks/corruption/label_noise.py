@@ -29,9 +29,9 @@ class LabelNoise(Corruption):
     config: Config
 
     def corrupt(self, train: Interactions, *, share: float, rng: Rng) -> Interactions:
-        """Returns the data with ⌈ε · n⌉ noisy interactions.
+        """Returns the data with ⌈share · n⌉ noisy interactions.
 
-        n is the number of genuine interactions. There are fewer noisy ones if a user has too few other items.
+        Here n is the number of genuine interactions. There are fewer noisy ones if a user has too few other items.
         """
         generator = rng.numpy()
         count = min(round_up(share, len(train)), len(train))

@@ -29,7 +29,7 @@ class PopularityShift(Corruption):
     config: Config
 
     def corrupt(self, train: Interactions, *, share: float, rng: Rng) -> Interactions:
-        """Returns the data without ⌈ε · n⌉ of the n interactions."""
+        """Removes at most ⌈share · n⌉ of the n interactions, and returns the others."""
         waiting = rng.numpy().standard_exponential(len(train))
         rates = train.counts()[train.items].astype(np.float64) ** self.config.power
         return drop_in_order(train, np.argsort(waiting / rates, kind="stable"), round_up(share, len(train)))

@@ -40,10 +40,10 @@ class Apgd(EmbeddingAttack):
 
     The attack is Auto-PGD of Croce & Hein (ICML 2020, algorithm 1). The host computes the loss. The first steps have
     length 2r, where r is the radius of the ball. At a checkpoint the step is halved for a user if either of two
-    conditions holds. Condition 1 holds if too few steps raised the loss. Condition 2 holds if the best loss has not
-    risen since the last checkpoint and the step was not halved there. After a halving the search continues from the
-    best point. Restart 0 starts from δ = 0, so this restart is deterministic. Further restarts start from a random
-    point, as in the paper.
+    conditions holds. Condition 1 holds if fewer than 75% of the steps since the last checkpoint raised the loss.
+    Condition 2 holds if the best loss has not risen since the last checkpoint and the step was not halved there. After
+    a halving the search continues from the best point. Restart 0 starts from δ = 0, so this restart is deterministic.
+    Further restarts start from a random point, as in the paper.
     """
 
     class Config(EmbeddingConfig):

@@ -14,8 +14,8 @@ class RandomNoise(EmbeddingAttack):
     """Takes the worst of several random points on the surface of the ball.
 
     In L2 a point has a uniform direction and full length. In L∞ a point is a random corner of the cube, so every entry
-    is ±r. The FGSM point is a corner too. For a fair comparison, give this attack as many draws as the gradient attack
-    has score evaluations.
+    is r or −r, where r is the radius of the ball. The FGSM point is a corner too. For a fair comparison, give this
+    attack as many draws as the gradient attack has score evaluations.
     """
 
     class Config(EmbeddingConfig):

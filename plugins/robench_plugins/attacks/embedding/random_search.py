@@ -23,6 +23,9 @@ HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 def changed_share(query: int, queries: int, first: float) -> float:
     """Returns the share of entries, in (0, 1], that the proposal of a query changes.
 
+    The share is halved nine times, at the queries that ``HALVINGS`` gives for 10,000 queries in total. For another
+    total, these numbers are scaled.
+
     Args:
         query: the number of the query, from 1.
         queries: the total number of queries.
@@ -36,9 +39,9 @@ class RandomSearch(EmbeddingAttack):
 
     The attack follows the Square attack of Andriushchenko et al. (ECCV 2020, algorithm 1). Embedded inputs have no
     squares of neighbouring pixels, so this attack chooses the entries at random. In L∞ the chosen entries move to ±r,
-    the corners of the cube (eq. 2 of the paper). In L2 the chosen entries are drawn anew, and the whole vector is
-    scaled back to the sphere. On average, a proposal changes at least two entries of a user. The attack needs no
-    gradient, so a defence that only hides its gradient does not stop it.
+    the corners of the cube (eq. 2 of the paper), where r is the radius of the ball. In L2 the chosen entries are drawn
+    anew, and the whole vector is scaled back to the sphere. On average, a proposal changes at least two entries of a
+    user. The attack needs no gradient, so a defence that only hides its gradient does not stop it.
     """
 
     class Config(EmbeddingConfig):

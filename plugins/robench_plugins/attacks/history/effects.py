@@ -101,7 +101,8 @@ def _count_ahead(gap: Tensor, less: Tensor, more: Tensor, rivals: Tensor, slack:
 def damage_of(scores: Tensor, goal: Tensor, *, promotes: bool) -> Tensor:
     """Returns the damage of scores, float64 [B].
 
-    A small term for the loss breaks ties, as in the host's judgement.
+    The damage is minus the sum of 1 / log2(1 + rank) over the items of the goal, or plus this sum if the attack
+    promotes. A small term for the loss breaks ties, as in the host's judgement.
 
     Args:
         scores: the masked scores, float [B, n_items].
@@ -126,7 +127,7 @@ def in_turn(pairs: list[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor
         pairs: the deletion and the insertion of each edit, int64 [any number] each, per user.
 
     Yields:
-        The users that have another edit, and its deletion and insertion, int64 [b] each.
+        The users that have another edit, and the deletion and the insertion of this edit, int64 [b] each.
     """
     for place in range(max((len(deletion) for deletion, _ in pairs), default=0)):
         users = [user for user, (deletion, _) in enumerate(pairs) if place < len(deletion)]

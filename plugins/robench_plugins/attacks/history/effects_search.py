@@ -28,7 +28,8 @@ class EffectsSearch:
 
     Attributes:
         rows: the worst histories so far, int64 [b, L].
-        origin: 1 plus the genuine place of each item of ``rows``, or 0 for an inserted item, int64 [b, L].
+        origin: the genuine place of each item of ``rows`` plus 1, or 0 for an inserted item and for padding, int64 [b,
+            L].
     """
 
     def __init__(self, oracle: HistoryOracle, config: Any, block: Tensor, items: list[Tensor]) -> None:
@@ -165,7 +166,7 @@ class EffectsSearch:
         """Returns which pairs of a deletion and an insertion may be scored next.
 
         Returns:
-            A mask of the rows of ``Effects.deleting`` and ``Effects.inserting``, bool [R, M].
+            A mask with one row per row of ``Effects.deleting`` and one column per row of ``Effects.inserting``, bool.
         """
         kinds, effects = self.config.kinds, self.effects[user]
         present = torch.zeros(len(effects.deleting), dtype=torch.bool)

@@ -79,7 +79,9 @@ class TitleSearch:
 
 
 def is_better(one: Exposure, other: Exposure) -> Tensor:
-    """Returns whether one exposure is better than the other, for each item: bool [A].
+    """Returns whether one exposure is better than the other, for each item.
+
+    The result is bool [items].
 
     An exposure is better if it reaches more users, or as many users with a higher loss.
     """

@@ -23,9 +23,9 @@ class WordFlips:
 
     The slopes are those at the given titles.
 
-    HotFlip (Ebrahimi et al., ACL 2018, eq. 3) estimates that token b in place of token a changes the loss L by ⟨e_b −
-    e_a, ∂L/∂e_a⟩. Here e_a and e_b are the vectors of the tokens. This class exchanges whole words. The vector of each
-    old token is replaced by the mean vector of the new word's tokens.
+    HotFlip (Ebrahimi et al., ACL 2018, eq. 3) estimates that token b in place of token a changes the loss by ⟨e_b −
+    e_a, g⟩. Here e_a and e_b are the vectors of the tokens, and g is the gradient of the loss with respect to e_a. This
+    class exchanges whole words. The vector of each old token is replaced by the mean vector of the new word's tokens.
 
     Some models score an item by the mean log-likelihood of its tokens. For these models the likelihood of the new word
     in its place is added to the estimate. (ARCA, Jones et al., ICML 2023, separates the two parts in the same way.) The

@@ -106,9 +106,9 @@ class Mailbox:
         yield from map(from_frame, waiting)
 
     def close(self) -> None:
-        """Reports that this side no longer needs the queue.
+        """Reports that this process no longer needs the queue.
 
-        The scheduler removes the queue when both sides have closed it.
+        The scheduler removes the queue when the client and the worker have closed it.
         """
         self._queue.close()
 

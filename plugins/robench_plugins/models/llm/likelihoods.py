@@ -38,12 +38,12 @@ class TitleLikelihoods:
         self.prefixes: dict[bytes, Prefix] = {}
 
     def clear(self) -> None:
-        """Empties both caches, after a change of the decoder's weights."""
+        """Empties ``values`` and ``prefixes``, after a change of the decoder's weights."""
         self.values.clear()
         self.prefixes.clear()
 
     def of_titles(self, prompt: Sequence[int], vectors: Tensor, titles: Sequence[Sequence[int]]) -> Tensor:
-        """Returns the likelihoods of titles that are evaluated together, float [n].
+        """Returns the likelihoods of titles that are evaluated together, float [titles].
 
         Args:
             prompt: the tokens of the prompt.
@@ -53,9 +53,10 @@ class TitleLikelihoods:
         return self._cached((prompt, titles), vectors, lambda: self.decoder.log_likelihoods(vectors, titles))
 
     def of_titles_perturbed(self, prompt: Sequence[int], vectors: Tensor, titles: Sequence[Sequence[int]]) -> Tensor:
-        """Returns the likelihoods of several titles after a perturbed prompt, float [n].
+        """Returns the likelihoods of several titles after a perturbed prompt.
 
-        The results are cached by the content of the vectors, because the host often evaluates a perturbation twice.
+        The result is float [titles]. The results are cached by the content of the vectors, because the host often
+        evaluates a perturbation twice.
 
         Args:
             prompt: the tokens of the prompt.
@@ -91,7 +92,10 @@ class TitleLikelihoods:
         return self.decoder.log_likelihood_after(self.decoder.prefix(vectors.detach()), title, soft)
 
     def tails(self, words: Sequence[Sequence[int]]) -> Tensor:
-        """Returns the log-likelihood of each word's tokens after the first, float [W]."""
+        """Returns the joint log-likelihood of each word's tokens after the first.
+
+        The result is float [words].
+        """
         return self._cached(("tails", words), self.decoder.table(), lambda: self.decoder.tails(words))
 
     def _after_prefix(

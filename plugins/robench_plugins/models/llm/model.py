@@ -182,7 +182,10 @@ class Llm(LikelihoodModel):
         return model
 
     def tails(self, words: Sequence[Sequence[int]]) -> Tensor:
-        """Returns the log-likelihood of each word's tokens after the first, float [W]."""
+        """Returns the joint log-likelihood of each word's tokens after the first.
+
+        The result is float [words].
+        """
         self.decoder.to(self.home)
         return self.likelihoods.tails(words)
 

@@ -38,7 +38,7 @@ class CandidateScorer:
     trainable: bool
 
     def scores(self, prompt: Prompt, vectors: Tensor, items: Sequence[int]) -> Tensor:
-        """Returns the scores of the candidates of one user, float [n].
+        """Returns the scores of the candidates of one user, float [candidates].
 
         Args:
             prompt: the prompt of the user.

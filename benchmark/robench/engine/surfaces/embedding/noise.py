@@ -45,7 +45,8 @@ class UserNoise:
         }
 
     def _entries(self, part: _Part, rng: Rng, kind: Kind) -> Tensor:
-        """Returns the entries of one input at the valid places, float [V, d]."""
+        """Returns the entries of one input at the valid places, float [valid places, d].
+        """
         entries = torch.empty(part.shape)
         generator = self._generator
         for seed, row in zip(rng.child_seeds(self._roles), torch.split(entries, part.counts), strict=True):
@@ -72,7 +73,13 @@ class _Part:
         self.shape = (sum(self.counts), like.shape[-1])
 
     def placed(self, entries: Tensor) -> Tensor:
-        """Returns a tensor like the input, with the entries [V, d] at the valid places."""
+        """Returns a tensor like the input, with ``entries`` at the valid places.
+
+        All other entries are 0.
+
+        Args:
+            entries: the entries, float [valid places, d].
+        """
         like = self._like
         if self._valid is None:
             return entries.reshape(like.shape).to(like)

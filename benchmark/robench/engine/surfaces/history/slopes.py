@@ -27,8 +27,8 @@ class EmbeddedHistories:
     Args:
         batch: the batch of queries about these users.
         e: the embedded inputs of the batch.
-        place: for each entry in ``batch.histories``, the position in the full history, int64 [B, W], with −1 at
-            padding.
+        place: for each entry in ``batch.histories``, the position in the full history, with −1 at padding. The shape is
+            that of ``batch.histories``, int64 [B, W].
         present: the items at these positions, int64 [B, W], with −1 at padding.
     """
 

@@ -30,7 +30,7 @@ class ParametersArena(Arena):
     Args:
         oracle: the oracle for this victim.
         ball: the ball that bounds δ, with one radius per row of the tables.
-        unit: the radius of each row at ε = 1, float [R].
+        unit: the radius of each row of the tables at ε = 1, float [rows].
         targets: the targets, for which ranks are also stored, int64 [T].
     """
 
@@ -67,7 +67,7 @@ class ParametersArena(Arena):
         return project(self.oracle.masked({ROWS: proposal[ROWS].detach()}), self.ball, self.costs)
 
     def damage(self, candidate: Candidate) -> Tensor:
-        """Returns the damage to each user within the top k: float64 [U].
+        """Returns the damage to each user within the top k: float64 [users].
 
         ``Goal.damage_at_k`` defines this damage.
         """
@@ -112,7 +112,7 @@ class ParametersArena(Arena):
     def stored(self, candidate: Candidate) -> CellArrays:
         """Returns the outcome and the losses of all users.
 
-        The array ``hit``, bool [U], is True for each user that the attack has to break.
+        The array ``hit``, bool [users], is True for each user that the attack has to break.
         """
         draws = [[scores.clone() for scores in draw] for draw in self.oracle.host_scores(candidate, last=True)]
         clean, attacked, parts = self._judge_users(self.genuine()), self._judge_users(candidate), []

@@ -33,8 +33,8 @@ ROWS = "rows"  # the only input: all rows of all tables, stacked
 class ParametersOracle:
     """An ``Oracle`` for a δ on the embedding tables, which all users share.
 
-    A row of δ belongs to a row of a table. Every row has the same loss, which is the mean over all users. If the attack
-    pushes known items down, the loss is the mean over all pairs of a known and an unused item.
+    A row of δ belongs to one of the R rows of the tables. Every row has the same loss, which is the mean over all
+    users. If the attack pushes known items down, the loss is the mean over all pairs of a known and an unused item.
 
     Args:
         tables: the embedding tables of the victim.

@@ -15,7 +15,7 @@ from robench.engine.rank.ranking import discount
 
 
 class TitleGoal(Protocol):
-    """The goal of an attack on the titles of some items.
+    """The goal of an attack on the titles of A items.
 
     Results for a chunk are sums over users, so the results of all chunks can be added.
     """

@@ -20,7 +20,7 @@ from robench.engine.surfaces.text.slopes import Sloper
 
 
 class TitleJudgement(NamedTuple):
-    """The host's judgement of a candidate, item by item.
+    """The host's judgement of a candidate with A titles, item by item.
 
     Args:
         damage: the damage that each item's title does, float64 [A]. Higher damage is worse for the defender.

@@ -21,7 +21,7 @@ from robench.engine.surfaces.text.oracle import TitleOracle
 
 @dataclass(frozen=True, eq=False)
 class RewrittenTitles:
-    """Titles within the budget, one per item, with the damage and the loss of each.
+    """Titles of A items within the budget, with the damage and the loss of each.
 
     Args:
         titles: the title of each item.
