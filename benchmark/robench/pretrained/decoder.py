@@ -138,7 +138,7 @@ class Decoder(CausalModel):
 
         Args:
             prompt: the vectors of the prompt's tokens, float [tokens, d].
-            """
+        """
         count_usage(tokens=len(prompt))
         with torch.no_grad():
             output = self.net(inputs_embeds=prompt.unsqueeze(0), use_cache=True, logits_to_keep=1)

@@ -45,8 +45,7 @@ class UserNoise:
         }
 
     def _entries(self, part: _Part, rng: Rng, kind: Kind) -> Tensor:
-        """Returns the entries of one input at the valid places, float [valid places, d].
-        """
+        """Returns the entries of one input at the valid places, float [valid places, d]."""
         entries = torch.empty(part.shape)
         generator = self._generator
         for seed, row in zip(rng.child_seeds(self._roles), torch.split(entries, part.counts), strict=True):
