@@ -123,7 +123,7 @@ def test_overrides_take_no_cell_of_the_suite_file_out_of_the_tables(suite):
     before = rows(suite)
     for overrides in (("seeds=[0]",), ("attacks[0].epsilon=0.2",), ("models[0].factors=6",)):
         for start in (run, preview):
-            with pytest.raises(UserError, match=r"--set would take \d measured cells? \(\d of ") as caught:
+            with pytest.raises(UserError, match=r"--set would remove \d measured cells? \(\d of ") as caught:
                 start(suite, overrides=overrides)
             assert "another --results" in caught.value.hint
             assert "\n" not in str(caught.value)

@@ -255,7 +255,7 @@ def test_a_run_on_data_with_another_digest_calls_nothing_tuned(tuned, registry, 
 
     assert read() == (("ease",), {}, [])
     other = ((), {"ease": OTHER_DATA}, [])
-    shutil.rmtree(tmp_path / "results")  # --set may take no measured cell out of the tables of a folder
+    shutil.rmtree(tmp_path / "results")  # --set may remove no measured cell from the tables of a folder
     assert read("datasets.0.path=two.csv") == other
     assert read() == (("ease",), {}, [])
     (tmp_path / "two.csv").replace(tmp_path / "one.csv")  # the suite stays, and the data change

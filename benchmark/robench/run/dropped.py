@@ -1,4 +1,4 @@
-"""Finds measured cells that a new plan would take out of the tables of a folder."""
+"""Finds measured cells that a new plan would remove from the tables of a folder."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def check_overrides(
     lost = {cell: model for cell, model in dropped.items() if cell in planned}
     if lost:
         raise UserError(
-            f"--set would take {describe_dropped(lost)} out of its tables",
+            f"--set would remove {describe_dropped(lost)} from its tables",
             where=where,
             hint="give another --results, use --only to run a part, or change the suite file",
         )

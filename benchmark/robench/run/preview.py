@@ -89,8 +89,8 @@ def make_preview(
         only: conditions that a cell must meet.
 
     Raises:
-        UserError: if the suite or an option is wrong, if the folder holds another suite, or if overrides would take
-            measured cells out of its tables.
+        UserError: if the suite or an option is wrong, if the folder holds another suite, or if overrides would remove
+            measured cells from its tables.
     """
     suite = load_suite(path, registry, overrides)
     if suite.device.startswith("cuda"):

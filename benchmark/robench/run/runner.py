@@ -170,7 +170,7 @@ class Runner:
         See ``check_origin`` and ``check_overrides``.
 
         Returns:
-            The measured cells that this run takes out of the tables. See ``find_dropped``.
+            The measured cells that this run removes from the tables. See ``find_dropped``.
         """
         self.store.check_name(self.suite.name)
         check_origin(self.store.folder, self.suite.file, self.plan.to_json)

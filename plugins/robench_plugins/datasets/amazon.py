@@ -56,7 +56,7 @@ class Amazon(Dataset):
 
     config: Config
     licence: ClassVar[str] = LICENCE
-    source: ClassVar[str] = "files of yours, from Amazon's product reviews"
+    source: ClassVar[str] = "your own files, from Amazon's product reviews"
 
     @classmethod
     def recognise(cls, path: Path) -> Mapping[str, Any] | None:

@@ -48,7 +48,7 @@ class Frame(Dataset):
 
     config: Config
     licence: ClassVar[str] = "that of the frame"
-    source: ClassVar[str] = "a frame of yours, from Python"
+    source: ClassVar[str] = "your own frame, from Python"
     frames: ClassVar[Mapping[str, Any]] = {}
 
     @classmethod
