@@ -24,6 +24,7 @@ USERS, ITEMS = 30, 24
 RANKING = ("ndcg", "recall", "hr", "precision", "mrr", "map", "t-hr", "t-ndcg", "rbo", "jaccard")
 METRICS = [*(f"{name}@10" for name in RANKING), "t-percentile", "accuracy", "like-precision", "like-recall", "like-f1"]
 CORRUPTIONS = ("label-noise", "drop", "cold-start", "popularity-shift", "tail-drop", "end-drop", "time-jitter")
+DETECTORS = ("near-duplicate", "pca-varselect")
 ADVERSARIAL = {"name": "adversarial-training", "lambda": 0.5, "epsilon": 0.05}
 
 
@@ -94,6 +95,7 @@ def defenses() -> list[dict[str, Any]]:
         {"name": "smoothing", "label": "median", "draws": 3, "average": "median"},
         {"name": "normalise"},
         {"name": "injection-filter"},
+        *({"name": name} for name in DETECTORS),
     ]
 
 
@@ -202,7 +204,12 @@ def suite(folder: Path) -> dict[str, Any]:
             {"model_label": labels(learned, "mf", "lstm"), "attack_label": "auto"},
             {"model_label": labels(learned, "item-knn", "lstm"), "attack_label": ["auto history", "every edit"]},
             {"model_label": "content", "attack_label": ["auto words", "auto characters"]},
-            {"defense": labels(defended, "none"), "attack": labels(attacking, "fgsm", "pgd", "random-rewrite")},
+            {
+                "defense": labels(defended, "none", *DETECTORS),
+                "attack": labels(attacking, "fgsm", "pgd", "random-rewrite"),
+            },
+            {"defense": list(DETECTORS), "attack": labels(attacking, "bandwagon")},
+            {"model_label": labels(learned, "mf"), "defense": list(DETECTORS)},
         ],
     }
 

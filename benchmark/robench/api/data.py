@@ -147,6 +147,34 @@ class Interactions:
             self.n_items,
         )
 
+    def only(self, kept: NDArray[np.bool_]) -> Interactions:
+        """Returns some of these interactions, with all users.
+
+        Args:
+            kept: whether to keep each interaction, bool [n].
+        """
+        ends = np.concatenate([[0], np.cumsum(kept)]).astype(np.int64)
+        return Interactions(ends[self.indptr], self.items[kept], self.times[kept], self.n_items)
+
+    def rows_in(self, order: IntArray) -> Interactions:
+        """Returns the rows in another order.
+
+        Args:
+            order: the user whose row comes at each place, int64 [n_users], each user once.
+        """
+        lengths = self.lengths()[order]
+        indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        places = np.arange(len(self), dtype=np.int64) + np.repeat(self.indptr[order] - indptr[:-1], lengths)
+        return Interactions(indptr, self.items[places], self.times[places], self.n_items)
+
+    def without_users(self, dropped: NDArray[np.bool_]) -> Interactions:
+        """Returns these interactions with the rows of some users emptied.
+
+        Args:
+            dropped: whether to empty the row of each user, bool [n_users].
+        """
+        return self.only(~np.repeat(dropped, self.lengths()))
+
     @staticmethod
     def from_rows(rows: Iterable[Sequence[int] | IntArray], n_items: int) -> Interactions:
         """Builds interactions from one sequence of items per user, oldest first.

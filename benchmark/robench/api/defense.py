@@ -22,7 +22,7 @@ class Cleaned:
     """Training data that a defence has cleaned.
 
     Args:
-        train: the cleaned interactions. Row u still belongs to user u.
+        train: the interactions that the defence has kept, in their order. Row u still belongs to user u.
         suspicion: the suspicion score of each user, float64 [n_users]. A higher score means more suspicion.
     """
 
@@ -52,7 +52,13 @@ class Defense(Component):
     def sanitise(self, train: Interactions, rng: Rng) -> Cleaned:
         """Returns the cleaned training data.
 
-        The method does not learn which users are fake.
+        The method may drop interactions, but not add, change or move any. To drop a user, it leaves the user's row
+        empty. It does not learn which users are fake, or how many there are.
+
+        Args:
+            train: the interactions of real and fake users. The rows are in random order, and the time of each
+                interaction is its position in the row.
+            rng: the random stream of the defence.
         """
         raise TypeError(f"{type(self).__name__} has no sanitise()")
 

@@ -61,6 +61,7 @@ class Recorder:
             "checks": measurement.checks,
             "members": measurement.members,
             "titles": measurement.titles,
+            "detection": measurement.detection,
             "reading": usage,
         }
         return record | {name: value for name, value in extra.items() if value}

@@ -23,6 +23,7 @@ from robench.files.cache import Cache
 from robench.host.registry import Registry
 from robench.run.data import DataKey
 from robench.spec import NO_DEFENSE, Cell, Part, Victim
+from robench.store.detection import Detection, measure_detection
 from robench.store.record import build_outcome, compute_metric_values
 
 
@@ -152,11 +153,13 @@ class FittedVictim:
     def _clean_cell(self, clean: _CleanVictim) -> Measurement:
         """Returns a clean cell's measurement, with the targets and results of the fit."""
         arrays, diagnostics = dict(clean.measurement.arrays), dict(clean.measurement.diagnostics)
+        detection: Detection = {}
         if len(self.targets):
             arrays["targets"] = self.targets
-        if self.fitted.suspicion is not None:
-            arrays["suspicion"] = self.fitted.suspicion
-        return Measurement(arrays, dict(self.fitted.achieved), diagnostics)
+        if (sanitised := self.fitted.sanitised) is not None:
+            arrays |= {"suspicion": sanitised.suspicion, "flagged": sanitised.flagged}
+            detection = measure_detection(sanitised.suspicion, sanitised.flagged, self.data.train.n_users)
+        return Measurement(arrays, dict(self.fitted.achieved), diagnostics, detection=detection)
 
     def _attack(self, cell: Cell, part: Part, victim: MeasuredVictim) -> tuple[Measurement, Mapping[str, int]]:
         attack = self.registry.make("attack", part)

@@ -15,8 +15,8 @@ from robench.store.npz import Arrays
 from robench.store.record import Record
 
 NEEDED = ("users", "indptr", "ranks", "top", "candidates")
-# The allowed dtype kinds and the axes of each array. The axes are U users, n held-out items, T targets and M members.
-# A number stands for a fixed length, and None stands for any length.
+# The allowed dtype kinds and the axes of each array. The axes are U users, n held-out items, T targets, M members
+# and V users with fake users. A number stands for a fixed length, and None stands for any length.
 SHAPES: Mapping[str, tuple[str, tuple[str | int | None, ...]]] = {
     "users": ("i", ("U",)),
     "indptr": ("i", ("U+1",)),
@@ -40,6 +40,8 @@ SHAPES: Mapping[str, tuple[str, tuple[str | int | None, ...]]] = {
     "likes": ("f", ("n",)),
     "dislikes": ("f", ("n",)),
     "calibration": ("f", (2,)),
+    "suspicion": ("f", ("V",)),
+    "flagged": ("i", ("V",)),
 }
 UNBOUNDED = ("radius", "dislikes")  # radius: inf for unbroken users; dislikes: NaN for users without negatives
 

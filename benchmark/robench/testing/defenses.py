@@ -19,6 +19,7 @@ from robench.api.models.base import Model
 from robench.api.models.step import Step
 from robench.api.models.torch import Embedded, TorchModel
 from robench.api.rng import Rng
+from robench.engine.fit.sanitising import sanitise
 from robench.engine.fit.victim import leaves_fit
 from robench.engine.measure import MeasuredVictim
 from robench.testing.checks import assert_passes
@@ -238,6 +239,18 @@ class DefenseTests(Conformance):
         share = report.achieved.get("train_epsilon_share", 0.0)
         assert share > 0, f"no spent budget is reported (Step.spent does so): {report.achieved}"
         assert np.isfinite(list(report.achieved.values())).all(), f"not finite: {report.achieved}"
+
+    def test_cleaned_data_are_part_of_the_data_and_the_same_for_the_same_seed(self) -> None:
+        if not self.defense.overrides("sanitise"):
+            pytest.skip("not a defence that cleans training data")
+        data, _ = crowd(ragged=True)
+        clones = data.train.appended([np.arange(12)] * 6)
+        defense = self.defense.make(**self.settings)
+        first, second = (sanitise(defense, clones, Rng(0)) for _ in range(2))
+        assert first.train.sha256() == second.train.sha256(), "two calls keep other interactions"
+        np.testing.assert_array_equal(first.suspicion, second.suspicion, "two calls give other scores")
+        dropped = len(clones) - len(first.train)
+        assert dropped or np.ptp(first.suspicion) > 0, "it drops nothing, and all users have the same suspicion"
 
     def test_titles_stay_titles(self) -> None:
         if not self.defense.overrides("clean_text"):

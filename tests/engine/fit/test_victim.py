@@ -11,7 +11,6 @@ from robench.api import (
     BaseConfig,
     Cleaned,
     Defense,
-    Interactions,
     PluginError,
 )
 from robench.api.errors import SealedError
@@ -187,13 +186,25 @@ def test_zero_fake_users_are_the_clean_victim_bit_for_bit(tmp_path):
 def test_a_cleaning_defence_changes_what_is_trained_on(tmp_path):
     class DropFakes(Defense):
         def sanitise(self, train, rng):
-            keep = [train.row(u) if u < 40 else [] for u in range(train.n_users)]
-            return Cleaned(Interactions.from_rows(keep, train.n_items), np.zeros(train.n_users))
+            fake = np.array([np.isin([3, 8], train.row(user)).all() for user in range(train.n_users)])
+            return Cleaned(train.without_users(fake), fake.astype(float))
 
     plain = victim_fit(tmp_path, attack=Bandwagon.make(), epsilon=0.5).fit().model.state()
     cleaned = victim_fit(tmp_path, attack=Bandwagon.make(), epsilon=0.5, defense=DropFakes()).fit()
-    assert cleaned.suspicion is not None
+    assert cleaned.sanitised is not None
+    np.testing.assert_array_equal(cleaned.sanitised.flagged[40:], np.ones(20))
     assert not np.array_equal(plain["item_vectors.weight"], cleaned.model.state()["item_vectors.weight"])
+
+
+def test_a_cleaning_defence_that_drops_nothing_is_the_undefended_victim_bit_for_bit(tmp_path):
+    class Idle(Defense):
+        def sanitise(self, train, rng):
+            return Cleaned(train, rng.numpy().random(train.n_users))
+
+    for attack in (None, Bandwagon.make()):
+        plain = victim_fit(tmp_path, attack=attack).fit().model.state()
+        idle = victim_fit(tmp_path, attack=attack, defense=Idle()).fit().model.state()
+        assert all(np.array_equal(part, idle[name]) for name, part in plain.items())
 
 
 def test_a_wrapping_defence_is_what_is_measured(tmp_path):

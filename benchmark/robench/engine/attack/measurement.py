@@ -65,6 +65,8 @@ class Measurement:
         members: one entry per member of an ensemble.
         titles: one entry per rewritten title.
         checks: the results of the victim's checks, by name, or an empty dict if the surface needs no checks.
+        detection: the quality of the defence's suspicion scores, by name, or an empty dict without such scores. See
+            ``measure_detection``.
     """
 
     arrays: CellArrays
@@ -73,6 +75,7 @@ class Measurement:
     members: list[MemberOutcome] = field(default_factory=list)
     titles: list[TitleChange] = field(default_factory=list)
     checks: dict[str, float] = field(default_factory=dict)
+    detection: dict[str, float | None] = field(default_factory=dict)
 
 
 def achieved_budget(arrays: CellArrays, costs: Costs) -> dict[str, float]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from robench.api.attacks.base import Attack
 from robench.api.attacks.poisoning import PoisoningAttack, Profiles
-from robench.api.data import FloatArray, HeldOut, IntArray, TrainData
+from robench.api.data import HeldOut, IntArray, TrainData
 from robench.api.defense import Defense
 from robench.api.digest import digest
 from robench.api.errors import PluginError, UserError
@@ -28,6 +28,7 @@ from robench.engine.fit.checkpoint import identify_checkpoint, make_checkpoint_k
 from robench.engine.fit.loop import fit
 from robench.engine.fit.poisoning import PoisonedData, add_profiles, make_profiles, make_view, poison
 from robench.engine.fit.poisoning_budget import ProfileBudget
+from robench.engine.fit.sanitising import Sanitised, sanitise
 from robench.engine.fit.training import EpochCallback
 from robench.files.cache import Arrays, Cache
 from robench.spec import NO_DEFENSE, Victim
@@ -43,8 +44,7 @@ class FitResult:
         model: the fitted model, which the defence may have wrapped.
         report: the report of the fit, for the record.
         achieved: the budget that the poisoning has spent, by name.
-        suspicion: the suspicion score of each user in the training data, float64, or None if the defence computes no
-            scores.
+        sanitised: the training data that the defence has cleaned, or None if the defence cleans no data.
         read: the function by which the defence changes titles, or None if titles do not change.
         inner: the fitted model before the defence wrapped it, or None if no defence wrapped the model.
     """
@@ -52,7 +52,7 @@ class FitResult:
     model: Model
     report: Notes
     achieved: dict[str, float] = field(default_factory=dict)
-    suspicion: FloatArray | None = None
+    sanitised: Sanitised | None = None
     read: TitleReader | None = None
     inner: Model | None = None
 
@@ -64,12 +64,12 @@ class FitData:
     Args:
         poisoned: the data after poisoning, before the defence has cleaned them.
         train: the data that the model is fitted on, after the defence has cleaned them.
-        suspicion: the suspicion score of each user, float64, or None if the defence computes no scores.
+        sanitised: what the defence has kept, or None if the defence cleans no data.
     """
 
     poisoned: PoisonedData
     train: TrainData
-    suspicion: FloatArray | None
+    sanitised: Sanitised | None
 
 
 @dataclass(eq=False)
@@ -178,12 +178,12 @@ class VictimFit:
     def _fit_data(self) -> FitData:
         rng = Rng(self.victim.seed)
         poisoned = self._poison(rng.child("poison"))
-        train, suspicion = poisoned.train, None
+        train, sanitised = poisoned.train, None
         if type(self.defense).overrides("sanitise"):
-            cleaned = self.defense.sanitise(train, rng.child("sanitise"))
-            train, suspicion = cleaned.train, cleaned.suspicion
+            sanitised = sanitise(self.defense, train, rng)
+            train = sanitised.train
         catalogue = read_catalogue(self.data.catalogue, title_reader(self.defense))
-        return FitData(poisoned, replace(self.data, train=train, catalogue=catalogue), suspicion)
+        return FitData(poisoned, replace(self.data, train=train, catalogue=catalogue), sanitised)
 
     def _poison(self, rng: Rng) -> PoisonedData:
         """Returns the training data after poisoning.
@@ -256,7 +256,7 @@ class VictimFit:
         inner = None
         if type(self.defense).overrides("wrap"):
             inner, model = model, self.defense.wrap(model, Rng(self.victim.seed).child("wrap"))
-        return FitResult(model, notes, data.poisoned.achieved, data.suspicion, title_reader(self.defense), inner)
+        return FitResult(model, notes, data.poisoned.achieved, data.sanitised, title_reader(self.defense), inner)
 
     def _new_model(self) -> Model:
         model: Model = self.model.make(**self.victim.model.config)

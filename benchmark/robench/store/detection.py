@@ -1,0 +1,85 @@
+"""Measures how well suspicion scores separate fake users from real ones."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robench.api.data import FloatArray, IntArray
+
+FLAGGED, NOT_FLAGGED, NO_ITEMS = 1, 0, -1  # the values of the array ``flagged``
+Detection = dict[str, float | None]
+
+
+def measure_detection(suspicion: FloatArray, flagged: NDArray[np.int8], n_real: int) -> Detection:
+    """Returns the numbers of users, and the quality of a detection.
+
+    Users without training items are left out, because nothing can be known about them.
+
+    Args:
+        suspicion: the suspicion score of each user, float64 [n_users]. The rows of fake users come last.
+        flagged: whether the defence dropped the user, int8 [n_users]: 1, 0, or −1 for a user without training items.
+        n_real: the number of real users.
+
+    Returns:
+        By name, the numbers ``real_users``, ``fake_users``, ``flagged_real`` and ``flagged_fakes``, and the shares
+        ``auroc``, ``average_precision``, ``precision``, ``recall`` and ``false_alarms``. A share is None if it is not
+        defined. ``false_alarms`` is the share of the real users that are flagged.
+    """
+    fake = np.arange(len(flagged)) >= n_real
+    judged = flagged != NO_ITEMS
+    caught = (flagged == FLAGGED)[judged]
+    fake, scores = fake[judged], suspicion[judged]
+    fakes, hits, alarms = int(fake.sum()), int((caught & fake).sum()), int((caught & ~fake).sum())
+    real = len(fake) - fakes
+    return {
+        "real_users": real,
+        "fake_users": fakes,
+        "flagged_real": alarms,
+        "flagged_fakes": hits,
+        "auroc": compute_auroc(scores, fake),
+        "average_precision": compute_average_precision(scores, fake),
+        "precision": _share(hits, hits + alarms) if fakes else None,
+        "recall": _share(hits, fakes),
+        "false_alarms": _share(alarms, real),
+    }
+
+
+def compute_auroc(scores: FloatArray, positive: NDArray[np.bool_]) -> float | None:
+    """Returns the area under the ROC curve, or None if one class is empty.
+
+    The area is the probability that a positive has a higher score than a negative. Equal scores count half.
+    """
+    high, low = scores[positive], np.sort(scores[~positive])
+    if not len(high) or not len(low):
+        return None
+    below, up_to = np.searchsorted(low, high, "left"), np.searchsorted(low, high, "right")
+    return float((below + up_to).mean() / (2 * len(low)))
+
+
+def compute_average_precision(scores: FloatArray, positive: NDArray[np.bool_]) -> float | None:
+    """Returns the average precision, or None without positives.
+
+    The average precision is Σ (R_n − R_(n−1)) · P_n over the distinct scores from high to low. P_n and R_n are the
+    precision and the recall if all users with at least the n-th score are flagged. So users with equal scores enter
+    together, and their order does not matter.
+    """
+    if not positive.any():
+        return None
+    hits, counts = count_by_threshold(scores, positive)
+    steps = np.diff(hits, prepend=0)
+    return float((steps * hits / counts).sum() / positive.sum())
+
+
+def count_by_threshold(scores: FloatArray, positive: NDArray[np.bool_]) -> tuple[IntArray, IntArray]:
+    """Returns how many positives and users reach each distinct score.
+
+    Both arrays are int64, with one entry per distinct score, from high to low.
+    """
+    order = np.argsort(-scores, kind="stable")
+    last = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True)) if len(order) else np.empty(0, np.int64)
+    return np.cumsum(positive[order])[last].astype(np.int64), (last + 1).astype(np.int64)
+
+
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None

@@ -1,0 +1,1 @@
+"""Defences that detect fake users in the training data, and drop them."""

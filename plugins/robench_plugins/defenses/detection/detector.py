@@ -1,0 +1,99 @@
+"""The base class of the defences that detect fake users."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from robench.api import BaseConfig, Cleaned, Defense, FloatArray, Interactions, Rng
+from robench_plugins.models.sparse_matrix import without_repeats
+
+BoolArray = NDArray[np.bool_]
+# The standard deviation of normal numbers, divided by their median and by their mean absolute deviation from the median
+PER_MEDIAN_DEVIATION, PER_MEAN_DEVIATION = 1.4826, 1.2533
+
+
+class DetectorConfig(BaseConfig):
+    """Settings of every detector."""
+
+    quantile: float = Field(
+        default=0.995,
+        gt=0.5,
+        lt=1,
+        description="Quantile of the scores of real users, as estimated from all scores; users above it are dropped",
+    )
+
+
+class Detector(Defense):
+    """Scores the suspicion of every user, and empties the rows of suspicious users.
+
+    A detector does not know how many users are fake, and whether there are any. It drops the users whose score is above
+    the setting ``quantile`` of the scores of real users. Nobody knows these scores either. So the quantile is estimated
+    by that of a normal distribution with the median of all scores and the spread of the median absolute deviation (the
+    modified z-score of Iglewicz & Hoaglin, 1993). Fewer than half of the users can move this estimate only a little. On
+    clean data with normal scores, a detector drops half a percent of the users by default.
+
+    There is no weight in place of the filter. Only some models have a loss with one term per user: neighbour models
+    count interactions, and LightGCN also reads them from its graph. A weight would be another defence on every model.
+    """
+
+    Config = DetectorConfig
+    config: DetectorConfig
+
+    @abstractmethod
+    def scores(self, train: Interactions, rng: Rng) -> FloatArray:
+        """Returns the suspicion of users that all have interactions, float64 [n_users].
+
+        Args:
+            train: the distinct items of each user.
+            rng: the random stream of the detector.
+        """
+
+    def flags(self, scores: FloatArray) -> BoolArray:
+        """Returns which users to drop, given their suspicion: bool [n_users]."""
+        return scores > estimate_quantile(scores, self.config.quantile)
+
+    def suspicion(self, train: Interactions, rng: Rng) -> tuple[FloatArray, BoolArray]:
+        """Returns the suspicion of each user, and which users to drop.
+
+        The arrays are float64 [n_users] and bool [n_users]. A user without interactions has the smallest score and is
+        not dropped.
+        """
+        train = without_repeats(train)
+        present = train.lengths() > 0
+        users = np.flatnonzero(present)
+        scores, flags = np.zeros(train.n_users), np.zeros(train.n_users, dtype=bool)
+        if len(users):
+            rows = Interactions.from_rows([train.row(user) for user in users.tolist()], train.n_items)
+            scores[users] = self.scores(rows, rng)
+            scores[~present] = scores[users].min()
+            flags[users] = self.flags(scores[users])
+        return scores, flags
+
+    def sanitise(self, train: Interactions, rng: Rng) -> Cleaned:
+        """Returns the data without the suspicious users, and all suspicion scores.
+
+        If every user is suspicious, none is dropped.
+        """
+        scores, flags = self.suspicion(train, rng)
+        return Cleaned(train if flags.all() else train.without_users(flags), scores)
+
+
+def estimate_quantile(scores: FloatArray, quantile: float) -> float:
+    """Returns an estimate of a quantile that a minority of outliers hardly moves.
+
+    The estimate is that of a normal distribution around the median. If more than half of the scores are equal, the mean
+    absolute deviation replaces the median one.
+
+    Args:
+        scores: the scores of all users, float64 [n].
+        quantile: the quantile, between 0.5 and 1.
+    """
+    median = float(np.median(scores))
+    deviations = np.abs(scores - median)
+    spread = PER_MEDIAN_DEVIATION * float(np.median(deviations)) or PER_MEAN_DEVIATION * float(deviations.mean())
+    return median + NormalDist().inv_cdf(quantile) * spread

@@ -1,0 +1,50 @@
+"""Tests the numbers of a detection against scikit-learn and by hand."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from robench.store.detection import measure_detection
+
+
+def test_the_numbers_by_hand():
+    suspicion = np.array([0.1, 0.9, 0.2, 0.3, 0.0, 0.8, 0.2])
+    flagged = np.array([0, 1, 0, 1, -1, 1, 0], dtype=np.int8)
+    assert measure_detection(suspicion, flagged, 5) == {
+        "real_users": 4,
+        "fake_users": 2,
+        "flagged_real": 2,
+        "flagged_fakes": 1,
+        "auroc": (3 + 1.5) / 8,
+        "average_precision": pytest.approx(0.5 * 1 / 2 + 0.5 * 2 / 5),
+        "precision": 1 / 3,
+        "recall": 1 / 2,
+        "false_alarms": 1 / 2,
+    }
+
+
+def test_without_fake_users_only_false_alarms_are_defined():
+    numbers = measure_detection(np.array([0.1, 0.9]), np.array([0, 1], dtype=np.int8), 2)
+    assert numbers["false_alarms"] == 0.5
+    assert {name for name, value in numbers.items() if value is None} == {
+        "auroc",
+        "average_precision",
+        "precision",
+        "recall",
+    }
+
+
+def test_if_nobody_is_flagged_precision_is_not_defined():
+    numbers = measure_detection(np.array([0.1, 0.9]), np.zeros(2, dtype=np.int8), 1)
+    assert (numbers["precision"], numbers["recall"], numbers["auroc"]) == (None, 0.0, 1.0)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_scores_with_ties_agree_with_scikit_learn(seed):
+    generator = np.random.default_rng(seed)
+    scores = generator.integers(0, 6, 40) / 4
+    flagged = generator.integers(0, 2, 40).astype(np.int8)
+    numbers = measure_detection(scores, flagged, 31)
+    truth = np.arange(40) >= 31
+    assert numbers["auroc"] == pytest.approx(roc_auc_score(truth, scores))
+    assert numbers["average_precision"] == pytest.approx(average_precision_score(truth, scores))
