@@ -74,6 +74,18 @@ def robench() -> Callable[..., subprocess.CompletedProcess[str]]:
 
 
 @pytest.fixture
+def warm_servers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes executors fork their fork servers from a process that has imported torch.
+
+    Otherwise every executor of a test starts a new Python, which imports torch for three seconds. The servers get the
+    environment variables of the first process, without those that an executor adds.
+    """
+    from robench_plugins.executors.isolation.launch import Launcher  # noqa: PLC0415  # tests marked unit need none
+
+    monkeypatch.setattr(Launcher, "context", forked.CONTEXT)
+
+
+@pytest.fixture
 def real_data() -> Callable[[str], Path]:
     """Returns a function that finds a file or folder of real data.
 

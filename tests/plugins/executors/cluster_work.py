@@ -7,6 +7,10 @@ import os
 import time
 from pathlib import Path
 
+from robench_plugins.executors.isolation import server
+
+server.PRELOADED = ()  # no task needs torch, whose import takes three seconds
+
 
 def work(task, emit):
     """Emits one event per cell of a task.

@@ -42,7 +42,10 @@ from robench_plugins.executors.cluster.mailbox import scheduler_needed
 from robench_plugins.executors.cluster.start import hide_abandoned_tasks
 from robench_plugins.executors.cluster.versions import collect_versions, find_difference
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="it looks at processes as Linux shows them")
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="it looks at processes as Linux shows them"),
+    pytest.mark.usefixtures("warm_servers"),
+]
 
 
 HERE = str(Path(__file__).parent)

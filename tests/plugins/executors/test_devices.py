@@ -136,7 +136,7 @@ def seen(task, emit):
 
 
 @pytest.fixture
-def run(tmp_path, monkeypatch):
+def run(tmp_path, monkeypatch, warm_servers):
     """Returns a function that runs tasks with the local executor.
 
     The function returns the events of the tasks.

@@ -11,11 +11,13 @@ from robench_plugins.executors.isolation.launch import ALLOCATOR, THREAD_VARIABL
 from robench_plugins.executors.local import Local
 
 
+@pytest.mark.usefixtures("warm_servers")
 class TestOneWorker(ExecutorTests):
     executor = Local
     settings = {"workers": 1}
 
 
+@pytest.mark.usefixtures("warm_servers")
 class TestTwoWorkers(ExecutorTests):
     executor = Local
     settings = {"workers": 2}
@@ -23,8 +25,9 @@ class TestTwoWorkers(ExecutorTests):
 
 WORK = """
 import os
-import subprocess
-import sys
+from robench_plugins.executors.isolation import server
+
+server.PRELOADED = ()  # no task needs torch, whose import takes three seconds
 
 def seen(task, emit):
     emit({"kind": "seen", "environment": dict(os.environ)})
@@ -66,7 +69,9 @@ def test_a_script_of_its_own_work_still_runs_it(tmp_path):
     """Workers import the script that starts them only if the script defines the work."""
     (tmp_path / "script.py").write_text(
         "from robench.api import Task\n"
+        "from robench_plugins.executors.isolation import server\n"
         "from robench_plugins.executors.local import Local\n"
+        "server.PRELOADED = ()\n"
         "def work(task, emit):\n"
         "    emit({'kind': 'done', 'task': task.id})\n"
         "if __name__ == '__main__':\n"
