@@ -135,7 +135,7 @@ class PartialGradient(Wrapped):
 
 
 class ForeignGradient(Wrapped):
-    """A false wrapper, whose gradient belongs to inputs with shifted dimensions."""
+    """A false wrapper that returns the gradient of inputs with shifted dimensions."""
 
     def score_from(self, batch: Batch, e: Embedded) -> Tensor:
         rolled = self.inner.score_from(batch, moved(e, lambda _, x: x.roll(7, -1)))

@@ -87,7 +87,8 @@ class BaseConfig(BaseModel):
         """Validates settings that a person wrote.
 
         The result differs from ``model_validate(settings)`` only in switches that are marked with ``off_if_given``.
-        Resolved settings must be validated by ``model_validate``.
+        Such a switch becomes false if a setting that turns it off is written with its default value. Resolved settings
+        must be validated by ``model_validate``.
 
         Args:
             settings: the settings by name.

@@ -73,7 +73,7 @@ def _check_status(status: os.stat_result, path: Path | str, most: int) -> int:
 
 
 def parse_json(content: bytes, where: str) -> Any:
-    """Parses a JSON document, with stricter rules than Python's.
+    """Parses a JSON document by stricter rules than those of Python's parser.
 
     The document must be UTF-8. Within an object, no key may occur twice. NaN and Infinity are not allowed.
 

@@ -115,8 +115,11 @@ def make_promotion_yardsticks(results: Results, surface: str) -> tuple[Yardstick
     An attack counts as stronger only if it is stronger by both yardsticks.
 
     The first yardstick is, for each promoted item, the share of the users with this item in the top k. The second
-    yardstick is the value by which the host chooses between candidates. Items are the units, because they are a sample
-    too, and an effect on one item says little about others.
+    yardstick is the gain by which the host chooses between candidates: the mean of 1 / log2(1 + rank) over the users.
+    If one perturbation serves all users, ranks beyond k have no gain. Users with the item in their data are left out.
+    Both values have a minus sign, because a stronger attack must leave smaller values.
+
+    Items are the units, because they are a sample too, and an effect on one item says little about others.
     """
 
     def yardstick(value: Callable[[IntArray, int], FloatArray]) -> Yardstick:
@@ -157,6 +160,9 @@ def compute_mean_over(values: FloatArray, defined: NDArray[np.bool_], axis: int)
 
 def compare_attacks(results: Results, cells: Sequence[CellRow], yardstick: Yardstick) -> Iterator[Comparison]:
     """Yields comparisons of attacks with attacks that should not be stronger.
+
+    ``_relation`` decides which attacks are compared. In addition, all white-box attacks together are compared with each
+    search by scores at the same ε, except on titles.
 
     Args:
         results: the results of the folder.

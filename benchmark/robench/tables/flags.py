@@ -125,6 +125,9 @@ def _not_above_popularity(
 def _gaps(results: Results, row: Row, cells: Sequence[CellRow], reference: Measure) -> Iterator[Flag]:
     """Yields a flag for each attack that is weaker than it should be.
 
+    A gap counts if its 95% interval is above 0, and its mean exceeds 2% of the value with which it is compared. For
+    attacks this is the clean value, and for members of ensembles it is ``Comparison.level``.
+
     Other flags report attacks that raise the host's loss but hardly change ranks.
 
     If too few users are hit, the only flag says that no gap between attacks is judged, and the row has no rank and no
@@ -205,7 +208,11 @@ def _few_targets(row: Row) -> Iterator[Flag]:
 def _idle_losses(
     results: Results, row: Row, cells: Sequence[CellRow], measure: Measure, clean: float
 ) -> Iterator[Flag]:
-    """Yields flags for attacks that raise the host's loss but hardly change ranks."""
+    """Yields flags for attacks that raise the host's loss but hardly change ranks.
+
+    An attack is flagged if it raises the loss by more than a tenth of the mean clean loss, but lowers ``measure`` by
+    less than 2% of ``clean``. The rise must also be significant.
+    """
     before = {cell.seed: results.per_user(cell, measure) for cell in results.clean_cells(row.key)}
     climbers = [cell for cell in cells if cell.kind in (GRADIENT, ENSEMBLE)]
     for (label, epsilon), group in grouped(climbers, lambda cell: (cell.attack_label, cell.epsilon)).items():

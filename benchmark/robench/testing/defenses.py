@@ -180,7 +180,7 @@ class DefenseTests(Conformance):
         Args:
             model: the class of the model.
             epsilon: the size of the perturbation.
-            adversary: the loss to use in place of the defence's, or None for the defence.
+            adversary: the loss to use in place of the loss of the defence, or None for the loss of the defence.
         """
         data, _ = crowd()
         trained = model.make(epochs=2)

@@ -200,7 +200,8 @@ class MultiVae(TorchModel):
     def margins_from(self, batch: Batch, e: Embedded) -> Losses:
         """Returns the margin of every item of every row.
 
-        The margin is the score of the item minus the highest score of an item outside the row.
+        The margin is the score of the item minus the highest score of an item outside the row. If the row has all
+        items, the margin is 0.
         """
         logits, _ = self._sampled(batch, e)
         row, position = (batch.histories != self.n_items).nonzero(as_tuple=True)

@@ -185,7 +185,7 @@ class SequenceModel(TorchModel):
         """Returns the margin of each target.
 
         The margin is the score of the target minus the highest score of the negatives. A negative is an item that is
-        neither in the row nor among the targets of the row.
+        neither in the row nor among the targets of the row. If there is no negative, the margin is 0.
         """
         targets = batch.targets["items"]
         row, position = (targets != self.n_items).nonzero(as_tuple=True)

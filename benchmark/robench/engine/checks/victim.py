@@ -109,8 +109,9 @@ def _measure(probe: Probe, inner: TorchModel | None) -> dict[str, Tensor]:
 def _summary(numbers: Mapping[str, Tensor]) -> dict[str, float]:
     """Returns one number per check.
 
-    For slopes and movements, the number is a quartile over the users. For shares and sizes, it is the mean. The other
-    properties must hold for every user, so the number is the largest value. Without users, every number is 0.
+    For movements, the number is the lower quartile over the users. For errors of slopes, it is the upper quartile. For
+    shares and sizes, it is the mean. The other properties must hold for every user, so the number is the largest value.
+    Without users, every number is 0.
     """
     quartiles = {"movement": LOWER, "slope_own": UPPER, "slope_random": UPPER}
     means = ("saturated", "places", "radius")

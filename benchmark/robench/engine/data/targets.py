@@ -51,7 +51,7 @@ def choose_targets(train: Interactions, choice: TargetChoice) -> list[IntArray]:
 
     Items are sorted by their training counts. If counts are equal, the row in the catalogue decides. ``unpopular``
     items come from the fifth of the catalogue with the lowest counts, and ``popular`` items from the fifth with the
-    highest counts. ``lower-torso`` items come from the upper half without its upper half. ``all`` items come from the
+    highest counts. ``lower-torso`` items come from the quarter just above the lower half. ``all`` items come from the
     whole catalogue. ``random`` is the earlier name of ``all``, and draws the same items.
 
     Args:

@@ -207,7 +207,11 @@ class EffectsSearch:
                         self._look(users, kind, lengths[users] - 1 - back, leader[users])
 
     def _step(self, affordable: Tensor) -> Iterator[Tensor]:
-        """Yields the finalists, and makes each user's best edit if it raises the damage."""
+        """Yields the histories after each finalist, int64 [b, any L], the best one first.
+
+        A finalist is one of a user's most damaging edits. The best edit of each user is then made if it raises the
+        damage.
+        """
         before = damage_of(self.scores, self.goal, promotes=self.promotes)
         damage, kinds, places, items = (torch.stack(parts) for parts in zip(*self._edits, strict=True))
         allowed = torch.isin(kinds, torch.tensor([KINDS[name] for name in self.config.kinds]))
