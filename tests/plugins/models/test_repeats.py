@@ -11,6 +11,7 @@ from robench_plugins.models.ease import Ease
 from robench_plugins.models.gru4rec import Gru4Rec
 from robench_plugins.models.item_knn import ItemKnn
 from robench_plugins.models.lightgcn import LightGcn
+from robench_plugins.models.llm.retrieval import RETRIEVERS, retrieve
 from robench_plugins.models.mf import MatrixFactorization
 from robench_plugins.models.multi_vae import MultiVae
 from robench_plugins.models.popularity import Popularity
@@ -35,6 +36,14 @@ def test_a_model_of_sets_reads_each_pair_once(model):
     one, two = fitted(model(), data)[0], fitted(model(), again)[0]
     assert (one.scores(users, data.train) == two.scores(users, again.train)).all()
     assert (one.newcomers(data.train) == two.newcomers(again.train)).all()
+
+
+@pytest.mark.parametrize("retriever", RETRIEVERS)
+def test_a_retriever_reads_each_pair_once(retriever):
+    data, _ = checkerboard(n_users=12, n_items=16)
+    fit, users = fitted(RETRIEVERS[retriever](), data)[0], np.arange(12)
+    one, two = (retrieve(fit, some.train, users, 8) for some in (data, repeated(data)))
+    assert all((mine == other).all() for mine, other in zip(one, two, strict=True))
 
 
 @pytest.mark.parametrize("model", SETS + OTHERS, ids=lambda model: model.__name__)

@@ -9,7 +9,7 @@ from robench.api import IntArray, Interactions
 from robench_plugins.models.ease import Ease
 from robench_plugins.models.history_model import HistoryModel
 from robench_plugins.models.item_knn import ItemKnn
-from robench_plugins.models.sparse_matrix import interaction_matrix
+from robench_plugins.models.sparse_matrix import interaction_matrix, without_repeats
 from robench_plugins.models.user_knn import UserKnn
 
 RETRIEVERS: dict[str, type[HistoryModel]] = {"ease": Ease, "item-knn": ItemKnn, "user-knn": UserKnn}
@@ -31,7 +31,7 @@ def retrieve(
     Returns:
         The candidates, int64 [B, count], padded with −1, and all items, int64 [B, n_items]. Both are sorted best first.
     """
-    scores = retriever.score_rows(interaction_matrix(rows), users)
+    scores = retriever.score_rows(interaction_matrix(without_repeats(rows)), users)
     scores[rows.lengths() == 0] = retriever.counts
     order = np.argsort(-scores, axis=1, kind="stable")
     allowed = np.tile(retriever.counts > 0, (rows.n_users, 1))
