@@ -23,8 +23,8 @@ TEXTS_AT_A_TIME = 256
 class Encoder:
     """A frozen BERT encoder, in evaluation mode and with float32 weights.
 
-    The vector of a text is the mean of its tokens' states in the last layer (Reimers & Gurevych, EMNLP 2019), scaled to
-    a root mean square of 1.
+    The vector of a text is the mean of its tokens' states in the last layer (Reimers & Gurevych, EMNLP 2019). This mean
+    is scaled to a root mean square of 1.
 
     Args:
         folder: the folder from which the encoder was loaded.

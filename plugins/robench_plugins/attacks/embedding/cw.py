@@ -31,9 +31,9 @@ class CarliniWagner(MinimumNormAttack):
     Adam measures its steps in the distance that the first-order expansion of the margin predicts, so one learning rate
     fits every victim. All entries of a user share one second moment, because the distance is shared too. With a second
     moment per entry, δ would grow in entries that hardly matter. (On an LSTM the median radius was then .029 instead of
-    .021.) Each step of the binary search ends with a bisection that shortens the best δ along its direction. The
-    bisection needs only forward passes. If the attack is untargeted and k = 1, each further restart moves one of the
-    best rivals past the held-out item (the targeted form of the paper). Otherwise, further restarts start from noise.
+    .021.) Each step of the binary search ends with a bisection that shortens the best δ. The bisection needs only
+    forward passes. If the attack is untargeted and k = 1, each restart after the first moves one of the best rivals
+    past the held-out item. This is the targeted form of the paper. Otherwise, these restarts start from noise.
     """
 
     class Config(MinimumNormConfig):
