@@ -105,7 +105,7 @@ class Metric(Component):
     def prefers_high(self, threat: Threat | None) -> bool:
         """Returns whether a high value is good for the defender.
 
-        If targets are demoted, a high value of a metric of targets is good, and vice versa.
+        The answer is ``higher_is_better``, or its opposite for a metric of targets if the attack demotes the targets.
 
         Args:
             threat: the threat model of the attack, or None if there is no attack.

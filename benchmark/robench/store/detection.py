@@ -24,7 +24,8 @@ def measure_detection(suspicion: FloatArray, flagged: NDArray[np.int8], n_real: 
     Returns:
         By name, the numbers ``real_users``, ``fake_users``, ``flagged_real`` and ``flagged_fakes``, and the shares
         ``auroc``, ``average_precision``, ``precision``, ``recall`` and ``false_alarms``. A share is None if it is not
-        defined. ``false_alarms`` is the share of the real users that are flagged.
+        defined, and ``precision`` also if there are no fake users. ``false_alarms`` is the share of the real users that
+        are flagged.
     """
     fake = np.arange(len(flagged)) >= n_real
     judged = flagged != NO_ITEMS
@@ -61,8 +62,8 @@ def compute_average_precision(scores: FloatArray, positive: NDArray[np.bool_]) -
     """Returns the average precision, or None without positives.
 
     The average precision is Σ (R_n − R_(n−1)) · P_n over the distinct scores from high to low. P_n and R_n are the
-    precision and the recall if all users with at least the n-th score are flagged. So users with equal scores enter
-    together, and their order does not matter.
+    precision and the recall if all users with at least the n-th score are flagged, and R_0 is 0. So users with equal
+    scores enter together, and their order does not matter.
     """
     if not positive.any():
         return None

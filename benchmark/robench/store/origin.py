@@ -119,7 +119,7 @@ def _entries(plan: Mapping[str, Any], name: str) -> set[str]:
 
 
 def _read(path: Path) -> Mapping[str, Any]:
-    """Returns the JSON object in a file, or an empty object if there is none."""
+    """Returns the JSON object in a file, or {} if no object can be read there."""
     try:
         content = parse_json(read_file(path), str(path))
     except (OSError, UserError):

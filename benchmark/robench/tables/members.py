@@ -164,7 +164,7 @@ def _compare_breaks(members: Sequence[MemberRecord], arrays: Sequence[Arrays], w
     Apart from the white-box members together, only members that ran on all users are compared. The level of each
     comparison is the share of users that the members had to break.
     """
-    broke = np.stack([one["member_broke"] for one in arrays])  # [S, U, M]
+    broke = np.stack([one["member_broke"] for one in arrays])  # [seeds, users, members]
     level = float(np.mean([one["hit"].mean() for one in arrays]))
     white = [n for n, member in enumerate(members) if member["kind"] in WHITE]
     for n, strong in enumerate(members):
@@ -198,7 +198,7 @@ def _compare_damage(
     this member must have used at least as many score evaluations. The level of each comparison is the clean mean of the
     reference metric.
     """
-    damage = np.stack([one["member_damage"] for one in arrays])  # [S, U, M]
+    damage = np.stack([one["member_damage"] for one in arrays])  # [seeds, users, members]
     for m, weak in enumerate(members):
         floor = weak["kind"] == FLOOR
         fair = [

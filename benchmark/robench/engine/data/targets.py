@@ -45,7 +45,7 @@ def no_users_error(split: Part) -> DataError:
 
 
 def choose_targets(train: Interactions, choice: TargetChoice) -> list[IntArray]:
-    """Draws disjoint sets of promoted items.
+    """Draws disjoint sets of target items.
 
     The sets are the same for every seed, model and defence.
 

@@ -95,7 +95,8 @@ def _kept_rows(before: Interactions, after: Interactions) -> list[BoolArray]:
     """Returns which interactions of each row remain, one bool array per row.
 
     Raises:
-        PluginError: if ``after`` has other rows than ``before``, or if a row is no part of the earlier row.
+        PluginError: if ``after`` has another number of users or items than ``before``, or if a row of ``after`` holds
+            anything but interactions of the row of ``before``, in their order.
     """
     if (after.n_users, after.n_items) != (before.n_users, before.n_items):
         raise PluginError(
@@ -108,7 +109,10 @@ def _kept_rows(before: Interactions, after: Interactions) -> list[BoolArray]:
 def _kept(old: IntArray, new: IntArray) -> BoolArray:
     """Returns which items of the old row remain in the new one, bool [len(old)].
 
-    The items of the new row must be among those of the old one, in the same order.
+    If an item occurs several times in the old row, the first possible place counts as kept.
+
+    Raises:
+        PluginError: if the new row does not consist of items of the old one, in the same order.
     """
     kept = np.zeros(len(old), dtype=bool)
     if len(new) == len(old) and np.array_equal(old, new):

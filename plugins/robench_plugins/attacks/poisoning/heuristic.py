@@ -69,8 +69,9 @@ class HeuristicAttack(PoisoningAttack):
     ) -> Profiles:
         """Returns one profile per row of fillers, which keeps the order of its fillers.
 
-        With ``behind``, each target stands directly behind one of the profile's T most popular fillers. Most users have
-        these items, so a sequence model learns that a target follows them.
+        The setting ``place_targets`` decides where the targets stand. With ``behind``, each target stands directly
+        behind one of the profile's T most popular fillers. Targets beyond the number of fillers stand at the end. Most
+        users have popular items, so a sequence model learns that a target follows them.
 
         Args:
             held: the targets that every profile holds, int64 [T].

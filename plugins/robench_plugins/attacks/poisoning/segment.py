@@ -45,7 +45,7 @@ class Segment(HeuristicAttack):
     config: Config
 
     def craft(self, view: AttackerView, *, targets: IntArray, n_users: int, profile_size: int, rng: Rng) -> Profiles:
-        """Returns the profiles, whose segment may depend on genres."""
+        """Returns profiles, like ``profiles``, but also for nearness by genre."""
         nearness = compute_genre_nearness(view.catalogue, targets) if self.config.by == "genre" else None
         return self._filled(view.train, nearness, targets, n_users, profile_size, rng)
 

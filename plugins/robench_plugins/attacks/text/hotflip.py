@@ -45,7 +45,7 @@ class HotFlip(TextAttack):
             description="Words that may come in: those of the catalogue's titles, or all tokens too",
         )
         insert: Literal["front", "end", "never"] = Field(
-            default="end", description="Side of the title where words are added"
+            default="end", description="Side of the title at which words are added"
         )
         rounds: int = Field(default=3, ge=1, description="Steps of an untargeted attack")
 

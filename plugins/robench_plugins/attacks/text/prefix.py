@@ -40,7 +40,9 @@ class Prefix(TextAttack):
             default="popular",
             description="Words of the pool: those in the titles of the most used items, or the keywords",
         )
-        place: Literal["front", "end"] = Field(default="front", description="Side of the title where words are added")
+        place: Literal["front", "end"] = Field(
+            default="front", description="Side of the title at which words are added"
+        )
         keywords: tuple[str, ...] = Field(
             default=PRAISE, min_length=1, description="Words of the pool if source is keywords"
         )

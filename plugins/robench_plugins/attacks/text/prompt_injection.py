@@ -41,7 +41,7 @@ class PromptInjection(TextAttack):
             default=PAYLOADS, min_length=1, description="Instructions, which are scored if they are within budget"
         )
         place: Literal["front", "end", "both"] = Field(
-            default="both", description="Sides of the title where instructions are tried"
+            default="both", description="Sides of the title at which instructions are tried"
         )
 
     config: Config

@@ -33,9 +33,10 @@ class Detector(Defense):
 
     A detector does not know how many users are fake, and whether there are any. It drops the users whose score is above
     the setting ``quantile`` of the scores of real users. Nobody knows these scores either. So the quantile is estimated
-    by that of a normal distribution with the median of all scores and the spread of the median absolute deviation (the
-    modified z-score of Iglewicz & Hoaglin, 1993). Fewer than half of the users can move this estimate only a little. On
-    clean data with normal scores, a detector drops half a percent of the users by default.
+    by that of a normal distribution. Its mean is the median m of all scores s, and its standard deviation is 1.4826 ·
+    median(|s − m|), as in the modified z-score of Iglewicz & Hoaglin (1993). Fake users can move this estimate only by
+    a limited amount if they are fewer than half of the users. On clean data with normal scores, a detector drops half a
+    percent of the users by default.
 
     There is no weight in place of the filter. Only some models have a loss with one term per user: neighbour models
     count interactions, and LightGCN also reads them from its graph. A weight would be another defence on every model.
@@ -75,7 +76,7 @@ class Detector(Defense):
         return scores, flags
 
     def sanitise(self, train: Interactions, rng: Rng) -> Cleaned:
-        """Returns the data without the suspicious users, and all suspicion scores.
+        """Returns the data with the rows of suspicious users emptied, and all scores.
 
         If every user is suspicious, none is dropped.
         """
@@ -86,8 +87,9 @@ class Detector(Defense):
 def estimate_quantile(scores: FloatArray, quantile: float) -> float:
     """Returns an estimate of a quantile that a minority of outliers hardly moves.
 
-    The estimate is that of a normal distribution around the median. If more than half of the scores are equal, the mean
-    absolute deviation replaces the median one.
+    The estimate is the quantile of a normal distribution. Its mean is the median m of the scores s, and its standard
+    deviation is 1.4826 · median(|s − m|). If this is 0, because more than half of the scores are equal, the standard
+    deviation is 1.2533 · mean(|s − m|).
 
     Args:
         scores: the scores of all users, float64 [n].

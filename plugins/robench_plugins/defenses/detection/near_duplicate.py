@@ -18,8 +18,8 @@ class NearDuplicate(Detector):
     items that at least one of them has. Fake users that are made by one rule share many fillers, so they are nearest to
     each other. Real users share fewer items. No paper or code is reproduced here.
 
-    The detector drops users above the quantile that real users would exceed, as ``Detector`` estimates it. Fake users
-    with independent fillers, or with the items of one real user each, have no near duplicates.
+    The detector drops users above a quantile of the similarities of real users, which ``Detector`` estimates. Fake
+    users with independent fillers, or with the items of one real user each, have no near duplicates.
     """
 
     def scores(self, train: Interactions, rng: Rng) -> FloatArray:

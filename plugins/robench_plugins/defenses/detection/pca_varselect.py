@@ -17,10 +17,10 @@ class PcaVarSelect(Detector):
     """Suspects users with little weight in the main components of all users.
 
     The method is PCA-VarSelect of Mehta & Nejdl (UMUAI 2009, algorithm 1), in which users are the variables and items
-    are the observations. Each user's row is standardised to mean 0 and variance 1 over the items. C = Z Zᵀ is then the
-    correlation of users, times the number of items. Let v_1, ..., v_m be the eigenvectors of its m largest
-    eigenvalues. The distance of a user u is Σ_c (v_c[u])², and users with the smallest distances are suspected: their
-    items have little in common with the main directions of taste.
+    are the observations. Let Z [users, items] be the matrix of interactions, with each user's row standardised to mean
+    0 and variance 1. C = Z Zᵀ is then the correlation of users, times the number of items. Let v_1, ..., v_m be the
+    eigenvectors of its m largest eigenvalues. The distance of a user u is Σ_c (v_c[u])², and users with the smallest
+    distances are suspected: their items have little in common with the main directions of taste.
 
     Deviations from the paper:
 
