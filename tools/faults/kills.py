@@ -144,8 +144,14 @@ class Chain:
     def step(self, number: int, way: str | None, seconds: float, *, write: bool, draw: random.Random) -> bool:
         """Starts the run, kills the run, and returns whether the kill was in time.
 
-        ``way`` is the way in which the run is killed. If ``way`` is None, the run is left alone. The function also
-        checks the exit code, the processes and the cells after the end of the run.
+        The function also checks the exit code, the processes and the cells after the end of the run.
+
+        Args:
+            number: the number of the kill, for messages.
+            way: the way in which the run is killed. If it is None, the run is left alone.
+            seconds: the time from the start to the kill.
+            write: whether to wait, after these seconds, until a file of a cell appears or disappears.
+            draw: the random numbers that choose the worker to kill.
         """
         process, mark = self.runs.start(self.folder)
         killed = False

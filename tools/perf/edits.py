@@ -63,7 +63,7 @@ def value(arrays, goal):
 def optimum(victim):
     """Returns NDCG@10 after the worst single edit for each hit.
 
-    The model must be additive.
+    The model must be additive: the scores of a history are the sum of the scores of its items, each alone.
     """
     model, n_items = victim.model, victim.history.n_items
     vectors = model.newcomers(Interactions.from_rows([[item] for item in range(n_items)], n_items)).astype(np.float64)

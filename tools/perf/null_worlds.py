@@ -35,7 +35,8 @@ from robench.tables.attack_set import build_attack_set
 from robench.tables.rows import build_rows
 from robench.tables.stats import LEVEL, adjust_p_values, compute_rank_ranges, estimate_mean
 
-ROWS, HIT_SHARE, COMMON, OWN, FIT = 5, 0.15, 0.76, 0.04, 0.2  # the shares of the variance of a user's score
+ROWS, HIT_SHARE = 5, 0.15
+COMMON, OWN, FIT = 0.76, 0.04, 0.2  # the shares of the variance of a user's score
 BETTER = 0.3  # the relative difference by which power is measured
 BOUNDS = {"single": (3, 6), "family": (3, 6), "ranks": (0, 6), "coverage": (94, 97)}  # in percent
 
@@ -63,7 +64,8 @@ class Rates(NamedTuple):
 def make_world(generator: np.random.Generator, seeds: int, users: int, spread: float) -> FloatArray:
     """Returns the values of a world, float64 [ROWS + 1, seeds, users].
 
-    In the last row, users are hits more often, by the share ``BETTER``.
+    The value of a hit at rank r is 1 / log2(1 + r), with r from 1 to 10, and that of any other user is 0. In the last
+    row, users are hits more often, by the share ``BETTER``.
 
     Args:
         generator: the random numbers.

@@ -45,7 +45,8 @@ def stronger(norm):
 def left(victim, norm, most):
     """Returns the summed NDCG@10 under auto alone, and under auto and ``stronger``.
 
-    With several attacks, the lowest value of each user counts.
+    With several attacks, the lowest value of each user counts. In each chunk of users, the stronger attacks are tried
+    on the first ``most`` users for whom auto leaves a value above 0, or on all of these if ``most`` is None.
     """
     auto = Auto.make(norm=norm)
     base = gains(victim.attacked(auto, EPSILON, "").arrays["ranks"])

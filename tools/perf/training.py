@@ -165,7 +165,7 @@ def unmasked(model, data):
 def time_to(cls, data, wanted):
     """Measures the seconds until the model reaches a validation NDCG@10.
 
-    The NDCG@10 is unmasked, and ``wanted`` is the value to reach.
+    Known items are not masked before the ranking, and ``wanted`` is the value to reach.
 
     Returns:
         The seconds, or None if the model does not reach ``wanted``, and the best value.

@@ -81,8 +81,8 @@ def _problem(
 def _usual(names: Sequence[str], cells: Sequence[Cell], metrics: Mapping[str, Metric]) -> str | None:
     """Returns the measure by which a table is ranked if the suite has no ``ranking``.
 
-    The default is ``ndcg@10``, or ``t-hr@10`` if items are promoted. If the suite does not list the default, the result
-    is the first suitable measure of the same kind, or None.
+    The default is ``ndcg@10``, or ``t-hr@10`` if items are promoted or demoted. If the suite does not list the default,
+    the result is the first suitable measure of held-out items or of targets, respectively, or None.
 
     Args:
         names: the measures of the suite.

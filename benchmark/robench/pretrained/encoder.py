@@ -54,7 +54,7 @@ class Encoder:
         return int(self.net.config.hidden_size)
 
     def tokens(self, texts: Sequence[str]) -> Tokens:
-        """Splits texts into tokens, including special tokens."""
+        """Splits texts into at most ``max_tokens`` tokens each, with special tokens."""
         tokens = self.tokenizer(
             list(texts),
             padding=True,

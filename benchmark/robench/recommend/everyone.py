@@ -120,7 +120,7 @@ class EveryUser:
 
 
 def _scores(model: Model, users: IntArray, history: Interactions) -> Scores:
-    """Returns the scores of all items for some users, float32 [B, n_items].
+    """Returns the scores of all items for some users, float32 [users, n_items].
 
     A neural model has learned nothing about users without known items. Such users are scored as newcomers.
     """

@@ -70,7 +70,8 @@ def fgsm_loss(step: Step, epsilon: float) -> torch.Tensor:
 def perturbed_change(wrapped: TorchModel, inner: TorchModel, users: IntArray, history: Interactions) -> float:
     """Returns the largest change that a wrapper makes to scores at perturbed inputs.
 
-    The inputs move in a random direction by a tenth of their size, by their size, and by ten times their size.
+    The inputs move in a random direction. Its entries are standard normal, times 0.1, 1 or 10 times the root mean
+    square of the inputs.
     """
     batch = inner.queries(users, history)
     with torch.no_grad():

@@ -51,8 +51,8 @@ def catalogue_of_words(n_items: int = 48) -> Catalogue:
 def readers(n_users: int = 60, length: int = 8, seed: int = 0) -> tuple[TrainData, Interactions]:
     """Returns a world in which most of a user's items match the user's taste.
 
-    An item matches with a probability of four fifths. A user has one of four tastes, with the probabilities 50%, 25%,
-    15% and 10%.
+    The taste of item i is i modulo 4. An item of a user matches with a probability of four fifths. A user has one of
+    the four tastes, with the probabilities 50%, 25%, 15% and 10%.
 
     Returns:
         The data that a fit may see, and the held-out item of each user.

@@ -117,8 +117,8 @@ def draw_settings(
 def _cover(axes: Mapping[str, Axis], part: Part, number: int, seed: int, spread: float) -> dict[str, Any]:
     """Returns a point of the rotated Sobol sequence, plus a random part.
 
-    The random part has the width ``spread``, as a share of a range. A setting with a single choice takes no dimension
-    of the sequence.
+    Each coordinate is a share of a range, and is taken modulo 1. Its random part is uniform between −``spread`` / 2 and
+    ``spread`` / 2. A setting with a single choice takes no dimension of the sequence.
     """
     from scipy.stats import qmc  # noqa: PLC0415  # takes half a second
 
@@ -147,7 +147,11 @@ def _place(axis: Axis, value: Any) -> float:
 
 
 def _value(axis: Axis, place: float) -> Any:
-    """Returns the value at a place from 0 to 1."""
+    """Returns the value of a setting at a place from 0 to 1.
+
+    On a logarithmic axis, the place is a share of the range of logarithms. The result is rounded to a whole number or
+    to three significant digits.
+    """
     if axis.choices:
         return axis.choices[min(int(place * len(axis.choices)), len(axis.choices) - 1)]
     if axis.log:

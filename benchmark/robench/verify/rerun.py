@@ -164,7 +164,10 @@ def _untimed(value: Any) -> Any:
 
 
 def _distance(results: Results, row: CellRow, again: Results) -> str:
-    """Describes a metric that differs too much, or returns an empty string."""
+    """Describes a metric that differs too much, or returns an empty string.
+
+    The mean difference over the users may be at most four of its standard errors, or 1e-6 if this is more.
+    """
     for measure in results.plan.metrics:
         old, new = results.per_user(row, measure), again.per_user(row, measure)
         if old is None or new is None:
