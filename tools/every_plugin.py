@@ -95,6 +95,8 @@ def defenses() -> list[dict[str, Any]]:
         {"name": "smoothing", "label": "median", "draws": 3, "average": "median"},
         {"name": "normalise"},
         {"name": "injection-filter"},
+        {"name": "denoise", "ramp": 1},
+        {"name": "denoise", "label": "reweighted", "method": "r-ce"},
         *({"name": name} for name in DETECTORS),
     ]
 
@@ -195,7 +197,7 @@ def suite(folder: Path) -> dict[str, Any]:
             {"defense": labels(defended, "none"), "attack": list(CORRUPTIONS)},
             {"model_label": labels(learned, "mf", "lstm", *text), "defense_label": labels(defended, *few)},
             {"model_label": ["trained llm", "llm after user-knn"], "defense_label": labels(defended, "none")},
-            {"model_label": list(text), "defense": ["apr", "vat", "trades", "sam", "gaussian"]},
+            {"model_label": list(text), "defense": ["apr", "vat", "trades", "sam", "gaussian", "denoise"]},
             {"model_label": list(text), "defense_label": ["hinge", "noisy", "median"]},
             {"model": "llm", "defense": ["adversarial-training", "smoothing"]},
             {"model": "llm", "attack": labels(attacking, *reading)},

@@ -118,6 +118,7 @@ def robench_defenses() -> dict[str, str]:
         "injection-filter": "robench_plugins.defenses.injection_filter:InjectionFilter",
         "normalise": "robench_plugins.defenses.normalise:Normalise",
         "smoothing": "robench_plugins.defenses.smoothing:Smoothing",
+        "denoise": "robench_plugins.defenses.denoise:Denoise",
         "near-duplicate": "robench_plugins.defenses.detection.near_duplicate:NearDuplicate",
         "pca-varselect": "robench_plugins.defenses.detection.pca_varselect:PcaVarSelect",
     }

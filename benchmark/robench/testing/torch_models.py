@@ -164,6 +164,18 @@ class TorchModelTests(ModelTests):
         assert torch.equal(margins.row, losses.row)
         assert bool(torch.isfinite(margins.value).all())
 
+    def test_terms_add_up_to_the_loss(self, world: World) -> None:
+        if not self.model.has_terms():
+            pytest.skip("no terms_from: denoise is not offered")
+        fresh = self.unfitted(world.data, Rng(0)).train()
+        step = Step(fresh, next(iter(fresh.batches(world.data, Rng(0)))), 0, 0.0, Rng(3))
+        positive, negative = step.terms(step.embed())
+        expected = step.losses(step.embed()).value
+        assert negative.shape == (*positive.shape, negative.shape[1])
+        torch.testing.assert_close(positive + negative.sum(1), expected, rtol=1e-5, atol=1e-6)
+        least = min(float(part.min()) for part in (positive, negative) if part.numel())
+        assert least >= -1e-5, f"a term is {least:.3g}, and −ln p of a probability is not negative"
+
     def test_logits_follow_the_inputs(self, world: World) -> None:
         if not self.model.has_logits():
             pytest.skip("no logits_from: trades is not offered")

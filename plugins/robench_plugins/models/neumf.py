@@ -16,6 +16,7 @@ from robench.api import Batch, Embedded, Losses, PairwiseModel, Rng, TorchConfig
 from robench.api.component import search
 from robench.api.models.divergence import Logits
 from robench.api.models.pairwise import sample_negatives
+from robench.api.models.terms import Terms
 from robench_plugins.models.dropout import Dropout
 
 CHUNK_HIDDEN = 1 << 24  # the most entries of the first hidden layer that exist at a time while the catalogue is scored
@@ -133,10 +134,13 @@ class NeuMf(PairwiseModel):
         Here s_pos is the score of the used item, and s_neg is the score of a sampled negative. The sum covers all
         sampled negatives, and σ is the logistic function.
         """
+        positive, negative = self.terms_from(batch, e)
+        return Losses(positive + negative.sum(1), torch.arange(len(positive), device=positive.device))
+
+    def terms_from(self, batch: Batch, e: Embedded) -> Terms:
+        """Returns −ln σ(s_pos) for each interaction, and −ln(1 − σ(s_neg))."""
         positive, negative = self._sampled(batch, e)
-        return Losses(
-            softplus(-positive) + softplus(negative).sum(1), torch.arange(len(positive), device=positive.device)
-        )
+        return Terms(softplus(-positive), softplus(negative))
 
     def margins_from(self, batch: Batch, e: Embedded) -> Losses:
         """Returns the margin of each interaction.

@@ -14,6 +14,7 @@ from torch.nn.functional import embedding, softplus
 from robench.api import Batch, Embedded, Losses, Rng, SequenceModel, TrainData
 from robench.api.component import search
 from robench.api.models.divergence import Logits
+from robench.api.models.terms import Terms
 from robench_plugins.models.dropout import Dropout
 from robench_plugins.models.transformer import PreNormBlock, TransformerConfig, causal_outputs, causal_states
 
@@ -112,6 +113,16 @@ class SasRec(SequenceModel):
             return super().loss_from(batch, e)
         positive, negative, row = self._sampled_scores(batch, e)
         return Losses(softplus(-positive) + softplus(negative), row)
+
+    def terms_from(self, batch: Batch, e: Embedded) -> Terms:
+        """Returns the terms of the loss of every position with a target.
+
+        With ``loss: bce`` there is one negative term per position, and none otherwise.
+        """
+        if self.config.loss == "ce":
+            return super().terms_from(batch, e)
+        positive, negative, _ = self._sampled_scores(batch, e)
+        return Terms(softplus(-positive), softplus(negative).unsqueeze(1))
 
     def _sampled_scores(self, batch: Batch, e: Embedded) -> tuple[Tensor, Tensor, Tensor]:
         """Returns the scores of N targets, and those of their negatives.

@@ -121,6 +121,11 @@ class Model(Component):
         return False
 
     @classmethod
+    def has_terms(cls) -> bool:
+        """Returns whether the model splits its training loss into terms."""
+        return False
+
+    @classmethod
     def has_logits(cls) -> bool:
         """Returns whether the model offers the distributions of its training loss.
 

@@ -14,6 +14,7 @@ from torch.nn.functional import embedding, softplus
 from robench.api.data import IntArray, Interactions, TrainData
 from robench.api.models.base import ColdUser
 from robench.api.models.divergence import Logits
+from robench.api.models.terms import Terms
 from robench.api.models.torch import Batch, Embedded, Losses, TorchModel
 from robench.api.rng import Rng
 
@@ -128,6 +129,13 @@ class PairwiseModel(TorchModel):
         """Returns the BPR loss of each triple."""
         margin, row = self.margins_from(batch, e)
         return Losses(softplus(-margin), row)
+
+    def terms_from(self, batch: Batch, e: Embedded) -> Terms:
+        """Returns the loss of each triple as a positive term, without negatives.
+
+        The positive is preferred to the negative with the probability σ(s_pos − s_neg), where s are the scores.
+        """
+        return Terms.of_positives(self.loss_from(batch, e).value)
 
     def logits_from(self, batch: Batch, e: Embedded) -> Logits:
         """Returns one distribution per triple, over its positive and its negative.

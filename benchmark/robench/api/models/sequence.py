@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from robench.api.data import IntArray, Interactions, TrainData
 from robench.api.models.divergence import Logits
 from robench.api.models.softmax import cross_entropy
+from robench.api.models.terms import Terms
 from robench.api.models.torch import Batch, Embedded, Losses, TorchConfig, TorchModel
 from robench.api.rng import Rng
 from robench.api.surfaces import Surface
@@ -175,6 +176,10 @@ class SequenceModel(TorchModel):
         row, position = (targets != self.n_items).nonzero(as_tuple=True)
         states = self.states_at(batch, e, row, position)
         return Losses(cross_entropy(states, e.context["table"], e.context["bias"], targets[row, position]), row)
+
+    def terms_from(self, batch: Batch, e: Embedded) -> Terms:
+        """Returns the loss of each target as a positive term, without negatives."""
+        return Terms.of_positives(self.loss_from(batch, e).value)
 
     def logits_from(self, batch: Batch, e: Embedded) -> Logits:
         """Returns one distribution over the catalogue per target."""

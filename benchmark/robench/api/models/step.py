@@ -11,6 +11,7 @@ from torch import Tensor
 from robench.api.attacks.ball import Ball, BallNorm, Delta, added, masked, scaled, sizes
 from robench.api.errors import PluginError
 from robench.api.models.divergence import Logits
+from robench.api.models.terms import Terms
 from robench.api.models.torch import Batch, Embedded, Losses, TorchModel
 from robench.api.rng import Rng
 
@@ -53,6 +54,11 @@ class Step:
         """
         with self.rng.child("dropout").stream():
             return self.model.margins_from(self.batch, e)
+
+    def terms(self, e: Embedded) -> Terms:
+        """Returns the terms of the model's own loss, on clean or perturbed inputs."""
+        with self.rng.child("dropout").stream():
+            return self.model.terms_from(self.batch, e)
 
     def logits(self, e: Embedded) -> Logits:
         """Returns the logits for the training loss, on clean or perturbed inputs."""

@@ -23,6 +23,7 @@ from robench.api.component import LATER, BaseConfig
 from robench.api.data import IntArray, Interactions, TrainData
 from robench.api.models.base import Model
 from robench.api.models.divergence import Logits
+from robench.api.models.terms import Terms
 from robench.api.rng import Rng
 from robench.api.surfaces import Surface
 
@@ -232,6 +233,19 @@ class TorchModel(Model, nn.Module):
         compares these distributions on clean and on perturbed inputs.
         """
         raise TypeError(f"{type(self).__name__} has no logits_from, which this defence needs")
+
+    def terms_from(self, batch: Batch, e: Embedded) -> Terms:
+        """Returns the training loss as terms, in the order of ``loss_from``.
+
+        The terms of an interaction add up to its value in ``loss_from``. A model whose loss has no term −ln p per
+        observed interaction does not override this method.
+        """
+        raise TypeError(f"{type(self).__name__} has no terms_from, which this defence needs")
+
+    @classmethod
+    def has_terms(cls) -> bool:
+        """Returns whether the class overrides ``terms_from``."""
+        return cls.terms_from is not TorchModel.terms_from
 
     @classmethod
     def has_logits(cls) -> bool:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from robench.api.data import IntArray, Interactions, Item, TrainData
 from robench.api.models.divergence import Logits
+from robench.api.models.terms import Terms
 from robench.api.models.torch import Batch, Embedded, Losses, TorchModel
 from robench.api.rng import Rng
 
@@ -85,6 +86,10 @@ class Wrapped(TorchModel):
     def margins_from(self, batch: Batch, e: Embedded) -> Losses:
         """Calls the inner model's ``margins_from``."""
         return self.inner.margins_from(batch, e)
+
+    def terms_from(self, batch: Batch, e: Embedded) -> Terms:
+        """Calls the inner model's ``terms_from``."""
+        return self.inner.terms_from(batch, e)
 
     def logits_from(self, batch: Batch, e: Embedded) -> Logits:
         """Calls the inner model's ``logits_from``."""
