@@ -22,7 +22,15 @@ WORDS = ("space", "wizard", "robot", "galaxy", "love", "kiss", "wedding", "heat"
 GENRES = ("Action", "Drama", "Comedy")
 USERS, ITEMS = 30, 24
 RANKING = ("ndcg", "recall", "hr", "precision", "mrr", "map", "t-hr", "t-ndcg", "rbo", "jaccard")
-METRICS = [*(f"{name}@10" for name in RANKING), "t-percentile", "accuracy", "like-precision", "like-recall", "like-f1"]
+LISTS = ("coverage", "gini", "list-popularity", "novelty", "diversity")
+METRICS = [
+    *(f"{name}@10" for name in RANKING + LISTS),
+    "t-percentile",
+    "accuracy",
+    "like-precision",
+    "like-recall",
+    "like-f1",
+]
 CORRUPTIONS = ("label-noise", "drop", "cold-start", "popularity-shift", "tail-drop", "end-drop", "time-jitter")
 DETECTORS = ("near-duplicate", "pca-varselect")
 ADVERSARIAL = {"name": "adversarial-training", "lambda": 0.5, "epsilon": 0.05}

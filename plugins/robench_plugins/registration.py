@@ -127,8 +127,8 @@ def robench_defenses() -> dict[str, str]:
 @hookimpl
 def robench_metrics() -> dict[str, str]:
     """Returns the built-in metrics by name."""
-    modules = ("ranking", "targets", "stability", "classification")
-    ranking, targets, stability, classification = (f"robench_plugins.metrics.{name}" for name in modules)
+    modules = ("ranking", "targets", "stability", "classification", "lists")
+    ranking, targets, stability, classification, lists = (f"robench_plugins.metrics.{name}" for name in modules)
     return {
         "ndcg": f"{ranking}:Ndcg",
         "recall": f"{ranking}:Recall",
@@ -145,6 +145,11 @@ def robench_metrics() -> dict[str, str]:
         "like-precision": f"{classification}:LikePrecision",
         "like-recall": f"{classification}:LikeRecall",
         "like-f1": f"{classification}:LikeF1",
+        "coverage": f"{lists}:Coverage",
+        "gini": f"{lists}:Gini",
+        "list-popularity": f"{lists}:ListPopularity",
+        "novelty": f"{lists}:Novelty",
+        "diversity": f"{lists}:Diversity",
     }
 
 

@@ -21,6 +21,21 @@ from robench.api.threat import Threat
 
 
 @dataclass(frozen=True, eq=False)
+class ItemFacts:
+    """What metrics of recommended lists know about the items of a catalogue.
+
+    Args:
+        counts: the number of genuine training interactions of each item, int64 [n_items].
+        n_users: the number of users with training interactions.
+        genres: whether an item has a genre, bool [n_items, G].
+    """
+
+    counts: IntArray
+    n_users: int
+    genres: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
 class Outcome:
     """The outcome of one cell with n held-out items, from which metrics are computed.
 
@@ -39,6 +54,7 @@ class Outcome:
             probabilities were measured.
         dislikes: the calibrated probability that the user likes a fixed negative of each held-out item, float64 [n].
             The value is NaN if the user has no unseen item left.
+        items: facts about the items of the catalogue, or None if the folder of results has none.
     """
 
     indptr: IntArray
@@ -49,6 +65,7 @@ class Outcome:
     clean: Outcome | None = None
     likes: FloatArray | None = None
     dislikes: FloatArray | None = None
+    items: ItemFacts | None = None
 
     @property
     def n_users(self) -> int:
@@ -77,7 +94,7 @@ def probability(logit: FloatArray) -> FloatArray:
     return result
 
 
-Needs = Literal["held-out", "targets", "clean", "likes"]
+Needs = Literal["held-out", "targets", "clean", "likes", "items"]
 
 
 class Metric(Component):
@@ -93,6 +110,9 @@ class Metric(Component):
         pooled: whether the metric is a ratio of sums over users, such as the precision of all predictions. The values
             per user then linearise the ratio: the mean of the values is the ratio, and their spread gives the error of
             the ratio. Such a value does not describe the outcome of one user, so worst cases are not taken per user.
+        collective: whether the metric describes the lists of all users together, such as the number of different items
+            in these lists. Every user then has the same value, and the metric is also ``pooled``. Users are no sample,
+            so intervals come from the seeds alone.
     """
 
     version: ClassVar[int] = 1
@@ -101,6 +121,7 @@ class Metric(Component):
     higher_is_better: ClassVar[bool] = True
     bounds: ClassVar[tuple[float, float]] = (-math.inf, math.inf)
     pooled: ClassVar[bool] = False
+    collective: ClassVar[bool] = False
 
     def prefers_high(self, threat: Threat | None) -> bool:
         """Returns whether a high value is good for the defender.
@@ -195,7 +216,12 @@ class Measure:
         """
         if self.problem(metric, threat, kind):
             return None
-        parts = {"targets": outcome.target_ranks, "clean": outcome.clean, "likes": outcome.likes}
+        parts = {
+            "targets": outcome.target_ranks,
+            "clean": outcome.clean,
+            "likes": outcome.likes,
+            "items": outcome.items,
+        }
         if metric.needs in parts and parts[metric.needs] is None:
             return None
         return metric.per_user(outcome, self.k)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import TracebackType
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 
 from robench.api.data import HeldOut, IntArray, Interactions
 from robench.api.digest import digest
-from robench.api.metric import Measure, Metric
+from robench.api.metric import ItemFacts, Measure, Metric
 from robench.api.usage import record_usage
 from robench.engine.attack.measurement import Measurement
 from robench.engine.calibration import Calibration, calibrate, draw_test_negatives
@@ -24,6 +25,7 @@ from robench.host.registry import Registry
 from robench.run.data import DataKey
 from robench.spec import NO_DEFENSE, Cell, Part, Victim
 from robench.store.detection import Detection, measure_detection
+from robench.store.facts import collect_facts
 from robench.store.record import build_outcome, compute_metric_values
 
 
@@ -147,8 +149,14 @@ class FittedVictim:
         else:
             measurement, usage = self._attack(cell, cell.attack, clean.victim)
             reference = build_outcome(clean.measurement.arrays)
-        outcome = build_outcome(measurement.arrays, reference)
+        outcome = build_outcome(measurement.arrays, reference, self._items)
         return CellMeasurement(measurement, compute_metric_values(self.metrics, outcome, cell.threat, cell.kind), usage)
+
+    @cached_property
+    def _items(self) -> ItemFacts | None:
+        """Facts about the items, or None if no metric needs them."""
+        needed = any(metric.needs == "items" for metric in self.metrics.values())
+        return collect_facts(self.data) if needed else None
 
     def _clean_cell(self, clean: _CleanVictim) -> Measurement:
         """Returns a clean cell's measurement, with the targets and results of the fit."""

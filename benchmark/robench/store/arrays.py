@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from robench.store.facts import facts_arrays, find_facts_problem
 from robench.store.npz import Arrays
 from robench.store.record import Record
 
@@ -121,13 +122,18 @@ def find_user_problem(arrays: Arrays, known: Arrays) -> str:
     return ""
 
 
-def find_users_problem(arrays: Arrays) -> str:
-    """Describes a fault in the arrays of users.npz, or returns an empty string."""
-    parts: dict[str, dict[str, NDArray[Any]]] = {}
+def group_by_place(arrays: Arrays) -> dict[str, dict[str, NDArray[Any]]]:
+    """Groups the arrays of users.npz by data set and split, and then by short name."""
+    places: dict[str, dict[str, NDArray[Any]]] = {}
     for name, array in arrays.items():
         place, _, short = name.rpartition("/")
-        parts.setdefault(place, {})[short] = array
-    for place, known in parts.items():
+        places.setdefault(place, {})[short] = array
+    return places
+
+
+def find_users_problem(arrays: Arrays) -> str:
+    """Describes a fault in the arrays of users.npz, or returns an empty string."""
+    for place, known in group_by_place(arrays).items():
         kinds = {"user": "i", "user_id": "U", "held_out_indptr": "i", "held_out_items": "i", "title": "U"}
         for short, kind in kinds.items():
             if short not in known or known[short].dtype.kind != kind or known[short].ndim != 1:
@@ -139,6 +145,8 @@ def find_users_problem(arrays: Arrays) -> str:
             return f"the arrays of '{place}' do not fit each other"
         if (items < 0).any() or (items >= len(known["title"])).any():
             return f"the items of '{place}' are not those that have titles"
+        if problem := find_facts_problem(known):
+            return f"the facts about '{place}' {problem}"
     return ""
 
 
@@ -152,9 +160,9 @@ def users_arrays(name: str, data: Any, users: NDArray[np.int64]) -> dict[str, ND
 
     Returns:
         The arrays ``user``, int64 [U], ``user_id``, str [U], and ``title``, str [n_items]. The held-out items of all
-        users are stored as CSR, in ``held_out_indptr`` and ``held_out_items``.
+        users are stored as CSR, in ``held_out_indptr`` and ``held_out_items``. ``facts_arrays`` adds the facts.
     """
-    return {
+    return facts_arrays(name, data, users) | {
         f"{name}/user": users,
         f"{name}/user_id": np.array([data.user_ids[u] for u in users.tolist()], dtype=np.str_),
         f"{name}/held_out_indptr": data.test.indptr,

@@ -27,7 +27,7 @@ from robench.files.reading import read_file
 from robench.files.writing import naming, naming_folder
 from robench.spec import RESOLVED, TRIALS_FILE
 from robench.store.archive import Archive
-from robench.store.arrays import find_array_problem, find_users_problem
+from robench.store.arrays import find_array_problem, find_users_problem, group_by_place
 from robench.store.npz import arrays_from_bytes, arrays_to_bytes
 from robench.store.record import Record, parse_record, to_text
 from robench.store.seal import seal
@@ -144,11 +144,7 @@ class Store:
         Raises:
             UserError: if the file is damaged.
         """
-        places: dict[str, dict[str, NDArray[Any]]] = {}
-        for name, array in self.users().items():
-            place, _, short = name.rpartition("/")
-            places.setdefault(place, {})[short] = array
-        return places
+        return group_by_place(self.users())
 
     def loose(self, start: str = "") -> list[str]:
         """Returns the sorted ids of the cells that have files of their own.

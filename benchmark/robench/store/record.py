@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from robench.api.data import FloatArray
 from robench.api.digest import digest_spec
 from robench.api.errors import UserError
-from robench.api.metric import Measure, Metric, Outcome, probability
+from robench.api.metric import ItemFacts, Measure, Metric, Outcome, probability
 from robench.api.threat import Threat
 from robench.spec import PROTOCOL_VERSION
 from robench.store.models import first_problem
@@ -74,7 +74,7 @@ def compute_mean(values: FloatArray) -> float | None:
     return float((values if count == len(values) else np.where(missing, 0.0, values)).sum() / count)
 
 
-def build_outcome(arrays: Arrays, clean: Outcome | None = None) -> Outcome:
+def build_outcome(arrays: Arrays, clean: Outcome | None = None, items: ItemFacts | None = None) -> Outcome:
     """Builds the outcome of a cell from its arrays.
 
     A score s becomes the probability of a like, σ(a·s + b), where σ is the logistic function. The arrays ``likes`` and
@@ -83,9 +83,11 @@ def build_outcome(arrays: Arrays, clean: Outcome | None = None) -> Outcome:
     Args:
         arrays: the arrays of the cell.
         clean: the outcome of the clean cell, for metrics that compare both outcomes.
+        items: facts about the items of the catalogue, for metrics of lists.
     """
     targets = arrays.get("target_ranks")
-    outcome = Outcome(arrays["indptr"], arrays["ranks"], arrays["top"], arrays["candidates"], targets, clean)
+    ranks, top, candidates = arrays["ranks"], arrays["top"], arrays["candidates"]
+    outcome = Outcome(arrays["indptr"], ranks, top, candidates, targets, clean, items=items)
     if "calibration" not in arrays or "likes" not in arrays:
         return outcome
     a, b = arrays["calibration"]

@@ -82,7 +82,7 @@ def _check_metric(written: str, path: KeyPath, registry: Registry, mistakes: Mis
         mistakes.add(f"metric '{written}' needs its k, from 1", path, f"write {short}@10")
     elif not cls.at_k and written != short:
         mistakes.add(f"metric '{short}' has no k", path, f"write {short}")
-    elif cls.needs == "clean" and k > TOP_LIST:
+    elif cls.needs in ("clean", "items") and k > TOP_LIST:
         hint = f"write {short}@{TOP_LIST}"
         mistakes.add(f"lists are stored to {TOP_LIST} items, '{written}' looks further", path, hint)
     else:

@@ -16,7 +16,7 @@ from robench.tables.rows import Flag, Row, build_clean_row
 from robench.tables.stats import Interval
 
 REFERENCE = Measure("ndcg", 10)
-KINDS = ("held-out", "likes")
+KINDS = ("held-out", "likes", "items")
 
 
 @dataclass(frozen=True)

@@ -101,7 +101,9 @@ def _effects(results: Results, key: RowKey, cells: Sequence[CellRow]) -> Iterato
     """
     clean = {cell.seed: cell for cell in results.clean_cells(key)}
     without = {"targets"} if cells[0].goal == "untargeted" else set()
-    for measure in (measure for measure in MEASURES if measure in results.plan.metrics):
+    listed = results.plan.metrics
+    of_lists = [measure for measure in listed if results.metric(measure).needs == "items"]
+    for measure in [*(measure for measure in MEASURES if measure in listed), *of_lists]:
         if results.metric(measure).needs in without:
             continue
         pair = pair_units(results, cells, measure, lambda cell: clean.get(cell.seed))

@@ -12,11 +12,12 @@ import numpy as np
 
 from robench.api.data import FloatArray
 from robench.api.errors import UserError
-from robench.api.metric import Measure, Metric, Outcome
+from robench.api.metric import ItemFacts, Measure, Metric, Outcome
 from robench.api.threat import Threat
 from robench.spec import CellRow, RowKey
 from robench.store.agreement import find_contradiction
 from robench.store.arrays import find_user_problem
+from robench.store.facts import read_facts
 from robench.store.folder import Store
 from robench.store.npz import Arrays
 from robench.store.plan_file import PlanFile, read_plan
@@ -155,7 +156,13 @@ class Results:
             count = self.plan.targets.count
             arrays["target_ranks"] = ranks[target_set * count : (target_set + 1) * count]
         reference = self.clean_of(cell) if not cell.clean and cell.stage == "test" else None
-        return build_outcome(arrays, None if reference is None else self.outcome(reference))
+        clean = None if reference is None else self.outcome(reference)
+        return build_outcome(arrays, clean, self._facts.get("/".join(cell.key.place)))
+
+    @cached_property
+    def _facts(self) -> Mapping[str, ItemFacts | None]:
+        """Facts about items, by the name of the data set and split in users.npz."""
+        return {name: read_facts(known) for name, known in self.store.users_by_place().items()}
 
     def per_user(self, cell: CellRow, measure: Measure, target_set: int | None = None) -> FloatArray | None:
         """Returns a measure's value for each user, float64 [users], or None.

@@ -16,7 +16,7 @@ from robench.store.plan_file import PlannedTable
 from robench.tables.attack_set import AttackSet, Point, make_point, select_attacked_cells, select_judged_cells
 from robench.tables.results import Results, is_baseline
 from robench.tables.stats import Interval, compute_interval
-from robench.tables.units import are_items, average_users, read_values
+from robench.tables.units import are_items, average_users, drop_repeats, read_values
 
 FROZEN = "frozen"
 Attack = tuple[str, float]  # the label of an attack and its ε
@@ -164,7 +164,8 @@ def build_clean_row(results: Results, key: RowKey, measure: Measure) -> Row | No
         return None
     seeds, bounds = [cell.seed for cell in cells], results.metric(measure).bounds
     clean, counts = np.stack(values), (len(planned), len(cells))
-    return Row(key, is_baseline(cells[0]), seeds, clean, None, [], *counts, clean.shape[1], bounds=bounds)
+    units = drop_repeats(results, measure, clean)
+    return Row(key, is_baseline(cells[0]), seeds, units, None, [], *counts, clean.shape[1], bounds=bounds)
 
 
 def _attacked_row(results: Results, table: PlannedTable, key: RowKey, attacks: AttackSet) -> Row | None:
@@ -205,8 +206,8 @@ def _attacked_row(results: Results, table: PlannedTable, key: RowKey, attacks: A
         key,
         baseline,
         seeds,
-        _of_units(np.stack(before), items=items),
-        None if worst is None else _of_units(worst, items=items),
+        drop_repeats(results, table.metric, _of_units(np.stack(before), items=items)),
+        None if worst is None else drop_repeats(results, table.metric, _of_units(worst, items=items)),
         sorted({attacks.names.get(label, label) for label, _ in common}),
         len(expected),
         sum(map(results.ok, expected)),

@@ -19,6 +19,7 @@ from robench.api.threat import Threat
 from robench.spec import CellRow, RowKey
 from robench.tables.results import Results, grouped
 from robench.tables.stats import Interval, compute_interval
+from robench.tables.units import drop_repeats
 
 KINDS = ("held-out", "likes")
 Cells = Mapping[int, CellRow]  # the cells by seed
@@ -104,7 +105,7 @@ def _values(
         values = [[results.per_user(cells[seed], measure) for seed in seeds] for cells in four]
         whole = [[part for part in parts if part is not None] for parts in values]
         if seeds and all(len(parts) == len(seeds) for parts in whole):
-            yield measure, [np.stack(parts) for parts in whole]
+            yield measure, [drop_repeats(results, measure, np.stack(parts)) for parts in whole]
 
 
 def _row(

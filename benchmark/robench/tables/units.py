@@ -23,6 +23,19 @@ def are_items(results: Results, measure: Measure) -> bool:
     return results.metric(measure).needs == "targets"
 
 
+def drop_repeats(results: Results, measure: Measure, values: FloatArray) -> FloatArray:
+    """Returns the values, but only those of one unit for a collective metric.
+
+    All users share the value of such a metric, so they are no sample.
+
+    Args:
+        results: the results of the folder.
+        measure: the measure of the values.
+        values: the values, float64 [..., units].
+    """
+    return values[..., :1] if results.metric(measure).collective else values
+
+
 def read_values(results: Results, cell: CellRow, measure: Measure, target_set: int | None = None) -> FloatArray | None:
     """Returns the values of a cell for each promoted item and user.
 
@@ -88,6 +101,6 @@ def pair_units(
         whole = [[sets[number][which] for number in common] for sets in seeds.values()]
         if items:
             return np.stack([np.concatenate([average_users(part) for part in parts]) for parts in whole])
-        return np.stack([np.mean(parts, axis=0)[0] for parts in whole])
+        return drop_repeats(results, measure, np.stack([np.mean(parts, axis=0)[0] for parts in whole]))
 
     return join(0), join(1)

@@ -6,13 +6,23 @@ from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from robench.api.data import FloatArray
-from robench.api.metric import Metric, Outcome
+from robench.api.metric import ItemFacts, Metric, Outcome
 from robench.testing.conformance import Conformance
 
 USERS, ITEMS, TARGETS = 30, 1000, 3
 LISTED = ITEMS // 2  # lists hold items below this number, and lists of the worst outcome hold the others
+
+
+def _genres() -> NDArray[np.bool_]:
+    """Returns the genres of all items: bool [ITEMS, LISTED + 1].
+
+    Every item below LISTED has a genre of its own, and the others share one.
+    """
+    genres: NDArray[np.bool_] = np.minimum(np.arange(ITEMS), LISTED)[:, None] == np.arange(LISTED + 1)
+    return genres
 
 
 class MetricTests(Conformance):
@@ -50,7 +60,13 @@ class MetricTests(Conformance):
             likes, dislikes = np.ones(len(flat)), np.zeros(len(flat))
         targets = np.where(owned, 0, targets).astype(np.int64)
         candidates = np.full(USERS, ITEMS, dtype=np.int64)
-        return Outcome(indptr, flat, top, candidates, targets, likes=likes, dislikes=dislikes)
+        if self.metric.needs == "items" and (worst or best):
+            # The worst lists repeat ten popular items of one genre. The best ones share no item.
+            top = (
+                np.arange(LISTED, LISTED + 10) + np.zeros_like(top) if worst else np.arange(USERS * 10).reshape(-1, 10)
+            )
+        items = ItemFacts(np.where(np.arange(ITEMS) < LISTED, 1, USERS), USERS, _genres())
+        return Outcome(indptr, flat, top, candidates, targets, likes=likes, dislikes=dislikes, items=items)
 
     def values(self, outcome: Outcome) -> FloatArray:
         """Returns the value of the metric for each user.
