@@ -154,6 +154,8 @@ def attacks(folder: Path) -> list[dict[str, Any]]:
         {"name": "random-profiles", "epsilon": 0.1},
         {"name": "random-profiles", "label": "degradation", "goal": "untargeted", "epsilon": 0.1},
         {"name": "segment", "epsilon": 0.1},
+        {"name": "revadv", "steps": 2, "sharpness": 0.1, "epsilon": 0.1},
+        {"name": "pga", "steps": 2, "epsilon": 0.1},
         {"name": "copy-profile", "place_targets": "behind", "epsilon": 0.1},
         *({"name": name, "epsilon": 0.2} for name in CORRUPTIONS),
     ]

@@ -6,10 +6,10 @@ import numpy as np
 from pydantic import AliasChoices, Field
 
 from robench.api import IntArray, Interactions, Profiles, Rng
-from robench_plugins.attacks.poisoning.heuristic import HeuristicAttack, HeuristicConfig
+from robench_plugins.attacks.poisoning.fake_users import FakeUserAttack, FakeUserConfig
 
 
-class Bandwagon(HeuristicAttack):
+class Bandwagon(FakeUserAttack):
     """Adds fake users with all targets, popular items and uniform filler items.
 
     This is the bandwagon attack of Burke et al. (ITWP workshop at IJCAI 2005). Attacks by fake profiles go back to
@@ -19,7 +19,7 @@ class Bandwagon(HeuristicAttack):
     popular items rise above them.
     """
 
-    class Config(HeuristicConfig):
+    class Config(FakeUserConfig):
         """Settings of the bandwagon attack."""
 
         popular_share: float = Field(

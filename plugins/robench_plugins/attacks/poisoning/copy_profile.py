@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from robench.api import IntArray, Interactions, Profiles, Rng
-from robench_plugins.attacks.poisoning.heuristic import HeuristicAttack
+from robench_plugins.attacks.poisoning.fake_users import FakeUserAttack
 
 
-class CopyProfile(HeuristicAttack):
+class CopyProfile(FakeUserAttack):
     """Adds fake users that copy a part of a real user's items, and all targets.
 
     A copy has the popularity, the co-occurrence and the order of a real user, so it is hard to detect. It is the

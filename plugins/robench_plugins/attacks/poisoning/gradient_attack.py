@@ -9,12 +9,14 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from robench.api import IntArray, Interactions, PoisoningAttack, PoisoningConfig, Profiles, Rng
-from robench_plugins.attacks.poisoning.random_profiles import shuffled_profiles
+from robench.api import IntArray, Interactions, Profiles, Rng
+from robench.api.threat import GoalName
+from robench_plugins.attacks.poisoning.fake_users import FakeUserAttack, FakeUserConfig
+from robench_plugins.attacks.poisoning.outer_loss import OuterLoss
 from robench_plugins.attacks.poisoning.surrogate import Surrogate
 
 
-class GradientConfig(PoisoningConfig):
+class GradientConfig(FakeUserConfig):
     """The settings that ``revadv`` and ``pga`` share.
 
     The defaults of ``steps`` and ``momentum`` are those of Tang et al. (RecSys 2020). The surrogate has the defaults of
@@ -37,26 +39,26 @@ class GradientConfig(PoisoningConfig):
     )
 
 
-class GradientAttack(PoisoningAttack):
+class GradientAttack(FakeUserAttack):
     """An attack that improves fake profiles by the gradient of an outer loss.
 
     The first profiles are real rows with at most the profile size, to which the targets are added. Each step fits a
     new surrogate on the real rows and the profiles, and computes the outer loss and its gradient. The gradient of each
     profile is divided by its L2 norm and accumulated with momentum. A step subtracts the accumulated gradient, and a
-    projection keeps the items with the largest entries. The targets stay in every profile. Of all candidates, the one
-    with the lowest outer loss is returned.
+    projection keeps the items with the largest entries. Targets that are promoted stay in every profile. Of all
+    candidates, the one with the lowest outer loss is returned.
     """
 
     config: GradientConfig
 
     @abstractmethod
-    def gradient(self, surrogate: Surrogate, profiles: Tensor, targets: Tensor) -> tuple[float, Tensor]:
+    def loss_and_gradient(self, surrogate: Surrogate, profiles: Tensor, loss: OuterLoss) -> tuple[float, Tensor]:
         """Returns the outer loss, and its gradient with respect to profiles.
 
         Args:
             surrogate: the surrogate, which holds the real rows.
             profiles: the fake profiles, float [F, I].
-            targets: the promoted items, int64 [T].
+            loss: the outer loss.
 
         Returns:
             The loss, and the gradient [F, I].
@@ -67,25 +69,26 @@ class GradientAttack(PoisoningAttack):
     ) -> Profiles:
         """Returns ``n_users`` profiles of ``profile_size`` distinct items.
 
-        A profile always has all targets, even if there are more than ``profile_size``.
+        A profile that promotes always has all targets, even if there are more than ``profile_size``.
         """
-        c = self.config
+        c, goal = self.config, self.config.goal
         surrogate = Surrogate(train, c.factors, c.confidence, c.weight_decay, rng.child("surrogate").numpy())
-        size, promoted = max(profile_size, len(targets)), torch.tensor(targets)
-        profiles = project(first_scores(train, n_users, size, rng.child("start").numpy()), promoted, size)
-        velocity, best, lowest = torch.zeros_like(profiles), profiles, np.inf
+        loss, fixed = OuterLoss(train, targets, goal), torch.tensor(targets)
+        size = profile_size if goal != "promote" else max(profile_size, len(targets))
+        scores = first_scores(train, n_users, size, rng.child("start").numpy())
+        profiles = best = project(scores, fixed, size, goal)
+        velocity, lowest = torch.zeros_like(profiles), np.inf
         for _ in range(c.steps):
-            loss, gradient = self.gradient(surrogate, profiles, promoted)
-            if loss < lowest:
-                best, lowest = profiles, loss
+            value, gradient = self.loss_and_gradient(surrogate, profiles, loss)
+            if value < lowest:
+                best, lowest = profiles, value
             length = gradient.norm(dim=1, keepdim=True).clamp_min(torch.finfo(gradient.dtype).tiny)
             velocity = c.momentum * velocity + gradient / length
-            profiles = project(profiles - c.learning_rate * velocity, promoted, size)
-        best[:, promoted] = 0
-        fillers = [np.flatnonzero(row).astype(np.int64) for row in best.numpy()]
-        shuffled = shuffled_profiles(targets, fillers, rng.child("order").numpy())
+            profiles = project(profiles - c.learning_rate * velocity, fixed, size, goal)
+        fillers = [np.flatnonzero(row).astype(np.int64) for row in best.index_fill(1, fixed, 0).numpy()]
+        arranged = self.arranged(targets, fillers, train, rng.child("order").numpy())
         costs = {"surrogate_fits": c.steps, "surrogate_rounds": c.steps * c.rounds, "outer_loss": lowest}
-        return Profiles(shuffled.rows, costs)
+        return Profiles(arranged.rows, costs)
 
 
 def first_scores(train: Interactions, n_users: int, size: int, generator: np.random.Generator) -> Tensor:
@@ -109,16 +112,18 @@ def first_scores(train: Interactions, n_users: int, size: int, generator: np.ran
     return torch.from_numpy(scores)
 
 
-def project(scores: Tensor, targets: Tensor, size: int) -> Tensor:
-    """Returns profiles with the targets and the items of the largest scores.
+def project(scores: Tensor, targets: Tensor, size: int, goal: GoalName) -> Tensor:
+    """Returns profiles of the items with the largest scores.
 
     Args:
         scores: a score of each item, [F, I].
-        targets: the items that every profile has, int64 [T].
+        targets: the targets, int64 [T]. They are in every profile if the goal is ``promote``, and in none otherwise.
         size: the number of items of a profile.
+        goal: the goal of the attack.
 
     Returns:
         Ones at the items of each profile and zeros elsewhere, [F, I].
     """
-    scores = scores.index_fill(1, targets, torch.inf)
-    return torch.zeros_like(scores).scatter(1, scores.topk(min(size, scores.shape[1]), dim=1).indices, 1.0)
+    scores = scores.index_fill(1, targets, torch.inf if goal == "promote" else -torch.inf)
+    free = scores.shape[1] if goal == "promote" else scores.shape[1] - len(targets)
+    return torch.zeros_like(scores).scatter(1, scores.topk(min(size, free), dim=1).indices, 1.0)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from robench.api import IntArray, Interactions
+from robench.api.threat import GoalName
 from robench_plugins.attacks.poisoning.surrogate import BLOCK_ENTRIES, Vectors
 
 
@@ -25,57 +27,78 @@ class Slope:
     items: Tensor
 
 
-def outer_loss(real: Tensor, items: Tensor, targets: Tensor) -> Tensor:
-    """Returns −mean log softmax(s_u)_t over users u and targets t, a scalar.
+class OuterLoss:
+    """The loss of an attack at the vectors of a surrogate.
 
-    Here s_u are the scores of all items for user u. No item is masked.
-
-    Args:
-        real: the vectors of the users, [U, d].
-        items: the vectors of the items, [I, d].
-        targets: the promoted items, int64 [T].
-    """
-    loss: Tensor = -(real @ items.mT).log_softmax(1)[:, targets].mean()
-    return loss
-
-
-def slope_of(vectors: Vectors, targets: Tensor, sharpness: float = 0.0) -> Slope:
-    """Returns the outer loss of the real users and its gradients.
-
-    With sharpness ρ > 0, the loss and the gradients are those at worse vectors: the vectors of real users and items,
-    taken as one vector θ, are moved by ρ ‖θ‖ along the gradient.
+    Let s_u be the scores of all items for a real user u. No item is masked. With the goal ``promote``, the loss is
+    −mean log softmax(s_u)_t over all users u and targets t (Tang et al., RecSys 2020). With ``demote``, it is the
+    negative of this value. With ``untargeted``, it is mean log softmax(s_u)_i over the training items i of each user,
+    averaged over the users: a user's own items should get low scores.
 
     Args:
-        vectors: the vectors of a fitted surrogate.
-        targets: the promoted items, int64 [T].
-        sharpness: the length ρ of the move, as a share of the norm of θ.
+        train: the training items of the real users that the attack sees.
+        targets: the targets, int64 [T].
+        goal: the goal of the attack.
     """
-    real, items = vectors.real.detach(), vectors.items.detach()
-    slope = _slope(real, items, targets)
-    if not sharpness:
-        return slope
-    norm = _norm(slope.real, slope.items)
-    if not norm:
-        return slope
-    step = sharpness * _norm(real, items) / norm
-    return _slope(real + step * slope.real, items + step * slope.items, targets)
 
+    def __init__(self, train: Interactions, targets: IntArray, goal: GoalName) -> None:
+        self.targets, self.goal = torch.tensor(targets), goal
+        self.indptr = train.indptr.tolist()
+        self.users, self.items = torch.tensor(train.users()), torch.tensor(train.items)
+        lengths = torch.tensor(train.lengths())
+        self.weights = 1 / (lengths[self.users] * max(1, int((lengths > 0).sum())))
 
-def _slope(real: Tensor, items: Tensor, targets: Tensor) -> Slope:
-    """Returns the outer loss and its gradients, computed for blocks of users."""
-    items = items.detach().requires_grad_()
-    value, gradients, total = 0.0, [], torch.zeros_like(items)
-    for part in real.split(max(1, BLOCK_ENTRIES // len(items))):
-        with torch.enable_grad():
-            users = part.detach().requires_grad_()
-            loss = outer_loss(users, items, targets) * (len(part) / len(real))
-            of_users, of_items = torch.autograd.grad(loss, (users, items))
-        value += float(loss.detach())
-        gradients.append(of_users)
-        total += of_items
-    return Slope(value, torch.cat(gradients), total)
+    def of_users(self, real: Tensor, items: Tensor, first: int, n_users: int) -> Tensor:
+        """Returns the share of the loss that a block of users contributes, a scalar.
+
+        Args:
+            real: the vectors of the users of the block, [B, d].
+            items: the vectors of the items, [I, d].
+            first: the first user of the block.
+            n_users: the number of all real users.
+        """
+        logs = (real @ items.mT).log_softmax(1)
+        loss: Tensor
+        if self.goal == "untargeted":
+            own = slice(self.indptr[first], self.indptr[first + len(real)])
+            loss = (logs[self.users[own] - first, self.items[own]] * self.weights[own].to(logs.dtype)).sum()
+            return loss
+        loss = logs[:, self.targets].mean() * (len(real) / n_users)
+        return loss if self.goal == "demote" else -loss
+
+    def slope(self, vectors: Vectors, sharpness: float = 0.0) -> Slope:
+        """Returns the loss and its gradients.
+
+        With sharpness ρ > 0, the loss and the gradients are those at worse vectors: the vectors of real users and
+        items, taken as one vector θ, are moved by ρ ‖θ‖ along the gradient.
+
+        Args:
+            vectors: the vectors of a fitted surrogate.
+            sharpness: the length ρ of the move, as a share of the norm of θ.
+        """
+        slope = self._slope(vectors.real, vectors.items)
+        norm = _norm(slope.real, slope.items)
+        if not sharpness or not norm:
+            return slope
+        step = sharpness * _norm(vectors.real, vectors.items) / norm
+        return self._slope(vectors.real + step * slope.real, vectors.items + step * slope.items)
+
+    def _slope(self, real: Tensor, items: Tensor) -> Slope:
+        """Returns the loss and its gradients, computed for blocks of users."""
+        items = items.detach().requires_grad_()
+        value, gradients, total, first = 0.0, [], torch.zeros_like(items), 0
+        for part in torch.split(real.detach(), max(1, BLOCK_ENTRIES // len(items))):
+            with torch.enable_grad():
+                users = part.clone().requires_grad_()
+                loss = self.of_users(users, items, first, len(real))
+                of_users, of_items = torch.autograd.grad(loss, (users, items))
+            value += float(loss.detach())
+            gradients.append(of_users)
+            total += of_items
+            first += len(part)
+        return Slope(value, torch.cat(gradients), total)
 
 
 def _norm(*parts: Tensor) -> float:
     """Returns the L2 norm of several tensors together."""
-    return float(torch.stack([part.square().sum() for part in parts]).sum().sqrt())
+    return float(torch.stack([part.detach().square().sum() for part in parts]).sum().sqrt())

@@ -7,7 +7,7 @@ from pydantic import Field
 from torch import Tensor
 
 from robench_plugins.attacks.poisoning.gradient_attack import GradientAttack, GradientConfig
-from robench_plugins.attacks.poisoning.outer_loss import slope_of
+from robench_plugins.attacks.poisoning.outer_loss import OuterLoss
 from robench_plugins.attacks.poisoning.surrogate import Surrogate
 
 
@@ -16,11 +16,12 @@ class Pga(GradientAttack):
 
     This is the projected gradient ascent of Li et al. (NeurIPS 2016) on implicit feedback. After a fit by alternating
     least squares, the vector y_j of each item solves M_j y_j = b_j, with M_j = Σ_u c_uj x_u x_uᵀ + λI and
-    b_j = Σ_u c_uj r_uj x_u. The sums run over all users, and c_uj = 1 + α r_uj is the weight of a pair. If the vectors of
-    users are fixed, the entry a of item j in the profile of a fake user with the vector x has the derivative
-    dy_j/da = M_j⁻¹ x ((1 + α) − α ⟨x, y_j⟩). This is the paper's eq. 17 for weighted losses over all pairs; the paper
-    has observed ratings only. The derivative of the outer loss is the inner product of its gradient at y_j and dy_j/da.
-    So one solution M_j z_j = dL/dy_j per item serves all fake users, and all items are solved in one call.
+    b_j = Σ_u c_uj r_uj x_u. The sums run over all users u with their vectors x_u, and c_uj = 1 + α r_uj is the weight
+    of a pair. Let a be the entry of item j in the profile of a fake user with the vector x. If the vectors of users
+    are fixed, the derivative is dy_j/da = M_j⁻¹ x ((1 + α) − α ⟨x, y_j⟩). The paper derives it in the same way from
+    the optimality of the item vectors, but for losses of observed ratings alone. The derivative of the outer loss is
+    the inner product of its gradient at y_j and dy_j/da. So one solution M_j z_j = dL/dy_j per item serves all fake
+    users, and all items are solved in one call.
 
     The outer loss, the start, the projection, the choice of the candidate and ``sharpness`` are those of ``revadv``.
     The paper has another goal and no targets in the profiles.
@@ -33,11 +34,11 @@ class Pga(GradientAttack):
 
     config: Config
 
-    def gradient(self, surrogate: Surrogate, profiles: Tensor, targets: Tensor) -> tuple[float, Tensor]:
+    def loss_and_gradient(self, surrogate: Surrogate, profiles: Tensor, loss: OuterLoss) -> tuple[float, Tensor]:
         """Returns the outer loss and its gradient through the item vectors."""
         with torch.no_grad():
             vectors = surrogate.fit(profiles, self.config.rounds)
-            slope = slope_of(vectors, targets, self.config.sharpness)
+            slope = loss.slope(vectors, self.config.sharpness)
             left, _ = surrogate.item_systems(vectors.real, vectors.fake, profiles)
             solutions = torch.linalg.solve(left, slope.items.unsqueeze(2)).squeeze(2)
             alpha = surrogate.confidence

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from robench.api import IntArray, Interactions, Profiles, Rng
-from robench_plugins.attacks.poisoning.heuristic import HeuristicAttack
+from robench_plugins.attacks.poisoning.fake_users import FakeUserAttack
 
 
-class RandomProfiles(HeuristicAttack):
+class RandomProfiles(FakeUserAttack):
     """Adds fake users with all targets and uniform filler items.
 
     This is the random attack (RandomBot) of Lam & Riedl (WWW 2004). In an implicit setting a rating is an interaction,

@@ -7,7 +7,7 @@ from pydantic import Field
 from torch import Tensor
 
 from robench_plugins.attacks.poisoning.gradient_attack import GradientAttack, GradientConfig
-from robench_plugins.attacks.poisoning.outer_loss import slope_of
+from robench_plugins.attacks.poisoning.outer_loss import OuterLoss
 from robench_plugins.attacks.poisoning.surrogate import Surrogate
 
 
@@ -26,9 +26,9 @@ class RevAdv(GradientAttack):
     surrogate is fitted by alternating least squares with a fixed number of rounds, and the paper's surrogates by 50
     epochs, whose number of steps grows with the data. Fractions of an interaction mix two losses (see ``Surrogate``).
 
-    With ``sharpness``, the gradient is taken at a worse surrogate. This is one step of SharpAP (Xie et al., 2026), which
-    approximates the surrogate that suits the profiles least among those within a radius. Here the radius is relative
-    to the norm of the surrogate's vectors.
+    With ``sharpness``, the gradient is taken at a worse surrogate. This is the step of SharpAP (Xie et al., 2026),
+    which approximates the surrogate with the largest outer loss within a radius. Here the radius is relative to the
+    norm of the surrogate's vectors.
     """
 
     class Config(GradientConfig):
@@ -42,12 +42,12 @@ class RevAdv(GradientAttack):
 
     config: Config
 
-    def gradient(self, surrogate: Surrogate, profiles: Tensor, targets: Tensor) -> tuple[float, Tensor]:
+    def loss_and_gradient(self, surrogate: Surrogate, profiles: Tensor, loss: OuterLoss) -> tuple[float, Tensor]:
         """Returns the outer loss and its gradient through the last rounds."""
         with torch.enable_grad():
             variable = profiles.detach().requires_grad_()
             vectors = surrogate.fit(variable, self.config.rounds, self.config.unrolled)
-            slope = slope_of(vectors, targets, self.config.sharpness)
+            slope = loss.slope(vectors, self.config.sharpness)
             outputs = [(vectors.items, slope.items), (vectors.real, slope.real)]
             used = [pair for pair in outputs if pair[0].requires_grad]  # one unrolled round fits real users before A
             tensors, gradients = zip(*used, strict=True)

@@ -13,10 +13,10 @@ from robench.api.attacks.poisoning import AttackerView
 from robench.api.component import LATER
 from robench.api.data import Catalogue
 from robench.api.errors import DataError
-from robench_plugins.attacks.poisoning.heuristic import HeuristicAttack, HeuristicConfig
+from robench_plugins.attacks.poisoning.fake_users import FakeUserAttack, FakeUserConfig
 
 
-class Segment(HeuristicAttack):
+class Segment(FakeUserAttack):
     """Adds fake users with all targets and items that the targets' audience likes.
 
     This is the segment attack of Burke et al. (ICDM 2005) and Mobasher et al. (TOIT 2007), whose fake users rate the
@@ -33,7 +33,7 @@ class Segment(HeuristicAttack):
     support each other instead of the targets.
     """
 
-    class Config(HeuristicConfig):
+    class Config(FakeUserConfig):
         """Settings of the segment attack."""
 
         goal: Literal["promote", "demote"] = Field(default="promote", json_schema_extra=LATER)

@@ -149,13 +149,13 @@ class Surrogate:
         return Vectors(real, fake, self.items(real, fake, profiles))
 
     def users(self, items: Tensor, profiles: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns the best vectors of the real users, [U, d], and of the fake users, [F, d]."""
+        """Returns the best vectors of real users, [U, d], and fake users, [F, d]."""
         shared = self._regularised(items.mT @ items)
         squares, sums = self.by_user.sums(items)
         real = _solve(shared + self.confidence * squares, (1 + self.confidence) * sums)
         right = (1 + self.confidence) * (profiles @ items)
         step = max(1, BLOCK_ENTRIES // items.numel())
-        parts = zip(profiles.split(step), right.split(step), strict=True)
+        parts = zip(torch.split(profiles, step), torch.split(right, step), strict=True)
         fakes = [_solve(shared + self.confidence * ((a.unsqueeze(2) * items).mT @ items), b) for a, b in parts]
         return real, torch.cat([*fakes, items[:0]])
 
@@ -165,7 +165,7 @@ class Surrogate:
         return _solve(left, right)
 
     def item_systems(self, real: Tensor, fake: Tensor, profiles: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns the matrices, [I, d, d], and right sides, [I, d], whose solutions are the item vectors."""
+        """Returns the items' linear systems: left sides [I, d, d], right sides [I, d]."""
         d = real.shape[1]
         shared = self._regularised(real.mT @ real + fake.mT @ fake)
         squares, sums = self.by_item.sums(real)

@@ -7,13 +7,13 @@ import torch
 from robench.api import Interactions, Rng
 from robench.testing import PoisoningAttackTests
 from robench_plugins.attacks.poisoning.gradient_attack import first_scores, project
-from robench_plugins.attacks.poisoning.outer_loss import outer_loss, slope_of
+from robench_plugins.attacks.poisoning.outer_loss import OuterLoss
 from robench_plugins.attacks.poisoning.pga import Pga
 from robench_plugins.attacks.poisoning.revadv import RevAdv
 from robench_plugins.attacks.poisoning.surrogate import Surrogate, Vectors
 from robench_plugins.models.wmf import Wmf
 
-N_ITEMS, TARGETS = 9, torch.tensor([1, 6])
+N_ITEMS, TARGETS = 9, np.array([1, 6])
 SHORT = {"steps": 3, "factors": 4, "rounds": 3, "weight_decay": 2.0}
 
 
@@ -26,6 +26,16 @@ def train():
 @pytest.fixture
 def surrogate(train):
     return Surrogate(train, 3, 2.0, 1.5, np.random.default_rng(1), torch.float64)
+
+
+@pytest.fixture
+def promotion(train):
+    return OuterLoss(train, TARGETS, "promote")
+
+
+def loss_of(loss, real, items):
+    """Returns the value of an outer loss at the vectors of real users and items."""
+    return float(loss.of_users(real, items, 0, len(real)))
 
 
 def fractional():
@@ -63,11 +73,11 @@ class TestSharpRevAdv(PoisoningAttackTests):
 
 
 @pytest.mark.parametrize(("rounds", "unrolled"), [(3, 3), (5, 2), (4, 1)])
-def test_the_gradient_of_revadv_agrees_with_finite_differences(surrogate, rounds, unrolled):
+def test_the_gradient_of_revadv_agrees_with_finite_differences(surrogate, promotion, rounds, unrolled):
     """The rounds before the unrolled ones are held fixed at the genuine profiles."""
     profiles = fractional()
     attack = RevAdv.make(rounds=rounds, unrolled=unrolled)
-    value, gradient = attack.gradient(surrogate, profiles, TARGETS)
+    value, gradient = attack.loss_and_gradient(surrogate, profiles, promotion)
     with torch.no_grad():
         fixed = surrogate.fit(profiles, rounds - unrolled).items
 
@@ -75,26 +85,26 @@ def test_the_gradient_of_revadv_agrees_with_finite_differences(surrogate, rounds
             vectors = Vectors(fixed, fixed, fixed)
             for _ in range(unrolled):
                 vectors = surrogate.next_round(vectors.items, moved)
-            return float(outer_loss(vectors.real, vectors.items, TARGETS))
+            return loss_of(promotion, vectors.real, vectors.items)
 
         assert loss(profiles) == pytest.approx(value, rel=1e-12)
         assert relative_error(gradient, differences(loss, profiles)) < 1e-6
 
 
-def test_a_gradient_with_more_unrolled_rounds_is_nearer_to_that_of_the_whole_fit(surrogate):
+def test_a_gradient_with_more_unrolled_rounds_is_nearer_to_that_of_the_whole_fit(surrogate, promotion):
     profiles = fractional()
-    whole = RevAdv.make(rounds=8, unrolled=8).gradient(surrogate, profiles, TARGETS)[1]
+    whole = RevAdv.make(rounds=8, unrolled=8).loss_and_gradient(surrogate, profiles, promotion)[1]
     errors = [
-        relative_error(RevAdv.make(rounds=8, unrolled=some).gradient(surrogate, profiles, TARGETS)[1], whole)
+        relative_error(RevAdv.make(rounds=8, unrolled=some).loss_and_gradient(surrogate, profiles, promotion)[1], whole)
         for some in (1, 2, 5)
     ]
     assert errors[0] > errors[1] > errors[2]
 
 
-def test_the_gradient_of_pga_is_that_of_its_ridge_problem(train, surrogate):
-    """Each item vector minimises a weighted ridge problem that numpy solves anew for every moved entry."""
+def test_the_gradient_of_pga_is_that_of_its_ridge_problem(train, surrogate, promotion):
+    """Numpy solves the weighted ridge problem of each item for every moved entry."""
     profiles = fractional()
-    value, gradient = Pga.make(rounds=4).gradient(surrogate, profiles, TARGETS)
+    value, gradient = Pga.make(rounds=4).loss_and_gradient(surrogate, profiles, promotion)
     with torch.no_grad():
         vectors = surrogate.fit(profiles, 4)
     users = torch.cat([vectors.real, vectors.fake]).numpy()
@@ -108,7 +118,7 @@ def test_the_gradient_of_pga_is_that_of_its_ridge_problem(train, surrogate):
             left = [np.sqrt(1 - share)[:, None] * users, np.sqrt(3 * share)[:, None] * users, np.sqrt(1.5) * np.eye(3)]
             right = np.concatenate([np.zeros(len(users)), np.sqrt(3 * share), np.zeros(3)])
             items.append(np.linalg.lstsq(np.vstack(left), right, rcond=None)[0])
-        return float(outer_loss(vectors.real, torch.from_numpy(np.array(items)), TARGETS))
+        return loss_of(promotion, vectors.real, torch.from_numpy(np.array(items)))
 
     assert loss(profiles) == pytest.approx(value, rel=1e-9)
     assert relative_error(gradient, differences(loss, profiles)) < 1e-6
@@ -125,39 +135,44 @@ def test_with_whole_profiles_the_surrogate_is_wmf(train, surrogate):
     np.testing.assert_allclose(surrogate.fit(profiles, 4).items, model.item_vectors, rtol=1e-9, atol=1e-12)
 
 
-def test_the_outer_loss_by_hand_and_in_blocks(monkeypatch):
-    real = torch.tensor([[1.0, 0.0], [0.0, 2.0], [1.0, 1.0]], dtype=torch.float64)
-    items = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]], dtype=torch.float64)
+@pytest.mark.parametrize("goal", ["promote", "demote", "untargeted"])
+def test_the_outer_loss_by_hand_and_in_blocks(monkeypatch, goal):
+    rows, targets = [[1], [0, 2], [], [2]], np.array([0, 2])
+    generator = np.random.default_rng(0)
+    real, items = (torch.from_numpy(generator.normal(size=(n, 2))) for n in (4, 3))
     s = real.numpy() @ items.numpy().T
-    expected = -np.mean([s[u, t] - np.log(np.exp(s[u]).sum()) for u in range(3) for t in (0, 2)])
-    targets = torch.tensor([0, 2])
-    whole = slope_of(Vectors(real, real[:0], items), targets)
+    logs = s - np.log(np.exp(s).sum(1, keepdims=True))
+    mean = logs[:, targets].mean()
+    own = np.mean([logs[user, row].mean() for user, row in enumerate(rows) if row])
+    loss = OuterLoss(Interactions.from_rows(rows, 3), targets, goal)
+    whole = loss.slope(Vectors(real, real[:0], items))
     monkeypatch.setattr("robench_plugins.attacks.poisoning.outer_loss.BLOCK_ENTRIES", 1)
-    blocks = slope_of(Vectors(real, real[:0], items), targets)
-    assert whole.value == pytest.approx(expected, rel=1e-12) == blocks.value
+    blocks = loss.slope(Vectors(real, real[:0], items))
+    assert whole.value == pytest.approx({"promote": -mean, "demote": mean, "untargeted": own}[goal], rel=1e-6)
+    assert whole.value == pytest.approx(blocks.value, rel=1e-12)
     torch.testing.assert_close(whole.real, blocks.real)
     torch.testing.assert_close(whole.items, blocks.items)
 
 
-def test_sharpness_takes_the_slope_at_vectors_moved_along_the_gradient(surrogate):
+def test_sharpness_takes_the_slope_at_vectors_moved_along_the_gradient(surrogate, promotion):
     with torch.no_grad():
         vectors = surrogate.fit(fractional(), 3)
-    plain, sharp = (slope_of(vectors, TARGETS, rho) for rho in (0.0, 0.2))
+    plain, sharp = (promotion.slope(vectors, rho) for rho in (0.0, 0.2))
     parts = torch.cat([vectors.real.flatten(), vectors.items.flatten()])
     gradient = torch.cat([plain.real.flatten(), plain.items.flatten()])
     moved = parts + 0.2 * parts.norm() * gradient / gradient.norm()
     real = moved[: vectors.real.numel()].view_as(vectors.real)
     items = moved[vectors.real.numel() :].view_as(vectors.items)
-    there = slope_of(Vectors(real, real[:0], items), TARGETS)
+    there = promotion.slope(Vectors(real, real[:0], items))
     assert sharp.value == pytest.approx(there.value, rel=1e-12)
     assert sharp.value > plain.value
     torch.testing.assert_close(sharp.items, there.items)
 
 
-def test_no_gradient_reaches_real_rows(train, surrogate):
+def test_no_gradient_reaches_real_rows(train, surrogate, promotion):
     before = train.sha256()
     blocks = [part for rows in (surrogate.by_user, surrogate.by_item) for block in rows.blocks for part in block]
-    RevAdv.make(rounds=2).gradient(surrogate, fractional(), TARGETS)
+    RevAdv.make(rounds=2).loss_and_gradient(surrogate, fractional(), promotion)
     assert train.sha256() == before
     assert all(part.dtype == torch.int64 for part in blocks)  # indices of ones, which have no gradient
     assert not surrogate.start.requires_grad
@@ -166,13 +181,12 @@ def test_no_gradient_reaches_real_rows(train, surrogate):
 def test_the_candidate_with_the_lowest_loss_is_returned(train, monkeypatch):
     losses, seen = iter([3.0, 1.0, 2.0]), []
 
-    def gradient(self, surrogate, profiles, targets):
+    def loss_and_gradient(self, surrogate, profiles, loss):
         seen.append(profiles.clone())
         return next(losses), torch.from_numpy(np.random.default_rng(len(seen)).normal(size=profiles.shape)).float()
 
-    monkeypatch.setattr(Pga, "gradient", gradient)
-    targets = TARGETS.numpy()
-    made = Pga.make(**SHORT).profiles(train, targets=targets, n_users=2, profile_size=4, rng=Rng(0))
+    monkeypatch.setattr(Pga, "loss_and_gradient", loss_and_gradient)
+    made = Pga.make(**SHORT).profiles(train, targets=TARGETS, n_users=2, profile_size=4, rng=Rng(0))
     for row, expected in zip(made.rows, seen[1], strict=True):
         assert sorted(row.tolist()) == expected.nonzero().flatten().tolist()
     assert not torch.equal(seen[0], seen[1])
@@ -182,7 +196,7 @@ def test_the_candidate_with_the_lowest_loss_is_returned(train, monkeypatch):
 def test_first_profiles_are_real_rows_with_the_targets(train):
     scores = first_scores(train, 5, 4, np.random.default_rng(0))
     whole = [set(train.row(u).tolist()) for u in range(train.n_users) if len(train.row(u)) <= 4]
-    for row in project(scores, TARGETS, 6):
+    for row in project(scores, torch.tensor(TARGETS), 6, "promote"):
         items = set(row.nonzero().flatten().tolist())
         assert len(items) == 6 >= len({1, 6} & items) == 2
         assert any(row <= items for row in whole)
@@ -190,9 +204,22 @@ def test_first_profiles_are_real_rows_with_the_targets(train):
 
 def test_the_loss_falls(train):
     made = [
-        RevAdv.make(**{**SHORT, "steps": steps}).profiles(
-            train, targets=TARGETS.numpy(), n_users=3, profile_size=4, rng=Rng(0)
+        RevAdv.make(**{**SHORT, "steps": steps}).profiles(train, targets=TARGETS, n_users=3, profile_size=4, rng=Rng(0))
+        for steps in (1, 12)
+    ]
+    assert made[1].costs["outer_loss"] < made[0].costs["outer_loss"]
+
+
+@pytest.mark.parametrize("goal", ["demote", "untargeted"])
+def test_other_goals_lower_their_loss_without_the_targets(train, goal):
+    targets = TARGETS if goal == "demote" else TARGETS[:0]
+    made = [
+        RevAdv.make(**{**SHORT, "steps": steps}, goal=goal).profiles(
+            train, targets=targets, n_users=3, profile_size=4, rng=Rng(0)
         )
         for steps in (1, 12)
     ]
     assert made[1].costs["outer_loss"] < made[0].costs["outer_loss"]
+    for row in made[1].rows:
+        assert len(row) == 4
+        assert not np.isin(targets, row).any()

@@ -1,4 +1,4 @@
-"""The base of heuristic attacks with fake users: goals, and places of targets."""
+"""The base of built-in attacks with fake users: goals and places of targets."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def _degrade(value: Any) -> Any:
     return "untargeted" if value == "degrade" else value
 
 
-class HeuristicConfig(PoisoningConfig):
-    """The settings that all heuristic attacks with fake users share."""
+class FakeUserConfig(PoisoningConfig):
+    """The settings that all built-in attacks with fake users share."""
 
     goal: Annotated[Literal["promote", "demote", "untargeted"], BeforeValidator(_degrade)] = Field(
         default="promote",
@@ -33,11 +33,11 @@ class HeuristicConfig(PoisoningConfig):
     )
 
 
-class HeuristicAttack(PoisoningAttack):
-    """An attack that fills profiles by a rule, without any model."""
+class FakeUserAttack(PoisoningAttack):
+    """An attack that has a goal, and that places the targets in each profile."""
 
-    Config = HeuristicConfig
-    config: HeuristicConfig
+    Config = FakeUserConfig
+    config: FakeUserConfig
 
     def count_fillers(self, targets: IntArray, profile_size: int) -> int:
         """Returns the number of items of a profile that are not targets.
