@@ -69,7 +69,7 @@ NO_DEFENSE = Part("none", {}, "none")  # the default defence, which overrides no
 
 @dataclass(frozen=True)
 class TargetChoice:
-    """The choice of the promoted items: ``sets`` disjoint draws of ``count`` items."""
+    """The choice of the target items: ``sets`` disjoint draws of ``count`` items."""
 
     count: Count = 5
     pick: str = "unpopular"

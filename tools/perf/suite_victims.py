@@ -31,7 +31,7 @@ class SuiteVictim:
         row: the labels of model and defence.
         model: the fitted model with the suite's evaluated users.
         cells: the selected cells of this victim, in the order of the plan.
-        targets: the items that the victim's poisoning promotes, or else the items of all target sets, int64 [T].
+        targets: the target items of the victim's poisoning, or else the items of all target sets, int64 [T].
     """
 
     label: str

@@ -100,7 +100,7 @@ def make_plan(suite: Suite, registry: Registry) -> Plan:
 
 
 def _cells(suite: Suite, parts: PlannedParts) -> Iterable[Cell]:
-    # A suite that promotes nothing plans no target items, because a small catalogue may have too few.
+    # Without targeted attacks or attacks on training data, no targets are planned: a catalogue may be too small.
     promotes = any(attack.threat.stage == "train" or attack.threat.goal != "untargeted" for attack in parts.attacks)
     targets = suite.targets if promotes else TargetChoice(0, suite.targets.pick, 0)
     for dataset, model, defense, seed in product(suite.datasets, parts.models, parts.defenses, suite.seeds):

@@ -28,7 +28,7 @@ class Soft:
 
     Args:
         vectors: the vectors that the network reads at the l places of the title, float [l, d].
-        choice: the weight of each token's log-likelihood at each place, float [l, V].
+        choice: the weight of each token's log-likelihood at each place, float [l, V] for V different tokens.
     """
 
     vectors: Tensor
@@ -42,7 +42,7 @@ class Prefix:
     Args:
         cache: the keys and values of the prompt, in the network's own format.
         length: the number of tokens in the prompt.
-        log: the log-likelihood of every possible token after the prompt, float [V].
+        log: the log-likelihood of each of V possible tokens after the prompt, float [V].
     """
 
     cache: Any

@@ -49,7 +49,7 @@ class StoredCell:
         return self.store.users()
 
     def targets(self) -> list[int]:
-        """Returns the promoted items, or an empty list if the cell was not measured.
+        """Returns the target items, or an empty list if the cell was not measured.
 
         For a clean cell, these are the targets whose ranks are measured for comparison.
         """

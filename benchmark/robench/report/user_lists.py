@@ -23,12 +23,12 @@ Titles = NDArray[np.str_]
 
 @dataclass(frozen=True, eq=False)
 class UserList:
-    """A user's top items in one cell, with the ranks of held-out and promoted items.
+    """A user's top items in one cell, with the ranks of held-out and target items.
 
     Args:
         top: the best items, best first, padded with −1.
         ranks: the ranks of the held-out items.
-        target_ranks: the rank of each promoted item. The rank is 0 if the item is in the user's data.
+        target_ranks: the rank of each target item. The rank is 0 if the item is in the user's data.
     """
 
     top: IntArray

@@ -49,7 +49,7 @@ def make_victim_fit(
         registry: the plugins.
         cache: the cache for checkpoints.
         device: the device on which to fit.
-        targets: the items that the victim's poisoning promotes, int64 [T].
+        targets: the target items of the victim's poisoning, int64 [T].
     """
     return VictimFit(
         victim,
@@ -70,8 +70,8 @@ def make_victim_fit(
 def targets_of(victim: Victim, train: Interactions) -> IntArray:
     """Returns the items for which ranks are stored, int64 [T].
 
-    For a poisoned victim, these are the items that the poisoning promotes. For other victims, these are the items of
-    every target set.
+    For a poisoned victim, these are the targets of the poisoning. For other victims, these are the items of every
+    target set.
     """
     sets = choose_targets(train, victim.targets) if victim.targets.count else []
     chosen = sets if victim.poison is None else sets[victim.poison.target_set : victim.poison.target_set + 1]

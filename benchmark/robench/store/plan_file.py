@@ -84,7 +84,7 @@ class PlanFile:
         protocol_version: the version of the measurement protocol.
         metrics: the measures of the suite.
         ranking: the tables of the leaderboard.
-        targets: the choice of the promoted items.
+        targets: the choice of the target items.
         seeds: the seeds of the victims.
         cells: every cell of the suite, including skipped ones.
         data_sha256: the digest of the data, by a data set and split such as ``movielens-small/leave-last-out``.

@@ -22,7 +22,7 @@ class PartContent(Content):
 
 
 class TargetsContent(Content):
-    """The choice of target items, and the number of the set that the cell promotes."""
+    """The choice of target items, and the number of the set of this cell."""
 
     count: Count
     pick: str

@@ -54,7 +54,7 @@ class _Model(BaseModel):
 
 
 class TargetsEntry(_Model):
-    """The key ``targets``, which determines the promoted items."""
+    """The key ``targets``, which determines the target items."""
 
     count: Count = 5
     pick: Literal["unpopular", "popular", "lower-torso", "all", "random"] = "unpopular"

@@ -24,7 +24,7 @@ class ValueRow:
         cell: the cell in the plan.
         achieved_epsilon: the budget that was spent, or None if the record does not state it.
         adaptive: the value of ``Attack.adaptive``, or an empty string for a clean cell.
-        target_set: the set of promoted items to which the value belongs, or None.
+        target_set: the number of the target set to which the value belongs, or None.
         seed: the seed of the victim.
         status: ``ok``, ``failed``, ``skipped`` or ``missing``.
         metric: the metric. This field and the next two are None if the cell was not measured.

@@ -36,7 +36,7 @@ from robench.tables.stats import Interval, compute_interval
 BLIND = ("no better than random", "black-box beats white-box")
 LEAST_HITS = 50  # the number of hit users below which a gap cannot be judged
 LEAST_ITEMS = 3  # the number of rewritten titles below which a gap cannot be judged
-LEAST_TARGETS = 20  # the number of promoted items below which a row has no rank
+LEAST_TARGETS = 20  # the number of target items below which a row has no rank
 LEAST_GAP = 0.02  # the smallest gap that counts, as a share of the clean value
 
 
@@ -194,7 +194,7 @@ def _promoted_gaps(results: Results, row: Row, cells: Sequence[CellRow], surface
 
 
 def _few_targets(row: Row) -> Iterator[Flag]:
-    """Yields a flag if a metric of promoted items is a mean over few items.
+    """Yields a flag if a metric of target items is a mean over few items.
 
     Then the row has no rank and no p-value.
     """

@@ -74,8 +74,8 @@ class PoisoningRow:
 def build_poisoning_rows(results: Results) -> list[PoisoningRow]:
     """Returns the effects of attacks at training time, each with its control.
 
-    The effect is the mean of (poisoned − clean victim of the same seed), over seeds and over users or promoted items.
-    An effect counts if its p-value is below 5%. Both victims of a pair were fitted independently, so the spread of the
+    The effect is the mean of (poisoned − clean victim of the same seed), over seeds and over users or target items. An
+    effect counts if its p-value is below 5%. Both victims of a pair were fitted independently, so the spread of the
     differences over seeds already contains the effect of retraining.
 
     The control is the interval that the mean difference would have if poisoning had no effect beyond retraining. If the

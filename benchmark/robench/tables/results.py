@@ -191,14 +191,14 @@ class Results:
         return values
 
     def per_target(self, cell: CellRow, measure: Measure, target_set: int | None = None) -> FloatArray | None:
-        """Returns a measure's value for each promoted item alone, or None.
+        """Returns a measure's value for each target item alone, or None.
 
         The result is float64 [targets, users]. Row t holds the values of the t-th item, and their mean over users is
-        the value of that item. The result is None if the cell holds no promoted items.
+        the value of that item. The result is None if the cell holds no target items.
 
         Args:
             cell: the cell.
-            measure: the measure, which must be about promoted items.
+            measure: the measure, which must be about target items.
             target_set: the target set whose ranks are included. See ``outcome``.
         """
         whole, metric = self.outcome(cell, target_set), self.metric(measure)

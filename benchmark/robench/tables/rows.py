@@ -46,15 +46,15 @@ class Row:
         key: the data and the victim, without the seed.
         baseline: whether the model is the baseline that other models must beat. Such a row is not ranked.
         seeds: the seeds, in the order of the arrays.
-        clean: the clean value of each seed and unit, float64 [seeds, units]. A unit is a user, or a promoted item if
-            the metric is about promoted items.
+        clean: the clean value of each seed and unit, float64 [seeds, units]. A unit is a user, or a target item if the
+            metric is about target items.
         worst: the worst case of each seed and unit, float64 [seeds, units]. The value is None for the baseline, or if
             no attack was measured in all seeds.
         attacks: the names of the attacks over which the worst case is taken.
         planned: the number of planned cells that the row uses.
         measured: the number of these cells that were measured.
         users: the number of users that were measured.
-        items: whether a unit is a promoted item.
+        items: whether a unit is a target item.
         bounds: the bounds of the metric.
         adaptive: the distinct values of ``Attack.adaptive`` among the row's attacks, separated by commas.
         missing: sentences about the attacks of the table that some seeds lack. If there are any, the row cannot be
@@ -272,7 +272,7 @@ def _join(of: BySet, sets: Sequence[int] | None) -> FloatArray:
 def _clean(results: Results, cell: CellRow, measure: Measure, sets: Sequence[int] | None) -> FloatArray | None:
     """Returns the clean values, float64 [targets, users], or None if there are none.
 
-    Target sets matter only if the measure is about promoted items.
+    Target sets matter only if the measure is about target items.
 
     Args:
         results: the results of the folder.
@@ -310,8 +310,8 @@ def _worst(
 
     The result is float64 [seeds, targets, users].
 
-    If ``user_by_user`` is true, a user's worst case is the worst outcome among the clean list and all attacks. If items
-    are promoted, the mean over these items decides which outcome is worst. If ``user_by_user`` is false, the attack
+    If ``user_by_user`` is true, a user's worst case is the worst outcome among the clean list and all attacks. If there
+    are target items, the mean over these items decides which outcome is worst. If ``user_by_user`` is false, the attack
     with the worst mean counts for all users.
 
     Args:

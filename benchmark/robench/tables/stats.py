@@ -1,6 +1,6 @@
 """Computes intervals, tests and rank ranges for every table.
 
-Seeds and units are both random samples. A unit is a user, or a promoted item. ``docs/reference/statistics.md`` explains
+Seeds and units are both random samples. A unit is a user or a target item. ``docs/reference/statistics.md`` explains
 the formulas, and ``tools/perf/null_worlds.py`` checks them by simulation.
 """
 

@@ -1,7 +1,7 @@
 """Reads the values of cells by seed and unit, as the statistics need them.
 
-Usually, a unit is a user. If a metric is about promoted items, a unit is a promoted item, because these items are a
-sample too.
+Usually, a unit is a user. If a metric is about target items, a unit is a target item, because these items are a sample
+too.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Pair = tuple[FloatArray, FloatArray]
 
 
 def are_items(results: Results, measure: Measure) -> bool:
-    """Returns whether the units of a measure are promoted items."""
+    """Returns whether the units of a measure are target items."""
     return results.metric(measure).needs == "targets"
 
 
@@ -37,16 +37,16 @@ def drop_repeats(results: Results, measure: Measure, values: FloatArray) -> Floa
 
 
 def read_values(results: Results, cell: CellRow, measure: Measure, target_set: int | None = None) -> FloatArray | None:
-    """Returns the values of a cell for each promoted item and user.
+    """Returns the values of a cell for each target item and user.
 
-    The result is float64 [targets, users]. For a measure about promoted items, the array has one row per item. For any
+    The result is float64 [targets, users]. For a measure about target items, the array has one row per item. For any
     other measure, the array has a single row. The result is None if the measure does not apply to the cell.
 
     Args:
         results: the results of the folder.
         cell: the cell.
         measure: the measure.
-        target_set: the target set of the promoted items, or None for all sets that the cell holds.
+        target_set: the set of the target items, or None for all sets that the cell holds.
 
     Raises:
         UserError: if the record used another version of the metric.
@@ -58,7 +58,7 @@ def read_values(results: Results, cell: CellRow, measure: Measure, target_set: i
 
 
 def average_users(values: FloatArray) -> FloatArray:
-    """Returns each promoted item's mean over the users, float64 [..., targets].
+    """Returns each target item's mean over the users, float64 [..., targets].
 
     The result is NaN for an item without a defined value.
 

@@ -1,4 +1,4 @@
-"""Metrics of promoted items, averaged over the targets.
+"""Metrics of target items, averaged over these items.
 
 A user is eligible for a target if the user's data does not contain it.
 """
@@ -39,7 +39,7 @@ def averaged_over_targets(values: FloatArray, eligible: np.ndarray[tuple[int, ..
 
 
 class TargetMetric(Metric):
-    """The base class of metrics for promoted targets.
+    """The base class of metrics of target items.
 
     Without targets, all values are NaN. Since version 2, users are not eligible for a target that is their held-out
     item.

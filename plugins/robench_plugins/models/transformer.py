@@ -73,8 +73,9 @@ class SelfAttention(nn.Module):
         have no active dropout.
 
         There is only one query per row, so no position needs a key or a value. The products with the weights are
-        computed once per row instead: q · (W x) equals (Wᵀ q) · x, and a mean of values is the value of a mean. A bias
-        of the keys adds the same number to all weights of a query before the softmax, so it has no effect.
+        computed once per row instead. For a query q, the weights W of the keys and the vector x at a position,
+        q · (W x) equals (Wᵀ q) · x. A mean of values is the value of a mean. A bias of the keys adds the same number to
+        all weights of a query before the softmax, so it has no effect.
 
         Args:
             x: the vectors at all positions, float [B, L, d].

@@ -74,8 +74,8 @@ def printable(title: str) -> bool:
 class TokenSlopes:
     """The slopes of the loss with respect to the tokens of A titles.
 
-    All tensors are on the CPU. Only a model that scores an item by the likelihood of its title has ``choice``,
-    ``worth`` and ``tails``.
+    L is the largest number of tokens in a title's text, and V is the number of different tokens. All tensors are on the
+    CPU. Only a model that scores an item by the likelihood of its title has ``choice``, ``worth`` and ``tails``.
 
     Args:
         titles: the titles that the model reads, after the defence has cleaned them.

@@ -120,8 +120,8 @@ class LikelihoodModel(TokenReader):
             tokens: the tokens of the items' titles, [A, L]. A title that the model does not read has no tokens. Values
                 at padding are ignored.
             vectors: the vectors to read in place of the tokens' rows of ``token_table``, float [A, L, d].
-            choice: the weights of all tokens' log-likelihoods at each place, float [A, L, V]. A genuine title has
-                weight 1 at its own token.
+            choice: the weights of all tokens' log-likelihoods at each place, float [A, L, V] for V different tokens. A
+                genuine title has weight 1 at its own token.
         """
 
     @abstractmethod

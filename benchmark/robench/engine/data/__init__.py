@@ -1,1 +1,1 @@
-"""Prepares data: filters, splits, promoted items, and the titles for models."""
+"""Prepares data: filters, splits, target items, and the titles for models."""

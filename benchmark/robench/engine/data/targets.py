@@ -1,4 +1,4 @@
-"""Chooses the evaluated users and the promoted items of a data set."""
+"""Chooses the evaluated users and the target items of a data set."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ def make_profiles(
         attack: the attack.
         view: what the attack sees.
         n_users: the number of real users, seen or not.
-        targets: the items to promote, int64 [T].
+        targets: the items to promote or demote, int64 [T]. An untargeted attack does not get them.
         epsilon: the largest number of fake users as a share of the real users.
         rng: the random stream of the attack.
 

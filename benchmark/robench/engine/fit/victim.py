@@ -83,7 +83,7 @@ class VictimFit:
         data: the training and validation items of the real users.
         held: the test items of the real users.
         data_sha: the digest of the prepared data.
-        targets: the items that this victim's poisoning promotes, int64 [T].
+        targets: the target items of this victim's poisoning, int64 [T].
         model: the class of the model.
         defense: the defence.
         attack: the attack that poisons the victim, or None if the victim is not poisoned.

@@ -55,7 +55,9 @@ class Effects:
     def _damage(self, scores: Tensor) -> Tensor:
         """Returns the predicted damage of each pair of edits, float64 [R, M].
 
-        A pair is a row of ``deleting`` and a row of ``inserting``.
+        A pair is a row of ``deleting`` and a row of ``inserting``. The damage is that of ``damage_of`` at the sum of
+        ``scores`` and the two changes, except for the term that breaks ties. This term is smaller than the effect of
+        one rank. It compares the score of the item with the mean score of the ``BEST`` best rivals.
         """
         free = torch.isfinite(scores)
         slack = ROUNDING * float(scores[free].abs().max()) * (1 if self.promotes else -1)
@@ -102,7 +104,8 @@ def damage_of(scores: Tensor, goal: Tensor, *, promotes: bool) -> Tensor:
     """Returns the damage of scores, float64 [B].
 
     The damage is minus the sum of 1 / log2(1 + rank) over the items of the goal, or plus this sum if the attack
-    promotes. A small term for the loss breaks ties, as in the host's judgement.
+    promotes. Rivals with the same score are ahead of an item, unless the attack promotes. Ties are broken by a term
+    ``SMALL`` · l / (1 + l), where l is minus the log softmax at the item.
 
     Args:
         scores: the masked scores, float [B, n_items].

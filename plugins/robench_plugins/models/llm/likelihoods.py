@@ -47,7 +47,7 @@ class TitleLikelihoods:
 
         Args:
             prompt: the tokens of the prompt.
-            vectors: the vectors of these tokens, float [P, d].
+            vectors: the vectors of these tokens, float [tokens, d].
             titles: the tokens of each title.
         """
         return self._cached((prompt, titles), vectors, lambda: self.decoder.log_likelihoods(vectors, titles))
@@ -60,7 +60,7 @@ class TitleLikelihoods:
 
         Args:
             prompt: the tokens of the prompt.
-            vectors: the perturbed vectors, float [P, d].
+            vectors: the perturbed vectors, float [tokens, d].
             titles: the tokens of each title.
         """
         content = vectors.detach().contiguous().cpu().view(torch.uint8).numpy().tobytes()
@@ -72,7 +72,7 @@ class TitleLikelihoods:
 
         Args:
             prompt: the tokens of the prompt.
-            vectors: the vectors of these tokens, float [P, d].
+            vectors: the vectors of these tokens, float [tokens, d].
             title: the tokens of the title.
         """
         return self._cached((prompt, "alone", title), vectors, lambda: self._after_prefix(prompt, vectors, title))

@@ -45,7 +45,7 @@ class CandidateScorer:
 
         Args:
             prompt: the prompt of the user.
-            vectors: the vectors of the prompt's tokens, which may be perturbed, float [P, d].
+            vectors: the vectors of the prompt's tokens, which may be perturbed, float [tokens, d].
             items: the candidates in the order of the retriever, best first.
         """
         tokenizer, device = self.titles.tokenizer, vectors.device
@@ -76,7 +76,7 @@ class CandidateScorer:
 
         Args:
             prompt: the prompt of the user.
-            vectors: the vectors of the prompt's tokens, which may be perturbed, float [P, d].
+            vectors: the vectors of the prompt's tokens, which may be perturbed, float [tokens, d].
             items: m items with usable titles.
         """
         titles = [self.titles.tokens_of(item) for item in items]
@@ -107,7 +107,7 @@ class CandidateScorer:
 
         Args:
             prompt: the prompt of the user.
-            vectors: the vectors of the prompt's tokens, float [P, d].
+            vectors: the vectors of the prompt's tokens, float [tokens, d].
             items: all candidates of the user.
             usable: the m candidates with usable titles.
         """

@@ -1,4 +1,4 @@
 """The surface ``parameters``, on which one δ on the tables serves all users.
 
-The defences APR and MSAP train on perturbations of this kind.
+The defence APR trains on perturbations of this kind, and the attack MSAP makes them.
 """

@@ -159,10 +159,10 @@ class Sloper:
 
     @staticmethod
     def _weights(scores: Tensor, goal: PromotionGoal, chunk: EvaluationChunk) -> Tensor:
-        """Returns the slope of each item's loss with respect to the item's score, [B, A].
+        """Returns the slope of each item's loss with respect to the item's score.
 
-        The loss is summed over the users. Slopes with respect to the scores of other items are left out, because each
-        title is attacked through the loss of the same item.
+        The result is float [users, items]. The loss is summed over the users. Slopes with respect to the scores of
+        other items are left out, because each title is attacked through the loss of the same item.
         """
         leaf = scores.detach().requires_grad_()
         losses = goal.loss(leaf, chunk)
@@ -172,7 +172,7 @@ class Sloper:
         return torch.stack(own, 1)
 
     def _ranked(self, model: TorchModel, goal: PromotionGoal, chunk: EvaluationChunk) -> Tensor:
-        """Returns whether the model ranks each item for each user, bool [B, A].
+        """Returns whether the model ranks each item for each user, bool [users, items].
 
         The value is False if the user does not count for the goal, or if the item is not among the user's candidates.
         Such an item has no slope for the user. The missing slope does not mean that the defence hides a gradient.
