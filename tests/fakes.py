@@ -189,6 +189,27 @@ class World:
         self.store.write(record, arrays if status == "ok" else None)
         return columns
 
+    def facts(self, items=100, **arrays):
+        """Writes users.npz, with facts about items and users.
+
+        Args:
+            items: The number of items.
+            **arrays: Arrays that differ from the defaults, by short name.
+        """
+        known = {
+            "user": np.arange(USERS),
+            "user_id": np.arange(USERS).astype(np.str_),
+            "held_out_indptr": np.arange(USERS + 1),
+            "held_out_items": np.zeros(USERS, np.int64),
+            "title": np.arange(items).astype(np.str_),
+            "train_count": np.arange(items),
+            "trained_users": np.array([USERS]),
+            "genre": np.zeros((items, 0), np.bool_),
+            "history_length": np.ones(USERS, np.int64),
+        }
+        self.store.cells.mkdir(parents=True, exist_ok=True)
+        self.store.write_users({f"d/s/{name}": np.asarray(array) for name, array in (known | arrays).items()})
+
     def build(self, shuffle=False):
         """Writes the plan, builds the tables, and returns the tables.
 

@@ -10,7 +10,7 @@ from tests.fakes import FAKES, METRICS, USERS, World, ranks
 from robench.api.metric import Measure
 from robench_plugins.metrics.lists import Coverage, ListPopularity
 
-ITEMS, COVERAGE, POPULARITY = 100, Measure("coverage", 10), Measure("list-popularity", 10)
+COVERAGE, POPULARITY = Measure("coverage", 10), Measure("list-popularity", 10)
 
 
 @pytest.fixture
@@ -19,19 +19,7 @@ def world(tmp_path, monkeypatch):
     monkeypatch.setitem(METRICS, "list-popularity", ListPopularity())
     world = World(tmp_path / "w", [])
     world.metrics = ["ndcg@10", "coverage@10", "list-popularity@10"]
-    known = {
-        "user": np.arange(USERS),
-        "user_id": np.arange(USERS).astype(np.str_),
-        "held_out_indptr": np.arange(USERS + 1),
-        "held_out_items": np.zeros(USERS, np.int64),
-        "title": np.arange(ITEMS).astype(np.str_),
-        "train_count": np.arange(ITEMS),
-        "trained_users": np.array([USERS]),
-        "genre": np.zeros((ITEMS, 0), np.bool_),
-        "history_length": np.ones(USERS, np.int64),
-    }
-    world.store.cells.mkdir(parents=True, exist_ok=True)
-    world.store.write_users({f"d/s/{name}": array for name, array in known.items()})
+    world.facts()
     return world
 
 

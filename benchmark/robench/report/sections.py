@@ -13,6 +13,7 @@ from robench.report.leaderboard import NO_ATTACKS, build_clean_grids, build_lead
 from robench.report.numbers import format_defense, format_victim, name_places
 from robench.report.poisoning import build_poisoning_section
 from robench.report.reranking import build_reranking_section
+from robench.report.slices import build_slices_section
 from robench.report.titles import build_titles_section
 from robench.report.tuning import build_tuning_section
 from robench.report.twins import build_twins_section
@@ -50,6 +51,7 @@ def build_sections(tables: Tables) -> Iterator[Section]:
         build_titles_section,
         build_reranking_section,
         build_poisoning_section,
+        build_slices_section,
         build_radii_section,
         build_inputs_section,
         build_ensembles_section,

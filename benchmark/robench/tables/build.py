@@ -31,6 +31,7 @@ from robench.tables.poisoning import PoisoningRow, build_poisoning_rows
 from robench.tables.radii import RadiusRow, build_radius_rows
 from robench.tables.reranking import RerankingRow, build_reranking_rows
 from robench.tables.results import Results, read_results
+from robench.tables.slices import SliceRow, build_slice_rows
 from robench.tables.titles import TitleRow, build_title_rows
 from robench.tables.twins import TwinRow, build_twin_rows
 
@@ -63,6 +64,7 @@ class Tables:
         damaged: the errors about damaged files. The tables leave these files out.
         without_attacks: the rows of leaderboard.csv if the suite has no attacks.
         incomplete: the models with cells that failed or are missing.
+        slices: the values of groups of users.
     """
 
     suite: str
@@ -88,6 +90,7 @@ class Tables:
     damaged: list[UserError] = field(default_factory=list)
     without_attacks: list[LeaderboardRow] = field(default_factory=list)
     incomplete: list[IncompleteModel] = field(default_factory=list)
+    slices: list[SliceRow] = field(default_factory=list)
 
     def rows(self) -> list[LeaderboardRow]:
         """Returns the rows of all ranking tables, in the order of the tables."""
@@ -145,4 +148,5 @@ def make_tables(results: Results) -> Tables:
         list(results.damaged.values()),
         build_rows_without_attacks(results, clean),
         find_incomplete_models(results),
+        build_slice_rows(results),
     )

@@ -162,7 +162,12 @@ class Results:
     @cached_property
     def _facts(self) -> Mapping[str, ItemFacts | None]:
         """Facts about items, by the name of the data set and split in users.npz."""
-        return {name: read_facts(known) for name, known in self.store.users_by_place().items()}
+        return {name: read_facts(known) for name, known in self.known.items()}
+
+    @cached_property
+    def known(self) -> Mapping[str, Arrays]:
+        """The arrays of users.npz, by the name of the data set and split."""
+        return self.store.users_by_place()
 
     def per_user(self, cell: CellRow, measure: Measure, target_set: int | None = None) -> FloatArray | None:
         """Returns a measure's value for each user, float64 [users], or None.
