@@ -57,5 +57,14 @@ def test_they_run_in_their_suite(folder, tested, robench):
     cells = (folder / "results" / "mine" / "cells.csv").read_text("utf-8")
     for name in ("average-net", "together,together,none,", "noise-training", "squash", "duo@1"):
         assert name in table, name
-    for name in ("forget-latest", "momentum", "nesterov", "borrow", "popular-fillers", "lost-log", "borda@10"):
+    for name in (
+        "forget-latest",
+        "momentum",
+        "nesterov",
+        "borrow",
+        "popular-fillers",
+        "best-of-some",
+        "lost-log",
+        "borda@10",
+    ):
         assert name in cells, name

@@ -56,6 +56,9 @@ def test_good_arrays_are_read_as_they_were_written():
         ({"target_ranks": np.ones((2, 3), np.int64)}, "does not fit the others"),
         ({"l2": np.full(3, np.nan)}, "not finite"),
         ({"member_broke": np.ones((3, 2), np.int8)}, "does not fit the others"),
+        ({"fake_items": np.arange(4), "fake_lengths": np.array([2, 1])}, "does not cut the items of fake users"),
+        ({"fake_items": np.arange(4)}, "does not cut the items of fake users"),
+        ({"fake_items": np.array([-1]), "fake_lengths": np.array([1])}, "'fake_items' has values below 0"),
     ],
 )
 def test_arrays_that_do_not_fit_are_named(change, said):
@@ -65,6 +68,7 @@ def test_arrays_that_do_not_fit_are_named(change, said):
 
 def test_arrays_of_other_users_are_named():
     assert "not those of users.npz" in find_user_problem({**GOOD, "users": np.array([2, 1, 0])}, KNOWN)
+    assert "'fake_items' has items" in find_user_problem({**GOOD, "fake_items": np.array([20])}, KNOWN)
     assert "'top' has items" in find_user_problem({**GOOD, "top": GOOD["top"] + 15}, KNOWN)
 
 

@@ -57,7 +57,7 @@ from robench.api.attacks.text import TextOracle as TextOracle
 # Attacks on the surface interactions
 from robench.api.attacks.poisoning import PoisoningAttack as PoisoningAttack
 from robench.api.attacks.poisoning import PoisoningConfig as PoisoningConfig
-from robench.api.attacks.poisoning import Profiles as Profiles
+from robench.api.attacks.profiles import Profiles as Profiles
 from robench.api.attacks.poisoning import Corruption as Corruption
 
 # Ensembles of attacks

@@ -130,7 +130,7 @@ def _test_cells(
                 epsilon,
                 suite.users,
                 attack.threat,
-                attack.component.adaptive,
+                attack.component.adaptivity(),
                 skip,
                 attack.component.kind(),
                 number,
@@ -152,7 +152,7 @@ def _poisoned_cells(
             victim,
             users=suite.users,
             threat=attack.threat,
-            adaptive=attack.component.adaptive,
+            adaptive=attack.component.adaptivity(),
             skip=skip,
             baseline=is_baseline(model),
         )

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from robench.api.codec import encode
 from robench.api.escapes import MOST_TRACEBACK, mark, shortened, visible
+from robench.report.fake_users import describe_fakes
 from robench.report.lookup import StoredCell, read_cell, summarise
 from robench.report.user_lists import show_user
 
@@ -49,9 +50,16 @@ def _show_record(stored: StoredCell, console: Console) -> None:
     for name in _HEAD:
         table.add_row(name, str(columns.get(name, "")))
     titles = stored.users().get(f"{stored.role}/title")
-    if targets := stored.targets():
-        names = [str(item) if titles is None else visible(str(titles[item])) for item in targets]
-        table.add_row("targets", "; ".join(names))
+
+    def title(item: int) -> str:
+        return str(item) if titles is None else visible(str(titles[item]))
+
+    targets = stored.targets()
+    if targets:
+        table.add_row("targets", "; ".join(map(title, targets)))
+    if record["status"] == "ok":
+        for name, value in describe_fakes(stored.store.arrays(record), targets, title):
+            table.add_row(name, value)
     for name in ("metrics", "achieved", "reading", "diagnostics", "fit", "provenance"):
         for key, part in record.get(name, {}).items():
             value = part["value"] if name == "metrics" else part

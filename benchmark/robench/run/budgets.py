@@ -28,7 +28,7 @@ def budget_notes(cells: Sequence[Cell]) -> list[str]:
 
 
 def _note(row: CellRow) -> str:
-    if row.norm == "users" and row.epsilon > MOST_FAKE_USERS:
+    if row.norm.startswith("users") and row.epsilon > MOST_FAKE_USERS:
         share = f"{100 * row.epsilon:g}% fake users"
         return f"{row.attack_label} ε={row.epsilon:g}: {share}; did you mean {row.epsilon / 100:g}?"
     if row.norm in ("l2", "linf") and row.scale == "relative" and row.epsilon > MOST_RELATIVE:

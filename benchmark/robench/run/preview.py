@@ -25,6 +25,7 @@ from robench.run.dropped import check_overrides, dropped_notes, find_dropped
 from robench.run.encodings import encoding_notes
 from robench.run.estimates import Estimates, describe_open, group_by_victim
 from robench.run.memory import memory_notes
+from robench.run.profiles import profile_notes
 from robench.run.todo import Todo, find_todo
 from robench.spec import Cell, describe_victim
 from robench.store.folder import Store
@@ -110,7 +111,7 @@ def make_preview(
     data, catalogues, summaries = _prepare(
         suite, plan.cells, registry, cache, shown
     )  # the data of all cells, as in a run
-    shown.notes += budget_notes(cells)
+    shown.notes += budget_notes(cells) + profile_notes(cells)
     shown.notes += encoding_notes([cell for cell in cells if not cell.skip], catalogues, registry)
     metrics = registry.metrics(suite.metrics).values()
     todo = find_todo(cells, store, Dependencies(registry, cache.sources), metrics, data, suite.device)

@@ -167,6 +167,9 @@ class FittedVictim:
         if (sanitised := self.fitted.sanitised) is not None:
             arrays |= {"suspicion": sanitised.suspicion, "flagged": sanitised.flagged}
             detection = measure_detection(sanitised.suspicion, sanitised.flagged, self.data.train.n_users)
+        if fakes := self.fitted.fakes:
+            arrays["fake_items"] = np.concatenate(fakes).astype(np.int32)
+            arrays["fake_lengths"] = np.array([len(row) for row in fakes], dtype=np.int32)
         return Measurement(arrays, dict(self.fitted.achieved), diagnostics, detection=detection)
 
     def _attack(self, cell: Cell, part: Part, victim: MeasuredVictim) -> tuple[Measurement, Mapping[str, int]]:

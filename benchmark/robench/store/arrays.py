@@ -43,6 +43,8 @@ SHAPES: Mapping[str, tuple[str, tuple[str | int | None, ...]]] = {
     "calibration": ("f", (2,)),
     "suspicion": ("f", ("V",)),
     "flagged": ("i", ("V",)),
+    "fake_items": ("i", (None,)),
+    "fake_lengths": ("i", (None,)),
 }
 UNBOUNDED = ("radius", "dislikes")  # radius: inf for unbroken users; dislikes: NaN for users without negatives
 
@@ -91,9 +93,12 @@ def _range_problem(arrays: Arrays, count: int) -> str:
     if indptr[0] != 0 or indptr[-1] != count or (sizes < 0).any():
         return "the array 'indptr' does not cut the ranks by user"
     lowest = {"users": 0, "ranks": 1, "candidates": 1, "top": -1, "targets": 0, "target_ranks": 0, "spent": 0}
+    lowest |= {"fake_items": 0, "fake_lengths": 0}
     for name, least in lowest.items():
         if name in arrays and arrays[name].size and arrays[name].min() < least:
             return f"the array '{name}' has values below {least}"
+    if "fake_items" in arrays and int(arrays.get("fake_lengths", np.empty(0)).sum()) != arrays["fake_items"].size:
+        return "the array 'fake_lengths' does not cut the items of fake users"
     if len(np.unique(arrays["users"])) != len(arrays["users"]):
         return "the array 'users' has a user twice"
     best = np.sort(top, axis=1)
@@ -116,7 +121,7 @@ def find_user_problem(arrays: Arrays, known: Arrays) -> str:
     indptr = arrays["indptr"]
     if not np.array_equal(indptr[1:] - indptr[:-1], bounds[users + 1] - bounds[users]):
         return "its users have other numbers of held-out items in users.npz"
-    for name in ("top", "targets"):
+    for name in ("top", "targets", "fake_items"):
         if name in arrays and arrays[name].size and arrays[name].max() >= items:
             return f"the array '{name}' has items that users.npz does not know"
     return ""

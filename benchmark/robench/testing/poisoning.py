@@ -5,18 +5,22 @@ There is one class for fake users and one for changed interactions.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
 import pytest
 
 from robench.api.attacks.poisoning import Corruption, PoisoningAttack
-from robench.api.data import IntArray, Interactions
+from robench.api.data import IntArray, Interactions, TrainData
+from robench.api.defense import Defense
 from robench.api.rng import Rng
 from robench.api.threat import round_up
-from robench.engine.fit.poisoning import PoisonedData, poison
+from robench.engine.fit.attacker import choose_seen_users
+from robench.engine.fit.poisoning import PoisonedData, add_profiles, poison
+from robench.engine.fit.profiles import ProfileMaker, VictimPipeline
 from robench.testing.conformance import Conformance
-from robench.testing.worlds import crowd
+from robench.testing.worlds import CPU, ReferencePairwise, crowd
 
 TARGETS = (2, 11, 30)
 
@@ -28,10 +32,18 @@ class PoisoningAttackTests(Conformance):
 
     def poisoned(self, epsilon: float, seed: int = 0) -> tuple[Interactions, IntArray, PoisonedData]:
         data, _ = crowd()
-        targets = np.array(TARGETS)
-        attack = self.attack.make(**self.settings)
-        poisoned = poison(attack, data.train, targets=targets, epsilon=epsilon, rng=Rng(seed), catalogue=data.catalogue)
-        return data.train, targets, poisoned
+        poisoned = self.poison(data, epsilon, seed)
+        return data.train, np.array(TARGETS), poisoned
+
+    def poison(self, data: TrainData, epsilon: float, seed: int, **settings: object) -> PoisonedData:
+        """Returns the poisoned data as the host makes them.
+
+        An attack that may fit the victim's pipeline gets a small reference model without a defence.
+        """
+        attack = self.attack.make(**{**self.settings, **settings})
+        pipeline = VictimPipeline(ReferencePairwise, {"epochs": 1}, Defense(), seed, CPU)
+        maker = ProfileMaker(attack, data, np.array(TARGETS), epsilon, Rng(seed), pipeline)
+        return add_profiles(data.train, maker.read(maker.make()[0]))
 
     @pytest.mark.parametrize("epsilon", [0.0, 0.001, 0.05, 0.3, 1.0])
     def test_the_budget_is_met_and_never_left(self, epsilon: float) -> None:
@@ -56,6 +68,18 @@ class PoisoningAttackTests(Conformance):
         first, second, other = (self.poisoned(0.2, seed)[2].train.sha256() for seed in (0, 0, 1))
         assert first == second
         assert first != other
+
+    def test_users_that_the_attack_does_not_see_change_no_profile(self) -> None:
+        data, _ = crowd()
+        knowledge = {**self.attack.make(**self.settings).config.knowledge.model_dump(), "data": 0.5}
+        n = data.train.n_users
+        seen = {*choose_seen_users(n, 0.5, Rng(0).child("seen")).tolist()}
+        rows = [data.train.row(user) if user in seen else data.train.row(user)[::-2] for user in range(n)]
+        other = replace(data, train=Interactions.from_rows(rows, data.n_items))
+        one, two = (self.poison(world, 0.2, 0, knowledge=knowledge).train for world in (data, other))
+        assert [one.row(user).tolist() for user in range(n, one.n_users)] == [
+            two.row(user).tolist() for user in range(n, two.n_users)
+        ]
 
 
 class CorruptionTests(Conformance):

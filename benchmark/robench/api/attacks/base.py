@@ -71,6 +71,13 @@ class Attack(Component):
     def threat(self) -> Threat:
         """Returns the threat model of this configuration."""
 
+    def adaptivity(self) -> Adaptive:
+        """Returns how the attack depends on the victim with its settings.
+
+        The default is the attribute ``adaptive``.
+        """
+        return self.adaptive
+
     def outside(self) -> str:
         """Returns a digest of further inputs such as weight files, or an empty string.
 

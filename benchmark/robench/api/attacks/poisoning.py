@@ -3,39 +3,20 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-import numpy as np
 from pydantic import Field
 
 from robench.api.attacks.base import Adaptive, Attack
+from robench.api.attacks.profiles import Profiles
+from robench.api.attacks.surrogate import Pipeline
 from robench.api.component import LATER, BaseConfig
 from robench.api.data import Catalogue, IntArray, Interactions
-from robench.api.knowledge import Knowledge
+from robench.api.knowledge import Knowledge, ModelKnowledge
 from robench.api.rng import Rng
 from robench.api.surfaces import Surface
 from robench.api.threat import GoalName, Stage, Threat
-
-
-@dataclass(frozen=True)
-class Profiles:
-    """The profiles of fake users, as lists of items.
-
-    Args:
-        rows: the items of each fake user, oldest first, one int64 array per user. No profile may repeat an item.
-        costs: what the attack spent on the profiles, by name, such as the steps of a model that it trained by itself.
-            The host stores these numbers as the attack's own statement.
-    """
-
-    rows: tuple[IntArray, ...]
-    costs: Mapping[str, float] = field(default_factory=dict)
-
-    @staticmethod
-    def of(rows: list[list[int]] | list[IntArray], costs: Mapping[str, float] | None = None) -> Profiles:
-        """Returns the profiles of fake users, given one list of items per user."""
-        return Profiles(tuple(np.asarray(row, dtype=np.int64) for row in rows), dict(costs or {}))
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,10 +27,13 @@ class AttackerView:
         train: the training items of the users that the attack sees, one row per user. The sample of users depends on
             the seed and on the share of users, but not on the attack. The rows keep the order of the data.
         catalogue: the ids and descriptions of all items, which anybody can see.
+        pipeline: the victim's model and defence, which the attack may fit on the users that it sees. It is None if the
+            attack knows nothing about the model.
     """
 
     train: Interactions
     catalogue: Catalogue
+    pipeline: Pipeline | None = None
 
 
 class DataKnowledgeConfig(BaseConfig):
@@ -66,6 +50,16 @@ class DataKnowledgeConfig(BaseConfig):
         return Knowledge(self.data, self.model)
 
 
+class ModelKnowledgeConfig(DataKnowledgeConfig):
+    """The knowledge of an attack that may fit copies of the victim."""
+
+    model: ModelKnowledge = Field(  # type: ignore[assignment]
+        default="none",
+        description="What the attack may fit: nothing of the victim, its model and defence with other random numbers "
+        "(`surrogate`), or with the victim's own random numbers (`victim`)",
+    )
+
+
 class PoisoningConfig(BaseConfig):
     """The settings that all attacks with fake users share."""
 
@@ -77,6 +71,20 @@ class PoisoningConfig(BaseConfig):
         default=DataKnowledgeConfig(),
         description="What the attack knows: a share of the users; other knowledge is another threat model",
         json_schema_extra=LATER,
+    )
+
+
+class AdaptivePoisoningConfig(PoisoningConfig):
+    """The settings of attacks with fake users that may fit copies of the victim."""
+
+    knowledge: ModelKnowledgeConfig = Field(
+        default=ModelKnowledgeConfig(),
+        description="What the attack knows: a share of the users, and the model; other knowledge is another threat "
+        "model",
+        json_schema_extra=LATER,
+    )
+    surrogate_fits: int = Field(
+        default=1, ge=1, description="Largest number of fits of the victim's pipeline", json_schema_extra=LATER
     )
 
 
@@ -104,6 +112,10 @@ class PoisoningAttack(Attack):
     def goal(self) -> GoalName:
         """The goal of the attack: the setting ``goal``, or else ``promote``."""
         return self.setting("goal", "promote")
+
+    def adaptivity(self) -> Adaptive:
+        """Returns ``yes`` if the attack may fit the victim's pipeline."""
+        return self.adaptive if self.config.knowledge.model == "none" else "yes"
 
     def craft(self, view: AttackerView, *, targets: IntArray, n_users: int, profile_size: int, rng: Rng) -> Profiles:
         """Returns the profiles of the fake users, from all that the attack sees.

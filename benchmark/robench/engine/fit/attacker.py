@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
-from robench.api.data import IntArray, Interactions
+from robench.api.data import IntArray, Interactions, TrainData
 from robench.api.rng import Rng
 
 
@@ -44,3 +45,16 @@ def keep_users(data: Interactions, users: IntArray) -> Interactions:
     places = np.concatenate([empty, *(np.arange(data.indptr[user], data.indptr[user + 1]) for user in users.tolist())])
     indptr = np.concatenate([[0], np.cumsum(data.lengths()[users])]).astype(np.int64)
     return Interactions(indptr, data.items[places], data.times[places], data.n_items)
+
+
+def keep_seen(data: TrainData, users: IntArray) -> TrainData:
+    """Returns the data of the users that an attack sees.
+
+    Args:
+        data: the data of all real users.
+        users: the users to keep, int64.
+    """
+    profiles = tuple(data.profiles[user] for user in users.tolist()) if data.profiles else ()
+    known = None if data.known is None else keep_users(data.known, users)
+    train, validation = keep_users(data.train, users), keep_users(data.validation, users)
+    return replace(data, train=train, validation=validation, profiles=profiles, known=known)

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from robench.api.attacks.base import Attack
-from robench.api.attacks.poisoning import AttackerView, Corruption, PoisoningAttack, Profiles
+from robench.api.attacks.poisoning import AttackerView, Corruption, PoisoningAttack
+from robench.api.attacks.profiles import Profiles
 from robench.api.data import Catalogue, IntArray, Interactions, Item
 from robench.api.errors import PluginError
 from robench.api.rng import Rng
@@ -26,10 +27,12 @@ class PoisonedData:
     Args:
         train: the attacked training data. The rows of real users come first, followed by the rows of fake users.
         achieved: the spent budget as the host measures it, by name.
+        report: what the poisoning cost, by name, for the record.
     """
 
     train: Interactions
     achieved: dict[str, float] = field(default_factory=dict)
+    report: dict[str, float] = field(default_factory=dict)
 
 
 def poison(

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from robench.api.attacks.poisoning import PoisoningAttack, Profiles
+from robench.api.attacks.poisoning import PoisoningAttack
+from robench.api.attacks.profiles import Profiles
 from robench.api.data import IntArray, Interactions
 from robench.api.errors import PluginError
 from robench.api.threat import GoalName, round_up

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from robench.api.attacks.base import Attack
-from robench.api.attacks.poisoning import PoisoningAttack, Profiles
+from robench.api.attacks.poisoning import PoisoningAttack
 from robench.api.data import HeldOut, IntArray, TrainData
 from robench.api.defense import Defense
 from robench.api.digest import digest
@@ -26,8 +25,8 @@ from robench.api.usage import record_usage
 from robench.engine.data.titles import TitleReader, read_catalogue, title_reader
 from robench.engine.fit.checkpoint import identify_checkpoint, make_checkpoint_key
 from robench.engine.fit.loop import fit
-from robench.engine.fit.poisoning import PoisonedData, add_profiles, make_profiles, make_view, poison
-from robench.engine.fit.poisoning_budget import ProfileBudget
+from robench.engine.fit.poisoning import PoisonedData, add_profiles, poison
+from robench.engine.fit.profiles import ProfileMaker, VictimPipeline
 from robench.engine.fit.sanitising import Sanitised, sanitise
 from robench.engine.fit.training import EpochCallback
 from robench.files.cache import Arrays, Cache
@@ -47,6 +46,7 @@ class FitResult:
         sanitised: the training data that the defence has cleaned, or None if the defence cleans no data.
         read: the function by which the defence changes titles, or None if titles do not change.
         inner: the fitted model before the defence wrapped it, or None if no defence wrapped the model.
+        fakes: the profile of each fake user in the training data, int64 arrays.
     """
 
     model: Model
@@ -55,6 +55,7 @@ class FitResult:
     sanitised: Sanitised | None = None
     read: TitleReader | None = None
     inner: Model | None = None
+    fakes: Sequence[IntArray] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,32 +189,47 @@ class VictimFit:
     def _poison(self, rng: Rng) -> PoisonedData:
         """Returns the training data after poisoning.
 
-        The profiles of an oblivious ``PoisoningAttack`` are cached, so victims with the same data, poisoning, targets
-        and seed share them.
+        The profiles of a ``PoisoningAttack`` are cached, so that they are made once.
         """
         train, attack, poisoning = self.data.train, self.attack, self.victim.poison
         if attack is None or poisoning is None:
             return PoisonedData(train)
-        if not (isinstance(attack, PoisoningAttack) and attack.adaptive == "oblivious"):
+        if not isinstance(attack, PoisoningAttack):
             return poison(attack, train, targets=self.targets, epsilon=poisoning.epsilon, rng=rng)
+        seed, settings = self.victim.seed, self.victim.model.config
+        pipeline = VictimPipeline(self.model, settings, self.defense, seed, self.device)
+        maker = ProfileMaker(attack, self.data, self.targets, poisoning.epsilon, rng, pipeline)
+        arrays, report = self.cache.get("profiles", digest(self._identify_profiles(attack), 32), maker.make)
+        poisoned = add_profiles(train, maker.read(arrays))
+        spent = {name: report[name] for name in ("surrogate_fits",) if name in report}
+        return replace(poisoned, achieved=poisoned.achieved | spent, report=report)
+
+    def _identify_profiles(self, attack: PoisoningAttack) -> Notes:
+        """Returns everything that the profiles depend on, as plain JSON types.
+
+        Victims with equal data, poisoning, targets and seed share their profiles. If the attack fits the victim's
+        pipeline, the pipeline counts too.
+        """
+        assert self.victim.poison is not None
+        outside = attack.outside()
         identity = {
-            "poison": poisoning.content(),
+            "poison": self.victim.poison.content(),
             "targets": self.targets.tolist(),
             "seed": self.victim.seed,
             "data": self.data_sha,
             "code": self.cache.sources.code_of([type(attack)]),
+            **({"outside": outside} if outside else {}),
         }
-
-        view = make_view(attack, train, self.data.catalogue, rng)
-
-        def make() -> tuple[Arrays, Notes]:
-            return _to_arrays(
-                make_profiles(attack, view, train.n_users, targets=self.targets, epsilon=poisoning.epsilon, rng=rng)
-            ), {}
-
-        arrays, _ = self.cache.get("profiles", digest(identity, 32), make)
-        budget = ProfileBudget.of(attack, view.train, self.targets, poisoning.epsilon, train.n_users)
-        return add_profiles(train, budget.checked(_from_arrays(arrays)))
+        if attack.adaptivity() != "yes":
+            return identity
+        return identity | {
+            "model": self.victim.model.content(),
+            "defense": self.victim.defense.content(),
+            "fit code": self.cache.sources.code_of([self.model, type(self.defense)]),
+            "model outside": self._new_model().outside(),
+            "torch": torch.__version__,
+            "device": self.device.type,
+        }
 
     def _fit_or_load(self, report: EpochCallback) -> tuple[Model, Notes]:
         """Returns the model and the report of the fit, from a checkpoint if possible."""
@@ -256,7 +272,11 @@ class VictimFit:
         inner = None
         if type(self.defense).overrides("wrap"):
             inner, model = model, self.defense.wrap(model, Rng(self.victim.seed).child("wrap"))
-        return FitResult(model, notes, data.poisoned.achieved, data.sanitised, title_reader(self.defense), inner)
+        poisoned = data.poisoned
+        fakes = [poisoned.train.row(user) for user in range(self.data.n_users, poisoned.train.n_users)]
+        return FitResult(
+            model, notes | poisoned.report, poisoned.achieved, data.sanitised, title_reader(self.defense), inner, fakes
+        )
 
     def _new_model(self) -> Model:
         model: Model = self.model.make(**self.victim.model.config)
@@ -285,14 +305,3 @@ def leaves_fit(defense: Defense) -> bool:
     """
     methods = ("loss", "sanitise", "settled", "check_epochs")
     return not defense.changes_fit and not any(map(type(defense).overrides, methods))
-
-
-def _to_arrays(profiles: Profiles) -> Arrays:
-    lengths = np.array([len(row) for row in profiles.rows], dtype=np.int64)
-    return {"items": np.concatenate([np.empty(0, dtype=np.int64), *profiles.rows]), "lengths": lengths}
-
-
-def _from_arrays(arrays: Mapping[str, NDArray[Any]]) -> Profiles:
-    if not len(arrays["lengths"]):
-        return Profiles(())
-    return Profiles(tuple(np.split(arrays["items"], np.cumsum(arrays["lengths"])[:-1])))

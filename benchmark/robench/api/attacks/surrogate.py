@@ -1,0 +1,76 @@
+"""The interface through which an attack fits copies of the victim's pipeline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robench.api.attacks.profiles import Profiles
+from robench.api.data import FloatArray, IntArray, Interactions
+
+
+class FittedModel(Protocol):
+    """A fitted ``Model``."""
+
+    def scores(self, users: IntArray, history: Interactions) -> NDArray[np.float32]:
+        """Returns what ``Model.scores`` returns, float32 [B, n_items]."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Surrogate:
+    """A fitted copy of the victim: the same model with the same defence.
+
+    Args:
+        model: the fitted ``Model``, which the defence may have wrapped. Row u of the surrogate's users is the u-th user
+            that the attack sees.
+        suspicion: the suspicion score of each fake user, float64 [n fake users], or None if the defence computes no
+            scores.
+        validation_ndcg: the NDCG@10 on the validation items of the users that the attack sees.
+    """
+
+    model: FittedModel
+    suspicion: FloatArray | None
+    validation_ndcg: float
+
+
+class Pipeline(Protocol):
+    """The victim's defence and model, on the users that an attack sees.
+
+    The host counts the fits and their seconds. A record holds both.
+    """
+
+    @property
+    def fits_left(self) -> int:
+        """The number of fits that the attack may still request."""
+        ...
+
+    def fit(self, profiles: Profiles) -> Surrogate:
+        """Fits the victim's model with its defence on the seen users and on fake users.
+
+        The defence first cleans these data, as it cleans those of the victim.
+
+        Args:
+            profiles: fake users within the budget of the attack. There may be none.
+
+        Raises:
+            PluginError: if no fit is left, or if the profiles exceed the budget.
+        """
+        ...
+
+    def suspicion(self, profiles: Profiles) -> FloatArray | None:
+        """Returns the suspicion score of each fake user, float64 [n fake users].
+
+        A higher score means more suspicion. The defence computes the scores on the seen users and the fake users,
+        without a fit. The result is None if the defence computes no scores.
+
+        Args:
+            profiles: fake users within the budget of the attack.
+
+        Raises:
+            PluginError: if the profiles exceed the budget.
+        """
+        ...

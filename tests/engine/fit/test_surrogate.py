@@ -1,0 +1,175 @@
+"""Tests what an attack with fake users may fit of the victim, and how often."""
+
+import math
+from dataclasses import replace
+from typing import ClassVar
+
+import numpy as np
+import pytest
+from tests.engine.fit.test_victim import victim_fit
+
+from robench.api import Cleaned, Defense, PluginError, PoisoningAttack, Profiles
+from robench.api.attacks.poisoning import AdaptivePoisoningConfig
+from robench.testing.worlds import ReferencePairwise
+from robench_plugins.models.popularity import Popularity
+
+VICTIM = {"knowledge": {"data": 1.0, "model": "victim"}}
+SURROGATE = {"knowledge": {"data": 1.0, "model": "surrogate"}, "surrogate_fits": 3}
+
+
+class Fitting(PoisoningAttack):
+    """An attack that fits ``times`` surrogates with its final profiles."""
+
+    Config = AdaptivePoisoningConfig
+    times = 1
+    extra = 0
+    made = 0
+    surrogates: ClassVar[list] = []
+
+    def craft(self, view, *, targets, n_users, profile_size, rng):
+        type(self).made += 1
+        self.view = view
+        profiles = self.profiles(view.train, targets=targets, n_users=n_users, profile_size=profile_size, rng=rng)
+        wanted = Profiles(profiles.rows * (1 + self.extra))
+        if view.pipeline is None:
+            return profiles
+        type(self).surrogates = [view.pipeline.fit(wanted) for _ in range(self.times)]
+        self.scores = view.pipeline.suspicion(wanted)
+        return profiles
+
+    def profiles(self, train, *, targets, n_users, profile_size, rng):
+        return Profiles.of([[*targets.tolist(), 20 + i] for i in range(n_users)], {"steps": 7})
+
+
+class Suspecting(Defense):
+    """A defence that suspects short rows, and empties those with an odd last item."""
+
+    def sanitise(self, train, rng):
+        rows = [train.row(user) for user in range(train.n_users)]
+        kept = [row[:0] if len(row) == 3 and row[-1] % 2 else row for row in rows]
+        cleaned = type(train).from_rows(kept, train.n_items)
+        return Cleaned(cleaned, -train.lengths().astype(np.float64))
+
+
+def attack_of(settings, **rules):
+    attack = Fitting.make(**settings)
+    for name, value in rules.items():
+        setattr(attack, name, value)
+    return attack
+
+
+def states_of(model):
+    return [value.tobytes() for value in model.state().values()]
+
+
+def test_a_surrogate_with_the_knowledge_of_the_victim_is_the_victim_bit_for_bit(tmp_path):
+    victim = victim_fit(tmp_path, attack=attack_of(VICTIM)).fit()
+    assert states_of(Fitting.surrogates[0].model) == states_of(victim.model)
+
+
+def test_other_surrogates_differ_from_the_victim_and_from_each_other(tmp_path):
+    victim = victim_fit(tmp_path, attack=attack_of(SURROGATE, times=2)).fit()
+    states = [states_of(surrogate.model) for surrogate in Fitting.surrogates]
+    assert states[0] != states[1] != states_of(victim.model) != states[0]
+
+
+def test_a_surrogate_of_a_defended_victim_is_cleaned_and_has_its_suspicions(tmp_path):
+    attack = attack_of(VICTIM)
+    victim = victim_fit(tmp_path, model=ReferencePairwise, attack=attack, defense=Suspecting()).fit()
+    np.testing.assert_array_equal(Fitting.surrogates[0].suspicion, [-3] * 4)
+    np.testing.assert_array_equal(attack.scores, [-3] * 4)
+    assert states_of(victim.model) != states_of(victim_fit(tmp_path, attack=attack_of({})).fit().model)
+    assert states_of(Fitting.surrogates[0].model) == states_of(victim.model)
+
+
+def test_a_fit_beyond_the_budget_or_with_too_many_fakes_is_refused(tmp_path):
+    with pytest.raises(PluginError, match="more than 3 fits"):
+        victim_fit(tmp_path, attack=attack_of(SURROGATE, times=4)).fit()
+    with pytest.raises(PluginError, match="8 fake users; its budget is 4"):
+        victim_fit(tmp_path, attack=attack_of(SURROGATE, extra=1)).fit()
+
+
+def test_fits_and_seconds_and_stated_costs_are_recorded(tmp_path):
+    fitted = victim_fit(tmp_path, attack=attack_of(SURROGATE, times=2)).fit()
+    assert fitted.achieved["surrogate_fits"] == fitted.report["surrogate_fits"] == 2
+    assert 0 < fitted.report["surrogate_seconds"] <= fitted.report["profile_seconds"]
+    assert fitted.report["profile_steps"] == 7
+    assert [row.tolist() for row in fitted.fakes] == [[3, 8, 20 + i] for i in range(4)]
+
+
+@pytest.mark.parametrize("model", ["none", "surrogate"])
+def test_the_view_holds_the_seen_users_only(tmp_path, model):
+    class Looking(Fitting):
+        times = 0
+
+        def craft(self, view, **more):
+            self.view = view
+            return self.profiles(view.train, **more)
+
+    attack = Looking.make(knowledge={"data": 0.25, "model": model})
+    victim_fit(tmp_path, attack=attack).fit()
+    assert attack.view.train.n_users == 10
+    assert attack.adaptivity() == ("oblivious" if model == "none" else "yes")
+    if model == "none":
+        assert attack.view.pipeline is None
+    else:
+        data = attack.view.pipeline.data
+        assert data.train.n_users == data.validation.n_users == 10
+
+
+def test_profiles_are_made_once_for_all_models_and_adaptive_ones_once_per_pipeline(tmp_path):
+    class Counting(Fitting):
+        times = 0
+
+        def craft(self, view, **more):
+            type(self).made += 1
+            return self.profiles(view.train, **more)
+
+    for settings, made in (({}, 1), (SURROGATE, 3)):
+        Counting.made = 0
+        for model, defense in ((ReferencePairwise, None), (Popularity, None), (ReferencePairwise, Suspecting())):
+            for _ in range(2):
+                fit = victim_fit(tmp_path / str(made), model=model, attack=Counting.make(**settings), defense=defense)
+                fit.victim = rename(fit.victim, model.__name__, type(fit.defense).__name__)
+                assert len(fit._fit_data.poisoned.train) > 0
+        assert Counting.made == made
+
+
+def rename(victim, model, defense):
+    part = replace(victim.defense, name=defense)
+    config = {} if model == "Popularity" else victim.model.config
+    return replace(victim, model=replace(victim.model, name=model, config=config), defense=part)
+
+
+class Tampering(PoisoningAttack):
+    """An attack that writes into the rows of real users."""
+
+    def profiles(self, train, *, targets, n_users, profile_size, rng):
+        items = train.items
+        while items.base is not None and not items.flags.writeable:
+            items = items.base
+        items[:5] = items[:5][::-1]
+        return Profiles.of([targets.tolist()] * n_users)
+
+
+def test_an_attack_that_changes_the_rows_of_real_users_is_refused(tmp_path):
+    with pytest.raises(PluginError, match="changed the rows of real users"):
+        victim_fit(tmp_path, attack=Tampering.make()).fit()
+
+
+@pytest.mark.parametrize("cost", [math.inf, "7"])
+def test_costs_that_are_not_finite_numbers_are_refused(tmp_path, cost):
+    class Boasting(PoisoningAttack):
+        def profiles(self, train, *, targets, n_users, profile_size, rng):
+            return Profiles.of([targets.tolist()] * n_users, {"steps": cost})
+
+    with pytest.raises(PluginError, match="'steps'"):
+        victim_fit(tmp_path, attack=Boasting.make()).fit()
+
+
+def test_no_fakes_are_the_clean_victim_bit_for_bit(tmp_path):
+    clean = victim_fit(tmp_path / "clean").fit()
+    none = victim_fit(tmp_path / "none", attack=attack_of({}, times=0), epsilon=0).fit()
+    assert states_of(clean.model) == states_of(none.model)
+    assert none.achieved["fake_users"] == 0
+    assert not none.fakes
