@@ -27,7 +27,7 @@ class ItemFacts:
     Args:
         counts: the number of genuine training interactions of each item, int64 [n_items].
         n_users: the number of users with training interactions.
-        genres: whether an item has a genre, bool [n_items, G].
+        genres: whether an item has a genre, bool [n_items, genres].
     """
 
     counts: IntArray

@@ -1,6 +1,6 @@
 """Computes diagnostics about the candidates that a model reranks.
 
-The diagnostics reveal a model that is immune to attacks because promoted items are never candidates.
+The diagnostics reveal a model that is immune to attacks because target items are never candidates.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ def candidate_diagnostics(
 
     The result is empty if the model reranks no candidates.
 
-    The diagnostics are the number of candidates per user, and the share of held-out items that are candidates. If items
-    are promoted, there are up to two more values, over the pairs of a promoted item and a user without this item. The
-    first value is the share of these pairs in which the item is a candidate. The second value covers only the pairs in
-    which the item is a candidate: it is the share in which the item is in the top 10.
+    The diagnostics are the number of candidates per user, and the share of held-out items that are candidates. If there
+    are targets, there are up to two more values, over the pairs of a target and a user without this item. The first
+    value is the share of these pairs in which the item is a candidate. The second value covers only the pairs in which
+    the item is a candidate: it is the share in which the item is in the top 10.
 
     Args:
         model: the fitted model of the victim.
@@ -40,7 +40,7 @@ def candidate_diagnostics(
         chunks: the chunks of all evaluated users, on the CPU.
         arrays: the arrays of the cell. If there are ``targets``, the array ``target_ranks``, int64 [targets, users],
             holds their ranks. A rank of 0 means that the item is known or held out for the user.
-        targets: the promoted items, int64 [T], or None.
+        targets: the target items, int64 [T], or None.
     """
     held_count = held_among = width = 0
     reachable_parts = []

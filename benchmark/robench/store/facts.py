@@ -32,11 +32,11 @@ def facts_arrays(name: str, data: Any, users: NDArray[np.int64]) -> dict[str, ND
     Args:
         name: the name of the data set and split, which is the prefix of all array names.
         data: the prepared data.
-        users: the rows of the evaluated users, int64 [U].
+        users: the rows of the evaluated users, int64 [users].
 
     Returns:
-        ``train_count``, int64 [n_items], ``genre``, bool [n_items, G], and ``trained_users``, int64 [1], hold the
-        fields of ``ItemFacts``. ``history_length``, int64 [U], is the number of known items of each evaluated user.
+        ``train_count``, int64 [n_items], ``genre``, bool [n_items, genres], and ``trained_users``, int64 [1], hold the
+        fields of ``ItemFacts``. ``history_length``, int64 [users], is the number of known items of each evaluated user.
     """
     facts = collect_facts(data)
     return {

@@ -18,12 +18,12 @@ from robench.tables.results import Results
 class InputRow:
     """The input sizes of one model and defence, compared with its undefended twin.
 
-    The twin is the undefended model with the same data. For each seed, both are fitted. Sizes are means over the
-    checked users of a fit, and then over seeds.
+    The twin is the undefended model with the same data. For each seed, both are fitted. All sizes are means over seeds,
+    and all but ``rms`` are first averaged over the checked users of a fit.
 
     Args:
         key: the data and the victim, without the seed.
-        rms: the root mean square of all entries in the inputs.
+        rms: the root mean square of all genuine input entries of a fit.
         places: the number of places that may be perturbed.
         radius: the L2 radius of the ball at ε = 1.
         twin_radius: the radius of the twin, or None if there is no defence or no checked twin.

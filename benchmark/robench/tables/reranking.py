@@ -29,8 +29,8 @@ class RerankingRow:
         epsilon: the budget.
         candidates: the number of candidates per user.
         recall: the share of the held-out items that are candidates.
-        reachable: the share of users for whom a promoted item is a candidate, among users without this item.
-        hits: the T-HR@10 over the users for whom a promoted item is a candidate.
+        reachable: the share of users for whom a target item is a candidate, among users without this item.
+        hits: the T-HR@10 over the users for whom a target item is a candidate.
         unusable: the share of unusable answers, or None if the model gave no answers.
     """
 

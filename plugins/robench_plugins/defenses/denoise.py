@@ -26,7 +26,7 @@ class Denoise(Defense):
 
     - ``t-ce`` (truncated, eq. 3): a positive with a loss above a threshold has the loss 0. The threshold is such that a
       share ε(T) of the interactions is dropped. The share grows with the training time T up to ε_max, as
-      ε(T) = min(α T, ε_max) (eq. 4). Negatives are never dropped.
+      ε(T) = min(α T, ε_max) (eq. 4). Here the share is ``drop`` · min(T / ``ramp``, 1). Negatives are never dropped.
     - ``r-ce`` (reweighted, eqs. 5 to 7): a positive has the weight p^β, and a negative has the weight (1 − q)^β. Here p
       and q are the predicted probabilities of the positive and of the negative. As in the authors' code, no gradient
       passes through the weights.

@@ -19,7 +19,7 @@ class ListMetric(Metric):
     needs: ClassVar[Needs] = "items"
 
     def per_user(self, outcome: Outcome, k: int) -> FloatArray:
-        """Returns the values of all users, float64 [U].
+        """Returns the values of all users, float64 [users].
 
         Without facts about the items, all values are NaN.
         """
@@ -28,23 +28,23 @@ class ListMetric(Metric):
         return self.of_lists(outcome.top[:, :k], outcome.items)
 
     def of_lists(self, lists: IntArray, items: ItemFacts) -> FloatArray:
-        """Returns the values of all users, float64 [U].
+        """Returns the values of all users, float64 [users].
 
         Args:
-            lists: the recommended items of each user, int64 [U, k], padded with −1.
+            lists: the recommended items of each user, int64 [users, k], padded with −1.
             items: facts about the items.
         """
         raise TypeError(f"{type(self).__name__} has no of_lists()")
 
 
 def list_means(values: FloatArray, lists: IntArray) -> FloatArray:
-    """Returns the mean of a value over the items of each list, float64 [U].
+    """Returns the mean of a value over the items of each list, float64 [users].
 
     The mean of an empty list is NaN.
 
     Args:
         values: the value of each item, float64 [n_items].
-        lists: the items of each list, int64 [U, k], padded with −1.
+        lists: the items of each list, int64 [users, k], padded with −1.
     """
     there = lists >= 0
     count = there.sum(1)
@@ -61,7 +61,7 @@ class CollectiveMetric(ListMetric):
     collective: ClassVar[bool] = True
 
     def of_lists(self, lists: IntArray, items: ItemFacts) -> FloatArray:
-        """Returns the value of all lists, once per user: float64 [U]."""
+        """Returns the value of all lists, once per user: float64 [users]."""
         shown = np.bincount(lists[lists >= 0], minlength=len(items.counts))
         return np.full(len(lists), self.of_exposure(shown.astype(np.float64)))
 
@@ -115,7 +115,7 @@ class ListPopularity(ListMetric):
     higher_is_better: ClassVar[bool] = False
 
     def of_lists(self, lists: IntArray, items: ItemFacts) -> FloatArray:
-        """Returns the values of all users, float64 [U] of at least 0."""
+        """Returns the values of all users, float64 [users] of at least 0."""
         return list_means(items.counts.astype(np.float64), lists)
 
 
@@ -129,7 +129,7 @@ class Novelty(ListMetric):
     bounds: ClassVar[tuple[float, float]] = (0.0, float("inf"))
 
     def of_lists(self, lists: IntArray, items: ItemFacts) -> FloatArray:
-        """Returns the values of all users, float64 [U] of at least 0."""
+        """Returns the values of all users, float64 [users] of at least 0."""
         share = np.maximum(items.counts, 1) / max(items.n_users, 1)
         return list_means(-np.log2(np.minimum(share, 1.0)), lists)
 
@@ -145,7 +145,7 @@ class Diversity(ListMetric):
     bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
 
     def of_lists(self, lists: IntArray, items: ItemFacts) -> FloatArray:
-        """Returns the values of all users, float64 [U] in [0, 1]."""
+        """Returns the values of all users, float64 [users] in [0, 1]."""
         there = lists >= 0
         genres = (items.genres[lists] & there[:, :, None]).astype(np.float64)
         sizes = genres.sum(2)

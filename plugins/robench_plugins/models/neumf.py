@@ -138,7 +138,10 @@ class NeuMf(PairwiseModel):
         return Losses(positive + negative.sum(1), torch.arange(len(positive), device=positive.device))
 
     def terms_from(self, batch: Batch, e: Embedded) -> Terms:
-        """Returns −ln σ(s_pos) for each interaction, and −ln(1 − σ(s_neg))."""
+        """Returns −ln σ(s) for each interaction, and −ln(1 − σ(s)) for each negative.
+
+        Here s is the score, and σ is the logistic function.
+        """
         positive, negative = self._sampled(batch, e)
         return Terms(softplus(-positive), softplus(negative))
 

@@ -22,7 +22,7 @@ class Slopes:
     Args:
         gradient: the gradient g_l at each place, float [B, W, d], or [B, 1, d] if all places share one gradient.
         place: the places in the history that the model reads, int64 [B, W], padded with −1.
-        present: the items at these places, int64 [B, W].
+        present: the items at these places, int64 [B, W], padded with −1.
         vectors: the vectors of all items, float [n_items, d].
     """
 

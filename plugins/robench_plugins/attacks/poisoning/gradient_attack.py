@@ -42,11 +42,11 @@ class GradientConfig(FakeUserConfig):
 class GradientAttack(FakeUserAttack):
     """An attack that improves fake profiles by the gradient of an outer loss.
 
-    The first profiles are real rows with at most the profile size, to which the targets are added. Each step fits a
-    new surrogate on the real rows and the profiles, and computes the outer loss and its gradient. The gradient of each
-    profile is divided by its L2 norm and accumulated with momentum. A step subtracts the accumulated gradient, and a
-    projection keeps the items with the largest entries. Targets that are promoted stay in every profile. Of all
-    candidates, the one with the lowest outer loss is returned.
+    The first profiles are real rows with at most the profile size, to which the targets are added. Each step fits a new
+    surrogate on the real rows and the profiles, and computes the outer loss and its gradient. The gradient of each
+    profile is divided by its L2 norm and accumulated with momentum. A step subtracts ``learning_rate`` times the
+    accumulated gradient, and a projection keeps the items with the largest entries. Targets that are promoted stay in
+    every profile, and other targets in none. Of all candidates, the one with the lowest outer loss is returned.
     """
 
     config: GradientConfig
@@ -57,11 +57,11 @@ class GradientAttack(FakeUserAttack):
 
         Args:
             surrogate: the surrogate, which holds the real rows.
-            profiles: the fake profiles, float [F, I].
+            profiles: the fake profiles, float [fakes, items].
             loss: the outer loss.
 
         Returns:
-            The loss, and the gradient [F, I].
+            The loss, and the gradient [fakes, items].
         """
 
     def profiles(
@@ -92,10 +92,11 @@ class GradientAttack(FakeUserAttack):
 
 
 def first_scores(train: Interactions, n_users: int, size: int, generator: np.random.Generator) -> Tensor:
-    """Returns scores whose largest entries are real rows, float [F, I].
+    """Returns scores that are largest at the items of real rows.
 
     The rows are drawn from the users with at most ``size`` items, if there are any, and otherwise from all users. No
-    row is drawn twice unless there are too few. All other items have smaller random scores.
+    row is drawn twice unless there are too few. All other items have smaller random scores. The result is float
+    [fakes, items].
 
     Args:
         train: the training items of the real users that the attack sees.
@@ -116,13 +117,13 @@ def project(scores: Tensor, targets: Tensor, size: int, goal: GoalName) -> Tenso
     """Returns profiles of the items with the largest scores.
 
     Args:
-        scores: a score of each item, [F, I].
+        scores: a score of each item, [fakes, items].
         targets: the targets, int64 [T]. They are in every profile if the goal is ``promote``, and in none otherwise.
         size: the number of items of a profile.
         goal: the goal of the attack.
 
     Returns:
-        Ones at the items of each profile and zeros elsewhere, [F, I].
+        Ones at the items of each profile and zeros elsewhere, [fakes, items].
     """
     scores = scores.index_fill(1, targets, torch.inf if goal == "promote" else -torch.inf)
     free = scores.shape[1] if goal == "promote" else scores.shape[1] - len(targets)

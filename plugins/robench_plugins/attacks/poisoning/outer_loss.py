@@ -18,8 +18,8 @@ class Slope:
 
     Args:
         value: the outer loss.
-        real: the gradient with respect to the vectors of the real users, [U, d].
-        items: the gradient with respect to the vectors of the items, [I, d].
+        real: the gradient with respect to the vectors of the real users, [users, d].
+        items: the gradient with respect to the vectors of the items, [items, d].
     """
 
     value: float
@@ -52,8 +52,8 @@ class OuterLoss:
         """Returns the share of the loss that a block of users contributes, a scalar.
 
         Args:
-            real: the vectors of the users of the block, [B, d].
-            items: the vectors of the items, [I, d].
+            real: the vectors of the users of the block, [users, d].
+            items: the vectors of the items, [items, d].
             first: the first user of the block.
             n_users: the number of all real users.
         """
@@ -70,7 +70,7 @@ class OuterLoss:
         """Returns the loss and its gradients.
 
         With sharpness ρ > 0, the loss and the gradients are those at worse vectors: the vectors of real users and
-        items, taken as one vector θ, are moved by ρ ‖θ‖ along the gradient.
+        items, taken as one vector θ, are moved by ρ ‖θ‖ along the gradient, which raises the loss.
 
         Args:
             vectors: the vectors of a fitted surrogate.

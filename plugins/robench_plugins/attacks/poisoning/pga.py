@@ -16,12 +16,13 @@ class Pga(GradientAttack):
 
     This is the projected gradient ascent of Li et al. (NeurIPS 2016) on implicit feedback. After a fit by alternating
     least squares, the vector y_j of each item solves M_j y_j = b_j, with M_j = Σ_u c_uj x_u x_uᵀ + λI and
-    b_j = Σ_u c_uj r_uj x_u. The sums run over all users u with their vectors x_u, and c_uj = 1 + α r_uj is the weight
-    of a pair. Let a be the entry of item j in the profile of a fake user with the vector x. If the vectors of users
-    are fixed, the derivative is dy_j/da = M_j⁻¹ x ((1 + α) − α ⟨x, y_j⟩). The paper derives it in the same way from
-    the optimality of the item vectors, but for losses of observed ratings alone. The derivative of the outer loss is
-    the inner product of its gradient at y_j and dy_j/da. So one solution M_j z_j = dL/dy_j per item serves all fake
-    users, and all items are solved in one call.
+    b_j = Σ_u c_uj r_uj x_u. The sums run over all users u with their vectors x_u. The entry r_uj is 1 if u has j, and 0
+    otherwise, and c_uj = 1 + α r_uj is the weight of the pair. Let a be the entry of item j in the profile of a fake
+    user with the vector x. If the vectors of users are fixed, the derivative is
+    dy_j/da = M_j⁻¹ x ((1 + α) − α ⟨x, y_j⟩). The paper derives it in the same way from the optimality of the item
+    vectors, but for losses of observed ratings alone. The derivative of the outer loss L is the inner product of
+    dL/dy_j and dy_j/da. So one solution M_j z_j = dL/dy_j per item serves all fake users, and all items are solved in
+    one call.
 
     The outer loss, the start, the projection, the choice of the candidate and ``sharpness`` are those of ``revadv``.
     The paper has another goal and no targets in the profiles.

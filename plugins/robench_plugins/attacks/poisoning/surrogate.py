@@ -80,9 +80,9 @@ class Vectors:
     """The vectors of a fitted surrogate.
 
     Args:
-        real: the vectors of the real users, [U, d].
-        fake: the vectors of the fake users, [F, d].
-        items: the vectors of the items, [I, d].
+        real: the vectors of the real users, [users, d].
+        fake: the vectors of the fake users, [fakes, d].
+        items: the vectors of the items, [items, d].
     """
 
     real: Tensor
@@ -93,12 +93,12 @@ class Vectors:
 class Surrogate:
     """A weighted matrix factorisation of real and fake users.
 
-    The vectors x_u of users and y_i of items minimise Σ ℓ(r_ui, ⟨x_u, y_i⟩) + λ (Σ ‖x_u‖² + Σ ‖y_i‖²) over all pairs
-    (Hu et al., ICDM 2008, eq. 3). The loss of a score s is ℓ(1, s) = (1 + α) (1 − s)² for an interaction, and
-    ℓ(0, s) = s² for any other pair. An entry a of a fake profile may be a fraction. Its loss is the mixture
-    (1 − a) ℓ(0, s) + a ℓ(1, s), which equals the loss above if a is 0 or 1. Each half of a round of alternating least
-    squares is one ridge regression per row, so the vectors are differentiable in the profiles. The rows of the real
-    users are constants.
+    The vectors x_u of users and y_i of items minimise Σ ℓ(r_ui, ⟨x_u, y_i⟩) + λ (Σ ‖x_u‖² + Σ ‖y_i‖²) over all pairs of
+    a user u and an item i (Hu et al., ICDM 2008, eq. 3). The entry r_ui is 1 if u has i, and 0 otherwise. The loss of a
+    score s is ℓ(1, s) = (1 + α) (1 − s)² for an interaction, and ℓ(0, s) = s² for any other pair. An entry a of a fake
+    profile may be a fraction. Its loss is the mixture (1 − a) ℓ(0, s) + a ℓ(1, s), which equals the loss above if a is
+    0 or 1. Each half of a round of alternating least squares is one ridge regression per row, so the vectors are
+    differentiable in the profiles. The rows of the real users are constants.
 
     Args:
         train: the training items of the real users that the attack sees.
@@ -127,10 +127,10 @@ class Surrogate:
         self.start = torch.from_numpy(generator.normal(0, START, (train.n_items, factors))).to(dtype)
 
     def fit(self, profiles: Tensor, rounds: int, unrolled: int = 0) -> Vectors:
-        """Alternates from the first item vectors, and ends with the items.
+        """Fits the vectors by alternating least squares, from the first item vectors.
 
         Args:
-            profiles: the profiles of the fake users, [F, I], with entries from 0 to 1.
+            profiles: the profiles of the fake users, [fakes, items], with entries from 0 to 1.
             rounds: the number of rounds, in which all users and then all items are solved.
             unrolled: the number of last rounds through which gradients with respect to ``profiles`` flow. The memory
                 grows with this number, and not with ``rounds``.
@@ -144,12 +144,12 @@ class Surrogate:
         return vectors
 
     def next_round(self, items: Tensor, profiles: Tensor) -> Vectors:
-        """Solves all users for given item vectors, [I, d], and then all items."""
+        """Solves all users for given item vectors, [items, d], and then all items."""
         real, fake = self.users(items, profiles)
         return Vectors(real, fake, self.items(real, fake, profiles))
 
     def users(self, items: Tensor, profiles: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns the best vectors of real users, [U, d], and fake users, [F, d]."""
+        """Returns the best vectors of real users, [users, d], and fake users, [fakes, d]."""
         shared = self._regularised(items.mT @ items)
         squares, sums = self.by_user.sums(items)
         real = _solve(shared + self.confidence * squares, (1 + self.confidence) * sums)
@@ -160,12 +160,15 @@ class Surrogate:
         return real, torch.cat([*fakes, items[:0]])
 
     def items(self, real: Tensor, fake: Tensor, profiles: Tensor) -> Tensor:
-        """Returns the best vectors of the items, [I, d]."""
+        """Returns the best vectors of the items, [items, d]."""
         left, right = self.item_systems(real, fake, profiles)
         return _solve(left, right)
 
     def item_systems(self, real: Tensor, fake: Tensor, profiles: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns the items' linear systems: left sides [I, d, d], right sides [I, d]."""
+        """Returns the left sides and the right sides of the items' linear systems.
+
+        They have the shapes [items, d, d] and [items, d].
+        """
         d = real.shape[1]
         shared = self._regularised(real.mT @ real + fake.mT @ fake)
         squares, sums = self.by_item.sums(real)
