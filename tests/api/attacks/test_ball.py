@@ -27,6 +27,19 @@ def test_a_row_without_gradient_stays_beside_rows_of_all_sizes():
     torch.testing.assert_close(result, torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.6, 0.8], [0.0, 1.0]]))
 
 
+@pytest.mark.parametrize("size", [0.0, 1e-30, 1e30])
+def test_a_step_of_a_row_does_not_depend_on_a_row_with_a_tiny_or_huge_gradient(size):
+    generator = torch.Generator().manual_seed(0)
+    delta, gradient = ({"x": torch.randn(33, 16, generator=generator) * scale} for scale in (0.05, 1.0))
+    gradient["x"][7] = size
+    radius, others = torch.linspace(0.1, 0.3, 33), torch.arange(33) != 7
+    whole = Ball("l2", radius).step(delta, gradient, 0.3)["x"]
+    parts = [{"x": part["x"][others]} for part in (delta, gradient)]
+    assert torch.equal(Ball("l2", radius[others]).step(*parts, 0.3)["x"], whole[others])
+    (alone,) = Ball("l2", radius[7:8]).step({"x": delta["x"][7:8]}, {"x": gradient["x"][7:8]}, 0.3)["x"]
+    assert torch.equal(alone, whole[7])
+
+
 @pytest.mark.parametrize("norm", ["l2", "linf"])
 def test_projection_leaves_what_is_inside_bit_for_bit_and_never_leaves_the_ball(norm):
     delta = {"x": torch.randn(6, 4, generator=torch.Generator().manual_seed(0))}

@@ -126,13 +126,13 @@ class Ball:
         if self.norm == "linf" and self._alike is not None:
             long, bound = factor * self._alike, self._alike
             return {n: part.add(gradient[n].sign(), alpha=long).clamp_(-bound, bound) for n, part in delta.items()}
-        size = l2(gradient)
-        safe = len(size) > 0 and float(size.min()) > SAFE and float(size.max()) < 1 / SAFE
-        if self.norm == "linf" or not safe:
+        if self.norm == "linf":
             return self.project(added(delta, self.shrunk(factor).ascent(gradient)))
+        size = l2(gradient)
+        safe = (size > SAFE) & (size < 1 / SAFE)
         # Scaling and adding are one pass over memory, and the rest works in place. On small models, memory traffic
         # limits the speed of a step.
-        share = self.radius / size
+        share = torch.where(safe, self.radius / size, 0.0)
         moved = {n: torch.addcmul(part, gradient[n], wide(share, part), value=factor) for n, part in delta.items()}
         length = l2(moved)
         outside = length > self.radius
@@ -140,7 +140,11 @@ class Ball:
             back = torch.where(outside, self.radius / length, 1.0)
             for part in moved.values():
                 part.mul_(wide(back, part))
-        return moved
+        if bool(safe.all()):
+            return moved
+        # A row with an unsafe gradient does not change how the other rows are rounded.
+        rest = self.project(added(delta, self.shrunk(factor).ascent(gradient)))
+        return {n: torch.where(wide(safe, part), moved[n], rest[n]) for n, part in delta.items()}
 
     def copy(self) -> Ball:
         """Returns a ball with a copy of the radius, which the caller may overwrite."""

@@ -7,7 +7,7 @@ worst candidate.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,6 +84,10 @@ class Arena(ABC):
     def genuine(self) -> Candidate:
         """Returns the candidate that leaves the genuine input unchanged."""
 
+    def judge_genuine(self) -> Judgement:
+        """Returns the judgement of the genuine input, without counting queries."""
+        return self.judge(self.genuine())
+
     @abstractmethod
     def proposals(self, attack: Attack, rng: Rng) -> Iterator[Proposal]:
         """Yields the candidates that an attack proposes.
@@ -114,6 +118,26 @@ class Arena(ABC):
             chosen: the positions of the rows, int64 [b].
             expectation: the number of scorings over which an evaluation averages.
         """
+
+    @property
+    def form(self) -> Hashable:
+        """What arenas must have in common for an ensemble to attack their users together.
+
+        None means that the users of this arena are attacked alone.
+        """
+        return None
+
+    def pooled(self, arenas: Sequence[Any], places: Sequence[Tensor]) -> Arena:
+        """Returns an arena with rows of several arenas, which also shares their costs.
+
+        Args:
+            arenas: arenas of the same form, this arena among them.
+            places: the positions of the rows of each arena, int64.
+
+        Raises:
+            TypeError: if the arena has no form.
+        """
+        raise TypeError(f"the users of a {type(self).__name__} are attacked alone")
 
     @abstractmethod
     def stored(self, candidate: Candidate) -> CellArrays:
@@ -147,8 +171,7 @@ class Worst:
     @classmethod
     def genuine(cls, arena: Arena) -> Worst:
         """Starts a search with the candidate that leaves the genuine input unchanged."""
-        candidate = arena.genuine()
-        return cls(candidate, arena.judge(candidate))
+        return cls(arena.genuine(), arena.judge_genuine())
 
     def update(self, candidate: Candidate, judgement: Judgement) -> None:
         """Takes over the rows that are worse in a new candidate."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ import torch
 from robench.api.attacks.ensemble import Ensemble, Member
 from robench.api.errors import PluginError
 from robench.api.rng import Rng
-from robench.engine.attack.arena import Arena, Candidate, Worst, search_worst
+from robench.engine.attack.arena import Arena, Candidate, Worst, replace_rows, search_worst
 from robench.engine.attack.costs import Costs
 from robench.engine.attack.measurement import CellArrays, MemberOutcome
 
@@ -129,6 +130,34 @@ def search_each_user(arena: Arena, log: MemberLog, rng: Rng) -> tuple[Candidate,
         first[newly.cpu()] = number
         standing[newly] = False
     return worst.candidate, {"first": first.numpy(), "member_broke": broke.numpy()}
+
+
+def search_pool(arenas: Sequence[Arena], log: MemberLog, rng: Rng) -> Iterator[tuple[Candidate, CellArrays]]:
+    """Runs all members on a pool of users, and yields each arena's worst candidate.
+
+    The pool consists of the users of all arenas that the ensemble has to break. The genuine input is the candidate of
+    all other users.
+
+    Args:
+        arenas: arenas of the same form, which share their costs.
+        log: the log of the members.
+        rng: the random stream of the attacks.
+
+    Yields:
+        For each arena, the candidate and the arrays that ``search_each_user`` describes.
+    """
+    places = [arena.to_break.nonzero(as_tuple=True)[0] for arena in arenas]
+    ends = list(accumulate(map(len, places), initial=0))
+    candidate, arrays = search_each_user(arenas[0].pooled(arenas, places), log, rng) if ends[-1] else ({}, {})
+    for arena, place, start, end in zip(arenas, places, ends, ends[1:], strict=False):
+        whole = arena.genuine()
+        first = np.full(arena.n_users, NOBODY, dtype=np.int64)
+        broke = np.full((arena.n_users, len(log.members)), NOT_RUN, dtype=np.int8)
+        if len(place):
+            whole = replace_rows(whole, place, {name: part[start:end] for name, part in candidate.items()})
+            users = place.cpu().numpy()
+            first[users], broke[users] = arrays["first"][start:end], arrays["member_broke"][start:end]
+        yield whole, {"first": first, "member_broke": broke}
 
 
 def search_for_all(arena: Arena, log: MemberLog, rng: Rng) -> tuple[Candidate, CellArrays]:

@@ -6,17 +6,17 @@ Each folder in ``engine/surfaces`` defines a subclass. ``SURFACES`` in ``robench
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import ClassVar
 
 from robench.api.attacks.base import Attack
 from robench.api.attacks.ensemble import Ensemble, Member
 from robench.api.data import IntArray
 from robench.api.surfaces import SURFACES
-from robench.engine.attack.arena import Arena, search_worst
+from robench.engine.attack.arena import Arena, Candidate, search_worst
 from robench.engine.attack.costs import Costs, Diagnosis
 from robench.engine.attack.draws import Draws
-from robench.engine.attack.ensemble import MemberLog, members_of, search_each_user, search_for_all
+from robench.engine.attack.ensemble import MemberLog, members_of, search_each_user, search_for_all, search_pool
 from robench.engine.attack.measurement import (
     CellArrays,
     Measurement,
@@ -24,6 +24,7 @@ from robench.engine.attack.measurement import (
     diagnostics_of,
     join_chunks,
 )
+from robench.engine.attack.pool import pool_arenas
 from robench.engine.attack.victim import EvaluatedVictim
 
 
@@ -80,19 +81,25 @@ class ArenaSurface(VictimSurface):
         """Runs an attack in every arena, and measures the worst candidates."""
         each_user_alone = SURFACES[attack.threat().surface].each_user_alone
         search_members = search_each_user if each_user_alone else search_for_all
+        # Only an ensemble stops attacking broken users, so any other attack gains nothing from a pool.
+        most = self.victim.chunk_size() if isinstance(attack, Ensemble) else 0
         costs, diagnosis = Costs(), Diagnosis()
         parts: list[CellArrays] = []
         spent: dict[str, float] = {}
         log: MemberLog | None = None
-        for arena in self.arenas(attack, epsilon, costs, diagnosis, targets):
-            extra: CellArrays = {}
-            if isinstance(attack, Ensemble):
-                log = log or MemberLog(self._members(attack, arena))
-                candidate, extra = search_members(arena, log, self.victim.rng)
+        for group in pool_arenas(self.arenas(attack, epsilon, costs, diagnosis, targets), most):
+            outcomes: Iterable[tuple[Candidate, CellArrays]]
+            if not isinstance(attack, Ensemble):
+                outcomes = ((search_worst(arena, attack, self.victim.rng).candidate, {}) for arena in group)
             else:
-                candidate = search_worst(arena, attack, self.victim.rng).candidate
-            parts.append(arena.stored(candidate) | extra)
-            spent |= arena.spent(candidate)
+                log = log or MemberLog(self._members(attack, group[0]))
+                if group[0].form is None:
+                    outcomes = [search_members(group[0], log, self.victim.rng)]
+                else:
+                    outcomes = search_pool(group, log, self.victim.rng)
+            for arena, (candidate, extra) in zip(group, outcomes, strict=True):
+                parts.append(arena.stored(candidate) | extra)
+                spent |= arena.spent(candidate)
         arrays = join_chunks(parts, self.victim.users) if each_user_alone else parts[0]
         diagnostics = diagnostics_of(arrays, diagnosis) | {"expectation": attack.expectation()}
         diagnostics |= {"stochastic": self.victim.noise()} | self.diagnostics(arrays, targets)

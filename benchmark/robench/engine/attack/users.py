@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
@@ -102,7 +102,7 @@ class UserOracle(ABC, Generic[Input]):
         for context in self.count_draws():
             with context:
                 scores.append(self.scores_at(perturbed))
-            values.append(self._loss(scores[-1], loss))
+            values.append(self.loss_of(scores[-1], loss))
         return self.evaluation(values, scores)
 
     def evaluation(self, values: list[Tensor], scores: list[Tensor], gradient: Delta | None = None) -> Evaluation:
@@ -115,8 +115,11 @@ class UserOracle(ABC, Generic[Input]):
         """
         return Evaluation(mean(values), lambda: majority([self._broken(part) for part in scores]), gradient)
 
-    def _loss(self, scores: Tensor, loss: LossName | OwnLoss) -> Tensor:
-        """Computes the loss on the scores' device, and moves it to the goal's device."""
+    def loss_of(self, scores: Tensor, loss: LossName | OwnLoss) -> Tensor:
+        """Returns the loss of masked scores, computed on their device: float [B].
+
+        The result is on the goal's device.
+        """
         return self.goal.to(scores.device).loss(scores, loss).to(self.goal.items.device)
 
     def _broken(self, scores: Tensor) -> Tensor:
@@ -181,6 +184,10 @@ class UserArena(Arena):
         example by norms.
         """
 
+    def judge_genuine(self) -> Judgement:
+        """Returns the oracle's judgement of the genuine input."""
+        return self.oracle.at_clean
+
     def judge(self, candidate: Candidate) -> Judgement:
         """Returns the oracle's judgement of a candidate, without counting queries."""
         return self.oracle.judge(self.input_of(candidate))
@@ -190,8 +197,13 @@ class UserArena(Arena):
 
         The array ``hit``, bool [B], is True for each user that the attack has to break.
         """
-        oracle = self.oracle
-        draws = oracle.host_scores(self.input_of(candidate), last=True)
+        oracle, perturbed = self.oracle, self.input_of(candidate)
+        draws: Iterable[Tensor] = oracle.host_scores(perturbed, last=True)
+        if oracle.draws.stochastic:
+            loss = self.judge(candidate).loss
+        else:  # a deterministic victim needs only one scoring for the outcome and the loss
+            draws = list(draws)
+            loss = oracle.loss_of(draws[0], "ce")
         arrays = outcome_arrays(draws, oracle.chunk, oracle.goal, self.targets)
-        arrays |= {"clean_loss": oracle.at_clean.loss.cpu().numpy(), "loss": self.judge(candidate).loss.cpu().numpy()}
+        arrays |= {"clean_loss": oracle.at_clean.loss.cpu().numpy(), "loss": loss.cpu().numpy()}
         return arrays | self.distances(candidate) | {"hit": self.to_break.cpu().numpy()}

@@ -79,11 +79,14 @@ class EvaluatedVictim:
         self.perturbed_noise = 0.0  # the largest such difference at perturbed inputs, which the checks measure
         self._chunks: list[EvaluationChunk] = []
 
+    def chunk_size(self) -> int:
+        """Returns the largest number of users per chunk."""
+        return chunk_size(self.history.n_items, device_of(self.model))
+
     def chunks(self) -> list[EvaluationChunk]:
         """Returns the chunks of evaluated users, which are built on first use."""
-        size = chunk_size(self.history.n_items, device_of(self.model))
         if not self._chunks:
-            parts = split_users(self.users, size)
+            parts = split_users(self.users, self.chunk_size())
             self._chunks = [build_chunk(users, self.history, self.held, self.negatives) for users in parts]
         return self._chunks
 

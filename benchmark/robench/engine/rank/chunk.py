@@ -5,7 +5,9 @@ Measurements, attacks and validation compute scores for one chunk at a time.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -64,6 +66,22 @@ class EvaluationChunk:
         inside = position[row] >= 0
         negatives = None if self.negatives is None else self.negatives[chosen]
         return EvaluationChunk(self.users[chosen], (position[row][inside], item[inside]), self.held[chosen], negatives)
+
+
+def join_evaluation_chunks(parts: Sequence[EvaluationChunk]) -> EvaluationChunk:
+    """Returns a chunk with the users of several chunks, in order.
+
+    The chunks must have the same width of ``held``, and either all or none of them have negatives.
+    """
+    starts = accumulate((len(part.users) for part in parts), initial=0)
+    row = torch.cat([part.masked[0] + start for part, start in zip(parts, starts, strict=False)])
+    negatives = [part.negatives for part in parts if part.negatives is not None]
+    return EvaluationChunk(
+        torch.cat([part.users for part in parts]),
+        (row, torch.cat([part.masked[1] for part in parts])),
+        torch.cat([part.held for part in parts]),
+        torch.cat(negatives) if negatives else None,
+    )
 
 
 def chunk_size(n_items: int, device: torch.device | None = None) -> int:

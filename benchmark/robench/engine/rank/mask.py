@@ -13,8 +13,9 @@ from robench.engine.rank.chunk import EvaluationChunk, mask_known
 class Mask:
     """A faster version of ``mask_known``, for many queries about the same users.
 
-    From the second query on, 0 or −inf is added to each score. This addition is faster than ``mask_known`` in the
-    forward pass, and the backward pass needs no copy of the gradient.
+    From the third query on, 0 or −inf is added to each score. This addition is faster than ``mask_known`` in the
+    forward pass, and the backward pass needs no copy of the gradient. A chunk with one or two queries needs no memory
+    for the added numbers.
 
     The gradient of an addition also flows to the scores of masked items. No loss depends on these scores, except for a
     margin that compares with a masked item. Therefore, ``mask_known`` is used if a user has fewer than ``others``
@@ -28,6 +29,7 @@ class Mask:
     def __init__(self, chunk: EvaluationChunk, others: int) -> None:
         self.chunk, self.others = chunk, others
         self._added: Tensor | None = None
+        self._queries = 0
         self._scarce, self._any = False, len(chunk.masked[0]) > 0
 
     def __call__(self, raw: Tensor) -> Tensor:
@@ -42,7 +44,8 @@ class Mask:
         if self._added is not None and math.isfinite(float(raw.detach().sum())):
             return raw + self._added if self._any else raw
         scores = mask_known(raw, self.chunk)
-        if self._added is None and not self._scarce:
+        self._queries += 1
+        if self._added is None and not self._scarce and self._queries > 1:
             known = scores.detach() == -torch.inf
             self._scarce = int((~known).sum(1).min()) < self.others
             if not self._scarce:

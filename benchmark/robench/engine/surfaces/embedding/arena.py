@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from robench.api.attacks.ball import Ball, l2, linf, sizes, wide
@@ -65,6 +66,19 @@ class EmbeddingArena(UserArena):
         oracle = self.oracle.rows(chosen, Costs(), expectation)
         ball = Ball(self.ball.norm, self.ball.radius[chosen])
         return EmbeddingArena(oracle, self.unit[chosen], ball, targets=self.targets)
+
+    @property
+    def form(self) -> Hashable:
+        """The form of the oracle, or None if an ensemble does not stop at broken users."""
+        return (self.ball.norm, self.oracle.form) if self.stops else None
+
+    def pooled(self, arenas: Sequence[EmbeddingArena], places: Sequence[Tensor]) -> EmbeddingArena:
+        """Returns an arena with users of several arenas, which also shares their costs."""
+        pairs = list(zip(arenas, places, strict=True))
+        oracle = self.oracle.pooled([arena.oracle for arena in arenas], places)
+        unit = torch.cat([arena.unit[place] for arena, place in pairs])
+        radius = torch.cat([arena.ball.radius[place] for arena, place in pairs])
+        return EmbeddingArena(oracle, unit, Ball(self.ball.norm, radius), targets=self.targets)
 
     def distances(self, candidate: Candidate) -> CellArrays:
         """Returns both norms of each user's δ, and the spent budget in units of ε."""

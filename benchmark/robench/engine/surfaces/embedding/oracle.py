@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -19,7 +20,7 @@ from robench.engine.attack.draws import Draws
 from robench.engine.attack.goal import Goal
 from robench.engine.attack.gradients import gradient_of
 from robench.engine.attack.users import UserOracle
-from robench.engine.rank.chunk import FEWEST, EvaluationChunk
+from robench.engine.rank.chunk import FEWEST, EvaluationChunk, join_evaluation_chunks
 from robench.engine.rank.mask import Mask
 from robench.engine.surfaces.embedding.noise import UserNoise
 
@@ -191,7 +192,38 @@ class EmbeddingOracle(UserOracle[Delta]):
 
         The new oracle shares the diagnosis. By default, the costs and the expectation are also those of this oracle.
         """
-        batch = Batch(self.batch.users[chosen], self.batch.histories[chosen])
-        draws = replace(self.draws, expectation=expectation or self.draws.expectation)
-        chunk, goal = self.chunk.rows(chosen), self.goal.rows(chosen)
-        return self.embed(self.model, batch, chunk, goal, draws, costs or self.costs, self.diagnosis)
+        return self.pooled([self], [chosen], costs, expectation)
+
+    @classmethod
+    def pooled(
+        cls,
+        oracles: Sequence[EmbeddingOracle],
+        places: Sequence[Tensor],
+        costs: Costs | None = None,
+        expectation: int | None = None,
+    ) -> EmbeddingOracle:
+        """Returns an oracle for some users of several oracles of one victim.
+
+        The new oracle shares the diagnosis. By default, the costs and the expectation are those of the first oracle.
+
+        Args:
+            oracles: oracles of the same form.
+            places: the positions of the users in each oracle, int64 [b].
+            costs: the counts of the attack's queries.
+            expectation: the number of scorings over which an evaluation by the attack averages.
+        """
+        first, pairs = oracles[0], list(zip(oracles, places, strict=True))
+        batch = Batch(
+            torch.cat([one.batch.users[place] for one, place in pairs]),
+            torch.cat([one.batch.histories[place] for one, place in pairs]),
+        )
+        chunk = join_evaluation_chunks([one.chunk.rows(place) for one, place in pairs])
+        goal = replace(first.goal, items=torch.cat([one.goal.items[place] for one, place in pairs]))
+        draws = replace(first.draws, expectation=expectation or first.draws.expectation)
+        return cls.embed(first.model, batch, chunk, goal, draws, costs or first.costs, first.diagnosis)
+
+    @property
+    def form(self) -> Hashable:
+        """The shapes of one user's inputs, history, goal and held-out items."""
+        inputs = tuple((name, part.shape[1:]) for name, part in self.clean.inputs.items())
+        return inputs, self.batch.histories.shape[1:], self.goal.items.shape[1:], self.chunk.held.shape[1:]
