@@ -32,7 +32,7 @@ METRICS = [
     "like-f1",
 ]
 CORRUPTIONS = ("label-noise", "drop", "cold-start", "popularity-shift", "tail-drop", "end-drop", "time-jitter")
-DETECTORS = ("near-duplicate", "pca-varselect")
+DETECTORS = ("near-duplicate", "pca-varselect", "degree-sad", "fap")
 ADVERSARIAL = {"name": "adversarial-training", "lambda": 0.5, "epsilon": 0.05}
 
 

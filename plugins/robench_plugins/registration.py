@@ -121,6 +121,8 @@ def robench_defenses() -> dict[str, str]:
         "normalise": "robench_plugins.defenses.normalise:Normalise",
         "smoothing": "robench_plugins.defenses.smoothing:Smoothing",
         "denoise": "robench_plugins.defenses.denoise:Denoise",
+        "degree-sad": "robench_plugins.defenses.detection.degree_sad:DegreeSad",
+        "fap": "robench_plugins.defenses.detection.fap:Fap",
         "near-duplicate": "robench_plugins.defenses.detection.near_duplicate:NearDuplicate",
         "pca-varselect": "robench_plugins.defenses.detection.pca_varselect:PcaVarSelect",
     }

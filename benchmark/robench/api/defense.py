@@ -62,6 +62,13 @@ class Defense(Component):
         """
         raise TypeError(f"{type(self).__name__} has no sanitise()")
 
+    def known_attacks(self) -> tuple[str, ...]:
+        """Returns the names of the attacks that ``sanitise`` has learned from.
+
+        A detector should be tested on other attacks. Tables mark its rows on these attacks.
+        """
+        return ()
+
     def clean_text(self, title: str) -> str:
         """Returns the title that the model reads in place of ``title``.
 

@@ -145,7 +145,7 @@ class FittedVictim:
         """
         clean = self._clean_of(cell)
         if cell.attack is None:
-            measurement, usage, reference = self._clean_cell(clean), clean.usage, None
+            measurement, usage, reference = self._clean_cell(cell, clean), clean.usage, None
         else:
             measurement, usage = self._attack(cell, cell.attack, clean.victim)
             reference = build_outcome(clean.measurement.arrays)
@@ -158,7 +158,7 @@ class FittedVictim:
         needed = any(metric.needs == "items" for metric in self.metrics.values())
         return collect_facts(self.data) if needed else None
 
-    def _clean_cell(self, clean: _CleanVictim) -> Measurement:
+    def _clean_cell(self, cell: Cell, clean: _CleanVictim) -> Measurement:
         """Returns a clean cell's measurement, with the targets and results of the fit."""
         arrays, diagnostics = dict(clean.measurement.arrays), dict(clean.measurement.diagnostics)
         detection: Detection = {}
@@ -167,6 +167,9 @@ class FittedVictim:
         if (sanitised := self.fitted.sanitised) is not None:
             arrays |= {"suspicion": sanitised.suspicion, "flagged": sanitised.flagged}
             detection = measure_detection(sanitised.suspicion, sanitised.flagged, self.data.train.n_users)
+            if (poison := cell.victim.poison) is not None:
+                known = self.registry.make("defense", cell.victim.defense).known_attacks()
+                detection["known_attack"] = int(poison.attack.name in known)
         if fakes := self.fitted.fakes:
             arrays["fake_items"] = np.concatenate(fakes).astype(np.int32)
             arrays["fake_lengths"] = np.array([len(row) for row in fakes], dtype=np.int32)

@@ -1,10 +1,8 @@
 import numpy as np
 import pytest
-from tests.plugins.defenses.detection.worlds import BANDWAGON, RANDOM, REAL, poisoned, real_users
+from tests.plugins.defenses.detection.worlds import BANDWAGON, RANDOM, detect, poisoned, real_users
 
 from robench.api import Interactions, Rng
-from robench.engine.fit.sanitising import sanitise
-from robench.store.detection import measure_detection
 from robench.testing import DefenseTests
 from robench_plugins.defenses.detection import near_duplicate
 from robench_plugins.defenses.detection.near_duplicate import NearDuplicate
@@ -12,11 +10,6 @@ from robench_plugins.defenses.detection.near_duplicate import NearDuplicate
 
 class TestNearDuplicate(DefenseTests):
     defense = NearDuplicate
-
-
-def detect(train, defense):
-    result = sanitise(defense, train, Rng(0))
-    return measure_detection(result.suspicion, result.flagged, REAL)
 
 
 @pytest.mark.parametrize("block", [1, 500, 1 << 22])

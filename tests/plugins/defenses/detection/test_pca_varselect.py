@@ -1,21 +1,14 @@
 import numpy as np
 import pytest
-from tests.plugins.defenses.detection.worlds import BANDWAGON, RANDOM, REAL, poisoned
+from tests.plugins.defenses.detection.worlds import BANDWAGON, RANDOM, detect, poisoned
 
 from robench.api import Interactions, Rng
-from robench.engine.fit.sanitising import sanitise
-from robench.store.detection import measure_detection
 from robench.testing import DefenseTests
 from robench_plugins.defenses.detection.pca_varselect import PcaVarSelect
 
 
 class TestPcaVarSelect(DefenseTests):
     defense = PcaVarSelect
-
-
-def detect(train, defense):
-    result = sanitise(defense, train, Rng(0))
-    return measure_detection(result.suspicion, result.flagged, REAL)
 
 
 def naive(train, components):

@@ -3,6 +3,8 @@
 import numpy as np
 
 from robench.api import Interactions, Rng
+from robench.engine.fit.sanitising import sanitise
+from robench.store.detection import measure_detection
 from robench_plugins.attacks.poisoning.bandwagon import Bandwagon
 from robench_plugins.attacks.poisoning.random_profiles import RandomProfiles
 
@@ -25,6 +27,12 @@ def poisoned(attack, fakes, train=None, size=14):
     """Returns the training data with the rows of fake users at the end."""
     train = real_users() if train is None else train
     return train.appended(attack.profiles(train, targets=TARGETS, n_users=fakes, profile_size=size, rng=Rng(5)).rows)
+
+
+def detect(train, defense):
+    """Returns how well a defence tells the fake users of ``poisoned``."""
+    result = sanitise(defense, train, Rng(0))
+    return measure_detection(result.suspicion, result.flagged, REAL)
 
 
 BANDWAGON = Bandwagon.make(popular=1.0)
