@@ -22,15 +22,26 @@ hypothesis.settings.load_profile("untimed")
 
 HERE = Path(__file__).parent
 UNIT = ("host", "plan", "report", "suite", "tables")  # folders
-# The slowest modules come first, so that no process is left with one of them at the end.
+# The slowest modules come first, in order of their time, so that no process is left with one of them at the end.
 FIRST = (
-    "tables/test_alarms.py",
     "run/test_runner.py",
-    "docs/test_plugins.py",
-    "plugins/attacks/text/test_text.py",
     "plugins/models/test_text_bert.py",
+    "tables/test_alarms.py",
+    "plugins/models/test_llm_conformance.py",
+    "plugins/attacks/text/test_text.py",
+    "plugins/models/test_conformance.py",
+    "plugins/attacks/history/test_history.py",
+    "plugins/executors/test_dask.py",
+    "plugins/attacks/test_auto.py",
+    "engine/surfaces/embedding/test_oracle.py",
+    "engine/test_gpu.py",
+    "entrance/test_pack.py",
     "entrance/test_entrance.py",
+    "test_cli.py",
+    "docs/test_plugins.py",
+    "plugins/attacks/embedding/test_parity.py",
     "run/test_likes.py",
+    "pretrained/test_encoder.py",
 )
 
 

@@ -16,6 +16,9 @@ import runpy
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +65,21 @@ def robench(folder: Path, *arguments: str, **environment: str) -> subprocess.Com
     return _forked("robench", folder, arguments, environment)
 
 
+@contextmanager
+def started(folder: Path, *arguments: str, **environment: str) -> Iterator[BaseProcess]:
+    """Yields the forked process of ``robench ARGUMENTS`` while the command is running, so that a test can kill it.
+
+    The arguments are those of ``robench``. The output is dropped.
+    """
+    with tempfile.TemporaryDirectory() as place:
+        process = _start("robench", folder, arguments, environment, [Path(place, "stdout"), Path(place, "stderr")])
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.join()
+
+
 def conformance(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Runs ``pytest ARGUMENTS`` in a forked process.
 
@@ -95,16 +113,23 @@ def _forked(
         outputs = [Path(place, name) for name in ("stdout", "stderr")]
         for path in outputs:
             path.touch()
-        env = {**os.environ, "COLUMNS": "200", **environment}
-        # The path of this file identifies the function, because the fork may import another package named tests.
-        call = {"call": (command, folder, arguments, env, *outputs)}
-        process = CONTEXT.Process(target=runpy.run_path, args=(__file__, call, "forked"))
-        process.start()
+        process = _start(command, folder, arguments, environment, outputs)
         process.join()
         code = process.exitcode
         process.close()
         out, err = (path.read_text(encoding="utf-8", errors="replace") for path in outputs)
     return subprocess.CompletedProcess([command, *arguments], code, out, err)
+
+
+def _start(
+    command: str, folder: Path, arguments: tuple[str, ...], environment: dict[str, str], outputs: list[Path]
+) -> BaseProcess:
+    env = {**os.environ, "COLUMNS": "200", **environment}
+    # The path of this file identifies the function, because the fork may import another package named tests.
+    call = {"call": (command, folder, arguments, env, *outputs)}
+    process = CONTEXT.Process(target=runpy.run_path, args=(__file__, call, "forked"))
+    process.start()
+    return process
 
 
 def _main(command: str, folder: Path, arguments: tuple[str, ...], env: dict[str, str], out: Path, err: Path) -> None:

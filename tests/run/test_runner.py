@@ -5,9 +5,7 @@ The tests run a suite twice, kill and resume a run, recompute the tables, and sh
 
 import csv
 import json
-import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -15,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests import forked
 
 from robench.engine.data.prepared import Prepared
 
@@ -130,24 +129,20 @@ def test_kill_and_run_again(robench, done, tmp_path):
     The final tables equal those of an undisturbed run.
     """
     (tmp_path / "tiny.yaml").write_text(SUITE)
-    environment = {**os.environ, "ROBENCH_CACHE": str(tmp_path / "cache")}
-    command = [sys.executable, "-m", "robench", "run", "tiny.yaml", "--workers", "2"]
-    process = subprocess.Popen(
-        command, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-    )
     cells = tmp_path / "results" / "tiny" / "cells"
-    deadline = time.monotonic() + 120
-    while len(list(cells.glob("*.npz"))) < 8 and time.monotonic() < deadline and process.poll() is None:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    command = ("run", "tiny.yaml", "--workers", "2")
+    with forked.started(tmp_path, *command, ROBENCH_CACHE=str(tmp_path / "cache")) as process:
+        deadline = time.monotonic() + 120
+        while len(list(cells.glob("*.npz"))) < 8 and time.monotonic() < deadline and process.is_alive():
+            time.sleep(0.02)
+        process.kill()
     kept = {p: p.stat().st_mtime_ns for p in cells.glob("*.npz")}
     assert len(kept) >= 8
     planned = [
         c for c in json.loads((tmp_path / "results/tiny/plan.json").read_text())["cells"] if c["status"] == "planned"
     ]
     assert len(kept) < len(planned), "the run had ended before it was killed"
-    result = robench(tmp_path, "run", "tiny.yaml", "--workers", "2", ROBENCH_CACHE=str(tmp_path / "cache"))
+    result = robench(tmp_path, *command, ROBENCH_CACHE=str(tmp_path / "cache"))
     assert result.returncode == 0, result.stderr
     vouched = [p for p in kept if p.with_suffix(".json").exists()]
     assert sum(p.stat().st_mtime_ns == kept[p] for p in vouched) >= len(kept) - 2

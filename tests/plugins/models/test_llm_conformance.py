@@ -3,9 +3,11 @@
 The module also tests that chat marks in titles do not become special tokens.
 """
 
+import numpy as np
 import pytest
 from tests.tiny_decoder import MARK
 
+from robench.engine.measure import MeasuredVictim
 from robench.testing import TorchModelTests
 from robench_plugins.models.llm.model import Llm
 from robench_plugins.models.llm.prompt import Template
@@ -36,6 +38,11 @@ class TestLlm(TorchModelTests):
     }  # fmt: skip
     board = {"candidates": 4}
     test_the_tables_reach_the_scores_without_being_changed = None  # llm offers no tables to attacks
+
+    @pytest.fixture
+    def victim(self, world):
+        """Returns a victim with a quarter of the users, because the decoder reads every user's history separately."""
+        return MeasuredVictim(world.model, world.history, world.test, np.arange(16), 0)
 
     @pytest.fixture(autouse=True, scope="class")
     @classmethod
