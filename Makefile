@@ -2,24 +2,32 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test unit lint clean
+.PHONY: run test tests unit lint style types clean
 
 run: .venv/run.installed
 	$(BIN)/robench run suites/default.yaml
 
 # A test class or module stays in one process, as its fixtures are made once. More than four would only fill the memory.
-test: lint
+# The types are checked beside the tests, because mypy keeps a single core busy for most of a minute.
+test: style
+	+$(MAKE) --no-print-directory -j 2 types tests
+
+tests: .venv/dev.installed
 	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadscope --no-loadscope-reorder
 
 # The tests of suites, plans, tables and reports: they import no torch and take seconds.
 unit: .venv/dev.installed
 	$(BIN)/python -m pytest -m unit
 
-lint: .venv/dev.installed
+lint: style types
+
+style: .venv/dev.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+types: .venv/dev.installed
+	$(BIN)/mypy
 
 clean:
 	rm -rf .venv dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -67,9 +67,14 @@ def robench(folder: Path, *arguments: str, **environment: str) -> subprocess.Com
 
 @contextmanager
 def started(folder: Path, *arguments: str, **environment: str) -> Iterator[BaseProcess]:
-    """Yields the forked process of ``robench ARGUMENTS`` while the command is running, so that a test can kill it.
+    """Yields the forked process of ``robench ARGUMENTS``, which may still run.
 
-    The arguments are those of ``robench``. The output is dropped.
+    The process is killed at the end of the block. The output is dropped.
+
+    Args:
+        folder: The working folder of the command.
+        *arguments: The command's arguments.
+        **environment: Variables in addition to the environment of this process.
     """
     with tempfile.TemporaryDirectory() as place:
         process = _start("robench", folder, arguments, environment, [Path(place, "stdout"), Path(place, "stderr")])

@@ -41,7 +41,10 @@ class TestLlm(TorchModelTests):
 
     @pytest.fixture
     def victim(self, world):
-        """Returns a victim with a quarter of the users, because the decoder reads every user's history separately."""
+        """Returns a victim that is measured on 16 of the 60 users.
+
+        The checks of the host pass the history of every user through the decoder dozens of times.
+        """
         return MeasuredVictim(world.model, world.history, world.test, np.arange(16), 0)
 
     @pytest.fixture(autouse=True, scope="class")
