@@ -54,7 +54,7 @@ def download(url: str, path: Path, report: Report) -> None:
 
     Raises:
         UserError: if the address is not valid, if no connection is possible, if the server refuses the request, if a
-            redirect is not allowed, if the file is too large, or if every attempt fails.
+            redirect is not allowed, if the file is larger than 64 GiB, or if all four attempts fail.
         OSError: if the file cannot be written.
     """
     if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
@@ -135,7 +135,7 @@ def _continue(url: str, part: _Part, report: Report) -> bool:
     """Downloads the rest of a file, and returns whether the file is complete.
 
     Raises:
-        UserError: if the file is too large, or if a redirect must not be followed.
+        UserError: if the file is larger than 64 GiB, or if a redirect must not be followed.
     """
     version, done = part.version(url), part.size()
     request = urllib.request.Request(url, headers={"User-Agent": "robench", "Accept-Encoding": "identity"})

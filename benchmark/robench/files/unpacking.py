@@ -48,8 +48,9 @@ def is_archive(path: Path) -> bool:
 def unpack(archive: Path, folder: Path) -> None:
     """Unpacks an archive into an empty folder.
 
-    An archive is refused if it contains links, devices, paths that leave the folder or conflict, too many files, or too
-    many bytes. These rules are checked before anything is written. While writing, the unpacked bytes are counted again.
+    An archive is refused if it contains links, devices, paths that leave the folder or conflict, or more than 10,000
+    files. It is also refused if it unpacks to more than 256 MiB and to more than 200 times its own size. These rules
+    are checked before anything is written. While writing, the unpacked bytes are counted again.
 
     Args:
         archive: the path of a .zip or .tar file. A .tar file may be compressed.
@@ -95,7 +96,7 @@ def _tar_members(tar: tarfile.TarFile, archive: Path) -> Iterator[Member]:
     """Yields the files in a .tar archive.
 
     Raises:
-        UserError: if the archive contains a link, a device, or too many entries.
+        UserError: if the archive contains a link, a device, or more than 10,000 entries.
     """
     for number, info in enumerate(tar):
         if number > MOST_FILES:

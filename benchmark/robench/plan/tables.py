@@ -20,8 +20,8 @@ def plan_tables(
 ) -> tuple[PlannedTable, ...]:
     """Returns one table per entry of the suite's ``ranking``, or per threat model.
 
-    If the suite has no ``ranking``, there is one table per threat model, at its largest ε. A threat model without a
-    suitable metric has no table.
+    If the suite has no ``ranking``, there is one table per threat model, at its largest ε. A threat model has no table
+    if the suite has no metric for it. See ``_usual``.
 
     Args:
         suite: the suite.
@@ -82,7 +82,7 @@ def _usual(names: Sequence[str], cells: Sequence[Cell], metrics: Mapping[str, Me
     """Returns the measure by which a table is ranked if the suite has no ``ranking``.
 
     The default is ``ndcg@10``, or ``t-hr@10`` if items are promoted or demoted. If the suite does not list the default,
-    the result is the first suitable measure of held-out items or of targets, respectively, or None.
+    the result is the first measure of held-out items, or of targets, that all cells have, or None.
 
     Args:
         names: the measures of the suite.

@@ -147,7 +147,7 @@ def _check_length(folder: Path, max_tokens: int) -> None:
     """Checks that the network in a folder has at least ``max_tokens`` positions.
 
     Raises:
-        DataError: if the network has too few positions.
+        DataError: if the network has fewer positions.
     """
     try:
         most = json.loads((folder / "config.json").read_text(encoding="utf-8"))["max_position_embeddings"]

@@ -176,7 +176,7 @@ def parse(text: str, where: str) -> Tree:
     Raises:
         UserErrors: for duplicate keys, keys that are not strings, merge keys, tags, and aliases that contain
             themselves.
-        UserError: for the first syntax error, or for too many values or too many levels.
+        UserError: for the first syntax error, for more than 100,000 values, or for too many levels.
     """
     try:
         loader = _Loader(text)

@@ -66,7 +66,8 @@ def flag_devices(results: Results, row: Row) -> list[Flag]:
 def flag_budgets(results: Results, cells: Sequence[CellRow]) -> list[Flag]:
     """Returns one flag for each attack that proposed too large a perturbation.
 
-    An attack gets another flag if the perturbation that was measured is larger than ε.
+    A perturbation is too large if it exceeds its budget by more than 0.01%. An attack gets another flag if the
+    perturbation that was measured exceeds ε by more than this share.
     """
     worst: dict[str, float] = {}
     applied: dict[str, float] = {}

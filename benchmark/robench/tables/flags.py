@@ -130,8 +130,8 @@ def _gaps(results: Results, row: Row, cells: Sequence[CellRow], reference: Measu
 
     Other flags report attacks that raise the host's loss but hardly change ranks.
 
-    If too few users are hit, the only flag says that no gap between attacks is judged, and the row has no rank and no
-    p-value.
+    If fewer than 50 users are hit, the only flag says that no gap between attacks is judged, and the row has no rank
+    and no p-value.
     """
     clean = float(np.mean([np.nanmean(values) for values in _clean_values(results, row, reference).values()]))
     hits = row.hits(results, 10)
@@ -165,8 +165,8 @@ def _promoted_gaps(results: Results, row: Row, cells: Sequence[CellRow], surface
 
     A gap is a mean over the promoted items, with an interval over seeds and items. It is compared with the value that
     the stronger attack reaches, because the clean value is close to 0. All users who lack a promoted item count, even
-    if none of their held-out items is in the clean top k. If too few users or titles can be judged, the only flag says
-    so, and the row has no rank and no p-value.
+    if none of their held-out items is in the clean top k. If fewer than 50 users or 3 rewritten titles can be judged,
+    the only flag says so, and the row has no rank and no p-value.
     """
     ranks = {
         (cell.seed, cell.target_set): array

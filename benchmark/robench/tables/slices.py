@@ -36,7 +36,7 @@ class SliceRow:
         users: the number of users in the group.
         seeds: the number of seeds.
         value: the mean over seeds and users, with its interval.
-        worst: whether no other group of this slice has a worse mean.
+        worst: whether the slice has several groups, and none of them has a lower mean.
     """
 
     key: RowKey = field(metadata=inline("dataset", "split", "model_label", "defense_label", "lambda", "train_epsilon"))
@@ -52,7 +52,7 @@ class SliceRow:
 
 
 def group_users(known: Arrays) -> dict[Kind, dict[str, NDArray[np.bool_]]]:
-    """Returns the members of each group of users, bool [U], by slice and group.
+    """Returns the members of each group of users, bool [users], by slice and group.
 
     By activity, users are divided into thirds by the length of their history. By popularity, they are divided into
     thirds by the training interactions of their held-out item, or by the mean over several. Equal values are in the

@@ -27,8 +27,7 @@ class Surrogate:
     Args:
         model: the fitted ``Model``, which the defence may have wrapped. Row u of the surrogate's users is the u-th user
             that the attack sees.
-        suspicion: the suspicion score of each fake user, float64 [n fake users], or None if the defence computes no
-            scores.
+        suspicion: the suspicion score of each fake user, float64 [fakes], or None if the defence computes no scores.
         validation_ndcg: the NDCG@10 on the validation items of the users that the attack sees.
     """
 
@@ -62,7 +61,7 @@ class Pipeline(Protocol):
         ...
 
     def suspicion(self, profiles: Profiles) -> FloatArray | None:
-        """Returns the suspicion score of each fake user, float64 [n fake users].
+        """Returns the suspicion score of each fake user, float64 [fakes].
 
         A higher score means more suspicion. The defence computes the scores on the seen users and the fake users,
         without a fit. The result is None if the defence computes no scores.

@@ -74,8 +74,8 @@ def sort_events(events: Events, n_users: int, n_items: int) -> Events:
 
     Two events that agree in all four numbers are equal. Therefore, the result does not depend on the original order.
 
-    If possible, the four numbers of an event are packed into one integer, because sorting integers is several times as
-    fast as sorting rows. If the times need too many bits, they are replaced by their ranks.
+    If possible, the four numbers of an event are packed into one integer of 63 bits, because sorting integers is
+    several times as fast as sorting rows. If the numbers need more bits, the times are replaced by their ranks.
     """
     if not len(events):
         return _widened(events)

@@ -130,8 +130,8 @@ def _unpack(content: bytes, ending: str, path: Path) -> bytes:
     """Returns the unpacked bytes of a file.
 
     Raises:
-        DataError: if the file is damaged or unpacks to too many bytes, or if a .zip has a password or does not hold
-            exactly one file.
+        DataError: if the file is damaged, if it unpacks to more than 256 MiB and to more than 1,000 times its own size,
+            or if a .zip has a password or does not hold exactly one file.
     """
     most = max(ALWAYS_FINE, LARGEST_RATIO * len(content))
     try:
@@ -163,7 +163,7 @@ def _unpack_streams(content: bytes, ending: str, most: int) -> bytes:
 
     Raises:
         EOFError: if the last stream is cut off.
-        ValueError: if the content is too large.
+        ValueError: if the content has more than ``most`` bytes.
         OSError, zlib.error or lzma.LZMAError: if a stream is damaged, or if other bytes follow.
     """
     unpacked, stream = bytearray(), _decompressor(ending)
@@ -201,7 +201,7 @@ def _only_member(content: bytes, most: int, path: Path) -> bytes:
 
     Raises:
         DataError: if the archive does not hold exactly one file, or has a password.
-        ValueError: if the compression is not supported, or if the content is too large.
+        ValueError: if the compression is not supported, or if the content has more than ``most`` bytes.
     """
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         members = [
