@@ -32,6 +32,8 @@ YAML = (".yaml", ".yml")
 class Suite:
     """A valid suite, including its defaults.
 
+    Fields that are not listed below hold the values of the keys with the same names. See ``SuiteFile``.
+
     Args:
         metrics: the measures, such as ``ndcg@10``. Each metric is given by its identity.
         limits: the most that any victim may use: ``seconds``, and ``memory`` in bytes.

@@ -75,7 +75,11 @@ class _Function:
     scores: Callable[[Probe, Tables], Tensor]
 
     def __call__(self, tables: Tables) -> Tensor:
-        """Returns the value under other tables as a float64 scalar."""
+        """Returns the value under other tables as a float64 scalar.
+
+        Raises:
+            PluginError: if a score is not finite.
+        """
         weights, items = self.choice
         with self.probe.rng.child("look", 0).stream():
             scores = self.scores(self.probe, tables)

@@ -31,6 +31,7 @@ def parts_of(split: Part, users: IntArray, items: IntArray, times: IntArray, *, 
     Raises:
         DataError: if the split is ``global-time`` and the source has no times, or if the split leaves nothing to train
             on or nothing to test on.
+        ValueError: if the name of the split is unknown.
     """
     if split.name == "leave-last-out":
         return leave_last_out(users, int(split.config.get("n", 1)))

@@ -128,7 +128,11 @@ class ProfileMaker:
 
 
 def _stated(costs: Mapping[str, float]) -> Report:
-    """Returns the costs that an attack states, by their names in the record."""
+    """Returns the costs that an attack states, by their names in the record.
+
+    Raises:
+        PluginError: if a name is not a string, or if a cost is not a finite number.
+    """
     for name, value in costs.items():
         if not isinstance(name, str) or not isinstance(value, (int, float)) or not math.isfinite(value):
             raise PluginError(f"the attack states the cost {name!r} as {value!r}, which is not a finite number")

@@ -81,7 +81,7 @@ class EmbeddingArena(UserArena):
         return EmbeddingArena(oracle, unit, Ball(self.ball.norm, radius), targets=self.targets)
 
     def distances(self, candidate: Candidate) -> CellArrays:
-        """Returns both norms of each user's δ, and the spent budget in units of ε."""
+        """Returns the L2 and L∞ norms of each user's δ, and the spent budget in ε."""
         return {
             "l2": l2(candidate).cpu().numpy(),
             "linf": linf(candidate).cpu().numpy(),

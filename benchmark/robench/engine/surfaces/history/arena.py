@@ -58,7 +58,11 @@ class HistoryArena(UserArena):
         yield from ({ITEMS: rows} for rows in attack.rewrite(self.oracle, rng))
 
     def within_budget(self, proposal: Proposal) -> Candidate:
-        """Returns the proposal with genuine rows in place of rows that are not allowed."""
+        """Returns the proposal with genuine rows in place of rows that are not allowed.
+
+        Raises:
+            PluginError: if the attack proposes no histories, or if they do not have the form of histories.
+        """
         if ITEMS not in proposal:
             raise PluginError(f"the attack gave nothing for the histories of {self.n_users} users, int64 [B, L]")
         rows = proposal[ITEMS].cpu()
@@ -74,7 +78,10 @@ class HistoryArena(UserArena):
         return HistoryArena(oracle, self.unit[chosen], targets=self.targets)
 
     def distances(self, candidate: Candidate) -> CellArrays:
-        """Returns each user's number of edits, the edits and the spent budget."""
+        """Returns each user's number of edits, the edits and the spent budget.
+
+        ``edit_script`` defines the rows of the array ``script``. ``spent`` is in units of ε.
+        """
         genuine, edited = unpadded(self.oracle.rows()), unpadded(candidate[ITEMS])
         triples = list(zip(self.oracle.users.tolist(), genuine, edited, strict=True))
         edits = np.array([Levenshtein.distance(old, new) for _, old, new in triples], dtype=np.int64)

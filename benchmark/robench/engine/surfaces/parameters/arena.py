@@ -58,6 +58,9 @@ class ParametersArena(Arena):
         """Returns the proposal after projection onto the ball, row by row.
 
         Entries beyond the width of a table are set to zero.
+
+        Raises:
+            PluginError: if δ is missing, has another shape than the tables, or is not finite.
         """
         shape = self.oracle.tables.valid.shape
         if ROWS not in proposal or proposal[ROWS].shape != shape:
