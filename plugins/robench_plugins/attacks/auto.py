@@ -84,9 +84,9 @@ class Auto(Ensemble):
     - If edits are words, the goal is ``promote`` and the model follows instructions: added instructions.
     - If edits are characters: random letters, and typos.
 
-    If the victim is stochastic, most members on the first three surfaces average over several draws (EOT, Athalye et
-    al., ICML 2018). Changing a list raises the ``version`` of its surface, because results under different lists are
-    not comparable.
+    If the victim is stochastic, most members on the first three surfaces average over several draws (expectation over
+    transformation, Athalye et al., ICML 2018). Changing a list raises the ``version`` of its surface, because results
+    under different lists are not comparable.
     """
 
     class Config(RulesConfig):

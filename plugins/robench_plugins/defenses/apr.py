@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 class Apr(TrainingDefense):
     """Trains on embedding tables that one gradient step perturbs within ε.
 
-    Adversarial Personalized Ranking (He et al., SIGIR 2018) minimises L(Θ) + λ_APR · L(Θ + Δ_adv). Here Θ are the
-    embedding tables, and Δ is a shift of the tables. The adversarial shift is Δ_adv = ε Γ / ‖Γ‖ with Γ = ∂L/∂Δ at Δ =
-    0. As in the authors' code, Γ is normalised row by row. There is one Δ per batch, and every lookup of a row shares
-    it. A row that does not affect the loss of the batch is not perturbed. Robench minimises L_total = λ L(Θ) + (1 − λ)
-    L(Θ + Δ_adv). This is λ times the objective of the paper if λ_APR = (1 − λ)/λ. The record holds both weights.
-    (``train_lambda_apr`` is absent if λ = 0, because it would be infinite.)
+    Adversarial Personalized Ranking (He et al., SIGIR 2018) minimises L(Θ) + λ_APR · L(Θ + Δ_adv). Here L is the
+    model's own loss, Θ are the embedding tables, and Δ is a shift of the tables. The adversarial shift is Δ_adv = ε Γ /
+    ‖Γ‖ with Γ = ∂L/∂Δ at Δ = 0. As in the authors' code, Γ is normalised row by row. There is one Δ per batch, and
+    every lookup of a row shares it. A row that does not affect the loss of the batch is not perturbed. Robench
+    minimises L_total = λ L(Θ) + (1 − λ) L(Θ + Δ_adv). This is λ times the objective of the paper if λ_APR = (1 − λ)/λ.
+    The record holds both weights. (``train_lambda_apr`` is absent if λ = 0, because it would be infinite.)
 
     The paper uses ε = 0.5 in the unit of the embeddings (``scale: absolute``) and λ_APR = 1, and starts from a trained
     BPR model. An ε of this size would destroy a model with small initial tables, so set ``warmup`` too. The default

@@ -61,9 +61,9 @@ class Smoothing(Defense):
 
     The defence follows randomised smoothing (Cohen et al., ICML 2019, eq. 1, a majority vote under noise) and median
     smoothing of a real-valued output (Chiang et al., NeurIPS 2020). Here the scores are averaged, with few draws, and
-    no radius is certified. The training is that of the undefended model. σ is relative to the RMS over the valid
-    entries of a row, so a user's scores do not depend on the rest of the batch. A model that is linear in its inputs
-    (MF) gains nothing from the mean.
+    no radius is certified. The training is that of the undefended model. The standard deviation of the noise,
+    ``sigma``, is relative to the RMS over the valid entries of a row, so a user's scores do not depend on the rest of
+    the batch. A model that is linear in its inputs (MF) gains nothing from the mean.
     """
 
     class Config(BaseConfig):

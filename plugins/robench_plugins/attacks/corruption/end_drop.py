@@ -12,7 +12,7 @@ from robench_plugins.attacks.corruption.rows import by_user, drop_in_order, plac
 class EndDrop(Corruption):
     """Removes the last interactions of random users.
 
-    Users lose their last n interactions, one user after the other in random order, until the budget is spent. Every
+    Users lose their last ``n`` interactions, one user after the other in random order, until the budget is spent. Every
     user keeps at least one interaction.
     """
 

@@ -13,7 +13,7 @@ class TimeJitter(Corruption):
     """Moves random interactions within the row of their user.
 
     Each of these interactions is moved by a random distance of at most ``window`` places, and the other interactions
-    keep their order. Models of sets do not notice.
+    keep their order. A model that reads a history as a set is not affected.
     """
 
     class Config(BaseConfig):

@@ -22,9 +22,10 @@ class Msap(EmbeddingAttack):
     commented out.) The record holds both norms. To stay within the L2 ball, use ``pgd`` with ``norm: l2``. With
     ``surface: embedding`` and ``positives: held-out``, the attack perturbs the embedded inputs instead of the tables.
 
-    ``start: zero`` gives the paper's BIM, and ``start: uniform`` gives the paper's PGD. The paper starts within ±0.05
-    for every ε. This attack starts within ±ε/10, which is the same at the paper's ε = 0.5. The candidate is the last
-    iterate. The paper draws negative items once, but this attack draws them anew for every step.
+    ``start: zero`` gives the paper's BIM (basic iterative method), and ``start: uniform`` gives the paper's PGD. The
+    paper starts within ±0.05 for every ε. This attack starts within ±ε/10, which is the same at the paper's ε = 0.5.
+    The candidate is the last iterate. The paper draws negative items once, but this attack draws them anew for every
+    step.
     """
 
     class Config(EmbeddingConfig):

@@ -20,8 +20,8 @@ class GradientConfig(FakeUserConfig):
     """The settings that ``revadv`` and ``pga`` share.
 
     The defaults of ``steps`` and ``momentum`` are those of Tang et al. (RecSys 2020). The surrogate has the defaults of
-    the model ``wmf``, which validation chose on MovieLens, because the weights of 20 of the papers score far lower
-    there.
+    the model ``wmf``, which validation chose on MovieLens. The papers use weights of 20, which give far lower
+    validation values there.
     """
 
     steps: int = Field(default=30, ge=1, description="Candidates that are tried, one after the other")

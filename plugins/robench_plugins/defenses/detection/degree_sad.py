@@ -30,8 +30,9 @@ class DegreeSad(Detector):
     - ``popular``: the most popular fillers, as in the attack ``bandwagon``.
 
     The users in the data are the examples of real users, although a few of them may be fake. If the tested attack is of
-    a kind that the tree has learned from, the table *Detection* says so. The suspicion is the share of fake users in
-    the user's leaf. The detector drops users in leaves with more fake than real users, so ``quantile`` is not used.
+    a kind that the tree has learned from, the table *Detection* says so. A leaf holds at least 1% of the examples. The
+    suspicion is the share of fake users in the user's leaf. The detector drops users in leaves with more fake than real
+    users, so ``quantile`` is not used.
     """
 
     class Config(DetectorConfig):

@@ -24,7 +24,7 @@ def make_training_fakes(train: Interactions, kind: Kind, count: int, generator: 
     user, and the other items are fillers of its kind:
 
     - ``random``: uniform items.
-    - ``segment``: items among those that occur most often together with the promoted items.
+    - ``segment``: a random third of the items whose users are most similar to those of the promoted items, by cosine.
     - ``popular``: the most popular items.
 
     Args:
