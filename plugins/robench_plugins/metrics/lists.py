@@ -66,7 +66,7 @@ class CollectiveMetric(ListMetric):
         return np.full(len(lists), self.of_exposure(shown.astype(np.float64)))
 
     def of_exposure(self, shown: FloatArray) -> float:
-        """Returns the value.
+        """Returns the value of the metric for all lists together.
 
         Args:
             shown: the number of lists that hold each item, float64 [n_items].

@@ -76,7 +76,7 @@ class TextBert(TokenModel, SequenceModel):
         @field_validator("tuned_layers", mode="before")
         @classmethod
         def _check_tuned_layers(cls, value: Any) -> Any:
-            """Returns the value after checking it.
+            """Returns the setting, after checking that it is ``all`` or a number of layers.
 
             Without this check, pydantic would report one error per type of the union.
 

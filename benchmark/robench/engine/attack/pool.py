@@ -16,7 +16,8 @@ def pool_arenas(arenas: Iterable[Arena], most: int) -> Iterator[list[Arena]]:
     A large catalogue has chunks of few users, of whom only some are to be broken. An attack on few users takes almost
     as long as an attack on many users.
 
-    The arenas of a group have the same form. An arena without a form is a group of its own.
+    The arenas of a group have the same form. An arena without a form is a group of its own. A group has at most 16
+    arenas, which hold at most 4,096 users together.
 
     Args:
         arenas: the arenas of a victim, in order.
