@@ -174,6 +174,7 @@ class World:
                 **more.pop("diagnostics", {}),
             },
             reading=more.pop("reading", {}),
+            **({"detection": more.pop("detection")} if "detection" in more else {}),
             members=[
                 {"everyone": False, "steps": None, "users": 0, "queries": 0, "gradients": 0, "kind": "", **member}
                 for member in more.pop("members", [])

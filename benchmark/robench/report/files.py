@@ -81,6 +81,8 @@ def to_json(tables: Tables) -> str:
         **({"twins": tables.twins} if tables.twins else {}),
         **({"rewritten": tables.titles} if tables.titles else {}),
         **({"stages": tables.reranking} if tables.reranking else {}),
+        **({"detection": tables.detection} if tables.detection else {}),
+        **({"training_defenses": tables.training_defences} if tables.training_defences else {}),
         **({"slices": tables.slices} if tables.slices else {}),
     }
     return json.dumps(round_numbers(encode(content)), indent=1, ensure_ascii=False) + "\n"

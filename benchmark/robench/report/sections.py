@@ -8,6 +8,7 @@ from robench.api.errors import counted
 from robench.report.attacks import build_curves_section, build_ensembles_section, build_radii_section
 from robench.report.blocks import Bullets, Section
 from robench.report.data import build_data_section
+from robench.report.detection import build_detection_section, build_training_defences_section
 from robench.report.inputs import build_inputs_section
 from robench.report.leaderboard import NO_ATTACKS, build_clean_grids, build_leaderboard_section
 from robench.report.numbers import format_defense, format_victim, name_places
@@ -51,6 +52,8 @@ def build_sections(tables: Tables) -> Iterator[Section]:
         build_titles_section,
         build_reranking_section,
         build_poisoning_section,
+        build_training_defences_section,
+        build_detection_section,
         build_slices_section,
         build_radii_section,
         build_inputs_section,

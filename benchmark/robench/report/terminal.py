@@ -10,6 +10,7 @@ from rich.table import Table
 from robench.api.escapes import visible
 from robench.api.terminal import say
 from robench.report.blocks import Grid
+from robench.report.detection import build_detection_grid
 from robench.report.leaderboard import NO_ATTACKS, build_clean_grids, build_leaderboard_grid, format_title
 from robench.report.numbers import build_grid, format_bounds, format_defense, format_interval
 from robench.report.sections import write_warning
@@ -27,7 +28,7 @@ def print_tables(tables: Tables, folder: Path, console: Console) -> None:
 
 
 def print_leaderboard(tables: Tables, console: Console) -> None:
-    """Prints every ranking table, the other clean values, and the poisoning verdicts.
+    """Prints every ranking table, the other clean values and poisoning.
 
     If any model has failed or missing cells, a warning comes first.
     """
@@ -41,6 +42,8 @@ def print_leaderboard(tables: Tables, console: Console) -> None:
         console.print(NO_ATTACKS)
     if tables.poisoning:
         print_grid(console, "Poisoning", _poisoning_grid(tables), justify="center")
+    if tables.detection:
+        print_grid(console, "Detection", build_detection_grid(tables), justify="center")
 
 
 def print_grid(console: Console, title: str, grid: Grid, justify: JustifyMethod = "left") -> None:

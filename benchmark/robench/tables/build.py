@@ -24,6 +24,7 @@ from robench.tables.completeness import IncompleteModel, find_incomplete_models
 from robench.tables.curves import CurveRow, build_curve_rows
 from robench.tables.data import DataRow, build_data_rows
 from robench.tables.defences import DefenceRow, build_defence_rows
+from robench.tables.detection import DetectionRow, build_detection_rows
 from robench.tables.inputs import InputRow, build_input_rows
 from robench.tables.leaderboard import LeaderboardRow, LeaderboardTable, build_leaderboard, build_rows_without_attacks
 from robench.tables.members import EnsembleRow, build_ensemble_rows
@@ -33,6 +34,7 @@ from robench.tables.reranking import RerankingRow, build_reranking_rows
 from robench.tables.results import Results, read_results
 from robench.tables.slices import SliceRow, build_slice_rows
 from robench.tables.titles import TitleRow, build_title_rows
+from robench.tables.training_defences import TrainingDefenceRow, build_training_defence_rows
 from robench.tables.twins import TwinRow, build_twin_rows
 
 
@@ -64,6 +66,8 @@ class Tables:
         damaged: the errors about damaged files. The tables leave these files out.
         without_attacks: the rows of leaderboard.csv if the suite has no attacks.
         incomplete: the models with cells that failed or are missing.
+        detection: how well defences on training data detect fake users.
+        training_defences: defended models, compared with their twins on the same training data.
         slices: the values of groups of users.
     """
 
@@ -91,6 +95,8 @@ class Tables:
     without_attacks: list[LeaderboardRow] = field(default_factory=list)
     incomplete: list[IncompleteModel] = field(default_factory=list)
     slices: list[SliceRow] = field(default_factory=list)
+    detection: list[DetectionRow] = field(default_factory=list)
+    training_defences: list[TrainingDefenceRow] = field(default_factory=list)
 
     def rows(self) -> list[LeaderboardRow]:
         """Returns the rows of all ranking tables, in the order of the tables."""
@@ -149,4 +155,6 @@ def make_tables(results: Results) -> Tables:
         build_rows_without_attacks(results, clean),
         find_incomplete_models(results),
         build_slice_rows(results),
+        build_detection_rows(results),
+        build_training_defence_rows(results),
     )

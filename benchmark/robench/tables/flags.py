@@ -17,6 +17,7 @@ from robench.store.plan_file import PlannedTable
 from robench.store.record import ENSEMBLE
 from robench.tables.checks import flag_checks
 from robench.tables.comparisons import GRADIENT, compare_attacks, make_held_out_yardstick, make_promotion_yardsticks
+from robench.tables.detection import detects
 from robench.tables.diagnoses import (
     flag_additivity,
     flag_budgets,
@@ -66,6 +67,7 @@ def set_flags(
     if FROZEN in row.adaptive.split(", "):
         why = "an attack was made against another pipeline, so the row is unranked"
         row.notes.append(Flag("frozen attack", why, {}))
+    row.notes += _unattacked_filter(results, row, table)
     below = _not_above_popularity(results, row, reference, popularity) if reference else None
     if below is not None:
         row.ranked = False
@@ -98,6 +100,19 @@ def _completeness(row: Row) -> Iterator[Flag]:
     if len(row.seeds) == 1:
         why = "one fit says nothing about the spread between fits, so there is no p-value and no verdict"
         yield Flag("one seed", why, {"seeds": 1})
+
+
+def _unattacked_filter(results: Results, row: Row, table: PlannedTable | None) -> Iterator[Flag]:
+    """Yields a flag if a defence cleans the data, and no attack on them aims at it.
+
+    Then the row has no rank and no p-value.
+    """
+    if table is None or table.threat.stage != "train" or "yes" in row.adaptive.split(", "):
+        return
+    if detects(results, results.by_row[row.key]):
+        why = "no attack was made through the defence's filter, and one that evades it may do more, so it is unranked"
+        row.distrust()
+        yield Flag("filter not attacked", why, {"adaptive": row.adaptive})
 
 
 def _not_above_popularity(

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from robench.api.errors import UserError, counted
 from robench.api.metric import Metric
 from robench.host.registry import Registry
@@ -17,6 +19,7 @@ from robench.plan.plan import make_plan
 from robench.report.files import DRAWERS, published_files
 from robench.spec import CellRow
 from robench.store.archive import ARRAYS, MANIFEST, RECORDS, Archive, hash_file
+from robench.store.detection import measure_detection
 from robench.store.folder import Store
 from robench.store.npz import hash_arrays
 from robench.store.plan_file import PlanFile
@@ -86,6 +89,7 @@ def check_cells(results: Results, findings: Findings) -> None:
     for cell in measured:
         try:
             _check_metrics(results, cell, findings)
+            _check_detection(results, cell, findings)
         except UserError as error:
             findings.problems.append(str(error))
     missing = sum(results.status(cell) == "missing" and cell.cell not in results.damaged for cell in results.cells)
@@ -104,6 +108,21 @@ def _check_metrics(results: Results, cell: CellRow, findings: Findings) -> None:
         stored = record["metrics"].get(name)
         if stored is not None and stored != value:
             problem = f"cell {cell.cell} has {name} {stored['value']}, and its arrays give {value['value']}"
+            findings.refuse(results.store.where(record), problem)
+
+
+def _check_detection(results: Results, cell: CellRow, findings: Findings) -> None:
+    """Computes the numbers of a detection again from its arrays."""
+    record = results.record(cell)
+    stored = {name: value for name, value in record.get("detection", {}).items() if name != "known_attack"}
+    if not stored:
+        return
+    arrays, fakes = results.arrays(cell), int(record["achieved"].get("fake_users", 0))
+    flagged = arrays["flagged"]
+    expected = measure_detection(arrays["suspicion"], flagged.astype(np.int8), len(flagged) - fakes)
+    for name, value in expected.items():
+        if stored.get(name) != value:
+            problem = f"cell {cell.cell} has the detection {name} {stored.get(name)}, and its arrays give {value}"
             findings.refuse(results.store.where(record), problem)
 
 

@@ -1,0 +1,68 @@
+"""Builds the sections on defences of the training data."""
+
+from __future__ import annotations
+
+from robench.report.blocks import Grid, Section
+from robench.report.numbers import build_grid, format_defense, format_interval, format_number
+from robench.tables.build import Tables
+
+DETECTION = (
+    "A detector does not know which users are fake, or how many there are. Precision and recall are those of the users "
+    "that it dropped. A row without an attack shows its false alarms on clean data, as a share of the real users. "
+    "`known`: the detector has learned from fake users of this attack."
+)
+DEFENCES = (
+    "Each defended model beside its undefended twin, trained on the same data. The difference is defended less "
+    "undefended, paired over seeds and users (or promoted items). Without an attack, it is what the defence costs."
+)
+
+
+def build_detection_grid(tables: Tables) -> Grid:
+    """Returns the table of detections."""
+    rows = tables.detection
+    places = [(row.dataset, row.split) for row in rows]
+    head = ["defence", "attack", "ε", "AUROC", "average precision", "precision", "recall", "false alarms", "known"]
+    body = [
+        [
+            row.defense_label,
+            "–" if row.attack_label == "none" else row.attack_label,
+            "–" if row.attack_label == "none" else f"{row.epsilon:g}",
+            *map(format_number, (row.auroc, row.average_precision, row.precision, row.recall, row.false_alarms)),
+            "yes" if row.known else "",
+        ]
+        for row in rows
+    ]
+    if len(set(places)) == 1:
+        return Grid(head, body)
+    return Grid(["data", *head], [[", ".join(place), *line] for place, line in zip(places, body, strict=True)])
+
+
+def build_detection_section(tables: Tables) -> Section | None:
+    """Returns the section on detections, or None if no defence cleans the data."""
+    return Section("Detection", [DETECTION, build_detection_grid(tables)]) if tables.detection else None
+
+
+def build_training_defences_section(tables: Tables) -> Section | None:
+    """Returns the section on defended models and their twins on the same data.
+
+    The result is None if there are no such models.
+    """
+    if not tables.training_defences:
+        return None
+    head = ["model", "defence", "attack", "ε", "metric", "undefended", "defended", "difference", "verdict"]
+    body = [
+        [
+            row.key.model_label,
+            format_defense(row.key),
+            "–" if row.attack_label == "none" else row.attack_label,
+            "–" if row.attack_label == "none" else f"{row.epsilon:g}",
+            str(row.metric),
+            format_number(row.twin),
+            format_number(row.defended),
+            format_interval(row.difference),
+            row.verdict or "–",
+        ]
+        for row in tables.training_defences
+    ]
+    keys = [row.key for row in tables.training_defences]
+    return Section("Defences on the same training data", [DEFENCES, build_grid(keys, head, body)])

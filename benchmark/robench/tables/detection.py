@@ -1,0 +1,90 @@
+"""Summarises how well defences on training data detect fake users."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from robench.spec import CellRow
+from robench.tables.results import Results
+
+
+@dataclass(frozen=True)
+class DetectionRow:
+    """The detection of fake users by one defence under one attack.
+
+    A detector sees no model. Under an attack that sees no model either, all models therefore have the same numbers, and
+    a row is a mean over the victims of all models, seeds and target sets.
+
+    Args:
+        dataset: the label of the data set.
+        split: the label of the split.
+        defense_label: the label of the defence.
+        attack_label: the label of the attack, or ``none`` for clean data.
+        epsilon: the budget of the attack, or 0 for clean data.
+        models: the labels of the models.
+        victims: the number of victims.
+        auroc: the area under the ROC curve. This field and the next four are None if no victim has a defined value.
+        average_precision: the average precision.
+        precision: the share of the flagged users that are fake, over the victims with a flagged user.
+        recall: the share of the fake users that are flagged.
+        false_alarms: the share of the real users that are flagged.
+        known: whether the detector has learned from fake users of this attack.
+    """
+
+    dataset: str
+    split: str
+    defense_label: str
+    attack_label: str
+    epsilon: float
+    models: tuple[str, ...]
+    victims: int
+    auroc: float | None
+    average_precision: float | None
+    precision: float | None
+    recall: float | None
+    false_alarms: float | None
+    known: bool
+
+
+def build_detection_rows(results: Results) -> list[DetectionRow]:
+    """Returns one row per defence, attack and ε, in the order of the plan.
+
+    Only victims whose record has ``detection`` count. Their rows without an attack show the false alarms on clean data.
+    """
+    groups = results.grouped(
+        lambda cell: (*cell.key.place, cell.key.defense_label, cell.attack_label, cell.epsilon),
+        lambda cell: "detection" in results.record(cell),
+    )
+    return [_row(results, *name, cells) for name, cells in groups.items()]
+
+
+def detects(results: Results, cells: Iterable[CellRow]) -> bool:
+    """Returns whether any of these cells has a defence that cleans the training data."""
+    return any(results.ok(cell) and "detection" in results.record(cell) for cell in cells)
+
+
+def _row(
+    results: Results, dataset: str, split: str, defense: str, attack: str, epsilon: float, cells: list[CellRow]
+) -> DetectionRow:
+    numbers: list[Mapping[str, float | None]] = [results.record(cell)["detection"] for cell in cells]
+
+    def mean(name: str) -> float | None:
+        values = [value for one in numbers if (value := one.get(name)) is not None]
+        return sum(values) / len(values) if values else None
+
+    return DetectionRow(
+        dataset,
+        split,
+        defense,
+        attack,
+        epsilon,
+        tuple(dict.fromkeys(cell.key.model_label for cell in cells)),
+        len(cells),
+        mean("auroc"),
+        mean("average_precision"),
+        mean("precision"),
+        mean("recall"),
+        mean("false_alarms"),
+        any(one.get("known_attack") for one in numbers),
+    )

@@ -1,0 +1,110 @@
+"""Tests the tables on defences of the training data."""
+
+import pytest
+from rich.console import Console
+from tests.fakes import FAKES, POISONING, USERS, World
+
+from robench.report.markdown import to_markdown
+from robench.report.terminal import print_leaderboard
+
+CLEAN = {"real_users": 200, "fake_users": 0, "flagged_real": 6, "flagged_fakes": 0, "false_alarms": 0.03}
+UNDEFINED = dict.fromkeys(("auroc", "average_precision", "precision", "recall"))
+CAUGHT = {**CLEAN, "auroc": 0.9, "average_precision": 0.5, "precision": 0.25, "recall": 0.8, "known_attack": 1}
+MISSED = {**CAUGHT, "auroc": 0.4, "precision": None, "recall": 0.0, "false_alarms": 0.01}
+RANKS = {"target_ranks": [[3] * USERS]}
+
+
+def build(folder, *, adaptive="oblivious", models=("mf", "ease"), detection=True):
+    """Returns the tables of models with and without a defence."""
+    world = World(folder, [POISONING])
+    for model in models:
+        for seed in (0, 1):
+            for weight, rank in ((1.0, 1), (0.5, 2)):
+                found = {"detection": {**CLEAN, **UNDEFINED}} if detection and weight < 1 else {}
+                world.cell([rank] * USERS, model=model, seed=seed, weight=weight, arrays=RANKS, **found)
+                if found:
+                    found = {"detection": CAUGHT if seed == 0 else MISSED}
+                world.cell(
+                    [rank + seed] * USERS,
+                    model=model,
+                    seed=seed,
+                    weight=weight,
+                    attack="bandwagon",
+                    epsilon=0.05,
+                    threat=FAKES,
+                    adaptive=adaptive,
+                    arrays={"target_ranks": [[9 if weight < 1 else 2] * USERS]},
+                    **found,
+                )
+    return world.build()
+
+
+@pytest.fixture
+def tables(tmp_path):
+    return build(tmp_path)
+
+
+def test_numbers_are_means_over_the_victims_that_define_them(tables):
+    clean, poisoned = tables.detection
+    assert (clean.attack_label, clean.epsilon, clean.victims, clean.models) == ("none", 0, 4, ("mf", "ease"))
+    assert (clean.auroc, clean.precision, clean.known) == (None, None, False)
+    assert clean.false_alarms == pytest.approx(0.03)
+    assert (poisoned.defense_label, poisoned.attack_label, poisoned.epsilon) == ("at", "bandwagon", 0.05)
+    assert poisoned.auroc == pytest.approx(0.65)
+    assert poisoned.precision == 0.25, "nobody was flagged with the other seed"
+    assert poisoned.recall == pytest.approx(0.4)
+    assert poisoned.known
+
+
+def test_the_cost_is_the_difference_to_the_twin_on_clean_data(tables):
+    (row,) = [r for r in tables.training_defences if r.key.model == "mf" and r.attack_label == "none"]
+    assert (str(row.metric), row.seeds, row.twin) == ("ndcg@10", 2, 1.0)
+    assert row.defended == pytest.approx(0.6309, abs=1e-4)
+    assert row.difference.mean == pytest.approx(row.defended - row.twin)
+    assert row.verdict == "falls"
+
+
+def test_the_effect_is_the_difference_to_the_twin_under_the_same_attack(tables):
+    rows = {str(r.metric): r for r in tables.training_defences if r.key.model == "mf" and r.attack_label == "bandwagon"}
+    assert set(rows) == {"t-percentile", "t-hr@10", "ndcg@10"}
+    assert rows["t-percentile"].difference.mean == pytest.approx(-7 / 99), "the defence keeps the target lower"
+    assert (rows["t-hr@10"].twin, rows["t-hr@10"].defended) == (1.0, 1.0)
+    assert rows["ndcg@10"].twin == pytest.approx((1 + 0.6309) / 2, abs=1e-4)
+
+
+def test_the_leaderboard_and_the_terminal_show_the_detection(tables, capsys):
+    text = to_markdown(tables)
+    assert "| at" in text.partition("## Detection\n")[2].partition("\n## ")[0]
+    assert "yes" in text.partition("## Detection\n")[2].partition("\n## ")[0]
+    assert "falls" in text.partition("## Defences on the same training data\n")[2].partition("\n## ")[0]
+    print_leaderboard(tables, Console(width=200))
+    assert "Detection" in capsys.readouterr().out
+
+
+def test_without_a_detector_there_is_no_detection(tmp_path):
+    tables = build(tmp_path, detection=False)
+    assert tables.detection == []
+    assert tables.training_defences
+    assert "## Detection" not in to_markdown(tables)
+
+
+def test_a_filter_that_no_attack_aims_at_has_no_rank(tmp_path):
+    for adaptive, flagged in (("oblivious", True), ("yes", False)):
+        (table,) = build(tmp_path / adaptive, adaptive=adaptive).leaderboard
+        rows = {row.key.defended: row for row in table.rows if row.key.model == "mf"}
+        assert ("filter not attacked" in rows[True].flags) == flagged
+        assert "filter not attacked" not in rows[False].flags
+        if flagged:
+            assert rows[True].rank is None
+            assert rows[True].p_value is None
+
+
+def test_a_row_without_a_twin_or_without_poisoning_is_left_out(tmp_path):
+    world = World(tmp_path, [])
+    for seed in (0, 1):
+        world.cell([1] * USERS, seed=seed)
+        world.cell([2] * USERS, seed=seed, weight=0.5)
+        world.cell([2] * USERS, seed=seed, weight=0.5, model="lonely", detection={**CLEAN, **UNDEFINED})
+    tables = world.build()
+    assert tables.training_defences == []
+    assert len(tables.detection) == 1
