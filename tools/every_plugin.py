@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 import yaml
 
+from robench.api.attacks.profile_file import ProfileFile
+
 TESTS = Path(__file__).resolve().parents[1] / "tests"
 WORDS = ("space", "wizard", "robot", "galaxy", "love", "kiss", "wedding", "heat", "night")
 GENRES = ("Action", "Drama", "Comedy")
@@ -154,6 +156,7 @@ def attacks(folder: Path) -> list[dict[str, Any]]:
         {"name": "random-profiles", "epsilon": 0.1},
         {"name": "random-profiles", "label": "degradation", "goal": "untargeted", "epsilon": 0.1},
         {"name": "segment", "epsilon": 0.1},
+        {"name": "imported-profiles", "file": str(folder / "profiles.json"), "epsilon": 0.1},
         {"name": "revadv", "steps": 2, "sharpness": 0.1, "epsilon": 0.1},
         {"name": "pga", "steps": 2, "epsilon": 0.1},
         {"name": "copy-profile", "place_targets": "behind", "epsilon": 0.1},
@@ -251,6 +254,9 @@ def write_data(folder: Path) -> None:
     movies = [(i, f"{title} ({year})", genres) for i, title, year, genres in items]
     _write_table(movielens / "movies.csv", ["movieId", "title", "genres"], movies, ",")
     (folder / "sequences.txt").write_text("".join(f"{u} {i}\n" for u, i, _ in rows), encoding="utf-8")
+    # Each profile has all items, so it has a target whatever the suite draws.
+    profiles = ProfileFile("VAT", ("0",), (tuple(map(str, range(ITEMS))),))
+    (folder / "profiles.json").write_text(profiles.to_text(), encoding="utf-8")
     _write_table(folder / "amazon.csv", ["user_id", "parent_asin", "rating", "timestamp"], rated, ",")
 
 

@@ -346,6 +346,24 @@ def data_inspect(
     refuse_unusable(inspected)
 
 
+@data_app.command("import-profiles")
+def data_import_profiles(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="fake users of VAT, LoRec or ARLib", show_default=False)],
+    targets: Annotated[
+        str | None, typer.Option("--targets", metavar="IDS|FILE", help="the promoted items", show_default=False)
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", help="the file to write")] = Path("profiles.json"),
+) -> None:
+    """Import the fake users that another tool has made.
+
+    A suite can then use them in the attack imported-profiles, whose rows are never ranked.
+    """
+    from robench.entrance.profiles import import_profiles  # noqa: PLC0415  # numpy takes a moment
+
+    for line in import_profiles(path, targets, out):
+        say(line)
+
+
 @app.callback(invoke_without_command=True)
 def version(
     context: typer.Context,

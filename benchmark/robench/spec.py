@@ -69,15 +69,20 @@ NO_DEFENSE = Part("none", {}, "none")  # the default defence, which overrides no
 
 @dataclass(frozen=True)
 class TargetChoice:
-    """The choice of the target items: ``sets`` disjoint draws of ``count`` items."""
+    """The choice of the target items: ``sets`` disjoint draws of ``count`` items.
+
+    If ``pick`` is ``listed``, the ids in ``items`` are the only set.
+    """
 
     count: Count = 5
     pick: str = "unpopular"
     sets: Count = 1
+    items: tuple[str, ...] = field(default=(), metadata=IF_SET)
 
     def content(self) -> Content:
         """Returns the data that identifies the choice."""
-        return {"count": self.count, "pick": self.pick, "sets": self.sets}
+        drawn: Content = {"count": self.count, "pick": self.pick, "sets": self.sets}
+        return drawn | ({"items": list(self.items)} if self.items else {})
 
 
 @dataclass(frozen=True)

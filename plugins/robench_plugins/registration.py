@@ -95,6 +95,7 @@ def robench_attacks() -> dict[str, str]:
         "pga": "robench_plugins.attacks.poisoning.pga:Pga",
         "random-profiles": "robench_plugins.attacks.poisoning.random_profiles:RandomProfiles",
         "segment": "robench_plugins.attacks.poisoning.segment:Segment",
+        "imported-profiles": "robench_plugins.attacks.poisoning.imported_profiles:ImportedProfiles",
         "copy-profile": "robench_plugins.attacks.poisoning.copy_profile:CopyProfile",
         "label-noise": "robench_plugins.attacks.corruption.label_noise:LabelNoise",
         "drop": "robench_plugins.attacks.corruption.drop:Drop",

@@ -341,3 +341,10 @@ def test_relative_paths_are_anchored_for_loading_only(tmp_path):
 def test_half_a_character_is_a_mistake_wherever_it_stands():
     lines = mistakes(HEAD + 'models: [toy]\nexclude:\n  - {model: "a\\ud800"}\n')
     assert lines[0] == "t.yaml:5: exclude[0].model: holds half a character (a lone surrogate)"
+
+
+def test_listed_targets_are_one_set_and_stay_so_in_the_resolved_suite():
+    loaded = suite(MODELS + "targets: {items: [318, b2]}\n")
+    assert loaded.targets.content() == {"count": 2, "pick": "listed", "sets": 1, "items": ["318", "b2"]}
+    again = suite(MODELS + f"targets: {loaded.targets.content()}\n")
+    assert again.targets == loaded.targets

@@ -90,7 +90,16 @@ CASES = [
         "",
     ),
     ("word for a ratio", GOOD + "split: {name: random-ratio, ratios: [8, 1, x]}\n", 6, "must be a number", "'x'"),
-    ("not in a choice", GOOD + "targets: {pick: rare}\n", 6, "must be 'unpopular', 'popular' or 'random'", "'rare'"),
+    (
+        "not in a choice",
+        GOOD + "targets: {pick: rare}\n",
+        6,
+        "must be 'unpopular', 'popular', 'lower-torso', 'all', 'random' or 'listed'",
+        "'rare'",
+    ),
+    ("items and a pick", GOOD + "targets: {items: [3], pick: all}\n", 6, "pick does not go with items", ""),
+    ("an item twice", GOOD + "targets: {items: [3, '3']}\n", 6, "items lists an item twice", ""),
+    ("no items", GOOD + "targets: {pick: listed}\n", 6, "pick: listed needs items", ""),
     (
         "heads",
         GOOD.replace("{name: mf}", "{name: bert4rec, dim: 30, heads: 4}"),

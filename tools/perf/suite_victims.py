@@ -62,7 +62,7 @@ def suite_victims(path: Path, only: Sequence[str], overrides: Sequence[str] = ()
         if source not in data:
             data[source] = prepare_data(victim.dataset, victim.split, registry, suite.folder, cache)
         key, prepared = data[source]
-        targets = targets_of(victim, prepared.train)
+        targets = targets_of(victim, prepared)
         fit = make_victim_fit(victim, prepared, key, registry, cache, torch.device("cpu"), targets)
         model, own = fit.fit().model, tuple(cell for cell in cells if cell.victim.id == name)
         held, users = fit.held.read(), evaluated_users(prepared, own[0].users)

@@ -190,7 +190,7 @@ def _victim_of_checkpoint(
     query = read(data, data_name(victim))
 
     def fitted() -> FitResult:
-        targets = targets_of(victim, data.train) if victim.poison else np.empty(0, dtype=np.int64)
+        targets = targets_of(victim, data) if victim.poison else np.empty(0, dtype=np.int64)
         try:
             fit = make_victim_fit(victim, data, checkpoint.key, registry, checkpoint.cache, checkpoint.device, targets)
             same_code = fit.code() == checkpoint.code

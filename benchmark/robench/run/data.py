@@ -246,9 +246,9 @@ def load_suite_data(
         raise placed(error, suite, ("split",) if error.where in map(str, files) else home, label) from None
     if victim.targets.count:
         try:
-            choose_targets(data.train, victim.targets)
+            choose_targets(data.train, victim.targets, data.catalogue.ids)
         except DataError as error:
-            error.hint = "targets.count times targets.sets items are drawn: lower one of them"
+            error.hint = error.hint or "targets.count times targets.sets items are drawn: lower one of them"
             raise placed(error, suite, ("targets",), label) from None
     problem = _texts_problem(cells, data, registry) or _profiles_problem(cells, data, registry)
     if problem is not None:

@@ -130,7 +130,7 @@ def victim_from_payload(payload: Mapping[str, Any]) -> Victim:
         Part(**payload["defense"]),
         payload["seed"],
         payload["threads"],
-        TargetChoice(**payload["targets"]),
+        TargetChoice(**{**payload["targets"], "items": tuple(payload["targets"].get("items", ()))}),
         poison and Poison(Part(**poison["attack"]), poison["epsilon"], poison["target_set"]),
     )
 

@@ -10,7 +10,7 @@ from types import TracebackType
 import numpy as np
 import torch
 
-from robench.api.data import HeldOut, IntArray, Interactions
+from robench.api.data import HeldOut, IntArray
 from robench.api.digest import digest
 from robench.api.metric import ItemFacts, Measure, Metric
 from robench.api.usage import record_usage
@@ -67,13 +67,13 @@ def make_victim_fit(
     )
 
 
-def targets_of(victim: Victim, train: Interactions) -> IntArray:
+def targets_of(victim: Victim, data: Prepared) -> IntArray:
     """Returns the items for which ranks are stored, int64 [T].
 
     For a poisoned victim, these are the targets of the poisoning. For other victims, these are the items of every
     target set.
     """
-    sets = choose_targets(train, victim.targets) if victim.targets.count else []
+    sets = choose_targets(data.train, victim.targets, data.catalogue.ids) if victim.targets.count else []
     chosen = sets if victim.poison is None else sets[victim.poison.target_set : victim.poison.target_set + 1]
     return np.concatenate([np.empty(0, np.int64), *chosen])
 

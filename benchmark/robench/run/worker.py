@@ -97,7 +97,7 @@ def _fit(
     recorder.device = str(device)
     key = DataKey(payload["data_key"], payload["data_sha"])
     data = load_prepared(cache, key)
-    targets = targets_of(victim, data.train)
+    targets = targets_of(victim, data)
     fit = make_victim_fit(victim, data, key, registry, cache, device, targets)
     metrics = registry.metrics(payload["metrics"])
     measures = {measure: metrics[measure.name] for measure in map(Measure.parse, payload["metrics"])}

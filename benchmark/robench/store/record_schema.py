@@ -27,6 +27,7 @@ class TargetsContent(Content):
     count: Count
     pick: str
     sets: Count
+    items: list[str] = Field(default_factory=list)
     set: Count = 0
 
 

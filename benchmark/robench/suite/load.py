@@ -196,7 +196,7 @@ def build_suite(tree: Tree, path: Path, registry: Registry, *, resolved: bool = 
         parts["model"],
         parts["defense"],
         tuple(expanded["attack"]),
-        TargetChoice(file.targets.count, file.targets.pick, file.targets.sets),
+        file.targets.choice(),
         None if file.ranking is None else ranking,
         tuple(file.exclude),
         metrics,

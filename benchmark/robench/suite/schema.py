@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StrictFloat,
@@ -24,6 +25,7 @@ from robench.api.component import LATER, BaseConfig
 from robench.api.surfaces import Scale, Surface
 from robench.api.threat import GoalName, Norm, Stage
 from robench.files.sizes import parse_size
+from robench.spec import TargetChoice
 from robench.suite.messages import DEVICE, NAME
 
 DEFAULT_METRICS = (
@@ -53,12 +55,39 @@ class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+def _as_id(value: Any) -> Any:
+    """Returns a whole number as text.
+
+    In YAML, an id of digits needs no quotes.
+    """
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
 class TargetsEntry(_Model):
     """The key ``targets``, which determines the target items."""
 
     count: Count = 5
-    pick: Literal["unpopular", "popular", "lower-torso", "all", "random"] = "unpopular"
+    pick: Literal["unpopular", "popular", "lower-torso", "all", "random", "listed"] = "unpopular"
     sets: Count = 1
+    items: list[Annotated[StrictStr, BeforeValidator(_as_id)]] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _check_items(self) -> Self:
+        if not self.items and self.pick == "listed":
+            raise ValueError("pick: listed needs items: [ID, ...], the ids of the targets")
+        if len(set(self.items)) < len(self.items):
+            raise ValueError("items lists an item twice")
+        listed = {"count": len(self.items), "pick": "listed", "sets": 1}
+        for name, value in listed.items() if self.items else ():
+            if name in self.model_fields_set and getattr(self, name) != value:
+                raise ValueError(f"{name} does not go with items, which make one set of {len(self.items)}")
+        return self
+
+    def choice(self) -> TargetChoice:
+        """Returns the choice of the targets."""
+        if self.items:
+            return TargetChoice(len(self.items), "listed", 1, tuple(self.items))
+        return TargetChoice(self.count, self.pick, self.sets)
 
 
 class UsersEntry(_Model):

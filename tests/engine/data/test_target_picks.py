@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from robench.api import Interactions
+from robench.api.errors import DataError
 from robench.engine.data.targets import choose_targets
 from robench.spec import TargetChoice
 
@@ -22,3 +23,11 @@ def test_targets_are_drawn_from_their_part_of_the_catalogue(pick, pool):
 def test_all_draws_the_targets_of_its_earlier_name():
     now, earlier = (choose_targets(TRAIN, TargetChoice(3, pick, 2)) for pick in ("all", "random"))
     np.testing.assert_array_equal(now, earlier)
+
+
+def test_listed_targets_are_found_by_their_ids():
+    ids = [f"i{item}" for item in range(20)]
+    (found,) = choose_targets(TRAIN, TargetChoice(2, "listed", 1, ("i7", "i3")), ids)
+    assert found.tolist() == [3, 7]
+    with pytest.raises(DataError, match="no item 'i20'"):
+        choose_targets(TRAIN, TargetChoice(1, "listed", 1, ("i20",)), ids)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from robench.api.data import IntArray, Interactions
@@ -44,8 +46,8 @@ def no_users_error(split: Part) -> DataError:
     return DataError("no user has both a training and a test item", hint=reason)
 
 
-def choose_targets(train: Interactions, choice: TargetChoice) -> list[IntArray]:
-    """Draws disjoint sets of target items.
+def choose_targets(train: Interactions, choice: TargetChoice, ids: Sequence[str] = ()) -> list[IntArray]:
+    """Draws disjoint sets of target items, or finds the listed items.
 
     The sets are the same for every seed, model and defence.
 
@@ -57,13 +59,16 @@ def choose_targets(train: Interactions, choice: TargetChoice) -> list[IntArray]:
     Args:
         train: the training items.
         choice: the number and the size of the sets, and the kind of items.
+        ids: the id of each item in the source, which are needed for listed items.
 
     Returns:
         The items of each set, int64, sorted.
 
     Raises:
-        DataError: if the sets need more items of this kind than there are.
+        DataError: if the sets need more items of this kind than there are, or if a listed item is not in the data.
     """
+    if choice.pick == "listed":
+        return [_find_items(choice.items, ids)]
     by_count = np.argsort(train.counts(), kind="stable").astype(np.int64)
     fifth = max(1, train.n_items // 5)
     half, quarter = train.n_items // 2, train.n_items // 4
@@ -80,3 +85,17 @@ def choose_targets(train: Interactions, choice: TargetChoice) -> list[IntArray]:
     role = "random" if choice.pick == "all" else choice.pick
     drawn = Rng(0).child("targets", role).numpy().permutation(np.sort(pool))[:count]
     return [np.sort(part) for part in np.split(drawn, choice.sets)]
+
+
+def _find_items(wanted: Sequence[str], ids: Sequence[str]) -> IntArray:
+    """Returns the rows of the items with the given ids, int64, sorted.
+
+    Raises:
+        DataError: if the data has no item with one of the ids.
+    """
+    rows = {name: row for row, name in enumerate(ids)}
+    for name in wanted:
+        if name not in rows:
+            hint = "ids are those of the source; filters may have removed the item"
+            raise DataError(f"targets.items: the data has no item {name!r}", hint=hint)
+    return np.sort(np.array([rows[name] for name in wanted], dtype=np.int64))

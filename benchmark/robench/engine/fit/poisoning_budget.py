@@ -28,6 +28,8 @@ class ProfileBudget:
         targets: the target items, int64 [T].
         goal: the goal of the attack. If it is ``promote``, every profile must contain all targets. If it is
             ``demote``, no profile may contain a target.
+        partial: whether one target per profile is enough. It is for profiles that were made elsewhere, which are never
+            ranked.
     """
 
     users: int
@@ -35,6 +37,7 @@ class ProfileBudget:
     n_items: int
     targets: IntArray
     goal: GoalName = "promote"
+    partial: bool = False
 
     @classmethod
     def of(
@@ -56,7 +59,7 @@ class ProfileBudget:
         median = int(np.median(seen.lengths()[seen.lengths() > 0])) if len(seen) else 1
         least = len(targets) if attack.goal == "promote" else 1
         size = min(attack.config.profile_size or max(median, least), seen.n_items)
-        return cls(round_up(epsilon, n_users), size, seen.n_items, targets, attack.goal)
+        return cls(round_up(epsilon, n_users), size, seen.n_items, targets, attack.goal, attack.adaptive == "frozen")
 
     def checked(self, profiles: Profiles) -> Profiles:
         """Checks profiles against the limits, and returns the profiles unchanged.
@@ -78,7 +81,7 @@ class ProfileBudget:
             if len(row) and (row.min() < 0 or row.max() >= self.n_items):
                 raise PluginError(f"fake user {number} has an item outside the catalogue of {self.n_items}")
             present = np.isin(self.targets, row)
-            if self.goal == "promote" and not present.all():
+            if self.goal == "promote" and len(present) and not (present.any() if self.partial else present.all()):
                 raise PluginError(f"fake user {number} lacks a target item")
             if self.goal == "demote" and present.any():
                 raise PluginError(f"fake user {number} has a target item, which the attack demotes")
