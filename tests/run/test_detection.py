@@ -1,0 +1,56 @@
+"""Tests that a run stores, publishes and tabulates the numbers of a detection."""
+
+import json
+
+import numpy as np
+from tests.run.inline import SMALL, run
+
+from robench.host.discovery import Host
+from robench.host.registry import Registry
+from robench.report.files import to_json
+from robench.report.page import to_page
+from robench.store.detection import measure_detection
+from robench.tables.build import build_tables
+
+SUITE = f"""
+name: t
+seeds: [0, 1]
+{SMALL}
+models: [popularity, {{name: item-knn}}]
+defenses: [none, near-duplicate, {{name: degree-sad, trained_on: [random]}}]
+attacks: [{{name: random-profiles, epsilon: 0.1}}, {{name: bandwagon, epsilon: 0.1, popular: 1.0}}]
+targets: {{count: 2}}
+metrics: [ndcg@10, t-hr@10]
+"""
+
+
+def test_a_run_measures_detectors_clean_and_poisoned(tmp_path):
+    (tmp_path / "t.yaml").write_text(SUITE)
+    job = run(tmp_path / "t.yaml")
+    for cell in job.cells:
+        record = job.store.read(cell.id)
+        assert record["status"] == "ok", record["error"]
+        detected = cell.victim.defense.name != "none"
+        assert ("detection" in record) == detected
+        if not detected:
+            continue
+        arrays, poison = job.store.arrays(record), cell.victim.poison
+        fakes = 0 if poison is None else 4
+        numbers = dict(record["detection"])
+        known = numbers.pop("known_attack", None)
+        assert numbers == measure_detection(arrays["suspicion"], arrays["flagged"], 40)
+        assert (numbers["real_users"], numbers["fake_users"], len(arrays["flagged"])) == (40, fakes, 40 + fakes)
+        tree = cell.victim.defense.name == "degree-sad"
+        assert known == (None if poison is None else int(tree and poison.attack.name == "random-profiles"))
+        if poison is not None and poison.attack.name == "bandwagon" and not tree:
+            assert (arrays["suspicion"][40:] == 1).all(), "the profiles are all the same"
+    tables = build_tables(job.store.folder, Registry.of(Host.discover()).metrics(["ndcg@10", "t-hr@10"]))
+    assert {(row.defense_label, row.attack_label, row.known) for row in tables.detection} == {
+        (label, attack, (label, attack) == ("degree-sad", "random-profiles"))
+        for label in ("near-duplicate", "degree-sad")
+        for attack in ("none", "random-profiles", "bandwagon")
+    }
+    told = json.loads(to_json(tables))
+    assert len(told["detection"]) == 6
+    assert all(np.isfinite(row["difference"][0]) for row in told["training_defenses"])
+    assert "Detection" in to_page(tables)
