@@ -26,11 +26,11 @@ Proposal = Mapping[str, Tensor]
 
 
 class Arena(ABC):
-    """A judge of the candidates that an attack proposes for one chunk of users.
+    """A judge of the candidates that an attack proposes.
 
-    An arena belongs to one victim, one surface and one budget. Axis 0 of a candidate's tensors indexes rows. A row is a
-    user, or a row of the embedding tables if one perturbation serves all users. A subclass is a dataclass with a field
-    ``oracle``.
+    An arena belongs to one victim, one surface and one budget. It covers one chunk of users, or all users if one
+    perturbation serves all users. Axis 0 of a candidate's tensors indexes rows. A row is a user, or a row of the
+    embedding tables if one perturbation serves all users. A subclass is a dataclass with a field ``oracle``.
     """
 
     oracle: Any
@@ -57,8 +57,8 @@ class Arena(ABC):
     def stops(self) -> bool:
         """True if an ensemble stops attacking a user once the user is broken.
 
-        The value is False if items are promoted, because further gains count. The value is also False if the victim
-        draws random numbers at test time, because other draws may change the judgement.
+        The default is True. A subclass returns False if items are promoted, because further gains count. It also
+        returns False if the victim draws random numbers at test time, because other draws may change the judgement.
         """
         return True
 
@@ -121,21 +121,23 @@ class Arena(ABC):
 
     @property
     def form(self) -> Hashable:
-        """What arenas must have in common for an ensemble to attack their users together.
+        """A value that is equal for arenas whose users can be attacked together.
 
-        None means that the users of this arena are attacked alone.
+        The default, None, means that the users of this arena are attacked alone.
         """
         return None
 
     def pooled(self, arenas: Sequence[Any], places: Sequence[Tensor]) -> Arena:
-        """Returns an arena with rows of several arenas, which also shares their costs.
+        """Returns one arena with rows of several arenas.
+
+        The new arena counts queries in the costs that the given arenas share.
 
         Args:
             arenas: arenas of the same form, this arena among them.
-            places: the positions of the rows of each arena, int64.
+            places: for each arena, the positions of the rows to include, int64.
 
         Raises:
-            TypeError: if the arena has no form.
+            TypeError: if the users of this kind of arena are attacked alone.
         """
         raise TypeError(f"the users of a {type(self).__name__} are attacked alone")
 

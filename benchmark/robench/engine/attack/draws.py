@@ -44,7 +44,10 @@ class Draws:
     used: int = 0
 
     def host(self, *, last: bool = False) -> Iterator[AbstractContextManager[None]]:
-        """Yields one context per scoring by the host, with the scoring's stream active.
+        """Yields one context per scoring by the host.
+
+        In a context, random numbers come from the stream of this scoring. A deterministic victim gets one context
+        without a stream.
 
         Args:
             last: whether to use the fresh streams for stored arrays.
@@ -54,7 +57,11 @@ class Draws:
             yield self.host_rng.child(role, draw).stream() if self.stochastic else nullcontext()
 
     def attack(self) -> Iterator[AbstractContextManager[None]]:
-        """Yields one context per scoring of one evaluation by the attack."""
+        """Yields one context per scoring of one evaluation by the attack.
+
+        In a context, random numbers come from the stream of this scoring. A deterministic victim gets one context
+        without a stream.
+        """
         for _ in range(self.expectation if self.stochastic else 1):
             self.used += 1
             yield self.attack_rng.child("attack", self.used).stream() if self.stochastic else nullcontext()

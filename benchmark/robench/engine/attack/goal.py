@@ -85,7 +85,7 @@ class Goal:
 
     @property
     def applies(self) -> Tensor:
-        """True for each user with at least one entry in ``items``: bool [B]."""
+        """True for each user for whom ``items`` holds an item: bool [B]."""
         return (self.items >= 0).any(1)
 
     def loss(self, scores: Tensor, loss: LossName | OwnLoss, rival: Tensor | None = None) -> Tensor:
@@ -99,8 +99,8 @@ class Goal:
         ``smooth_ndcg``. If items are promoted, these three losses have the opposite sign.
 
         ``margin`` is s_(k) minus the highest s_y. Here s_(k) is the score of ``rival``, or the k-th highest s_j. If T
-        items are promoted, ``margin`` is the lowest s_y minus the (k − T + 1)-th highest s_j. This value is positive if
-        all T items are in the top k.
+        items are promoted, ``margin`` is the lowest s_y minus the (k − T + 1)-th highest s_j. This value is positive
+        only if all T items are in the top k.
 
         ``hinge`` is the mean over y of −Σ max(0, s_y − s_j), where the sum is over the k best rivals j. If items are
         promoted, s_j − s_y takes the place of s_y − s_j.
@@ -109,8 +109,8 @@ class Goal:
             scores: the scores, float [B, n_items], with −inf at masked items. The loss is differentiable with respect
                 to the scores.
             loss: the name of the loss, or the attack's own function.
-            rival: the item with which ``margin`` compares, for each user, int64 [B]. The default is the k-th best
-                rival.
+            rival: for each user, the item with which ``margin`` compares, int64 [B]. The default is the k-th best
+                rival. If items are promoted, this argument is ignored.
 
         Raises:
             PluginError: if the attack's own function does not return one finite number per user.

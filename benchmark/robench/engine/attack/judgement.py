@@ -38,12 +38,12 @@ class Harm(Protocol):
 
     @property
     def damage(self) -> Tensor:
-        """The damage of each row, float64, which is higher if the defender is worse off."""
+        """The damage of each row, float64. Higher damage is worse for the defender."""
         ...
 
     @property
     def loss(self) -> Tensor:
-        """The loss of each row, which decides between candidates of equal damage."""
+        """The loss of each row. It decides between candidates of equal damage."""
         ...
 
 

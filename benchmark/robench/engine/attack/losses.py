@@ -18,10 +18,10 @@ TINY = 1e-12  # the smallest width
 
 
 def pair_losses(own: Tensor, valid: Tensor, rivals: Tensor) -> Tensor:
-    """Returns the loss ``bpr`` before its sign is chosen, float [B].
+    """Returns the loss ``bpr`` of an untargeted attack, float [B].
 
-    The loss is the mean of softplus(s_j − s_y) over all pairs of an item y of the goal and a rival j. Here s_y and s_j
-    are the scores of these items.
+    If items are promoted, the caller reverses the sign. The loss is the mean of softplus(s_j − s_y) over all pairs of
+    an item y of the goal and a rival j. Here s_y and s_j are the scores of these items.
 
     Args:
         own: the scores of the goal's items, float [B, H].
@@ -60,10 +60,10 @@ def hinge_losses(own: Tensor, valid: Tensor, best: Tensor, sign: int) -> Tensor:
 def smooth_ndcg(own: Tensor, valid: Tensor, rivals: Tensor, best: Tensor) -> Tensor:
     """Returns a smooth NDCG, float [B].
 
-    The value is the mean of 1 / log2(1 + r) over the items y of the goal. Here r = 1 + Σ_j σ((s_j − s_y) / τ) is the
-    smooth rank of y, and the sum is over the rivals j. The scores of y and j are s_y and s_j, and σ is the logistic
-    function. The width τ is a tenth of the standard deviation of the best rivals' scores. Therefore, the value does not
-    depend on the scale of the scores.
+    Let y be an item of the goal with the score s_y, and j a rival with the score s_j. The smooth rank of y is r = 1 + Σ
+    σ((s_j − s_y) / τ), with the sum over all rivals j. Here σ is the logistic function. The width τ is a tenth of the
+    standard deviation of the best rivals' scores. Therefore, the result does not depend on the scale of the scores. The
+    result is the mean of 1 / log2(1 + r) over all y.
 
     Args:
         own: the scores of the goal's items, float [B, H].

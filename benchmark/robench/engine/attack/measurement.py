@@ -26,7 +26,8 @@ DISTANCES = ("l2", "linf", "edits")  # arrays of distances per user; the record 
 class MemberOutcome(TypedDict):
     """The record's entry for one member of an ensemble.
 
-    ``damage`` is present only if one perturbation serves all users.
+    If each user has a separate perturbation, ``first_breaks`` is present. If one perturbation serves all users,
+    ``damage`` is present instead.
     """
 
     name: str
@@ -172,7 +173,8 @@ def median_ranking(rankings: list[Ranking], damages: list[Tensor]) -> Ranking:
 def join_chunks(parts: list[CellArrays], users: IntArray) -> CellArrays:
     """Concatenates the arrays of all chunks, and adds ``indptr`` and ``users``.
 
-    The array ``indptr``, int64 [users + 1], gives the start of each user's ranks.
+    The array ``indptr``, int64 [users + 1], replaces ``held_count``. The ranks of user number i are
+    ``ranks[indptr[i]:indptr[i + 1]]``.
     """
     arrays = {
         name: np.concatenate([part[name] for part in parts], axis=-1 if name == "target_ranks" else 0)

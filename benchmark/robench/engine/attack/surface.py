@@ -29,7 +29,7 @@ from robench.engine.attack.victim import EvaluatedVictim
 
 
 class VictimSurface(ABC):
-    """An attack surface of one victim, which measures the victim under attacks.
+    """One attack surface of one victim, with a method to measure the victim.
 
     Args:
         victim: the victim with its evaluated users.
@@ -67,7 +67,9 @@ class ArenaSurface(VictimSurface):
     def arenas(
         self, attack: Attack, epsilon: float, costs: Costs, diagnosis: Diagnosis, targets: IntArray | None = None
     ) -> Iterator[Arena]:
-        """Yields the arenas for an attack at ε, which together cover all evaluated users.
+        """Yields the arenas for an attack at ε.
+
+        The arenas together cover all evaluated users.
 
         Args:
             attack: an attack on this surface.

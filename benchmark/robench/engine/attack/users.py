@@ -90,7 +90,11 @@ class UserOracle(ABC, Generic[Input]):
         return judge_scores(self.goal, self.host_scores(perturbed))
 
     def count_draws(self, *, gradients: bool = False) -> Iterator[AbstractContextManager[None]]:
-        """Yields one context per scoring of an evaluation, and counts the queries."""
+        """Yields one context per scoring of an evaluation, and counts the queries.
+
+        Args:
+            gradients: whether the scorings also count as gradients.
+        """
         for context in self.draws.attack():
             self.costs.queries += len(self.chunk.users)
             self.costs.gradients += len(self.chunk.users) if gradients else 0
@@ -180,7 +184,7 @@ class UserArena(Arena):
     def distances(self, candidate: Candidate) -> CellArrays:
         """Returns how far a candidate is from the genuine input, per user.
 
-        The array ``spent`` holds the spent budget in units of ε. The other arrays describe the perturbation, for
+        The array ``spent`` holds the spent budget, in the unit of ε. The other arrays describe the perturbation, for
         example by norms.
         """
 

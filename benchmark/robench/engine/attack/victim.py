@@ -138,6 +138,9 @@ class EvaluatedVictim:
             goal: the name of the attack's goal.
             k: the length of the top lists to which the goal refers.
             targets: the promoted items, int64 [T], or None if the attack is untargeted.
+
+        Raises:
+            PluginError: if the model is not a ``TorchModel``.
         """
         for chunk in self.chunks():
             model = self.neural()

@@ -12,11 +12,12 @@ def foreign_differences(probe: Probe) -> dict[str, Tensor]:
     """Compares each user's scores with those for the same inputs in a foreign batch.
 
     The foreign batch has the ids and items of other users. If both batches have the same valid places, the context is
-    also that of the foreign batch. The scores must agree, both at the genuine point and in the ball.
+    also that of the foreign batch. The scores must agree for the genuine inputs and for randomly perturbed inputs.
 
     Returns:
-        The largest difference at the genuine point (``foreign_genuine``) and over the other points (``foreign_ball``),
-        in standard deviations, float64 [B] each.
+        Two differences per user, float64 [B] each. ``foreign_genuine`` is the largest difference of a score for the
+        genuine inputs. ``foreign_ball`` is the largest difference for any of the perturbed inputs. Both are in standard
+        deviations of the user's genuine scores.
     """
     pairs = zip(probe.all_points, probe.point_scores, strict=True)
     genuine, *others = [probe.distance(own, probe.scores(delta, foreign=True)) for delta, own in pairs]

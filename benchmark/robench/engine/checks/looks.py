@@ -9,14 +9,15 @@ from robench.engine.checks.probe import Probe
 
 
 def look_differences(probe: Probe) -> dict[str, Tensor]:
-    """Compares scorings of the same points.
+    """Compares repeated scorings of the same inputs.
 
-    Each point is scored again with other random draws, and again with gradients.
+    The genuine inputs and some random perturbations of them are scored. Each scoring is repeated with other random
+    draws, and then with gradients enabled.
 
     Returns:
-        Three differences per user, in standard deviations, float64 [B] each. ``noise_genuine`` is the difference that
-        other draws make at the genuine point. ``noise_ball`` is the largest such difference at the other points.
-        ``grad_mode`` is the largest difference that gradients make at any point.
+        Three differences per user, float64 [B] each. ``noise_genuine`` is the largest change of a genuine score with
+        other draws. ``noise_ball`` is the largest such change for perturbed inputs. ``grad_mode`` is the largest change
+        of a score with gradients enabled. All are in standard deviations of the user's genuine scores.
     """
     noise, modes = [], []
     for delta, first in zip(probe.all_points, probe.point_scores, strict=True):

@@ -1,4 +1,4 @@
-"""Checks that random points of the ball move the scores."""
+"""Checks that random perturbations change the scores."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from robench.engine.checks.probe import MIDDLE, Probe
 
 
 def movements(probe: Probe) -> dict[str, Tensor]:
-    """Measures how far a random point of the ball moves each user's scores.
+    """Measures how much random perturbations change each user's scores.
+
+    The inputs are perturbed at three values of ε. For each ε, the function computes the root mean square change of the
+    user's scores, in standard deviations of the genuine scores. The change is then multiplied by 0.05 / ε, so that the
+    three results can be compared.
 
     Returns:
-        One number per user (``movement``, float64 [B]). At each of the radii, the number is the root mean square, over
-        the items, of the changes of the scores. It is divided by the standard deviation of the user's genuine scores,
-        and scaled in proportion to ε = 0.05. The smallest number over the radii counts.
+        The smallest of the three results for each user (``movement``), float64 [B].
     """
     sizes = [
         (scores - probe.genuine).square().mean(1).sqrt() / probe.spread * (MIDDLE / epsilon)

@@ -22,7 +22,7 @@ TINY = 1e-30
 
 
 def choose_users(users: IntArray, count: int, rng: Rng) -> IntArray:
-    """Returns a sorted sample of users, int64 [at most count]."""
+    """Returns a random sample of ``users`` in the same order, int64 [at most count]."""
     chosen = rng.child("users").numpy().permutation(len(users))[:count]
     return np.asarray(users[np.sort(chosen)], dtype=np.int64)
 
@@ -87,7 +87,11 @@ class Probe:
         return self.clean.sizes() > 0
 
     def direction(self, *role: str | int) -> dict[str, Tensor]:
-        """Draws a random direction of length 1 for each user."""
+        """Draws a random direction of length 1 for each user.
+
+        Args:
+            role: the names and numbers that select the random stream.
+        """
         generator = self.rng.child("direction", *role).torch()
         draws = {
             name: torch.randn(part.shape, generator=generator).to(part) * self.clean.valid[name].unsqueeze(-1)
@@ -97,16 +101,18 @@ class Probe:
 
     @cached_property
     def points(self) -> dict[float, dict[str, Tensor]]:
-        """A random point of the ball for each radius ε."""
+        """One random perturbation per radius in ``RADII``, by radius."""
         return {epsilon: scaled(self.direction("point"), self.radius * epsilon) for epsilon in RADII}
 
     @cached_property
     def all_points(self) -> list[dict[str, Tensor]]:
-        """The genuine point, followed by the random points of the ball."""
+        """The zero perturbation, followed by the perturbations in ``points``."""
         return [self.clean.zero(), *self.points.values()]
 
     def scores(self, delta: Delta, *, foreign: bool = False, look: int = 0) -> Tensor:
-        """Returns the scores at δ without a gradient, float64 [B, n_items].
+        """Returns the scores of perturbed inputs, float64 [B, n_items].
+
+        The scores have no gradient.
 
         Args:
             delta: the perturbation of the users' own inputs.
@@ -123,9 +129,9 @@ class Probe:
         return scores
 
     def differentiable(self, delta: Delta, *, foreign: bool = False, look: int = 0) -> Tensor:
-        """Returns the scores at δ, float [B, n_items].
+        """Returns the scores of perturbed inputs, float [B, n_items].
 
-        The arguments are those of ``scores``.
+        The scores are differentiable. The arguments are those of ``scores``.
         """
         e = self.clean.plus(delta)
         batch = self.foreign if foreign else self.own
@@ -136,7 +142,7 @@ class Probe:
 
     @cached_property
     def point_scores(self) -> list[Tensor]:
-        """The scores at all points, float64 [B, n_items] each."""
+        """The scores for each perturbation in ``all_points``, float64 [B, n_items]."""
         return [self.scores(delta) for delta in self.all_points]
 
     @property
@@ -150,9 +156,13 @@ class Probe:
         return self.genuine.std(1, correction=0).clamp_min(TINY)
 
     def distance(self, one: Tensor, two: Tensor) -> Tensor:
-        """Returns the largest difference of each user's scores, in standard deviations.
+        """Returns the largest difference between two scores of each user, float64 [B].
 
-        The result is float64 [B].
+        The two scores belong to the same item. The unit is the standard deviation of the user's genuine scores.
+
+        Args:
+            one: scores, [B, n_items].
+            two: other scores of the same users, [B, n_items].
         """
         return (one - two).abs().amax(1) / self.spread
 
@@ -163,15 +173,15 @@ class Probe:
 
 
 def unit(delta: Delta) -> dict[str, Tensor]:
-    """Returns δ with every row scaled to length 1, except for rows of zeros."""
+    """Returns a perturbation with every row scaled to length 1, except zero rows."""
     return Ball("l2", torch.ones_like(l2(delta))).ascent(delta)
 
 
 def foreign_batch(model: TorchModel, own: Batch, users: IntArray, history: Interactions, rng: Rng) -> Batch:
     """Returns a batch with the ids and items of other users.
 
-    An item of another user replaces each of the user's own items. The other user's items repeat if there are too few.
-    Padding and special tokens stay where they are.
+    Each user is paired with one other user. The other user's items replace the user's own items, and repeat if there
+    are too few. Padding and special tokens stay where they are.
 
     Args:
         model: the victim.

@@ -10,12 +10,13 @@ SATURATED = 16.0  # e^-16 is about the rounding error of float32
 
 
 def saturations(probe: Probe) -> dict[str, Tensor]:
-    """Marks users for whom one item takes all the probability of the softmax.
+    """Marks users with one score that is more than 16 above all other scores.
 
-    In float32, the cross-entropy of such a user is 0 or linear, and the gradient with respect to all other scores is 0.
+    Masked items are ignored. The softmax gives all other items together almost no probability. Therefore, the gradient
+    of the cross-entropy with respect to their scores almost vanishes.
 
     Returns:
-        1 or 0 for each user (``saturated``, float64 [B]).
+        1 for each marked user, and 0 for any other user (``saturated``), float64 [B].
     """
     best = probe.masked.topk(2, dim=1).values
     return {"saturated": (best[:, 0] - best[:, 1] > SATURATED).double()}

@@ -93,7 +93,10 @@ class _Function:
         return choose_weights(self.probe)
 
     def gradient(self, tables: Tables) -> Tables:
-        """Returns the gradient with respect to each table."""
+        """Returns the gradient with respect to each table, by name.
+
+        Entries that are not finite are replaced by 0.
+        """
         leaves = {name: table.detach().clone().requires_grad_() for name, table in tables.items()}
         with torch.enable_grad():
             return finite(gradient_of(self(leaves), leaves))
@@ -118,8 +121,8 @@ def _slopes(
 ) -> tuple[Tensor, Tensor]:
     """Returns the slopes along each direction, by the gradient and by differences.
 
-    Both results are float64, with one entry per direction. A direction is scaled so that its largest row is ``step``
-    times the mean row norm of the table.
+    Both results are float64, with one entry per direction. A direction is scaled so that the norm of its longest row is
+    the mean row norm of the table. The differences are taken over a share ``step`` of this scaled direction.
     """
     predicted, true = [], []
     for direction in directions:

@@ -91,7 +91,7 @@ def _probes(victim: EvaluatedVictim, rms: float) -> list[Probe]:
 def _measure(probe: Probe, inner: TorchModel | None) -> dict[str, Tensor]:
     """Returns the result of every check for each user, float64 [b] each.
 
-    Users without an entry that may be perturbed are left out, and b users remain.
+    Only the b users with at least one entry that may be perturbed are included.
     """
     numbers = {
         **foreign_differences(probe),

@@ -14,7 +14,7 @@ from robench.engine.checks.probe import TINY, Probe
 
 
 def wrapper_differences(probe: Probe, fitted: TorchModel | None) -> dict[str, Tensor]:
-    """Compares the embedded inputs of a victim with those of the model that it wraps.
+    """Compares a victim's embedded inputs with those of the model that is wrapped.
 
     Args:
         probe: the users.
@@ -41,12 +41,12 @@ def wrapper_differences(probe: Probe, fitted: TorchModel | None) -> dict[str, Te
 
 
 def hides_context(probe: Probe, fitted: TorchModel | None, *, reranks: bool) -> bool:
-    """Returns whether the context may hold vectors that no check exchanges.
+    """Returns whether the context may hide information about the users.
 
-    If the foreign batch has the same valid places as the users' own batch, ``foreign_differences`` exchanges the whole
-    context, so nothing is hidden. Otherwise, an entry is harmless if it is a mask, if it is equal in both batches, or
-    if it equals the same entry of the model that the victim wraps. Any other entry may hide something. If the victim
-    reranks candidates and wraps no model, all entries count as harmless.
+    If the foreign batch has the same valid places as the users' own batch, ``foreign_differences`` replaces the whole
+    context, so nothing is hidden. Otherwise, an entry is harmless if it is a tensor of integers or bools, if it is
+    equal in both batches, or if it equals the same entry of the model that the victim wraps. Any other entry may hide
+    something. If the victim reranks candidates and wraps no model, all entries count as harmless.
 
     Args:
         probe: the users.

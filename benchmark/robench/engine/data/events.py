@@ -75,7 +75,8 @@ def sort_events(events: Events, n_users: int, n_items: int) -> Events:
     Two events that agree in all four numbers are equal. Therefore, the result does not depend on the original order.
 
     If possible, the four numbers of an event are packed into one integer of 63 bits, because sorting integers is
-    several times as fast as sorting rows. If the numbers need more bits, the times are replaced by their ranks.
+    several times as fast as sorting rows. If the numbers need more bits, the ranks of the times are packed in place of
+    the times. If this does not suffice either, the rows are sorted.
     """
     if not len(events):
         return _widened(events)

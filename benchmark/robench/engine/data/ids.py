@@ -59,9 +59,9 @@ def plain_form(name: str) -> str:
 
 
 def show_pair(one: str, other: str) -> str:
-    """Returns two ids that look alike, such as ``'A' and 'a'``.
+    """Returns a string that shows two ids, such as ``'A' and 'a'``.
 
-    The ids are written with escapes if they would otherwise look the same.
+    If both ids would look the same, characters outside ASCII are written as escapes.
     """
     same = unicodedata.normalize("NFKC", one) == unicodedata.normalize("NFKC", other)
     return " and ".join(map(ascii if same else repr, (one, other)))

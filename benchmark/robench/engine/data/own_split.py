@@ -34,9 +34,7 @@ def check_own_split(ratings: Ratings, config: DatasetConfig) -> None:
 
 
 def once_in_earliest_part(events: Events, keep: str) -> tuple[NDArray[np.bool_], list[str]]:
-    """Returns a mask with one event per user-item pair, and lines about overlaps.
-
-    The mask, bool [n], is True for the selected events.
+    """Selects one event per user-item pair, and describes overlaps of the parts.
 
     If a pair is in several parts, only the earliest part counts. Training comes before validation, and validation
     before test. Therefore, no item that a user has in training is held out for this user.
@@ -45,6 +43,10 @@ def once_in_earliest_part(events: Events, keep: str) -> tuple[NDArray[np.bool_],
         events: the events with their parts, sorted by ``sort_events``.
         keep: the setting ``repeats``, which selects among the events in one part. ``last`` selects the latest event.
             Any other value selects the earliest.
+
+    Returns:
+        A mask that is True for the selected events, bool [n], and a list. The list has one line about the overlap, or
+        is empty if no pair is in several parts.
     """
     assert events.parts is not None
     order = np.lexsort((events.parts, events.items, events.users))

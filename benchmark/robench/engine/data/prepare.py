@@ -163,7 +163,10 @@ def _renumber(codes: IntArray, n: int) -> IntArray:
 
 
 def _tidy(item: Item | None) -> Item:
-    """Returns an item with single spaces in place of all white space in the texts."""
+    """Returns an item whose texts have single spaces between words.
+
+    The result is an item without texts if ``item`` is None.
+    """
     if item is None:
         return UNDESCRIBED
     genres = tuple(" ".join(genre.split()) for genre in item.genres)

@@ -1,4 +1,4 @@
-"""The class of prepared data sets, which can be written to a file and read back."""
+"""Defines prepared data sets, and writes and reads their files."""
 
 from __future__ import annotations
 

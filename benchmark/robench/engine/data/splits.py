@@ -102,7 +102,7 @@ def cold_users(
 
     This is the protocol of Liang et al. (WWW 2018). Let u be the number of users with at least 5 distinct items. From
     these users, the function draws round(validation · u) cold users for validation and round(test · u) cold users for
-    the test. All events of other users are for training. A cold user with n events has round((1 − known) · n) held-out
+    the test. All events of other users are for training. A cold user with m events has round((1 − known) · m) held-out
     events, but at least one.
 
     Args:

@@ -128,7 +128,7 @@ def summarise(
 def _notes(log: Log, config: DatasetConfig, ties: float | None) -> list[str]:
     """Returns lines about peculiarities of the data.
 
-    A line is empty if the data do not have the peculiarity.
+    If the data do not have a peculiarity, its line is empty or left out.
     """
     ratings = log.ratings
     lines = [
@@ -155,7 +155,7 @@ def nothing_left(ratings: Ratings, config: DatasetConfig, events: Events) -> Dat
     Args:
         ratings: the raw log.
         config: the filters.
-        events: the events before the k-core.
+        events: one event per user-item pair, before the k-core.
     """
     names = ("min_rating", "min_user_interactions", "min_item_interactions")
     defaults = type(config).model_fields
@@ -176,13 +176,13 @@ def nothing_left(ratings: Ratings, config: DatasetConfig, events: Events) -> Dat
 def _unmatched(names: Sequence[str], described: Mapping[str, object], texts: str, kind: str) -> str:
     """Returns a line about items or users that the source does not describe.
 
-    The line is empty if the source has no descriptions. The line is also empty if at least half of the ids have a
-    description. However, ids that differ from a described id only in form are always reported.
+    The line is empty if the source has no descriptions, or if at least half of the ids have a description. However, ids
+    that differ from a described id only in form are always reported.
 
     Args:
         names: the ids of the items or users in the log.
         described: the descriptions by id.
-        texts: the name of the descriptions, which the line contains.
+        texts: the words for the descriptions in the line.
         kind: ``items`` or ``users``.
     """
     missing = [name for name in names if name not in described]

@@ -91,7 +91,8 @@ def fit(
 def _train(model: TorchModel, data: TrainData, start: Callable[..., Training]) -> Training:
     """Trains a model without decays, with each of its alternatives if there are any.
 
-    The model takes over everything that the best training has built. Of equal values, the first one wins.
+    The model takes over everything that the best training has built. If the validation NDCG is equal, the earlier
+    training counts as the best.
 
     Args:
         model: the model, not initialised yet.

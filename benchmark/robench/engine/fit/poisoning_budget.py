@@ -28,8 +28,8 @@ class ProfileBudget:
         targets: the target items, int64 [T].
         goal: the goal of the attack. If it is ``promote``, every profile must contain all targets. If it is
             ``demote``, no profile may contain a target.
-        partial: whether one target per profile is enough. It is for profiles that were made elsewhere, which are never
-            ranked.
+        partial: whether one promoted target per profile is enough. This is True only for profiles that were made
+            elsewhere. Attacks with such profiles are never ranked.
     """
 
     users: int
@@ -45,9 +45,9 @@ class ProfileBudget:
     ) -> ProfileBudget:
         """Returns the budget of an attack at ε.
 
-        If the attack sets no profile size, the size is the median length of the rows with training items that the
-        attack sees. However, the size is then at least the number of targets if they are promoted. A profile is
-        never larger than the catalogue.
+        If the attack sets no profile size, the size is the median length of the rows that the attack sees, without
+        empty rows. If targets are promoted, this size is at least the number of targets. No size exceeds the size of
+        the catalogue.
 
         Args:
             attack: the attack.
@@ -66,8 +66,8 @@ class ProfileBudget:
 
         Raises:
             PluginError: if there are too many profiles, if a profile is no int64 array of one dimension, if it has too
-                many items, if an item is repeated or outside the catalogue, if a profile lacks a promoted target, or if
-                it contains a demoted one.
+                many items, if an item is repeated or outside the catalogue, if a profile lacks the targets that are
+                promoted, or if it contains a target that is demoted.
         """
         if len(profiles.rows) > self.users:
             raise PluginError(f"the attack gave {len(profiles.rows)} fake users; its budget is {self.users}")
@@ -103,9 +103,9 @@ def checked_changes(before: Interactions, after: Interactions, budget: int) -> i
 def count_changes(before: Interactions, after: Interactions) -> int:
     """Returns the number of interactions that an attack has changed.
 
-    Items of a user are unchanged if they form a longest common subsequence of the old row and the new one. Of the other
-    items, the user contributes those of the old row or those of the new row, whichever are more. Thus an exchanged,
-    removed, added or moved item counts once.
+    For each user, the function subtracts the length of the longest common subsequence of the old and the new row from
+    the length of the longer row. The result is the sum over all users. Thus, an exchanged, removed, added or moved item
+    counts once.
     """
     total = 0
     for user in range(before.n_users):

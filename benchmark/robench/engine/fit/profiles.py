@@ -50,7 +50,7 @@ class VictimPipeline:
 
 @dataclass(frozen=True, eq=False)
 class ProfileMaker:
-    """An attack with fake users, together with all that it sees.
+    """An attack with fake users, together with the attack's inputs.
 
     Args:
         attack: the attack.
@@ -80,10 +80,11 @@ class ProfileMaker:
         return ProfileBudget.of(self.attack, self.seen.train, self.targets, self.epsilon, self.data.n_users)
 
     def make(self) -> tuple[Arrays, Report]:
-        """Asks the attack for profiles, and returns them with what they cost.
+        """Asks the attack for profiles, and returns them with a report of their costs.
 
-        The report holds the seconds of the attack as ``profile_seconds``, the number and the seconds of the surrogates
-        as ``surrogate_fits`` and ``surrogate_seconds``, and what the attack states itself as ``profile_<name>``.
+        The profiles are returned as arrays. The report holds the seconds of the attack as ``profile_seconds``, and each
+        cost that the attack states as ``profile_<name>``. If the attack may fit surrogates, the report also holds their
+        number and seconds as ``surrogate_fits`` and ``surrogate_seconds``.
 
         Raises:
             PluginError: if the profiles exceed the budget, if the attack has changed its input, or if it states costs

@@ -1,4 +1,4 @@
-"""Runs the cleaning step of a defence, and checks what it returns."""
+"""Runs the cleaning step of a defence, and checks the cleaned data."""
 
 from __future__ import annotations
 

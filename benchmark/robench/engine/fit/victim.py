@@ -207,8 +207,8 @@ class VictimFit:
     def _identify_profiles(self, attack: PoisoningAttack) -> Notes:
         """Returns everything that the profiles depend on, as plain JSON types.
 
-        Victims with equal data, poisoning, targets and seed share their profiles. If the attack fits the victim's
-        pipeline, the pipeline counts too.
+        Victims with equal data, poisoning, targets and seed share their profiles. If the attack adapts to the victim,
+        the model and the defence must also be equal.
         """
         assert self.victim.poison is not None
         outside = attack.outside()

@@ -14,8 +14,8 @@ class Mask:
     """A faster version of ``mask_known``, for many queries about the same users.
 
     From the third query on, 0 or −inf is added to each score. This addition is faster than ``mask_known`` in the
-    forward pass, and the backward pass needs no copy of the gradient. A chunk with one or two queries needs no memory
-    for the added numbers.
+    forward pass, and the backward pass needs no copy of the gradient. The numbers are prepared in the second query, so
+    a chunk with only one query needs no memory for them.
 
     The gradient of an addition also flows to the scores of masked items. No loss depends on these scores, except for a
     margin that compares with a masked item. Therefore, ``mask_known`` is used if a user has fewer than ``others``

@@ -139,7 +139,7 @@ def _groups(scores: Scores) -> list[slice]:
 
 
 def _scratch(scores: Scores) -> NDArray[np.bool_]:
-    """Returns scratch space to compare a group of rows: bool [g, n_items]."""
+    """Returns a buffer for comparing a group of rows: bool [rows, n_items]."""
     return np.empty((min(len(scores), max(1, CACHED // scores.shape[1])), scores.shape[1]), dtype=np.bool_)
 
 

@@ -34,7 +34,8 @@ def best_rivals(scores: Tensor, items: Tensor, k: int) -> Tensor:
 def _top(scores: Tensor, count: int) -> Tensor:
     """Returns the ``count`` best items of each row, int64 [B, count], best first.
 
-    The best items are in the ``count`` blocks with the largest maxima, or after the last whole block.
+    A block consists of neighbouring items. The best items are in the ``count`` blocks with the largest maxima, or after
+    the last whole block.
     """
     n_items = scores.shape[1]
     block = block_size(n_items)

@@ -18,8 +18,9 @@ def top_items(scores: Scores, count: int = TOP, maxima: Scores | None = None) ->
 
     If scores are equal, the smaller id comes first.
 
-    The best items are in the ``count`` blocks with the largest maxima, or after the last whole block. The smallest of
-    these ``count`` maxima is a lower bound for the scores of the best items.
+    A block consists of ``block_size`` neighbouring items. The best items are in the ``count`` blocks with the largest
+    maxima, or after the last whole block. The smallest of these ``count`` maxima is a lower bound for the scores of the
+    best items.
 
     Args:
         scores: the scores, [B, n_items], with −inf at masked items.

@@ -1,6 +1,6 @@
 """Enforces ε on perturbations of vectors, by projection onto a ball.
 
-The shortest δ of a minimum-norm attack is not projected. Such a δ is used only if it is within the ball.
+A perturbation of a minimum-norm attack is not projected. It is used only if it is within the ball.
 
 Three other modules enforce ε: ``surfaces/history/budget.py`` on edits of histories, ``surfaces/text/budget.py`` on
 edits of titles, and ``fit/poisoning_budget.py`` on fake users and changed interactions.
@@ -27,11 +27,11 @@ def project(delta: Candidate, ball: Ball, costs: Costs) -> Candidate:
 
 
 def keep_fitting(shortest: Candidate, lengths: Tensor, radius: Tensor) -> Candidate:
-    """Returns the shortest δ of each user, or 0 if this δ exceeds the budget.
+    """Returns each user's perturbation, or 0 if it exceeds the budget.
 
     Args:
-        shortest: the shortest δ that breaks each user.
-        lengths: the norm of each user's δ, float [B]. The norm is inf if the user was not broken.
+        shortest: the shortest perturbation that breaks each user.
+        lengths: the norm of each user's perturbation, float [B]. The norm is inf if the user was not broken.
         radius: the radius of each user, float [B].
     """
     fits = lengths <= radius * (1 + ROUNDING)

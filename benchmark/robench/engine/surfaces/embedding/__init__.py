@@ -1,1 +1,1 @@
-"""The surface ``embedding``, on which each user's inputs get a separate δ."""
+"""The surface ``embedding``, on which attacks perturb each user's inputs."""

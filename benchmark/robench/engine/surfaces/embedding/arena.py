@@ -22,7 +22,7 @@ from robench.engine.surfaces.vector_budget import TINY, project
 
 @dataclass(eq=False)
 class EmbeddingArena(UserArena):
-    """An arena for one chunk of users, each with a separate δ.
+    """An arena for one chunk of users, each with a separate perturbation δ.
 
     Args:
         oracle: the oracle for these users.
@@ -35,13 +35,16 @@ class EmbeddingArena(UserArena):
     ball: Ball
 
     def genuine(self) -> Candidate:
-        """Returns δ = 0."""
+        """Returns the perturbation δ = 0."""
         return self.oracle.zero()
 
     def proposals(self, attack: Attack, rng: Rng) -> Iterator[Proposal]:
         """Yields the candidates that the attack proposes.
 
         If a row of a minimum-norm attack exceeds the budget, the row is set to 0.
+
+        Raises:
+            TypeError: if the attack does not perturb embedded inputs.
         """
         if not isinstance(attack, EmbeddingAttack):
             raise TypeError(f"{type(attack).__name__} perturbs no embedded inputs")
@@ -69,11 +72,17 @@ class EmbeddingArena(UserArena):
 
     @property
     def form(self) -> Hashable:
-        """The form of the oracle, or None if an ensemble does not stop at broken users."""
+        """The norm and the form of the oracle, which pooled arenas must share.
+
+        The value is None if an ensemble goes on attacking broken users.
+        """
         return (self.ball.norm, self.oracle.form) if self.stops else None
 
     def pooled(self, arenas: Sequence[EmbeddingArena], places: Sequence[Tensor]) -> EmbeddingArena:
-        """Returns an arena with users of several arenas, which also shares their costs."""
+        """Returns one arena with users of several arenas.
+
+        The new arena counts queries in the costs that the given arenas share.
+        """
         pairs = list(zip(arenas, places, strict=True))
         oracle = self.oracle.pooled([arena.oracle for arena in arenas], places)
         unit = torch.cat([arena.unit[place] for arena, place in pairs])
@@ -81,7 +90,10 @@ class EmbeddingArena(UserArena):
         return EmbeddingArena(oracle, unit, Ball(self.ball.norm, radius), targets=self.targets)
 
     def distances(self, candidate: Candidate) -> CellArrays:
-        """Returns the L2 and L∞ norms of each user's δ, and the spent budget in ε."""
+        """Returns the L2 and L∞ norms of each user's perturbation, and the spent budget.
+
+        ``spent`` holds the spent budget, in the unit of ε.
+        """
         return {
             "l2": l2(candidate).cpu().numpy(),
             "linf": linf(candidate).cpu().numpy(),

@@ -1,4 +1,4 @@
-"""Finds the shortest δ that breaks each user, for minimum-norm attacks."""
+"""Finds the shortest perturbation that breaks each user."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from robench.engine.surfaces.vector_budget import keep_fitting
 
 @dataclass(frozen=True, eq=False)
 class Minimum:
-    """The shortest δ that breaks each user, with the costs of the search.
+    """The shortest perturbation that breaks each user, with the costs of the search.
 
     Args:
-        deltas: the δ of each chunk, with one row per user. The row is 0 if the user was not broken.
-        lengths: the norm of each user's δ, float [B] per chunk. The norm is inf if the user was not broken.
+        deltas: the perturbations of each chunk, with one row per user. The row is 0 if the user was not broken.
+        lengths: the norm of each user's perturbation, float [B] per chunk. The norm is inf if the user was not broken.
         costs: the counts of the attack's queries.
         diagnosis: the diagnosis of the attack's gradients.
     """
@@ -41,7 +41,7 @@ class Minimum:
         costs: Costs,
         diagnosis: Diagnosis,
     ) -> Minimum:
-        """Runs an attack, and keeps the shortest δ that breaks each user.
+        """Runs an attack, and keeps the shortest perturbation that breaks each user.
 
         The attack runs only on users that it still has to break.
 
@@ -73,7 +73,9 @@ class Minimum:
         return cls(deltas, lengths, costs, diagnosis)
 
     def within(self, number: int, radius: Tensor) -> dict[str, Tensor]:
-        """Returns each user's shortest δ in a chunk, or 0 if it exceeds the budget.
+        """Returns the shortest perturbation of each user in a chunk.
+
+        The perturbation of a user is 0 if the shortest one exceeds the budget.
 
         Args:
             number: the index of the chunk.

@@ -101,7 +101,7 @@ class EmbeddingOracle(UserOracle[Delta]):
         return masked({name: proposal[name].detach() for name in self.clean.inputs}, self.clean.valid)
 
     def scores(self, delta: Delta) -> Tensor:
-        """Returns the masked scores at δ, float [B, n_items].
+        """Returns the masked scores of perturbed inputs, float [B, n_items].
 
         The scores are differentiable, and the query is not counted.
         """
@@ -114,7 +114,7 @@ class EmbeddingOracle(UserOracle[Delta]):
 
     @cached_property
     def _padded(self) -> tuple[Batch, Embedded]:
-        """The batch, filled up to ``FEWEST`` rows with copies of users, and its inputs."""
+        """A batch of ``FEWEST`` rows that repeats the users, and its embedded inputs."""
         place = torch.arange(FEWEST, device=self.batch.users.device) % len(self.batch.users)
         batch = Batch(self.batch.users[place], self.batch.histories[place])
         with torch.no_grad():
@@ -127,7 +127,7 @@ class EmbeddingOracle(UserOracle[Delta]):
         return replace(self.clean, inputs={name: part + delta[name] for name, part in self.clean.inputs.items()})
 
     def scores_at(self, perturbed: Delta) -> Tensor:
-        """Returns the masked scores at δ, float [B, n_items].
+        """Returns the masked scores of perturbed inputs, float [B, n_items].
 
         The scores have no gradient, and the query is not counted.
         """
@@ -135,7 +135,9 @@ class EmbeddingOracle(UserOracle[Delta]):
             return self.scores(perturbed)
 
     def rivals(self, count: int) -> Tensor:
-        """Returns each user's best items at δ = 0, except masked and held-out items.
+        """Returns each user's best items, except masked and held-out items.
+
+        The scores are those of the genuine inputs. The query is not counted.
 
         Returns:
             The items, int64 [B, at most count], best first.
@@ -149,11 +151,11 @@ class EmbeddingOracle(UserOracle[Delta]):
             return scores.topk(min(count, fewest), dim=1).indices
 
     def evaluate(self, delta: Delta, loss: LossName | OwnLoss = "ce") -> Evaluation:
-        """Returns the loss and the outcome at δ, without a gradient."""
+        """Returns the loss and the outcome for perturbed inputs, without a gradient."""
         return self.evaluate_loss(delta, loss)
 
     def gradient(self, delta: Delta, loss: LossName | OwnLoss = "ce", rival: Tensor | None = None) -> Evaluation:
-        """Returns the loss, the outcome and the gradient at δ.
+        """Returns the loss, the outcome and the gradient for perturbed inputs.
 
         Entries that may not be perturbed have a gradient of 0.
         """

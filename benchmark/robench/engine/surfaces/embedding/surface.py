@@ -98,9 +98,10 @@ class EmbeddingSurface(ArenaSurface):
     def _measure_minimum(
         self, attack: MinimumNormAttack, epsilon: float, key: str, targets: IntArray | None
     ) -> Measurement:
-        """Measures the victim under each user's shortest δ that is within the budget.
+        """Measures the victim under the shortest perturbation that breaks each user.
 
-        The attack runs only once per ``key``, for all ε. A user without such a δ is not perturbed.
+        The attack runs only once per ``key``, for all ε. A user is not perturbed if no perturbation within the budget
+        was found.
         """
         threat, expectation = attack.threat(), attack.expectation()
         if key not in self._minima:

@@ -80,7 +80,7 @@ class HistoryArena(UserArena):
     def distances(self, candidate: Candidate) -> CellArrays:
         """Returns each user's number of edits, the edits and the spent budget.
 
-        ``edit_script`` defines the rows of the array ``script``. ``spent`` is in units of ε.
+        ``edit_script`` defines the rows of the array ``script``. ``spent`` is in the unit of ε.
         """
         genuine, edited = unpadded(self.oracle.rows()), unpadded(candidate[ITEMS])
         triples = list(zip(self.oracle.users.tolist(), genuine, edited, strict=True))

@@ -36,7 +36,7 @@ def padded_rows(histories: Interactions, users: IntArray) -> Tensor:
 
 
 class EditedHistories:
-    """A builder of histories in which some users have edited rows.
+    """A builder of histories that hold only the edited rows of some users.
 
     Args:
         genuine: the genuine histories, one row per real user.

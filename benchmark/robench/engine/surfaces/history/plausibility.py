@@ -24,7 +24,8 @@ class Plausibility:
 
     Args:
         histories: the genuine histories, one row per real user.
-        quantile: the quantile of the co-occurrences of all genuine next items.
+        quantile: the quantile that sets the threshold, from 0 to 1. It is taken over the co-occurrences of all genuine
+            next items.
 
     Attributes:
         least: the co-occurrence at this quantile, which an inserted item must reach. The value is 0 if no history has
@@ -47,9 +48,9 @@ class Plausibility:
         return torch.from_numpy(np.concatenate(parts)) if parts else torch.ones(0, self._histories.n_items).bool()
 
     def _next_items(self) -> NDArray[np.float64]:
-        """Returns the co-occurrence of each genuine next item, float64 [users].
+        """Returns the co-occurrence of each genuine next item, one float64 per user.
 
-        Users with fewer than two different items have no such item.
+        Users with fewer than two different items are left out.
         """
         known = self._histories
         pairs = [(row[row != row[-1]], row[-1]) for row in map(known.row, range(known.n_users)) if len(row)]

@@ -1,4 +1,4 @@
-"""The arena for attacks in which one δ on the embedding tables serves all users."""
+"""The arena for attacks that perturb the embedding tables, for all users at once."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from robench.engine.surfaces.vector_budget import TINY, project
 
 @dataclass(eq=False)
 class ParametersArena(Arena):
-    """An arena in which all evaluated users of a victim share one δ.
+    """An arena in which one perturbation δ of the tables serves all evaluated users.
 
     Args:
         oracle: the oracle for this victim.
@@ -45,11 +45,15 @@ class ParametersArena(Arena):
         return self.oracle.n_users
 
     def genuine(self) -> Candidate:
-        """Returns δ = 0."""
+        """Returns the perturbation δ = 0."""
         return self.oracle.zero()
 
     def proposals(self, attack: Attack, rng: Rng) -> Iterator[Proposal]:
-        """Yields the candidates that the attack proposes."""
+        """Yields the candidates that the attack proposes.
+
+        Raises:
+            TypeError: if the attack does not perturb vectors.
+        """
         if not isinstance(attack, EmbeddingAttack):
             raise TypeError(f"{type(attack).__name__} perturbs no tables")
         yield from attack.perturb(self.oracle, self.ball.copy(), rng)
@@ -128,7 +132,7 @@ class ParametersArena(Arena):
         return join_chunks(parts, users)
 
     def spent(self, candidate: Candidate) -> dict[str, float]:
-        """Returns the number of perturbed rows, the norms of δ and the spent ε, by name."""
+        """Returns the number of perturbed rows, their norms and the spent ε, by name."""
         delta = candidate[ROWS]
         length, largest = delta.norm(dim=1), delta.abs().amax(1)
         share = sizes(candidate, self.ball.norm) / self.unit.clamp_min(TINY)

@@ -31,7 +31,7 @@ ROWS = "rows"  # the only input: all rows of all tables, stacked
 
 @dataclass(eq=False)
 class ParametersOracle:
-    """An ``Oracle`` for a δ on the embedding tables, which all users share.
+    """An ``Oracle`` for one perturbation δ of the embedding tables, for all users.
 
     A row of δ belongs to one of the R rows of the tables. Every row has the same loss, which is the mean over all
     users. If the attack pushes known items down, the loss is the mean over all pairs of a known and an unused item.
@@ -75,22 +75,25 @@ class ParametersOracle:
         return self.tables.valid.sum(1).float()
 
     def masked(self, delta: Delta) -> dict[str, Tensor]:
-        """Returns δ with zeros at the entries beyond the width of a table."""
+        """Returns a perturbation with zeros at the entries beyond the width of a table."""
         return {ROWS: delta[ROWS] * self.tables.valid}
 
     def evaluate(self, delta: Delta, loss: LossName | OwnLoss = "ce") -> Evaluation:
-        """Returns the loss at δ, without a gradient."""
+        """Returns the loss for perturbed tables, without a gradient."""
         return self._evaluate(delta, loss, gradient=False)
 
     def gradient(self, delta: Delta, loss: LossName | OwnLoss = "ce", rival: Tensor | None = None) -> Evaluation:
-        """Returns the loss at δ and the gradient of this loss.
+        """Returns the loss for perturbed tables, and the gradient of this loss.
 
-        The argument ``rival`` is ignored, because one δ serves all users.
+        The argument ``rival`` is ignored, because one perturbation serves all users.
         """
         return self._evaluate(delta, loss, gradient=True)
 
     def rivals(self, count: int) -> Tensor:
-        """Returns an empty tensor, int64 [R, 0], because one δ serves all users."""
+        """Returns an empty tensor, int64 [R, 0], for R rows of tables.
+
+        One perturbation serves all users, so no rival belongs to a row.
+        """
         return torch.empty(len(self.tables.valid), 0, dtype=torch.int64)
 
     def normal(self, rng: Rng) -> dict[str, Tensor]:
@@ -188,10 +191,10 @@ class ParametersOracle:
         return pairs
 
     def _own_gradient_sizes(self, delta: Delta, loss: LossName | OwnLoss) -> Iterator[Tensor]:
-        """Yields, for some users, the gradient size of the user's own loss.
+        """Yields the size of the gradient of one user's loss, for some users.
 
-        The gradient size is the largest absolute entry. At most ``DIAGNOSED`` users are covered, and only users that
-        the attack still has to break. The gradient of a sum over all users would hide users without a gradient.
+        The size is the largest absolute entry of the gradient. At most ``DIAGNOSED`` users are covered, and only users
+        that the attack still has to break. The gradient of a sum over all users would hide users without a gradient.
         """
         places = []
         for number, (batch, chunk, goal) in enumerate(self.queries):

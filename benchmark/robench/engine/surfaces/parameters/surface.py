@@ -1,4 +1,4 @@
-"""Measures a victim under one δ on its embedding tables."""
+"""Measures a victim under perturbations of its embedding tables."""
 
 from __future__ import annotations
 

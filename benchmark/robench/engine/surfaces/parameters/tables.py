@@ -1,4 +1,4 @@
-"""Joins the embedding tables of a victim, so that one δ perturbs all tables."""
+"""Joins the embedding tables of a victim into one matrix for perturbations."""
 
 from __future__ import annotations
 
@@ -48,7 +48,11 @@ class EmbeddingTables:
         return torch.cat(parts)
 
     def plus(self, delta: Tensor) -> dict[str, Tensor]:
-        """Returns the weights of the tables with δ [R, d] added, by name."""
+        """Returns the sum of each table's weights and its part of ``delta``, by name.
+
+        Args:
+            delta: the perturbation of the joined matrix, float [R, d].
+        """
         tables, start = {}, 0
         for name, weight in self.weights.items():
             tables[name] = weight + delta[start : start + len(weight), : weight.shape[1]]

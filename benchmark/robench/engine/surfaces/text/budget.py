@@ -1,6 +1,6 @@
 """Enforces ε on edits of titles.
 
-If a title is over budget, is not printable or has no counted edit, the genuine title replaces it.
+The genuine title replaces a title that is over budget, is not printable or has no edits.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class TitleBudget:
     def enforce(self, proposal: Sequence[str], costs: Costs) -> list[str]:
         """Returns titles that are within the budget, and records the overshoot.
 
-        If a title is over budget, is not printable or has no counted edit, the genuine title is returned instead.
+        The genuine title replaces a title that is over budget, is not printable or has no edits.
 
         Raises:
             PluginError: if the proposal is not a sequence of strings with one title per item.

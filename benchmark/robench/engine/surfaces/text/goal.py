@@ -33,8 +33,8 @@ class TitleGoal(Protocol):
     def sums(self, scores: Tensor, chunk: EvaluationChunk) -> Tensor:
         """Returns four sums over a chunk's users for each item, float64 [4, A].
 
-        The sums are the loss, the number of users for which the goal is reached, the damage, and the number of users
-        that count.
+        The sums are the loss, the number of users for which the goal is reached, the damage, and the number of users to
+        which the goal applies.
 
         Args:
             scores: the masked scores of the users, float [B, n_items].
@@ -43,7 +43,10 @@ class TitleGoal(Protocol):
         ...
 
     def users(self, chunk: EvaluationChunk) -> Tensor:
-        """Returns, for each item, the number of users that count, int64 [A]."""
+        """Returns the number of users to which the goal applies, int64 [A].
+
+        There is one number for each item whose title may change.
+        """
         ...
 
     def loss(self, scores: Tensor, chunk: EvaluationChunk) -> Tensor:
@@ -58,8 +61,8 @@ class TitleGoal(Protocol):
 class PromotionGoal:
     """The goal that the promoted items enter the top k of as many users as possible.
 
-    Each promoted item has a separate loss. A user counts for an item only if the item is neither known nor held out for
-    this user.
+    Each promoted item has a separate loss. The goal applies to an item and a user only if the item is neither known nor
+    held out for this user.
 
     Args:
         items: the catalogue rows of the promoted items, int64 [A].

@@ -23,9 +23,9 @@ class TitleJudgement(NamedTuple):
     """The host's judgement of a candidate with A titles, item by item.
 
     Args:
-        damage: the damage that each item's title does, float64 [items]. Higher damage is worse for the defender.
-        loss: the loss of each item, float64 [items].
-        reached: the share of users for which the goal is reached, float64 [items].
+        damage: the damage that each item's title does, float64 [A]. Higher damage is worse for the defender.
+        loss: the loss of each item, float64 [A].
+        reached: the share of users for which the goal is reached, float64 [A].
     """
 
     damage: Tensor

@@ -25,8 +25,8 @@ class RewrittenTitles:
 
     Args:
         titles: the title of each item.
-        damage: the damage that each item's title does, float64 [items].
-        loss: the loss of each item, float64 [items].
+        damage: the damage that each item's title does, float64 [A]. After ``mean``, the value is a scalar.
+        loss: the loss of each item, float64 [A]. After ``mean``, the value is a scalar.
     """
 
     titles: list[str]

@@ -174,8 +174,9 @@ class Sloper:
     def _ranked(self, model: TorchModel, goal: PromotionGoal, chunk: EvaluationChunk) -> Tensor:
         """Returns whether the model ranks each item for each user, bool [users, items].
 
-        The value is False if the user does not count for the goal, or if the item is not among the user's candidates.
-        Such an item has no slope for the user. The missing slope does not mean that the defence hides a gradient.
+        The value is False if the item is known or held out for the user, or if the item is not among the user's
+        candidates. Such an item has no slope for the user. The missing slope does not mean that the defence hides a
+        gradient.
         """
         counts = eligible_targets(chunk, goal.items) >= 0
         candidates = model.candidates(chunk.users.numpy(), self.reader.history)
