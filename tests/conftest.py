@@ -62,9 +62,9 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks the tests in ``UNIT`` folders, and moves ``FIRST`` modules to the front.
+    """Marks the tests in the folders ``UNIT`` as unit tests.
 
-    Tests that run the command line get no mark.
+    Tests that run the command line get no mark. The function also moves the modules ``FIRST`` to the front.
     """
     names = [item.path.relative_to(HERE).as_posix() if item.path.is_relative_to(HERE) else "" for item in items]
     for item, name in zip(items, names, strict=True):
@@ -88,8 +88,8 @@ def robench() -> Callable[..., subprocess.CompletedProcess[str]]:
 def warm_servers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes executors fork their fork servers from a process that has imported torch.
 
-    Otherwise every executor of a test starts a new Python, which imports torch for three seconds. The servers get the
-    environment variables of the first process, without those that an executor adds.
+    Otherwise every executor of a test starts a new Python, which imports torch for three seconds. The forked servers
+    lack the environment variables that an executor adds for its server.
     """
     from robench_plugins.executors.isolation.launch import Launcher  # noqa: PLC0415  # tests marked unit need none
 

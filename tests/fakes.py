@@ -287,14 +287,21 @@ HEAD = {"dataset": "d", "split": "s", "model": "m", "defense": "at", "train_epsi
 
 
 def curve(values, **more):
-    """Returns the curve of the undefended model ``mf`` under ``pgd``."""
+    """Returns the curve of the undefended model ``mf`` under ``pgd``.
+
+    Args:
+        values: The values at ε = 0, 0.1 and 0.2.
+        **more: Entries that differ from the defaults.
+    """
     head = {**HEAD, "model_label": "mf", "defense_label": "none", "lambda": 1.0, "attack_label": "pgd"}
     rest = {"metric": "ndcg@10", "epsilon": [0.0, 0.1, 0.2], "value": values, "area": 0.5}
     return decode(CurveRow, head | rest | more)
 
 
 def twin(defence, metric, *means):
-    """Returns a row that compares a defended ``lstm`` with its twin under ``fgsm``.
+    """Returns a row that compares two ``lstm`` under ``fgsm``.
+
+    One model is defended, and the other one is not.
 
     Args:
         defence: The label of the defence.

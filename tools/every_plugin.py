@@ -175,7 +175,8 @@ def labels(entries: list[dict[str, Any]], *left_out: str) -> list[str]:
 def suite(folder: Path) -> dict[str, Any]:
     """Returns the content of the suite.
 
-    All models, defences and attacks are used with the first data set. The other data sets only test their readers.
+    The first data set is used with all models, defences and attacks, but not with every combination. The other data
+    sets are used with ``popularity`` and ``mf``, without a defence, and with ``pgd`` as the only attack.
     """
     learned, defended, attacking = models(folder), defenses(), attacks(folder)
     elsewhere = ["recbole", "movielens", "sequences", "amazon", "synthetic", "movielens-small"]
@@ -232,7 +233,8 @@ def suite(folder: Path) -> dict[str, Any]:
 def write_data(folder: Path) -> None:
     """Writes interactions, items and users as CSV files.
 
-    The interactions are also written in the formats of the other data sets with a path. Two formats include the items.
+    The interactions are also written in the formats of the other data sets with a path. Two of these formats include
+    the items. The function also writes a file of fake users for ``imported-profiles``.
     """
     rng = np.random.default_rng(0)
     rows = [(u, i, t) for u in range(USERS) for t, i in enumerate(rng.permutation(ITEMS)[: rng.integers(6, 14)])]

@@ -22,7 +22,7 @@ PAPER = '<rect width="100%" height="100%" fill="white"/>'  # for black text of t
 def leaderboard() -> str:
     """Returns the chart of the first table in results/models as SVG.
 
-    The table is the one in L2 at ε = 0.05.
+    This table shows the attacks in L2 at ε = 0.05.
     """
     tables = json.loads((ROOT / "results" / "models" / "leaderboard.json").read_text("utf-8"))["tables"]
     ((_, svg),) = draw_charts(Section("leaderboard", [], LeaderboardChart(decode(LeaderboardTable, tables[0]))))

@@ -73,7 +73,7 @@ def cell(text: str) -> str:
 def default_of(schema: dict[str, Any]) -> str:
     """Returns the default of a setting as Markdown.
 
-    A long list is given by its number of entries. A long string is not shown.
+    For a long list, the result is the number of entries. For a long string, it is ``a text``.
     """
     if "default" not in schema:
         return "required"
@@ -152,7 +152,7 @@ def flat_fields(properties: dict[str, Any], parts: dict[str, Any]) -> Iterator[t
 def all_shared_of(config: type[Any]) -> list[type[Any]]:
     """Returns the bases of a ``Config`` that have a separate settings table.
 
-    The widest base comes first.
+    The most general base comes first.
     """
     return [base for base in reversed(config.__mro__) if base.__name__ in SHARED]
 

@@ -1,4 +1,4 @@
-"""Tests that all suites in the repository and on its pages can be planned."""
+"""Tests that all suites in the repository and its documentation can be planned."""
 
 import gzip
 import re

@@ -1,6 +1,6 @@
-"""Tests ``import robench``, with a run that a script starts.
+"""Tests the functions of ``robench``, with a run that a script starts.
 
-The tests cover the frames of the run, plugins, and mistakes.
+The tests cover the frames of the run, the frame of plugins, and the errors for mistakes.
 """
 
 import csv

@@ -43,13 +43,13 @@ def finished(robench, tmp_path_factory):
 
 @pytest.fixture
 def place(finished, tmp_path):
-    """Returns a copy of the finished run."""
+    """Returns the working folder of a copy of the finished run."""
     return shutil.copytree(finished, tmp_path / "copy")
 
 
 @pytest.fixture
 def packed(robench, place):
-    """Returns a copy of the finished run with packed results."""
+    """Returns the working folder of a copy of the finished run, with packed results."""
     done = robench(place, "pack", "results/s")
     assert done.returncode == 0, done.stderr
     return place

@@ -1,6 +1,6 @@
 """Tests full, read-only and failing disks.
 
-One line names the folder. A run continues without the cache.
+An error message of one line names the folder. If only the cache cannot be written, a run continues without it.
 """
 
 import errno

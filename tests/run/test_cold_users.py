@@ -19,7 +19,7 @@ metrics: [ndcg@10]
 
 
 class Spy:
-    """A record of the fits of ``ease``, and of the requests for scores.
+    """An object that notes the fits of ``ease``, and the requests for scores.
 
     ``fits`` holds the training data of each fit. ``asked`` holds the users and the history of each request.
     """

@@ -1,4 +1,4 @@
-"""Tests the order of cells with limits, and the bound on events."""
+"""Tests the order of cells with limits, and the bound on the size of events."""
 
 import pickle
 

@@ -1,4 +1,7 @@
-"""Tests the numbers of a detection against scikit-learn and by hand."""
+"""Tests the numbers of a detection.
+
+The expected values are computed by hand or by scikit-learn.
+"""
 
 import numpy as np
 import pytest

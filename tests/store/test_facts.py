@@ -1,4 +1,4 @@
-"""Tests of the facts about items and users in users.npz."""
+"""Tests the facts about items and users in users.npz."""
 
 import numpy as np
 import pytest

@@ -310,7 +310,7 @@ ONCE = [
 
 @pytest.mark.parametrize(("text", "problem"), ONCE)
 def test_a_misspelt_word_is_one_mistake(tmp_path, text, problem):
-    """If a required key is misspelt, the key is not reported as missing too."""
+    """A misspelt key that is required is reported once, and not also as missing."""
     path = tmp_path / "t.yaml"
     path.write_text(text)
     with pytest.raises(UserError) as caught:

@@ -9,7 +9,10 @@ PROMOTE = {**FAKES}
 
 
 def target_ranks(users):
-    """Returns ranks of 20 targets, which ``users`` users have in the top 10."""
+    """Returns the ranks of 20 targets.
+
+    The first ``users`` users have all targets in the top 10, and the other users have none.
+    """
     return {"arrays": {"target_ranks": [[10] * users + [11] * (USERS - users)] * 20}}
 
 

@@ -1,4 +1,4 @@
-"""Tests the tables on defences of the training data."""
+"""Tests the tables about defences that clean the training data."""
 
 import pytest
 from rich.console import Console

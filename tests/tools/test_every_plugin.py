@@ -1,4 +1,4 @@
-"""Tests that the suite for comparing checkouts uses the built-in components.
+"""Tests that the suite of ``tools/every_plugin.py`` uses all built-in components.
 
 The exceptions are executors, and data sets that are on the web or come from Python.
 """

@@ -118,8 +118,8 @@ def write(folder, suite, good, *, lost=lambda c: False, left_out=lambda c: False
 def judged(tmp_path, capsys, monkeypatch):
     """Returns a function that judges made-up results of a suite.
 
-    The function returns the number of surprises, the lines by verdict, and all lines. To save time, the suite has only
-    two seeds. Lines of the suite that contain ``drop`` are removed.
+    The function returns the number of errors that ``main`` counts, the lines by verdict, and all lines. To save time,
+    the suite has only two seeds. Lines of the suite that contain ``drop`` are removed.
     """
     monkeypatch.setattr(reproduce, "SUITES", tmp_path / "suites")
 

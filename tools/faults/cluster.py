@@ -87,9 +87,9 @@ class Cases:
         print(f"{name}: {len(stored(self.place / name))} cells, {time.monotonic() - start:.0f} s", flush=True)
 
     def check_processes(self, name: str) -> None:
-        """Records a problem if a process of an ended run outlives ``PATIENCE``.
+        """Records a problem if a process of an ended run does not end in time.
 
-        The process is then killed.
+        A process that is still alive ``PATIENCE`` seconds after the run is killed.
         """
         limit = time.monotonic() + PATIENCE
         while (left := started_by(MARK, str(self.place / name))) and time.monotonic() < limit:
@@ -117,14 +117,21 @@ class Cases:
     def check_kept(self, name: str, before: dict[str, str]) -> None:
         """Records a problem if a cell was measured again.
 
-        A record holds the duration of the measurement. So the digest differs if the cell was measured again.
+        A record holds the duration of the measurement, so a second measurement changes the digest of the record.
+
+        Args:
+            name: the name of the run's folder.
+            before: the digests of the records at an earlier time, by the id of the cell.
         """
         after = stored(self.place / name)
         if again := [cell for cell in before if after.get(cell) != before[cell]]:
             self.add(f"{name}: {len(again)} finished cells were measured again")
 
     def reference(self) -> None:
-        """Runs the suite with the executor ``local``."""
+        """Runs the suite with the executor ``local``, and keeps the tables.
+
+        Later runs are compared with these tables.
+        """
         start, process = time.monotonic(), self.start("reference", "--workers", str(self.workers))
         self.end("reference", process, start)
         self.expected, self.cells = tables(self.place / "reference"), len(stored(self.place / "reference"))
@@ -155,7 +162,10 @@ class Cases:
         print("\n".join(f"worker: {line}" for line in self.log("worker").splitlines() if "was lost" in line))
 
     def client(self) -> None:
-        """Kills the client in the middle of a run and starts the client again."""
+        """Kills the client in the middle of a run and starts the client again.
+
+        The first client has its own cluster. The second one joins a cluster.
+        """
         self._client("client")
         with self.cluster("client-cluster") as address:
             self._client("client-joined", "--scheduler", address)

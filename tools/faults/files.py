@@ -3,13 +3,13 @@
     python -m tools.faults.files [--files 300] [--seed 0] [--keep DIR]
 
 Each file holds a small random log. The files differ in separators, quotes, encodings, line endings, headers, forms of
-ids and times, compression, and damage. One of these results is allowed:
+ids and times, compression, and damage. These results are allowed:
 
-- The users, the items, the ratings and the exact order of times are those of the log.
-- The file is refused in one line with its name.
-- The file has a stray quote or bad bytes, and is read with as many rows as the log.
+- An undamaged file is read. The users, the items, the ratings and the exact order of times are those of the log.
+- A damaged file is refused with a message of one line that names the file.
+- A file with a stray quote or bad bytes is read, with as many rows as the log.
 
-An undamaged file must be read, so refusing it is a fault too. The exit code is 1 if there is a fault.
+Any other result is a fault. The exit code is 1 if there is a fault.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ DAMAGES = ("none",) * 8 + (
 
 @dataclass
 class Case:
-    """A log, its form, and the settings that describe the form."""
+    """A random log, a file that holds the log, and the settings for reading it."""
 
     rows: list[tuple[str, str, str, Fraction | None]]
     times: list[str] = field(default_factory=list)
@@ -69,7 +69,10 @@ class Case:
 
     @property
     def damaged(self) -> bool:
-        """True if the file is damaged or odd. Robench may refuse such a file."""
+        """True if the file is damaged, or if a column has an unusual type.
+
+        Robench may refuse such a file.
+        """
         return self.form["damage"] != "none"
 
 
@@ -127,7 +130,10 @@ def _time(kind: str, rng: random.Random, separator: str) -> tuple[str, Fraction 
 
 
 def _write(case: Case, rng: random.Random, *, quoted: bool, encoding: str, separator: str) -> None:
-    """Writes the rows of a case as a file, and records the form and the settings."""
+    """Sets the file name, the content, the form and the settings of a case.
+
+    The content holds the rows of the case.
+    """
     names = ["user", "item", "rating"] + (["time"] if case.form["time"] != "none" else [])
     order = rng.sample(names, len(names))
     spare = rng.random() < 0.3 and separator != " "
@@ -283,12 +289,12 @@ def _ranks(values: list[Any]) -> list[int]:
 
 
 def main(make: Callable[[random.Random], Any], description: str | None, judge: Callable[[Any, Path], str]) -> int:
-    """Judges the files, prints the faults, and returns the exit code.
+    """Judges random cases, prints the faults, and returns the exit code.
 
     Args:
-        make: a function that makes one file.
+        make: a function that makes a case from random numbers.
         description: the help text of the command.
-        judge: a function that returns what is wrong with the reading of a file.
+        judge: a function that reads a case in a folder. It returns what is wrong, or an empty string.
     """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--files", type=int, default=300)

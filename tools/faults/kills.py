@@ -4,8 +4,9 @@
 
 Each kill hits the whole process group, one worker, or the parent alone (SIGTERM, SIGKILL, SIGHUP). Every third kill
 comes while a cell is being written. Afterwards the script checks that no process is left after five seconds, and
-starts the run again. The tables of a finished run are compared with those of an undisturbed run. The next run then
-begins in an empty folder. The script prints its counts, and exits with 1 if any check failed.
+starts the run again. No finished cell may be lost or measured again. The tables of a finished run are compared with
+those of an undisturbed run. The next run then begins in an empty folder. The script prints its counts, and exits with
+1 if any check failed.
 """
 
 from __future__ import annotations
@@ -69,9 +70,13 @@ class Runs:
         return process, mark
 
     def check_end(self, mark: str, what: str) -> None:
-        """Records a problem if a process of a run is still alive after ``PATIENCE``.
+        """Records a problem if a process of an ended run does not end in time.
 
-        The process is then killed.
+        A process that is still alive after ``PATIENCE`` seconds is killed.
+
+        Args:
+            mark: the mark of the run's processes.
+            what: the description of the run, for messages.
         """
         limit = time.monotonic() + PATIENCE
         while started_by(MARK, mark) and time.monotonic() < limit:
@@ -99,10 +104,10 @@ def leftovers(folder: Path) -> list[str]:
 
 
 def kill(process: subprocess.Popen[bytes], way: str, draw: random.Random) -> bool:
-    """Kills a run or one of its workers.
+    """Sends a signal to a run or to one of its workers.
 
     Returns:
-        Whether a process was killed. The result is False if the run has no worker yet, or if the worker has just ended.
+        Whether the signal was sent. The result is False if the run has no worker yet, or if the worker has just ended.
     """
     if way == "group":
         os.killpg(process.pid, signal.SIGKILL)

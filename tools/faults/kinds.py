@@ -99,7 +99,7 @@ def npz(**arrays: Any) -> bytes:
 def rearranged(change: Callable[[dict[str, Any]], Any]) -> Damage:
     """Returns a function that changes the arrays of a cell.
 
-    The record of the cell gets the new digest of the arrays.
+    The record of the cell gets the new digest of the arrays, and is sealed again.
     """
 
     def damage(folder: Path, cell: str) -> None:
@@ -133,7 +133,10 @@ def swap_ids(plan: Any) -> None:
 
 
 def rows(name: str, new: Any) -> Change:
-    """Returns a function that changes one column of a plan's first ``fgsm`` cell."""
+    """Returns a function that changes the first planned ``fgsm`` cell of a plan.
+
+    The entry ``name`` of the cell gets the value ``new``.
+    """
     return lambda plan: next(c for c in plan["cells"] if c["attack"] == "fgsm" and c["status"] == "planned").update(
         {name: new}
     )

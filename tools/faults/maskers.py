@@ -3,11 +3,11 @@
     python tools/faults/maskers.py [--models mf lstm sasrec] [--users 0 450] [--attack auto] [--keep DIR]
                                    [--surface embedding]
 
-The suite has the false wraps, the honest wraps and the false models of ``masking.py``, and four defences that change
-the training only. A false wrap or model must have its flags and no rank. All other rows must fail no check.
-``--users 0`` evaluates all users. With ``--surface parameters``, the false wraps are those that deceive attacks on
-tables. The script prints one line per row, and exits with 1 if a row is wrong. A quick attack such as ``pgd`` shows
-the same flags in less time, because the checks do not depend on the attack.
+The suite has the false wrappers, the honest wrappers and the false models of ``masking.py``, and four defences that
+change the training only. A row with a false wrapper or model must have the expected flags and no rank. No other row may
+fail a check. ``--users 0`` evaluates all users. With ``--surface parameters``, the false wrappers are those that
+deceive attacks on tables. The script prints one line per row, and exits with 1 if a row is wrong. A quick attack such
+as ``pgd`` shows the same flags in less time, because the checks do not depend on the attack.
 """
 
 from __future__ import annotations

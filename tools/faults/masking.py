@@ -54,9 +54,9 @@ class SnapById(Wrapped):
 
 
 class SnapIfNear(Wrapped):
-    """A false wrapper that undoes the shift of inputs near the genuine inputs.
+    """A false wrapper that undoes small shifts of the inputs.
 
-    A user's inputs are near if the shift is shorter than half of the genuine inputs, in L2. The gradient passes to the
+    A shift is small if its L2 norm is below half of the L2 norm of the user's genuine input. The gradient passes to the
     given inputs as if they had been used.
     """
 
@@ -187,7 +187,10 @@ class TestDropout(Wrapped):
 
 
 class Huge(Wrapped):
-    """A false wrapper that scales the scores until they saturate losses of attacks."""
+    """A false wrapper that multiplies the scores by a million.
+
+    Such scores saturate the losses of attacks.
+    """
 
     def score_from(self, batch: Batch, e: Embedded) -> Tensor:
         return 1e6 * self.inner.score_from(batch, e)

@@ -3,9 +3,9 @@
     python -m tools.faults.parts [--files 300] [--seed 0] [--keep DIR]
 
 Each log is split into a file for training, one for the test, and sometimes one for validation. Two more files describe
-the items and the users. Each file is delimited text, Parquet or JSON lines, and a column may have another type in each
-file. Robench must read all files, so a refusal counts as a fault. The users, items, ratings, parts and texts, and the
-order of times, must be those of the log.
+the items and the users. Each file is delimited text, Parquet or JSON lines. The type of a column can differ from file
+to file. Robench must read all files, so a refusal counts as a fault. The users, items, ratings, parts and texts, and
+the order of times, must be those of the log.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Case:
 
     Args:
         rows: the user, item, rating and exact time of each row.
-        parts: the part of each row.
+        parts: the part of each row: 0 for training, 1 for validation, and 2 for the test.
         files: the file name and the content for each part.
         items: the file name and the content for the items.
         users: the file name and the content for the users.
@@ -104,7 +104,7 @@ class Case:
 
 
 def make_case(rng: random.Random) -> Case:
-    """Returns a log in several files."""
+    """Returns a random log in several files."""
     names = [str(number) for number in range(9)] if rng.random() < 0.5 else ["a", "007", "7", "ß", "映", "x y", "NA"]
     times, rated = rng.choice(("numbers", "dates", "none")), rng.random() < 0.8
     part_names = ["train", *(["validation"] if rng.random() < 0.5 else []), "test"]
@@ -157,7 +157,7 @@ def _write(
 
 
 def _kind(name: str, values: Sequence[Any], times: str, rng: random.Random) -> str:
-    """Returns a type that can hold the values of a column."""
+    """Returns a random type that can hold the values of a column."""
     if name == "time":
         return rng.choice(DATES if times == "dates" else NUMBERS)
     if name == "rating":

@@ -32,11 +32,11 @@ SECONDS = 1_500  # a run must end within this time
 
 
 def suite(names: list[str], *, bad: bool) -> str:
-    """Returns the text of a suite in which each misbehaving model precedes ``mf``.
+    """Returns the text of a suite with one entry of ``mf`` per misbehaving model.
 
     Args:
         names: the names of the misbehaving models.
-        bad: whether the suite has the misbehaving models. Otherwise, it has only the built-in models.
+        bad: whether the misbehaving models are in the suite, each of them before its entry of ``mf``.
     """
     models: list[dict[str, Any]] = []
     for number, name in enumerate(names):
@@ -107,7 +107,7 @@ def check(without: Path, with_them: Path, names: list[str]) -> list[str]:
 
 
 def main() -> int:
-    """Runs the models and returns the exit code."""
+    """Runs the suite with and without the models, and returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", action="append", choices=sorted(MISDEEDS))
     parser.add_argument("--keep", type=Path, help="keep the two runs in this folder")

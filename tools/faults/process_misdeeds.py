@@ -1,4 +1,4 @@
-"""Misdeeds that affect the process of a fit, such as exits, hangs and forks."""
+"""Defines misdeeds that affect the process of a fit, such as exits and forks."""
 
 from __future__ import annotations
 

@@ -68,7 +68,14 @@ CIRCUMSTANCES = {
 
 
 def run(suite: Path, place: Path, circumstance: Circumstance, options: list[str]) -> Path:
-    """Runs a suite in an empty folder, and returns the folder of its results."""
+    """Runs a suite with a copy of the source, and returns the results folder.
+
+    Args:
+        suite: the file of the suite.
+        place: a folder for the copy, the cache and the results.
+        circumstance: the difference from a plain run.
+        options: more options of ``robench run``.
+    """
     sources = place / "source"
     for part in ("benchmark", "plugins"):
         shutil.copytree(ROOT / part, sources / part, ignore=shutil.ignore_patterns("__pycache__"))

@@ -1,4 +1,4 @@
-"""Misdeeds that affect the shared state of a process, or its messages."""
+"""Defines misdeeds that affect the shared state or the messages of a process."""
 
 from __future__ import annotations
 

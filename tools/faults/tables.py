@@ -234,7 +234,7 @@ def _moments(  # noqa: PLR0911  # one per kind
 
 
 def _spare(kind: str, n: int) -> pa.Array:
-    """Returns a column that is not read."""
+    """Returns a column that robench does not read."""
     makers: dict[str, Callable[[], pa.Array]] = {
         "list": lambda: pa.array([["a", None]] * n),
         "struct": lambda: pa.array([{"a": 1}] * n),

@@ -6,15 +6,15 @@ Two victims classify 128 random pictures with one label each: an MLP 784-256-256
 28). The other two victims are an untrained MF and an untrained LSTM, with 670 users, 1,303 items and about 60 known
 items per user.
 
-Everything runs on one thread in this process, with the memory settings of a suite's workers. The calls take turns, and
-the CPU time of the fastest round of each counts. A bare gradient is torch's cross-entropy of the same masked scores and
-one ``autograd.grad``. The bare gradients are computed at points that the attack visits. Their time depends on the
-point, because ReLU and pooling block some gradients.
+Everything runs on one thread in this process, with the memory settings of a suite's workers. The calls take turns. For
+each call, the CPU time of its fastest round counts. A bare gradient is the gradient of torch's cross-entropy of the
+same masked scores. The bare gradients are computed at points that the attack visits. Their time depends on the point,
+because ReLU and pooling block some gradients.
 
 The columns are multiples of the 40 gradients:
 
 plain loop    the 40 steps written out in torch, without a host, a best iterate, or an FGSM point
-host          the attack on the host's oracle: goal at most 1.1
+host          the attack on the host's oracle; the goal is at most 1.1
 whole cell    ``MeasuredVictim.attacked``: also embedding, clean scores, the host's judgements, ranks, lists
 torchattacks, foolbox
               their PGD, if they can be imported; torchattacks clamps to [0, 1], so its column has pictures only

@@ -5,7 +5,8 @@
 The script fits each setting of ``TRIALS``, or the named settings, once per seed. The data is MovieLens latest-small (at
 least 5 ratings per user and 20 per item). Each fit uses one thread. The script prints NDCG@10 on the validation items,
 clean, and under PGD-20 in L2 and in L∞. The attack's ε of 0.05 is relative to the size of the inputs. The training
-items are the history. ``--test`` adds a line with the test items of the same fit.
+items are the history. ``--test`` adds a line with the test items, for the same fit. In that line, the history also has
+the validation items.
 """
 
 import argparse

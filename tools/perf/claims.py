@@ -34,8 +34,9 @@ KNOWN = {
 def matrices(folder: Path):
     """Returns the values and the queries of the measured cells, and all tables.
 
-    The values are {(model, λ): {(attack and norm, ε): [S, U]}}, for S seeds and U users. The numbers of queries have
-    the same keys, and are lists with one entry per seed. Cells of attacks on the training are left out.
+    The values are the users' NDCG@10: {(model, λ): {(attack and norm, ε): [S, U]}}, for S seeds and U users. The
+    numbers of queries have the same keys, and are lists with one entry per seed. Cells of attacks on the training are
+    left out.
     """
     registry = Registry.of(Host.discover())
     names = ("ndcg", "recall", "hr", "mrr", "rbo", "jaccard", "t-hr", "t-ndcg", "t-percentile")
@@ -91,7 +92,7 @@ def clean_and_attacked(model, own, line):
 
 
 def defended(model, cells):
-    """Compares worst cases with those of the undefended twin.
+    """Compares the worst cases of a defended model with those of the undefended one.
 
     Returns:
         The number of failures that are not known exceptions.

@@ -52,8 +52,8 @@ def gain(above):
 def outcome(model, seen, test, cold):
     """Returns four arrays, with one entry for each user who has one test item.
 
-    The first array marks cold items. The other arrays hold NDCG@10, NDCG@10 among the cold items, and the share of the
-    other items that rank below the test item.
+    The first array is True for a user whose test item is cold. The other arrays hold NDCG@10, NDCG@10 among the cold
+    items, and the share of the other items that rank below the test item.
     """
     users, history = np.flatnonzero(test.lengths() == 1), joined(seen.train, seen.validation)
     scores = torch.from_numpy(model.scores(users, history))

@@ -1,4 +1,4 @@
-"""Compares auto@1 on histories with the current version, and with the optimum.
+"""Compares auto on histories with its version 1, and with the optimum.
 
     python tools/perf/edits.py [--only model=ease] [--seeds 0] [--epsilon 1 2 4] [--goal promote] [--rules place=end]
 

@@ -1,4 +1,4 @@
-"""Measures the fit of item-knn against the package implicit.
+"""Compares the time of a fit of item-knn with that of the package implicit.
 
     python tools/perf/item_knn.py ML100K_FOLDER [--rounds 7]
 

@@ -2,10 +2,11 @@
 
 Usage: ``python tools/perf/null_worlds.py [--worlds N] [--large] [--pairs results/*]``.
 
-A world has five rows of equal quality. The first one is the twin of the others. Values are like NDCG@10: 15% of the
-users are hits on average, and the others have 0. Most of a user's difficulty is the same in all rows. Every fit has
-its own noise and its own quality. The relative standard deviation of the quality differs between the settings. The
-parts of the variance are close to those of ``results/whitebox``.
+A world has five rows of equal quality and one better row. The first row stands for the undefended model, and the others
+are compared with it. Values are like NDCG@10: 15% of the users are hits on average, and the others have 0. Most of a
+user's difficulty is the same in all rows. Every fit has its own noise and its own quality. The relative standard
+deviation of the quality differs between the settings. The parts of the variance are close to those of
+``results/whitebox``.
 
 With ``--pairs``, real fits are tested instead. Two fits of one row form a pair, and differ only in the seed. A test of
 a single pair cannot measure the spread of fits, so robench makes no such test. A group of n pairs, each of another
@@ -45,12 +46,12 @@ class Rates(NamedTuple):
     """The rates in one setting, in percent.
 
     Args:
-        single: the share of pairs with p below 5%.
-        family: the share of worlds in which some defended row differs from the twin after Holm's correction.
-        ranks: the share of worlds in which some row does not have the full range of ranks.
+        single: the share of pairs of equal rows with p below 5%.
+        family: the share of worlds in which another equal row differs from the first row after Holm's correction.
+        ranks: the share of worlds in which an equal row does not have the full range of ranks.
         coverage: the share of intervals that contain the true mean.
-        power: the share of worlds in which the better row differs from the twin with p below 5%.
-        paired_t: the same share for a paired t-test over seeds.
+        power: the share of worlds in which the better row differs from the first row with p below 5%.
+        paired_t: the share of such worlds if p comes from a paired t-test over seeds.
     """
 
     single: float
@@ -120,11 +121,11 @@ def find_problems(rates: Rates, slack: float = 0.0) -> list[str]:
 
 
 def read_pairs(folder: Path) -> Iterator[tuple[str, dict[str, list[FloatArray]]]]:
-    """Yields the differences between every two seeds of a row, table by table.
+    """Yields the differences between the values of every two seeds of a row.
 
-    Each item is the name of the values, and the differences by model, float64 [U] for U units. The values of a table
-    are clean or attacked. Clean values of a metric come once. Baselines are left out, and so are rows with the same
-    values for all seeds.
+    Each yielded pair holds a description of the values, and the differences by model, float64 [U] for U units. The
+    clean and the attacked values of each table are used. Tables with the same clean values yield them once. Baselines
+    are left out, and so are rows with the same values for all seeds.
 
     Args:
         folder: the folder of results.
@@ -171,9 +172,10 @@ def measure_pairs(models: dict[str, list[FloatArray]], groups: int, size: int) -
 
 
 def print_pairs(folders: Sequence[Path], groups: int) -> int:
-    """Prints the shares for every table.
+    """Prints the shares for each kind of values, and the means of the shares.
 
-    The result is the number of means out of bounds.
+    Returns:
+        The number of group sizes with a mean out of bounds.
     """
     shares: dict[int, list[float]] = {}
     print("| values | pairs | single pairs | groups of 3 | groups of 5 |")

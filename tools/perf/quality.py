@@ -22,11 +22,12 @@ split.
 The exit code is 1 if a model is worse than the other library by more than one standard error over users, in NDCG@10 or
 Recall@10, or if a model on Amazon Beauty is below a published value.
 
-All libraries select on validation NDCG@10 and follow the ranking rules of RecBole. On the random split, known items are
-masked, and a history is the training items. Leave-last-out masks nothing, and a history has the validation item too.
-RecBole uses its defaults and one seed. On the random split, robench uses the settings that validation chose among four
-trials, except for NeuMF. With leave-last-out, robench uses its defaults. RecBole's SASRec and BERT4Rec stop after 2
-epochs of 180 to 200 s each. This is several times the processor time of robench's whole fit (see the table).
+The neural models of RecBole and robench keep the weights with the best validation NDCG@10. All rankings follow the
+rules of RecBole. On the random split, known items are masked, and a history is the training items. Leave-last-out masks
+nothing, and a history has the validation item too. RecBole uses its defaults and one seed. On the random split, robench
+uses the settings that ``robench tune`` chose. NeuMF has the settings of an earlier search there, and ``wmf`` has its
+defaults. With leave-last-out, robench uses its defaults. RecBole's SASRec and BERT4Rec stop after 2 epochs of 180 to
+200 s each. This is several times the processor time of robench's whole fit (see the table).
 """
 
 import argparse
@@ -110,7 +111,7 @@ PAIRS = [
 def reference(pair, work, python):
     """Runs the other library's model of a pair, unless its result is stored.
 
-    A stored result with another limit on epochs does not count.
+    A stored result does not count if the run was not finished, or if it had another limit on epochs.
     """
     out, settings = work / f"{pair.theirs.lower()}.json", pair.their_settings()
     if out.exists():
@@ -123,7 +124,10 @@ def reference(pair, work, python):
 
 
 def environment(work, library):
-    """Returns a Python with another library, which is installed if necessary."""
+    """Returns the path of a Python interpreter with another library.
+
+    If there is no environment for the library yet, the function makes one.
+    """
     folder = work / library
     if not folder.exists():
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
@@ -193,7 +197,8 @@ def compare(given):
     """Prints the comparison on MovieLens 100K.
 
     Returns:
-        False if a model is worse than in the other library, else True. Models without another result do not count.
+        False if a model is worse than in the other library by more than one standard error, else True. Models without a
+        result of the other library do not count.
     """
     torch.set_num_threads(1)
     torch.backends.mha.set_fastpath_enabled(False)

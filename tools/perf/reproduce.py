@@ -123,7 +123,10 @@ def unsaid(cells):
 
 
 def path(clean, attacked):
-    """Formats both means and the relative change: ``0.0770 -> 0.0242 (-69%)``."""
+    """Returns the clean and the attacked mean with the relative change, as a text.
+
+    An example is ``0.0770 -> 0.0242 (-69%)``.
+    """
     share = 1 - attacked.mean() / clean.mean()
     return f"{clean.mean():.4f} -> {attacked.mean():.4f} ({-share:+.0%})"
 
@@ -225,8 +228,8 @@ def msap(cells):
 def training(cells):
     """Judges two claims about adversarial training.
 
-    The claims are that PGD hurts, and that adversarial training raises the remaining value. Every fitted model must
-    also beat popularity.
+    The claims are that PGD lowers the values, and that adversarial training raises the values under PGD. Every fitted
+    model must also beat popularity.
 
     Returns:
         The number of verdicts that are not the documented ones.

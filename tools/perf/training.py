@@ -71,7 +71,7 @@ PAIRS = {
 
 
 def shared(cls, settings, data, epochs):
-    """Returns the seconds per epoch of the shared loop.
+    """Returns the CPU seconds of each epoch in robench's shared loop.
 
     The first epoch does not count, and there is no validation.
     """
@@ -83,7 +83,7 @@ def shared(cls, settings, data, epochs):
 
 
 def plain(cls, settings, data, epochs):
-    """Returns the seconds per epoch of a plain loop.
+    """Returns the CPU seconds of each epoch in a plain loop.
 
     The first epoch does not count.
     """

@@ -29,7 +29,7 @@ MODELS = {
 
 
 class Short(Auto):
-    """The members of auto on ``embedding``, with fewer steps."""
+    """A short form of the ensemble ``auto`` on ``embedding``, with few steps."""
 
     def members(self, *, gradients, stochastic):
         ball = self._ball(stochastic)
@@ -58,7 +58,10 @@ def in_chunks(whole, size, monkeypatch):
 
 @pytest.mark.parametrize(("name", "norm"), [("mf", "l2"), ("mf", "linf"), ("sasrec", "l2")])
 def test_results_do_not_depend_on_the_chunk_size_or_on_pools(name, norm, monkeypatch):
-    """A sigmoid rounds the end of a tensor differently, so floats differ a little."""
+    """Floats may differ a little.
+
+    The reason is that the rounding of a sigmoid depends on the place of the number in the tensor.
+    """
     whole, attack, epsilon = fitted_victim(name), Short.make(norm=norm), 0.2
     expected = whole.attacked(attack, epsilon, "")
     hit, broken = expected.arrays["hit"], expected.arrays["first"] >= 0
@@ -98,7 +101,7 @@ def test_members_attack_the_users_of_several_chunks_together(monkeypatch):
 
 @dataclass
 class Stub:
-    """An arena with a form, some users and some users to break."""
+    """A stub arena with ``n_users`` users. The first ``own`` are to be broken."""
 
     form: object
     n_users: int

@@ -57,7 +57,7 @@ def test_kept_rows_are_those_of_the_kept_users(rows, data):
 
 
 class Peeking(PoisoningAttack):
-    """An attack that lists the items of all users in the data that it sees."""
+    """An attack that records the number of users that it sees, and the profile size."""
 
     def profiles(self, train, *, targets, n_users, profile_size, rng):
         self.users, self.size = train.n_users, profile_size

@@ -1,4 +1,7 @@
-"""Tests that the host refuses poisoning beyond its budget or its contract."""
+"""Tests that the host refuses attacks on the training that break a rule.
+
+Such an attack exceeds the budget, or returns invalid fake users or interactions.
+"""
 
 import numpy as np
 import pytest
@@ -46,7 +49,7 @@ def test_a_poisoning_that_breaks_its_contract_is_refused(rule):
 
 
 class HoldsTargets(PoisoningAttack):
-    """An attack that demotes, and puts the targets into its profiles."""
+    """An attack that should demote targets, but puts one into every profile."""
 
     goal = "demote"
 
@@ -138,7 +141,7 @@ def test_a_changed_order_is_charged():
 
 
 class Rewinding(Corruption):
-    """A corruption that makes early times late."""
+    """A corruption that negates all times, so early events become late events."""
 
     def corrupt(self, train, *, share, rng):
         return Interactions(train.indptr, train.items, -train.times, train.n_items)

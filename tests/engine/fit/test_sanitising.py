@@ -1,4 +1,4 @@
-"""Tests that a cleaning defence sees, and drops, interactions alone."""
+"""Tests what a cleaning defence sees and may change in the training data."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Tests what an attack with fake users may fit of the victim, and how often."""
+"""Tests the surrogates that an attack with fake users may fit, and their number."""
 
 import math
 from dataclasses import replace
@@ -18,7 +18,10 @@ SURROGATE = {"knowledge": {"data": 1.0, "model": "surrogate"}, "surrogate_fits":
 
 
 class Fitting(PoisoningAttack):
-    """An attack that fits ``times`` surrogates with its final profiles."""
+    """An attack that fits ``times`` surrogates with its profiles.
+
+    In the training data of the surrogates, each profile occurs 1 + ``extra`` times.
+    """
 
     Config = AdaptivePoisoningConfig
     times = 1
@@ -42,7 +45,10 @@ class Fitting(PoisoningAttack):
 
 
 class Suspecting(Defense):
-    """A defence that suspects short rows, and empties those with an odd last item."""
+    """A defence that suspects the shortest rows most.
+
+    The defence empties each row of three items with an odd last item.
+    """
 
     def sanitise(self, train, rng):
         rows = [train.row(user) for user in range(train.n_users)]

@@ -1,4 +1,4 @@
-"""Tests small files that other libraries or an earlier robench read wrongly.
+"""Tests small files that other libraries or earlier versions of robench misread.
 
 The number in a file's name is the number of its case.
 """

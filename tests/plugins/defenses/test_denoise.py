@@ -35,7 +35,10 @@ def late(step):
 
 
 def binary_terms(step):
-    """Returns ln p of positives, [N], and ln(1 − q) of negatives, [N, n]."""
+    """Returns ln p for each positive, [N], and ln(1 − q) for each negative, [N, n].
+
+    Here p and q are the predicted probabilities of the positive and of the negative.
+    """
     with torch.no_grad():
         logits = step.logits(step.embed())
         score = logits.states[:, 0].double().numpy()
@@ -66,7 +69,7 @@ def test_the_reweighted_loss_is_equation_5(kind, settings):
 
 
 def test_no_gradient_passes_through_the_weights():
-    """The margin is m = 3, so the weight is σ(3)^β and the loss is −ln σ(3)."""
+    """The margin is 3, so the loss is −ln σ(3). With β = 2, the weight is σ(3)²."""
     plain, weighted = triple_step(), triple_step()
     torch.autograd.backward(plain.losses(plain.embed()).value.mean())
     torch.autograd.backward(Denoise.make(method="r-ce", beta=2.0).loss(weighted))

@@ -59,9 +59,9 @@ def two_point_divergence(m, n):
 def trades_by_hand(users, direction, noise, norm, epsilon, steps):
     """Returns δ after projected steps that increase the divergence.
 
-    The model is a matrix factorisation. A triple of the user u, the positive i and the negative j has the margin ⟨u, i
-    − j⟩. The divergence has the gradient (σ(m′) − σ(m)) (i − j) with respect to δ, where m is the clean margin and m′
-    is the perturbed one.
+    The model is a matrix factorisation. The margin of a triple is ⟨u, i − j⟩, for the vectors of the user u, the
+    positive i and the negative j. The first δ is small noise. The divergence has the gradient (σ(m′) − σ(m)) (i − j)
+    with respect to δ. Here m is the clean margin, and m′ is the perturbed one.
     """
     width = epsilon * np.sqrt((users**2).mean())
     radius = width * (np.sqrt(users.shape[1]) if norm == "l2" else 1)
@@ -157,7 +157,7 @@ def test_the_distributions_are_those_of_the_training_loss(kind, settings):
 
 @pytest.mark.parametrize(("kind", "settings"), MODELS)
 def test_all_passes_have_the_same_dropout_and_noise(kind, settings):
-    """Without a budget, the divergence is therefore exactly 0."""
+    """If all passes draw the same numbers and ε is 0, the divergence is exactly 0."""
     step = first_step(kind, **settings)
     before = torch.get_rng_state()
     loss = Trades.make(epsilon=0.0).loss(step)

@@ -1,4 +1,4 @@
-"""Tests of metrics of recommended lists, with values by hand."""
+"""Tests the metrics of recommended lists against values computed by hand."""
 
 import numpy as np
 import pytest

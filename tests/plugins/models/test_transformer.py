@@ -1,4 +1,7 @@
-"""Tests transformer blocks against torch's own attention and at one position."""
+"""Tests the attention and the blocks of transformers.
+
+The attention must equal torch's own. A block at one position must equal this position of the whole block.
+"""
 
 import numpy as np
 import pytest

@@ -13,13 +13,17 @@ ALPHA, DECAY = 3.0, 5.0
 
 
 def dense_solution(row, others):
-    """Returns (YᵀCY + λI)⁻¹ YᵀCp of one row, with a dense matrix C."""
+    """Returns the vector of one row by eq. 4 of the paper: (YᵀCY + λI)⁻¹ YᵀCp.
+
+    Here p is ``row``, Y is ``others``, and C is the dense diagonal matrix of the weights 1 + α p. The constants are α =
+    ``ALPHA`` and λ = ``DECAY``.
+    """
     c = np.diag(1 + ALPHA * row)
     return np.linalg.solve(others.T @ c @ others + DECAY * np.eye(others.shape[1]), others.T @ c @ row)
 
 
 def objective(x, users, items):
-    """Returns the objective of eq. 3 for all pairs."""
+    """Returns the objective of WMF (eq. 3 of the paper), summed over all pairs."""
     errors = (1 + ALPHA * x) * (x - users @ items.T) ** 2
     return errors.sum() + DECAY * ((users**2).sum() + (items**2).sum())
 

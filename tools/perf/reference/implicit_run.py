@@ -1,10 +1,10 @@
-"""Fits and measures least squares of implicit 0.7.3 on an exported split.
+"""Fits and measures a least-squares model of implicit 0.7.3 on an exported split.
 
     python implicit_run.py FOLDER NAME MODEL OUT.json '{"factors": 32, "alpha": 3, "regularization": 20}'
 
 The script runs in a separate Python environment. FOLDER/NAME holds NAME.train.inter, NAME.valid.inter and
 NAME.test.inter. Training and validation items are masked, and scores come from the trained user vectors. In implicit,
-``alpha`` is the whole weight of an interaction, so it is 1 + α of the paper.
+``alpha`` is the whole weight of an interaction: 1 + α in the notation of Hu et al. (2008).
 """
 
 import json

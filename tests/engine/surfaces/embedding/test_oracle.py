@@ -1,8 +1,8 @@
 """Tests attacks against the exact radii of factor models.
 
 The radius of a user is the length of the shortest δ that breaks the user. If the scores are linear in the user vector,
-the radius for k = 1 has a closed form. For k = 10, the tenth smallest margin ratio is a lower bound of the radius,
-because ten rivals must pass at once.
+the radius for k = 1 has a closed form. For k = 10, there is a lower bound of the radius. Each rival has a shortest δ
+with which it passes the held-out item. The tenth smallest of these lengths is the bound, because ten rivals must pass.
 """
 
 import numpy as np
@@ -113,7 +113,10 @@ def test_apgd_breaks_every_user_at_the_exact_radius_with_restarts_and_most_with_
 
 
 def certified(bench, scores, best, norm, k=10):
-    """Returns the k-th smallest margin ratio of each user: float64 [U]."""
+    """Returns a lower bound of each user's radius: float64 [U].
+
+    The bound is the k-th smallest of the ratios that ``margin_ratios`` returns for the user.
+    """
     return np.array([ratios[k - 1] for ratios in margin_ratios(bench, scores, best, norm)])
 
 

@@ -25,7 +25,7 @@ def arena_of(bench, attack, epsilon=1.0, targets=None):
 
 
 class Fixed(HistoryAttack):
-    """An attack that proposes given rows."""
+    """An attack that proposes the rows that the function ``proposal`` returns."""
 
     proposal = None
 

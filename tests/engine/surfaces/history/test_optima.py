@@ -64,9 +64,10 @@ def test_one_greedy_edit_is_the_best_of_all(cls, weights):
 @pytest.mark.parametrize("cls", [Ease, ItemKnn])
 @pytest.mark.parametrize("length", [1, 2, 7])
 def test_the_measured_effects_of_edits_lead_to_the_worst_rank_of_all(cls, length):
-    """If scores are additive, a substitution combines a deletion and an insertion.
+    """The effect of a substitution on additive scores is a sum of two effects.
 
-    An empty history is scored in another way, so a history with a single item is a case of its own.
+    These are the effects of a deletion and of an insertion. An empty history is scored in another way, so a history
+    with a single item is a special case.
     """
     data, test = crowd(n_users=20, n_items=40, length=6, seed=3)
     model = fitted(cls.make(), data)[0]

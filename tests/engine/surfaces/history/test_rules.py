@@ -36,7 +36,7 @@ def lists(rows):
 
 
 class Hostile(HistoryAttack):
-    """An attack that proposes fixed edits, whatever the rules are."""
+    """An attack that applies ``change`` to every history, whatever the rules are."""
 
     change: ClassVar = None
 

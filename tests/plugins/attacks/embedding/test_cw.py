@@ -87,7 +87,8 @@ def test_every_further_restart_starts_elsewhere():
 class _Thresholds(CarliniWagner):
     """An attack that breaks each user at a given c and at every larger c.
 
-    The attack skips the descent with Adam, and records every c.
+    Here c is the weight of the margin in the objective of C&W. The attack skips the descent with Adam, and records
+    every c.
     """
 
     threshold = torch.tensor([20.0, 0.3])

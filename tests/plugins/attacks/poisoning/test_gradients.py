@@ -74,7 +74,10 @@ class TestSharpRevAdv(PoisoningAttackTests):
 
 @pytest.mark.parametrize(("rounds", "unrolled"), [(3, 3), (5, 2), (4, 1)])
 def test_the_gradient_of_revadv_agrees_with_finite_differences(surrogate, promotion, rounds, unrolled):
-    """The rounds before the unrolled ones are held fixed at the genuine profiles."""
+    """Only the unrolled rounds use the moved profiles.
+
+    The earlier rounds use the original profiles.
+    """
     profiles = fractional()
     attack = RevAdv.make(rounds=rounds, unrolled=unrolled)
     value, gradient = attack.loss_and_gradient(surrogate, profiles, promotion)

@@ -19,7 +19,10 @@ def test_the_features_by_hand():
 
 
 def naive_tree(features, labels, depth, leaf):
-    """Returns the share of fake users in each user's leaf, by best splits."""
+    """Returns the share of fake users in each user's leaf of a decision tree.
+
+    Each node takes the best of all splits, found by loops.
+    """
 
     def entropy(part):
         share = part.mean()

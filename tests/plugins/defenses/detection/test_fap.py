@@ -17,7 +17,7 @@ class TestFapWithATree(DefenseTests):
 
 
 def naive(rows, n_items, seeds, tolerance=0.01):
-    """Returns the probabilities of users by loops over users and items."""
+    """Returns each user's probability of being fake, by loops over users and items."""
     users = {user: float(user in seeds) for user in range(len(rows))}
     while True:
         items = {}

@@ -1,4 +1,4 @@
-"""A small world of real users in communities, and fake users."""
+"""Provides a small world of real users in communities, and of fake users."""
 
 import numpy as np
 
@@ -30,7 +30,7 @@ def poisoned(attack, fakes, train=None, size=14):
 
 
 def detect(train, defense):
-    """Returns how well a defence tells the fake users of ``poisoned``."""
+    """Returns numbers on how well a defence detects the fake users of ``poisoned``."""
     result = sanitise(defense, train, Rng(0))
     return measure_detection(result.suspicion, result.flagged, REAL)
 
