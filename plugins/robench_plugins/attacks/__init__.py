@@ -1,1 +1,1 @@
-"""The built-in attacks, with one package per kind of surface."""
+"""The built-in attacks, with one package for each kind of attack."""

@@ -43,9 +43,9 @@ def _one_of(value: Any, names: Collection[str]) -> TypeGuard[str]:
 
 
 def _rules_of(given: Mapping[str, Any]) -> EditRules:
-    """Returns the rules for edits that some settings name.
+    """Returns the rules for edits that the settings contain.
 
-    If a rule is wrong, the result is the default rules.
+    Rules that are not given have their defaults. If any rule is invalid, all rules have their defaults.
     """
     try:
         return RulesConfig(**{name: given[name] for name in RULES if name in given}).rules
@@ -54,7 +54,7 @@ def _rules_of(given: Mapping[str, Any]) -> EditRules:
 
 
 class Auto(Ensemble):
-    """Takes the worst case over a fixed list of attacks, none of which can be tuned.
+    """Takes the worst case over a fixed list of attacks with fixed settings.
 
     The idea of such an ensemble comes from AutoAttack (Croce & Hein, ICML 2020). Some members run on every user, so
     that their results can be compared. The other members run only on the remaining users, which no earlier member has
@@ -90,7 +90,7 @@ class Auto(Ensemble):
     """
 
     class Config(RulesConfig):
-        """The threat model, and the version of the list."""
+        """Settings of ``auto``: the threat model and the version of the list."""
 
         surface: Literal["embedding", "parameters", "history", "text"] = Field(
             default="embedding", description="What the members attack"

@@ -33,7 +33,7 @@ Order = Literal["auto", "user-item", "item-user"]
 
 
 class Amazon(Dataset):
-    """Reads Amazon's ratings or reviews, with optional titles from a metadata file.
+    """Reads Amazon's ratings or reviews, and texts about products if there is a file.
 
     Ratings are CSV. The files of 2014 and 2018 have no header. The user comes first in 2014, and the product in 2018.
     The files of 2023 have a header. Reviews are JSON lines. Times are in seconds in 2014 and 2018, and in milliseconds
@@ -78,7 +78,7 @@ class Amazon(Dataset):
         return digest_of(path for path in (self.config.path, self.config.items) if path is not None)
 
     def load(self) -> Ratings:
-        """Returns the ratings in the order of the file, with the products."""
+        """Returns the ratings in the order of the file, with the described products."""
         return read_amazon(self.config.path, self.config.items, self.config.order)
 
 

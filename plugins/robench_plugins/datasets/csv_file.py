@@ -44,8 +44,8 @@ class CsvFile(Dataset):
 
     Ids are not parsed, so ``007`` stays ``007``. ``items`` names a file about items, and ``users`` names a file about
     users. Models may read a text about each user. This text consists of all columns of the users' file except the ids,
-    or of the columns in ``profile``. Times are numbers or ISO dates, and their order is kept exactly. Without times,
-    the order of the rows counts. Files may be compressed: .gz, .bz2, .xz, .zst, or .zip of one file.
+    or of the columns in ``profile``. Times are numbers or ISO dates. Without times, the order of the rows is the order
+    in time. Files may be compressed: .gz, .bz2, .xz, .zst, or .zip of one file.
     """
 
     class Config(DatasetConfig):
@@ -102,7 +102,11 @@ class CsvFile(Dataset):
 
         @model_validator(mode="after")
         def _check_use(self) -> Self:
-            """Refuses settings that would have no effect, and unknown encodings."""
+            """Checks that every setting has an effect, and that the encodings exist.
+
+            Raises:
+                SettingError: if a setting would have no effect, or if an encoding is unknown.
+            """
             fields = type(self).model_fields
             for name, needed in NEEDS.items():
                 if getattr(self, needed) is None and getattr(self, name) != fields[name].default:
@@ -183,7 +187,7 @@ class CsvFile(Dataset):
         return Ratings(users, items, times.values, ratings, catalogue, self._profiles(), times.ticks, parts, notes)
 
     def _form(self, path: Path) -> Delimited:
-        """Returns the form of one of the files."""
+        """Returns the separator and the encoding of a file, with advice for its errors."""
         c = self.config
         of: File = "items" if path == c.items else "users" if path == c.users else "path"
         separators = c.separator if isinstance(c.separator, dict) else dict.fromkeys(FILES, c.separator)
@@ -198,7 +202,7 @@ class CsvFile(Dataset):
         return Delimited(separator, encoding, advice=advice)
 
     def _interactions(self) -> tuple[Table, NDArray[np.int8] | None]:
-        """Returns all rows of interactions, and the part of each row if there are parts."""
+        """Returns all rows of interactions, and the part of each row or None."""
         c = self.config
         if not self.files:
             return self._read_interactions(self._path()), None
@@ -273,7 +277,7 @@ class CsvFile(Dataset):
         return items, describe_items(table, c.title, c.year, (c.genres, c.description))
 
     def _profiles(self) -> dict[str, str]:
-        """Returns the text about every user by id.
+        """Returns the text about every user, by the user's id.
 
         The result is empty if there is no file about users.
         """

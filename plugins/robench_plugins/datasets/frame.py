@@ -29,7 +29,7 @@ class FrameTable(Table):
     """
 
     def error(self, problem: str, row: int | None = None, hint: str = "") -> DataError:
-        """Returns an error with the position of a row, as in ``frame.iloc[row]``."""
+        """Returns an error that names the frame, or a row of it as ``NAME.iloc[row]``."""
         return DataError(problem, where=str(self.path) + ("" if row is None else f".iloc[{row}]"), hint=hint)
 
 
@@ -37,8 +37,8 @@ class Frame(Dataset):
     """Reads a pandas frame that a Python program gives to ``robench.run``.
 
     The frame has the columns ``user`` and ``item``, and optionally ``rating`` and ``time`` or ``timestamp``. A second
-    frame may describe the items in the columns ``item``, ``title``, ``year``, ``genres`` and ``description``. Ids and
-    times are read as from a file.
+    frame may describe the items in the columns ``item`` (or ``item_id``), ``title``, ``year``, ``genres`` and
+    ``description``. Ids and times are read in the same way as those in a file.
     """
 
     class Config(DatasetConfig):

@@ -18,7 +18,7 @@ QUOTED = f"several public repositories that quote {FILES}/ml-32m.zip.md5"
 
 
 class KnownMovieLens(Dataset):
-    """Reads the downloaded archive of a version of MovieLens."""
+    """Reads a version of MovieLens from the folder of its unpacked download."""
 
     Config: ClassVar[type[DatasetConfig]] = DatasetConfig
     licence: ClassVar[str] = LICENCE

@@ -238,7 +238,7 @@ def _genre_names(home: Path) -> list[str]:
 
 
 def _read_users(home: Path, version: Version) -> Mapping[str, str]:
-    """Returns the profile of every user, without the postal code.
+    """Returns the profile of every user by id, without the postal code.
 
     The result is empty if there is no file of users.
     """

@@ -107,7 +107,7 @@ class Recbole(Dataset):
         return Ratings(users, items, times.values, ratings, catalogue, ticks=times.ticks, parts=parts, notes=notes)
 
     def _table(self) -> tuple[Table, NDArray[np.int8] | None]:
-        """Returns the rows of interactions, and the part of each row if there are parts."""
+        """Returns the rows of interactions, and the part of each row or None."""
 
         def read(path: Path) -> Table:
             table = _read(path, ("user_id", "item_id"))
@@ -175,7 +175,7 @@ class Recbole(Dataset):
 
 
 def _read(path: Path, ids: tuple[str, ...]) -> Table:
-    """Returns the table of an atomic file, with the plain names of its columns."""
+    """Returns the table of an atomic file, without types in the names of its columns."""
     typed = tuple(f"{name}:token" for name in ids)
     table = read_delimited(path, Delimited("\t", ids=typed, whole=("timestamp:float",), real=("rating:float",)))
     names = [name.partition(":")[0] for name in table.names]

@@ -58,7 +58,11 @@ class Sequences(Dataset):
 
         @model_validator(mode="after")
         def _check_use(self) -> Self:
-            """Refuses settings that would have no effect, and unknown encodings."""
+            """Checks that every setting has an effect, and that the encodings exist.
+
+            Raises:
+                SettingError: if a setting would have no effect, or if an encoding is unknown.
+            """
             for one in self.encoding.values() if isinstance(self.encoding, dict) else (self.encoding,):
                 if find_encoding(one) is None:
                     raise SettingError(f"no encoding is called '{one}'", "encoding", ENCODINGS)

@@ -22,8 +22,8 @@ class AdversarialTraining(TrainingDefense):
     2018, eq. 2.1). L_clean is the model's own loss on the clean inputs. L_robust is the model's own loss on the
     perturbed inputs, or the hinge loss. The hinge loss is the mean of max(0, margin − (s_y − s_neg)). The target has
     the score s_y, and a negative item has the score s_neg. The perturbation is computed anew for every batch, with the
-    dropout of the clean pass. Its size ε is relative to the RMS of the batch. With λ = 1 no inner attack runs, and the
-    model is bit for bit the undefended one.
+    dropout of the clean pass. Its size ε is relative to the RMS of the batch's inputs. With λ = 1 no inner attack runs,
+    and the model is bit for bit the undefended one.
 
     A ``noise`` k > 0 turns the inner FGSM into N-FGSM (de Jorge et al., NeurIPS 2022, algorithm 1, with k = 2). Every
     entry of the noise η is uniform in [−kε, kε]. The gradient g is computed at the noisy inputs x + η, and δ = η + ε
@@ -50,7 +50,11 @@ class AdversarialTraining(TrainingDefense):
 
         @model_validator(mode="after")
         def _check_noise(self) -> Self:
-            """Refuses noise if the inner attack is not FGSM."""
+            """Checks that noise is used only with FGSM as the inner attack.
+
+            Raises:
+                SettingError: if the inner attack is another one, and there is noise.
+            """
             if self.noise and self.inner != "fgsm":
                 raise SettingError("noise belongs to inner fgsm", "noise", "leave it out, or write inner: fgsm")
             return self
@@ -70,8 +74,9 @@ class AdversarialTraining(TrainingDefense):
     def total_loss(self, step: Step) -> Tensor:
         """Returns (1 − λ) · L_robust, a scalar.
 
-        The method also backpropagates λ · L_clean. If the inner attack uses the model's own loss without noise, this
-        pass also gives its first gradient.
+        L_robust is the loss on the perturbed inputs, and L_clean is the model's own loss on the clean inputs. The
+        method also backpropagates λ · L_clean. If the inner attack uses the model's own loss without noise, this
+        backward pass also gives the first gradient of the attack.
         """
         c = self.config
 

@@ -46,9 +46,10 @@ class Apr(TrainingDefense):
     config: Config
 
     def total_loss(self, step: Step) -> Tensor:
-        """Returns (1 − λ) · L(Θ + Δ_adv), a scalar.
+        """Returns 1 − λ times the loss at the shifted tables, a scalar.
 
-        The method also backpropagates λ · L(Θ), in one pass for the optimiser and Γ.
+        The method also backpropagates λ times the loss at the tables themselves. This backward pass gives both the
+        gradients for the optimiser and those that determine the shift.
         """
         c = self.config
         clean = step.losses(step.embed()).value.mean()
@@ -58,7 +59,7 @@ class Apr(TrainingDefense):
         return (1 - c.lambda_) * step.losses_under(self.perturbation(step, gradients)).value.mean()
 
     def perturbation(self, step: Step, gradients: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Returns Δ_adv for each table, detached: [rows, d] each.
+        """Returns the adversarial shift of each table, detached: [rows, d] each.
 
         Every row has length ε in the unit of ``scale``, or 0 if the row of the gradient is 0.
 

@@ -42,7 +42,7 @@ class Denoise(Defense):
     - ``drop`` is a share of the positives. In the paper, it is a share of all terms, of which one half are positives.
       So 0.2 here is 0.1 there, and the number of negatives has no influence.
     - T counts finished epochs, not steps. So the share does not depend on the size of the batches.
-    - The weights of the epochs in which the share still grows are never selected.
+    - The model's weights after an epoch in which the share still grows are never selected.
     """
 
     class Config(BaseConfig):
@@ -70,7 +70,7 @@ class Denoise(Defense):
         )
 
     def loss(self, step: Step) -> Tensor:
-        """Returns the mean loss per interaction, without noise or with less weight on it."""
+        """Returns the mean loss, with likely noise dropped or weighted less: a scalar."""
         c = self.config
         strength = c.beta if c.method == "r-ce" else self.share(step.epoch)
         if strength == 0:
@@ -85,7 +85,11 @@ class Denoise(Defense):
         return (weight * positive + (other * negative).sum(1)).mean()
 
     def share(self, epoch: int) -> float:
-        """Returns the share of the positives that ``t-ce`` drops in an epoch, from 0."""
+        """Returns the share of the positives that ``t-ce`` drops in an epoch.
+
+        Args:
+            epoch: the number of the epoch, from 0.
+        """
         c = self.config
         return c.drop if epoch >= c.ramp else c.drop * epoch / c.ramp
 
@@ -98,7 +102,7 @@ class Denoise(Defense):
         return self.config.method == "r-ce" or epoch >= self.config.ramp
 
     def check_epochs(self, epochs: int) -> None:
-        """Refuses a ramp that is at least as long as the training.
+        """Checks that the ramp of ``t-ce`` is shorter than the training.
 
         Raises:
             SettingError: if the ramp is too long. The error names the field ``ramp``.
@@ -109,7 +113,7 @@ class Denoise(Defense):
 
 
 def smallest(values: Tensor, drop: float) -> Tensor:
-    """Returns 1 for all but the largest values, for which it returns 0.
+    """Returns 0 for the largest values, and 1 for the others: float [N].
 
     Args:
         values: the loss of each interaction, float [N].

@@ -28,7 +28,8 @@ class Gaussian(TrainingDefense):
     def total_loss(self, step: Step) -> Tensor:
         """Returns λ · L_clean + (1 − λ) · L_robust, a scalar.
 
-        L_clean is the model's own loss on the clean inputs. Nothing has been backpropagated yet.
+        L_clean is the model's own loss on the clean inputs, and L_robust is its loss on the noisy inputs. Nothing has
+        been backpropagated yet.
         """
         c = self.config
         e = step.embed()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Sam(TrainingDefense):
-    """Trains on the loss at weights that are moved up the gradient by ρ.
+    """Trains on the loss at weights that are moved up the gradient.
 
     Sharpness-aware minimisation (Foret et al., ICLR 2021) minimises max L(w + ε) over ‖ε‖₂ ≤ ρ. Here w are all weights
     of the model, and L is the mean loss of the batch. To first order, the maximum is at ε̂ = ρ g / ‖g‖₂, where g is the
@@ -42,9 +42,10 @@ class Sam(TrainingDefense):
     config: Config
 
     def total_loss(self, step: Step) -> Tensor:
-        """Returns (1 − λ) · L(w + ε̂), a scalar.
+        """Returns 1 − λ times the loss at the moved weights, a scalar.
 
-        The method also backpropagates λ · L(w), in one pass for the optimiser and g.
+        The method also backpropagates λ times the loss at the weights themselves. This backward pass gives both the
+        gradients for the optimiser and those along which the weights are moved.
         """
         c = self.config
         clean = step.losses(step.embed()).value.mean()
@@ -52,9 +53,10 @@ class Sam(TrainingDefense):
         return (1 - c.lambda_) * step.loss_at(self.perturbation(step, gradients))
 
     def perturbation(self, step: Step, gradients: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Returns ε̂ for each weight, detached, in the shape of the weight.
+        """Returns the step of each weight up the gradient, detached.
 
-        The length over all weights is ρ, or 0 if the gradient is 0.
+        Each step has the shape of its weight. The L2 length of all steps together is ``epsilon``, or 0 if the gradient
+        is 0.
 
         Args:
             step: the batch in training.

@@ -66,7 +66,10 @@ class Trades(TrainingDefense):
         return problem or ("" if model.has_logits() else "has no logits, whose divergence this defence needs")
 
     def total_loss(self, step: Step) -> Tensor:
-        """Returns L + (1 − λ) · β · KL, a scalar."""
+        """Returns L + (1 − λ) · β · KL, a scalar.
+
+        L is the model's own loss on the clean inputs. KL is the divergence of the clean and the perturbed predictions.
+        """
         c = self.config
         e = step.embed()
         logits = step.logits(e)

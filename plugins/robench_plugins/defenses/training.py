@@ -57,8 +57,8 @@ class TrainingDefense(Defense):
     def total_loss(self, step: Step) -> Tensor:
         """Returns the loss that is left to backpropagate, a scalar.
 
-        A subclass may backpropagate one term of λ · L_clean + (1 − λ) · L_robust itself, and return only the other
-        term.
+        The loss is the sum of a weighted clean loss and a weighted robust loss. A subclass may backpropagate one of
+        these terms itself, and return only the other term.
         """
 
     def loss(self, step: Step) -> Tensor:

@@ -50,8 +50,8 @@ class Vat(TrainingDefense):
 
     This defence deviates from the paper as follows.
 
-    - L(u) is a mean over the batch. The authors' code uses a sum, which depends on the number of a user's interactions,
-      and multiplies g by 2.
+    - L(u) is a mean over the user's targets in the batch. The authors' code uses a sum, which depends on the number of
+      a user's interactions. Their code also multiplies g by 2.
     - A window of a sequence model counts as a separate user.
     - ρ is relative to the RMS of the batch, and ‖Γ‖ covers all inputs of the row.
     - With ``norm: linf``, the sign of Γ replaces Γ / ‖Γ‖.
@@ -65,7 +65,9 @@ class Vat(TrainingDefense):
     def total_loss(self, step: Step) -> Tensor:
         """Returns (1 − λ) · L_robust, a scalar.
 
-        The method also backpropagates λ · L_clean, in one pass for the optimiser and Γ.
+        L_robust is the model's own loss on the perturbed inputs, and L_clean is that on the clean inputs. The method
+        also backpropagates λ · L_clean. This backward pass gives both the gradients for the optimiser and the direction
+        of the perturbation.
         """
         c = self.config
         e = step.embed()

@@ -1,7 +1,7 @@
 """Metrics for the classification of items into likes and dislikes.
 
-The prediction is a calibrated probability p. Every held-out item is a like, and one fixed negative per held-out item is
-a dislike.
+The prediction is the calibrated probability p that the user likes the item. Every held-out item is a like, and one
+fixed negative per held-out item is a dislike.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from robench.api.metric import Needs
 class Confusion(NamedTuple):
     """The counts of each user's confusion matrix, float64 [users] each.
 
-    A like is predicted if p > 0.5, so a tie predicts a dislike.
+    A like is predicted if the probability is above 0.5, so a tie predicts a dislike.
     """
 
     true_likes: FloatArray
@@ -73,7 +73,7 @@ class LikeMetric(Metric):
 
 
 class Accuracy(LikeMetric):
-    """The share of correct predictions, (TP + TN) / (TP + TN + FP + FN)."""
+    """The share of correct predictions among the predictions for likes and dislikes."""
 
     def parts(self, c: Confusion) -> tuple[FloatArray, FloatArray]:
         """Returns the number of correct predictions and of all predictions."""
@@ -82,7 +82,7 @@ class Accuracy(LikeMetric):
 
 
 class LikePrecision(LikeMetric):
-    """The share of correct predictions among predicted likes, TP / (TP + FP).
+    """The share of actual likes among the predicted likes.
 
     The value is 0 if no like is predicted.
     """
@@ -93,7 +93,7 @@ class LikePrecision(LikeMetric):
 
 
 class LikeRecall(LikeMetric):
-    """The share of actual likes that are predicted, TP / (TP + FN)."""
+    """The share of predicted likes among the actual likes."""
 
     def parts(self, c: Confusion) -> tuple[FloatArray, FloatArray]:
         """Returns the number of correct likes and of actual likes."""
@@ -101,7 +101,7 @@ class LikeRecall(LikeMetric):
 
 
 class LikeF1(LikeMetric):
-    """The harmonic mean of precision and recall, 2 TP / (2 TP + FP + FN)."""
+    """The harmonic mean of the precision and the recall of likes."""
 
     def parts(self, c: Confusion) -> tuple[FloatArray, FloatArray]:
         """Returns twice the number of correct likes, and the whole of F1.

@@ -89,9 +89,9 @@ class Coverage(CollectiveMetric):
 class Gini(CollectiveMetric):
     """Gini@k: how unequally the items of the catalogue are recommended.
 
-    The value is 0 if all items are in the same number of lists, and near 1 if few items fill all lists. With the n
-    numbers of lists x in increasing order, it is Σ (2i − n − 1) · xᵢ / (n · Σ xᵢ) (Fleder & Hosanagar, Management
-    Science 2009).
+    The value is 0 if all items are in the same number of lists, and near 1 if few items fill all lists. Let n be the
+    number of items, and let x₁ ≤ ... ≤ xₙ be the numbers of lists that hold each item. The value is
+    Σ (2i − n − 1) · xᵢ / (n · Σ xᵢ), with sums over i = 1, ..., n (Fleder & Hosanagar, Management Science 2009).
     """
 
     higher_is_better: ClassVar[bool] = False

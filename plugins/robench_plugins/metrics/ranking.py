@@ -89,7 +89,8 @@ class Mrr(RankMetric):
 class Map(RankMetric):
     """MAP@k: the average precision at the ranks of held-out items in the top k.
 
-    The average is the sum of these precisions, divided by min(k, number of held-out items).
+    The precision at a rank is the share of held-out items among the items down to this rank. The average is the sum of
+    these precisions, divided by min(k, number of held-out items).
     """
 
     def per_user(self, outcome: Outcome, k: int) -> FloatArray:

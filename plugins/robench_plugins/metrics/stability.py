@@ -19,8 +19,8 @@ def overlaps(one: IntArray, two: IntArray, k: int) -> FloatArray:
     """Returns how many items two lists share at each depth, float64 [users, k].
 
     Args:
-        one: the first list of each user, int64 [users, 10], padded with −1.
-        two: the second list of each user, int64 [users, 10], padded with −1.
+        one: the first list of each user, int64 [users, at least k], padded with −1.
+        two: the second list of each user, int64 [users, at least k], padded with −1.
         k: the greatest depth.
     """
     one, two = (np.ascontiguousarray(part[:, :k].T) for part in (one, two))  # sums over whole columns are fast

@@ -82,7 +82,7 @@ class TargetNdcg(TargetMetric):
 class TargetPercentile(TargetMetric):
     """The rank percentile of the targets, 1 − (rank − 1) / (candidates − 1).
 
-    The percentile is 1 at the top of the list.
+    Here ``candidates`` is the number of items that are ranked for the user. The percentile is 1 at the top of the list.
     """
 
     at_k: ClassVar[bool] = False

@@ -20,8 +20,8 @@ from robench_plugins.models.transformer import SelfAttention, TransformerConfig
 class PostNormBlock(nn.Module):
     """A transformer block with a layer norm after each sublayer.
 
-    For a sublayer g, the block computes norm(x + dropout(g(x))). The first sublayer is attention, and the second is a
-    position-wise network. This is the block of BERT4Rec (Sun et al., CIKM 2019, section 3.3).
+    The first sublayer is attention, and the second is a position-wise network. Each sublayer g turns its input x into
+    norm(x + dropout(g(x))). This is the block of BERT4Rec (Sun et al., CIKM 2019, section 3.3).
     """
 
     def __init__(self, dim: int, heads: int, dropout: float) -> None:
@@ -90,7 +90,7 @@ class Bert4Rec(SequenceModel):
     config: Config
 
     def build_layers(self) -> None:
-        """Builds the positions, the blocks and the output projection of eq. 7."""
+        """Builds the positions, the blocks and the projection (eq. 7 of the paper)."""
         c = self.config
         self.positions = nn.Parameter(torch.randn(c.max_length, c.dim) * 0.02)
         self.norm = nn.LayerNorm(c.dim)
@@ -120,7 +120,7 @@ class Bert4Rec(SequenceModel):
             yield Batch(torch.full((len(part),), -1), inputs, {"items": torch.where(mask, part, self.n_items)})
 
     def queries(self, users: IntArray, history: Interactions) -> Batch:
-        """Returns the last ``max_length`` − 1 items, followed by a [MASK]."""
+        """Returns a batch of each user's last ``max_length`` − 1 items and a [MASK]."""
         ids = pad(self.last_items(users, history, self.config.max_length - 1), (0, 1), value=self.n_items)
         lengths = (ids != self.n_items).sum(1)
         ids[torch.arange(len(ids)), lengths] = self.n_items + 1
@@ -146,6 +146,12 @@ class Bert4Rec(SequenceModel):
         """Returns the states at N positions, float [N, dim].
 
         The layers after the last attention layer are computed only for these positions.
+
+        Args:
+            batch: the batch.
+            e: the embedded inputs of the batch.
+            row: the row of each position in the batch, int64 [N].
+            position: the place of each position in its row, int64 [N].
         """
         out: Tensor = self.project(self.top.transform(self.attended(batch, e)[row, position]))
         return out

@@ -53,7 +53,7 @@ class Ease(HistoryModel):
         return int(PEAK * 8 * items**2)
 
     def alternatives(self, data: TrainData) -> Iterator[Mapping[str, float]]:
-        """Computes the item weights B for each λ to choose from, and yields λ.
+        """Computes the item weights for each λ to choose from, and yields the setting.
 
         Nothing is yielded if validation does not choose λ.
         """
@@ -97,6 +97,8 @@ class Ease(HistoryModel):
 def _regularised_gram(data: TrainData, weight_decay: float) -> NDArray[np.float64]:
     """Returns XᵀX + λI, float64 [n_items, n_items].
 
+    Here X is the interaction matrix without repeats, and λ is ``weight_decay``.
+
     Raises:
         DataError: if there are more than ``MOST_ITEMS`` items.
     """
@@ -132,7 +134,7 @@ def _invert_in_place(gram: NDArray[np.float64]) -> NDArray[np.float64]:
 def _to_weights(inverse: NDArray[np.float64]) -> NDArray[np.float32]:
     """Returns the item weights B, float32 [n_items, n_items].
 
-    The inverse is overwritten.
+    The argument is the inverse of the regularised Gram matrix. It is overwritten.
     """
     inverse /= -np.diag(inverse)
     np.fill_diagonal(inverse, 0)

@@ -29,9 +29,10 @@ def _sparse_tensor(rows: Interactions, values: np.ndarray[Any, np.dtype[np.float
 
 
 def normalised_adjacency(train: Interactions) -> tuple[Tensor, Tensor]:
-    """Returns the matrix with entries 1 / √(|N_u| |N_i|), and its transpose.
+    """Returns the normalised adjacency matrix of users and items, and its transpose.
 
-    N_u are the items of user u, and N_i are the users of item i.
+    If user u has item i, the entry is 1 / √(|N_u| |N_i|), and otherwise 0. N_u are the items of user u, and N_i are the
+    users of item i.
 
     Returns:
         Two sparse float32 matrices, [users, items] and [items, users].
@@ -48,7 +49,7 @@ def normalised_adjacency(train: Interactions) -> tuple[Tensor, Tensor]:
 
 
 class _Propagation(torch.autograd.Function):
-    """A differentiable function that returns the mean of the layers 0 to ``layers``.
+    """The function ``_mean_of_layers`` with a fast backward pass.
 
     The function is linear and symmetric, so its backward pass is the same function.
     """
@@ -67,7 +68,10 @@ class _Propagation(torch.autograd.Function):
 def _mean_of_layers(
     users: Tensor, items: Tensor, adjacency: Tensor, transpose: Tensor, layers: int
 ) -> tuple[Tensor, Tensor]:
-    """Returns the mean vectors over the layers: [n_users, d] and [n_items, d]."""
+    """Returns the mean vectors over all layers: [n_users, d] and [n_items, d].
+
+    Layer 0 consists of the given vectors. Each further layer is propagated over the graph from the layer before.
+    """
     total_users, total_items = users.clone(), items.clone()
     for _ in range(layers):
         users, items = adjacency @ items, transpose @ users

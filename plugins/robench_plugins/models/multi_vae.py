@@ -147,7 +147,7 @@ class MultiVae(TorchModel):
         return Embedded({"bag": bag}, {"bag": own.any(1)})
 
     def _encoded(self, e: Embedded) -> tuple[Tensor, Tensor]:
-        """Returns the mean and the log variance of q, [B, latent] each."""
+        """Returns the mean and the log variance of the latent vector, [B, latent] each."""
         mean, log_variance = self.encode(torch.tanh(e.inputs["bag"] + self.first_bias)).chunk(2, 1)
         return mean, log_variance
 
@@ -157,13 +157,17 @@ class MultiVae(TorchModel):
         return logits
 
     def score_from(self, batch: Batch, e: Embedded) -> Tensor:
-        """Returns the logits at the mean of q (section 2.4), float [B, n_items]."""
+        """Returns the logits at the mean of the latent vector, float [B, n_items].
+
+        This follows section 2.4 of the paper.
+        """
         return self._decoded(self._encoded(e)[0])
 
     def _sampled(self, batch: Batch, e: Embedded) -> tuple[Tensor, Tensor]:
-        """Returns the logits at a draw of z, and the KL divergence from the prior.
+        """Returns the logits at a draw of the latent vector, and the KL divergence.
 
-        Outside training, the mean of q replaces the draw.
+        The divergence is that of the latent distribution from the prior. Outside training, the mean of the latent
+        vector replaces the draw.
 
         Returns:
             The logits, [B, n_items], and the KL divergence, [B].
@@ -173,7 +177,7 @@ class MultiVae(TorchModel):
         return self._decoded(self._drawn(mean, log_variance)), divergence
 
     def _drawn(self, mean: Tensor, log_variance: Tensor) -> Tensor:
-        """Returns a draw of z in training, and the mean of q otherwise, [B, latent]."""
+        """Returns a drawn latent vector in training, otherwise its mean: [B, latent]."""
         noise = torch.randn_like(mean) if self.training else torch.zeros_like(mean)
         return mean + noise * (0.5 * log_variance).exp()
 

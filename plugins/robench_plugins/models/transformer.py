@@ -32,7 +32,11 @@ class TransformerConfig(SequenceConfig):
 
     @model_validator(mode="after")
     def _check_heads(self) -> Self:
-        """Checks that the number of heads divides the number of dimensions."""
+        """Checks that the number of heads divides the number of dimensions.
+
+        Raises:
+            SettingError: if the number of heads does not divide the number of dimensions.
+        """
         check_heads(self.dim, self.heads)
         return self
 
@@ -96,10 +100,10 @@ class SelfAttention(nn.Module):
 
 
 class PreNormBlock(nn.Module):
-    """A transformer block that computes x + dropout(g(norm(x))).
+    """A transformer block with a layer norm before each sublayer.
 
-    The first sublayer g is attention, and the second one is a position-wise network. This is the block of SASRec (Kang
-    & McAuley, ICDM 2018, section III-C).
+    The first sublayer is attention, and the second is a position-wise network. Each sublayer g turns its input x into
+    x + dropout(g(norm(x))). This is the block of SASRec (Kang & McAuley, ICDM 2018, section III-C).
     """
 
     def __init__(self, dim: int, heads: int, dropout: float) -> None:

@@ -62,7 +62,7 @@ class Wmf(HistoryModel):
         return 2 * 8 * self.config.factors * (users + items)
 
     def fit(self, data: TrainData, rng: Rng) -> None:
-        """Draws the first item vectors, then alternates."""
+        """Draws the first item vectors, then solves all users and all items in turn."""
         shape = data.n_items, self.config.factors
         self.item_vectors = rng.child("items").numpy().normal(0, START, shape)
         super().fit(data, rng)
@@ -79,7 +79,10 @@ class Wmf(HistoryModel):
         return weighted_ridge(rows, others, self.config.confidence, self.config.weight_decay)
 
     def score_rows(self, rows: Matrix, users: IntArray | None) -> NDArray[np.float32]:
-        """Returns the products with the vector of each history, float32 [B, n_items]."""
+        """Returns the products of each history's vector and all item vectors.
+
+        The result is float32 [B, n_items].
+        """
         return np.asarray(self.solve(rows, self.item_vectors) @ self.item_vectors.T, dtype=np.float32)
 
     def learned_state(self) -> Mapping[str, NDArray[np.generic]]:
@@ -100,7 +103,7 @@ def weighted_ridge(rows: Matrix, others: Vectors, confidence: float, weight_deca
     solved together. A row without entries has the solution 0.
 
     Args:
-        rows: a sparse matrix of ones, [n, m].
+        rows: a sparse matrix of zeros and ones, [n, m].
         others: the vectors y_j of the columns, float64 [m, d].
         confidence: the weight α.
         weight_decay: the weight λ.

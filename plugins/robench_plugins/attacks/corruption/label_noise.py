@@ -14,9 +14,9 @@ from robench.api.threat import round_up
 class LabelNoise(Corruption):
     """Adds random interactions, or replaces genuine ones by random ones.
 
-    The number of noisy interactions of a user is in proportion to the user's interactions. The items are uniform over
-    the items that the user does not have. With ``how: add``, each of them stands at a random place of the row. With
-    ``how: replace``, it stands in the place of a random genuine item.
+    On average, a user's noisy interactions are in proportion to the user's genuine ones. Their items are drawn
+    uniformly from the items that the user does not have. With ``how: add``, each noisy interaction is inserted at a
+    random place of the row. With ``how: replace``, it replaces a random genuine interaction.
     """
 
     class Config(BaseConfig):
@@ -29,9 +29,10 @@ class LabelNoise(Corruption):
     config: Config
 
     def corrupt(self, train: Interactions, *, share: float, rng: Rng) -> Interactions:
-        """Returns the data with ⌈share · n⌉ noisy interactions.
+        """Returns the data with at most ⌈share · n⌉ noisy interactions.
 
-        Here n is the number of genuine interactions. There are fewer noisy ones if a user has too few other items.
+        Here n is the number of genuine interactions. There are never more than n noisy ones. There are fewer of them
+        if a user has too few other items.
         """
         generator = rng.numpy()
         count = min(round_up(share, len(train)), len(train))
@@ -60,8 +61,8 @@ class LabelNoise(Corruption):
 def _other_items(train: Interactions, counts: IntArray, generator: np.random.Generator) -> IntArray:
     """Draws distinct items that users do not have.
 
-    The result has the items of the first user first: int64 [sum of counts]. If a user has too few other items, −1
-    takes their place.
+    The result has the items of the first user first: int64 [sum of counts]. If a user has too few other items, the
+    missing ones are −1.
 
     Args:
         train: the interactions.

@@ -13,10 +13,10 @@ from robench_plugins.attacks.corruption.rows import drop_in_order
 class PopularityShift(Corruption):
     """Removes random interactions, with a preference for popular items.
 
-    One interaction after the other is removed. Each time, an interaction is drawn in proportion to the number of
-    interactions of its item, raised to ``power``. So the popularities of items differ less in the training data than in
-    the test data, or more if ``power`` is negative. The draws without replacement follow Efraimidis & Spirakis (IPL
-    2006). Every user keeps at least one interaction.
+    One interaction after the other is drawn and removed. If an item has c interactions, each of them is drawn with a
+    probability in proportion to c to the power of ``power``. So the popularities of items differ less in the training
+    data than in the test data, or more if ``power`` is negative. The draws without replacement follow Efraimidis &
+    Spirakis (IPL 2006). Every user keeps at least one interaction.
     """
 
     class Config(BaseConfig):

@@ -22,9 +22,10 @@ def without(train: Interactions, dropped: NDArray[np.bool_]) -> Interactions:
 
 
 def drop_in_order(train: Interactions, order: IntArray, count: int) -> Interactions:
-    """Returns the interactions except for the first ones of an order.
+    """Returns the interactions without the first ones of the given order.
 
-    Every user keeps at least one interaction. If the order has all interactions of a user, the last of them is kept.
+    Every user keeps at least one interaction. If ``order`` has all interactions of a user, the one that comes last in
+    ``order`` is kept.
 
     Args:
         train: the n interactions.
@@ -41,12 +42,12 @@ def drop_in_order(train: Interactions, order: IntArray, count: int) -> Interacti
 
 
 def by_user(train: Interactions, turns: IntArray, within: IntArray, chosen: NDArray[np.bool_]) -> IntArray:
-    """Returns the indices of chosen interactions, sorted by user: int64 [m].
+    """Returns the indices of the chosen interactions, user by user: int64 [m].
 
     Args:
         train: the n interactions.
-        turns: the place of each user in the order, int64 [n_users].
-        within: the place of each interaction among those of the same user, int64 [n].
+        turns: the place of each user in the result, int64 [n_users].
+        within: the place of each interaction among those of the same user in the result, int64 [n].
         chosen: True for each chosen interaction, bool [n].
     """
     order = np.lexsort((within, turns[train.users()]))

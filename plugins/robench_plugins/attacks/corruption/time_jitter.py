@@ -12,8 +12,8 @@ from robench.api.threat import round_up
 class TimeJitter(Corruption):
     """Moves random interactions within the row of their user.
 
-    Each of these interactions is moved by a random distance of at most ``window`` places, and the other interactions
-    keep their order. A model that reads a history as a set is not affected.
+    Each of these interactions is moved by a random distance of 1 to ``window`` places. The other interactions keep
+    their order. The row of times is not changed. A model that reads a history as a set is not affected.
     """
 
     class Config(BaseConfig):
@@ -24,7 +24,7 @@ class TimeJitter(Corruption):
     config: Config
 
     def corrupt(self, train: Interactions, *, share: float, rng: Rng) -> Interactions:
-        """Moves at most ⌈share · n⌉ of the n interactions, and returns all of them."""
+        """Moves at most ⌈share · n⌉ of the n interactions, and returns all n."""
         generator, n = rng.numpy(), len(train)
         moved = generator.choice(n, min(round_up(share, n), n), replace=False)
         place = np.arange(n, dtype=np.float64)

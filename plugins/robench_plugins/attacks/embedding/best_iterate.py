@@ -29,9 +29,9 @@ def select_rows(mask: Tensor, new: Delta, old: Delta) -> dict[str, Tensor]:
 class BestIterate:
     """The iterate with the highest loss so far, for each row.
 
-    If several iterates have the same loss, the first of them is kept. Iterates are collected in a buffer. The best rows
-    are copied only when the buffer is full. With a small model, every additional operation per step is noticeable.
-    Therefore iterates are not compared at every step.
+    If several iterates have the same loss, the first of them is kept. Iterates are collected in a buffer. They are
+    compared only if the buffer is full or if ``best`` is called. With a small model, a comparison at every step would
+    cost noticeable time.
 
     Args:
         start: the first iterate, [B, ...] per input. An iterate must not be changed after it is added.

@@ -28,12 +28,12 @@ class CarliniWagner(MinimumNormAttack):
     without its confidence margin κ. Inputs are unbounded, so no change of variables is needed. With the goal
     ``promote``, δ instead moves a target into the top k.
 
-    Adam measures its steps in the distance that the first-order expansion of the margin predicts, so one learning rate
-    fits every victim. All entries of a user share one second moment, because the distance is shared too. With a second
-    moment per entry, δ would grow in entries that hardly matter. (On an LSTM the median radius was then .029 instead of
-    .021.) Each step of the binary search ends with a bisection that shortens the best δ. The bisection needs only
-    forward passes. If the attack is untargeted and k = 1, each restart after the first moves one of the best rivals
-    past the held-out item. This is the targeted form of the paper. Otherwise, these restarts start from noise.
+    The first-order distance is the length of the smallest such δ if scores are linear in δ. Steps of Adam are
+    multiples of this distance, so one learning rate fits every victim. All entries of a user share one second moment.
+    With a second moment per entry, δ would grow in entries that hardly matter. (On an LSTM the median radius was then
+    .029 instead of .021.) Each step of the binary search ends with a bisection that shortens the best δ. The bisection
+    needs only forward passes. If the attack is untargeted and k = 1, each restart after the first moves one of the best
+    rivals past the held-out item. This is the targeted form of the paper. Otherwise, these restarts start from noise.
     """
 
     class Config(MinimumNormConfig):
@@ -52,7 +52,7 @@ class CarliniWagner(MinimumNormAttack):
     gradient: ClassVar[bool] = True
 
     def minimise(self, oracle: Oracle, rng: Rng) -> Iterator[Delta]:
-        """Yields the shortest breaking δ per user, for every restart and every c.
+        """Yields each user's shortest breaking δ, for every restart and weight c.
 
         Every candidate is a δ of shape [B, ...] per input. It is 0 for a user that no iterate breaks.
         """
@@ -63,7 +63,7 @@ class CarliniWagner(MinimumNormAttack):
             yield from self._search(oracle, noise, rival)
 
     def _search(self, oracle: Oracle, noise: Delta, rival: Tensor | None) -> Iterator[Delta]:
-        """Yields the shortest breaking δ for every c of the binary search.
+        """Yields the shortest breaking δ for every weight c of the binary search.
 
         Each user has a separate c.
 
@@ -100,7 +100,7 @@ class CarliniWagner(MinimumNormAttack):
             start: the first iterate, [B, ...] per input.
             c: the weight of the margin, float [B].
             distance: the first-order distance to the boundary, float [B].
-            rival: see ``_search``.
+            rival: the item that should pass the held-out item, int64 [B], or None for the k-th best rival.
 
         Returns:
             The shortest iterate that breaks each user, and its length, float [B]. The length is ∞ if no iterate breaks

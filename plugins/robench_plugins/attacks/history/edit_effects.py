@@ -72,8 +72,8 @@ class EditEffects(HistoryAttack):
         """Yields the positions of the users that are attacked together, int64 [b].
 
         These users form a block. The measured effects of a block fit into about ``BLOCK_BYTES``, unless a single user
-        needs more. Users are sorted by the length of their history. A scoring without the item at one place covers all
-        users of the block whose history reaches this place, so similar lengths need fewer calls.
+        needs more. Users are sorted by the length of their history, because users with similar lengths can share more
+        of the calls that score deletions.
         """
         lengths = (genuine >= 0).sum(1)
         per_user = (lengths + min(self.config.inserted, oracle.n_items) + 2) * oracle.n_items * FLOAT

@@ -1,4 +1,4 @@
-"""The search of ``edit-effects``: its scorings, and the best edits of some users."""
+"""The search that the attack ``edit-effects`` runs on a block of users."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class EffectsSearch:
 
     Attributes:
         rows: the worst histories so far, int64 [b, L].
-        origin: the genuine place of each item of ``rows`` plus 1, or 0 for an inserted item and for padding, int64 [b,
-            L].
+        origin: 1 plus the place that each item of ``rows`` has in the genuine history, int64 [b, L]. Inserted items
+            and padding have 0.
     """
 
     def __init__(self, oracle: HistoryOracle, config: Any, block: Tensor, items: list[Tensor]) -> None:
@@ -63,7 +63,7 @@ class EffectsSearch:
     def proposals(self) -> Iterator[Tensor]:
         """Yields the histories after the best edits, int64 [b, any L] each.
 
-        There are at most ``finalists`` histories per edit of the largest budget in the block.
+        Each edit of the largest budget in the block gives at most ``finalists`` results.
         """
         for edit in range(int(self.budget.max())):
             if edit:
@@ -164,6 +164,10 @@ class EffectsSearch:
 
     def _possible(self, user: int, *, first: bool) -> Tensor:
         """Returns which pairs of a deletion and an insertion may be scored next.
+
+        Args:
+            user: the position of the user in the block.
+            first: whether this is the first edit. Single deletions and insertions have then been scored already.
 
         Returns:
             A mask with one row per row of ``Effects.deleting`` and one column per row of ``Effects.inserting``, bool.

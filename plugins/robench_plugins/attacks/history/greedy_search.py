@@ -51,7 +51,7 @@ class HistorySearch:
             proposals: the proposed edits. They are evaluated one by one, so later ones may depend on ``leader``.
 
         Yields:
-            The histories after each finalist, int64 [B, L + 1], the best finalist first.
+            The histories after each of the ``finalists`` best proposals, int64 [B, L + 1], the best first.
         """
         if self.loss is None:
             self.loss = self.oracle.evaluate(self.rows, self.loss_name).loss

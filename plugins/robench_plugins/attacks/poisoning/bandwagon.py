@@ -14,9 +14,9 @@ class Bandwagon(FakeUserAttack):
 
     This is the bandwagon attack of Burke et al. (ITWP workshop at IJCAI 2005). Attacks by fake profiles go back to
     O'Mahony et al. (TOIT 2004). In an implicit setting a rating is an interaction, so the ratings of the original have
-    no counterpart. The popular items are the same in every profile. The order within a profile is random, so sequence
-    models see the targets both before and after popular items. If targets are demoted, the profiles lack them, and
-    popular items rise above them.
+    no counterpart. The popular items are the same in every profile. By default, the order within a profile is random,
+    so sequence models see the targets both before and after popular items. If the goal is not ``promote``, the profiles
+    have no targets. Demoted targets fall because popular items rise above them.
     """
 
     class Config(FakeUserConfig):

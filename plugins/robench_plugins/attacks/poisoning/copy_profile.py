@@ -9,15 +9,16 @@ from robench_plugins.attacks.poisoning.fake_users import FakeUserAttack
 
 
 class CopyProfile(FakeUserAttack):
-    """Adds fake users that copy a part of a real user's items, and all targets.
+    """Adds fake users with all targets and a part of a real user's items.
 
-    A copy has the popularity, the co-occurrence and the order of a real user, so it is hard to detect. It is the
-    template from which AUSH (Lin et al., CIKM 2020) and Leg-UP (Lin et al., TNNLS 2022) start. There, a generative
-    adversarial network learns ratings for the items of the template, and never chooses other items. In an implicit
-    setting there are no ratings, so both attacks reduce to this one. Therefore robench has no AUSH and no Leg-UP.
+    The copied items are as popular, occur together as often and have the same order as those of a real user. So the
+    copy is hard to detect. It is the template from which AUSH (Lin et al., CIKM 2020) and Leg-UP (Lin et al., TNNLS
+    2022) start. In these attacks, a generative adversarial network learns ratings for the items of the template, and
+    never chooses other items. In an implicit setting there are no ratings, so both attacks reduce to this one.
+    Therefore robench has no AUSH and no Leg-UP. If the goal is not ``promote``, the profiles have no targets.
 
-    Each fake user copies another real user, as long as there are enough real users. A real user can be copied if it has
-    enough items that are not targets. If no real user has, the profiles are shorter.
+    A real user can be copied if the user has enough items that are not targets. If no real user has enough, the
+    profiles are shorter. No real user is copied twice if enough real users can be copied.
     """
 
     def profiles(

@@ -1,4 +1,4 @@
-"""The base of built-in attacks with fake users: goals and places of targets."""
+"""The base class of the built-in attacks with fake users."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PlaceOfTargets = Literal["random", "last", "behind"]
 
 
 def _degrade(value: Any) -> Any:
-    """Replaces ``degrade``, the word of the literature, by robench's word."""
+    """Returns ``untargeted`` for ``degrade``, and any other value as given."""
     return "untargeted" if value == "degrade" else value
 
 
@@ -50,7 +50,9 @@ class FakeUserAttack(PoisoningAttack):
     def arranged(
         self, targets: IntArray, fillers: list[IntArray], train: Interactions, generator: np.random.Generator
     ) -> Profiles:
-        """Returns one profile per row of fillers, in random order except for the targets.
+        """Returns one profile per row of fillers, with the fillers in random order.
+
+        The setting ``place_targets`` decides where the targets stand.
 
         Args:
             targets: the targets, int64 [T]. They are left out unless the attack promotes.

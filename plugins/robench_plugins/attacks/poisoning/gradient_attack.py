@@ -19,9 +19,9 @@ from robench_plugins.attacks.poisoning.surrogate import Surrogate
 class GradientConfig(FakeUserConfig):
     """The settings that ``revadv`` and ``pga`` share.
 
-    The defaults of ``steps`` and ``momentum`` are those of Tang et al. (RecSys 2020). The surrogate has the defaults of
-    the model ``wmf``, which validation chose on MovieLens. The papers use weights of 20, which give far lower
-    validation values there.
+    The defaults of ``steps`` and ``momentum`` are those of Tang et al. (RecSys 2020). The other defaults of the
+    surrogate are those of the model ``wmf``. They were chosen by validation on MovieLens. The papers give interactions
+    the weight 20, with which the validation values on MovieLens are far lower.
     """
 
     steps: int = Field(default=30, ge=1, description="Candidates that are tried, one after the other")
@@ -46,7 +46,8 @@ class GradientAttack(FakeUserAttack):
     surrogate on the real rows and the profiles, and computes the outer loss and its gradient. The gradient of each
     profile is divided by its L2 norm and accumulated with momentum. A step subtracts ``learning_rate`` times the
     accumulated gradient, and a projection keeps the items with the largest entries. Targets that are promoted stay in
-    every profile, and other targets in none. Of all candidates, the one with the lowest outer loss is returned.
+    every profile, and other targets in none. Of all candidates, the one with the lowest outer loss is returned. The
+    outer loss, which ``OuterLoss`` defines, is low if the surrogate ranks the items as the goal says.
     """
 
     config: GradientConfig
@@ -69,7 +70,8 @@ class GradientAttack(FakeUserAttack):
     ) -> Profiles:
         """Returns ``n_users`` profiles of ``profile_size`` distinct items.
 
-        A profile that promotes always has all targets, even if there are more than ``profile_size``.
+        A profile that promotes always has all targets, even if there are more than ``profile_size``. A profile is
+        shorter if the catalogue has too few items.
         """
         c, goal = self.config, self.config.goal
         surrogate = Surrogate(train, c.factors, c.confidence, c.weight_decay, rng.child("surrogate").numpy())
@@ -92,15 +94,15 @@ class GradientAttack(FakeUserAttack):
 
 
 def first_scores(train: Interactions, n_users: int, size: int, generator: np.random.Generator) -> Tensor:
-    """Returns scores that are largest at the items of real rows.
+    """Returns random scores of items, largest at the items of real users.
 
-    The rows are drawn from the users with at most ``size`` items, if there are any, and otherwise from all users. No
-    row is drawn twice unless there are too few. All other items have smaller random scores. The result is float
-    [fakes, items].
+    A real user is drawn for each fake user, from those with 1 to ``size`` items, or from all users if there are none.
+    No real user is drawn twice unless there are too few. Each fake user's largest scores are those of the real user's
+    items. The result is float [fakes, items].
 
     Args:
         train: the training items of the real users that the attack sees.
-        n_users: the number of fake users, F.
+        n_users: the number of fake users.
         size: the number of items of a profile.
         generator: the source of the rows and of the random scores.
     """

@@ -19,9 +19,9 @@ class ImportedProfiles(PoisoningAttack):
     """Adds the fake users of a file, as another tool has made them.
 
     ``robench data import-profiles`` writes the file. The profiles are frozen: they were made against another pipeline,
-    so their rows are never ranked. Every profile must have at least one target of the suite, and ``targets: {items:
-    [...]}`` lists those of the file. Items that the data lack are left out. At a smaller ε, the attack uses the first
-    profiles of the file, and at a larger ε, all of them.
+    so the attack's rows in tables are never ranked. Every profile must have at least one target of the suite. In the
+    suite, ``targets: {items: [...]}`` names the targets by id. Items that the data lack are left out. The attack uses
+    the first profiles of the file, as many as ε allows. If ε allows more, the attack uses all of them.
     """
 
     adaptive: ClassVar[Adaptive] = "frozen"

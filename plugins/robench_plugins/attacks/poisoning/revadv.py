@@ -14,11 +14,10 @@ from robench_plugins.attacks.poisoning.surrogate import Surrogate
 class RevAdv(GradientAttack):
     """Adds fake users that a gradient through the fit of a surrogate improves.
 
-    This is the attack of Tang, Wen & Wang (RecSys 2020). The profiles A lower L(θ*(A)), where θ*(A) are the vectors of
-    a surrogate that is fitted on the real rows and A. L = −mean log softmax(s_u)_t over all real users u and targets t
-    is the outer loss, and s_u are the scores of all items. The gradient dL/dA flows back through the last ``unrolled``
-    rounds of the fit, which bounds the memory. It includes the effects on the vectors of items, fake users and real
-    users.
+    This is the attack of Tang, Wen & Wang (RecSys 2020). The profiles A lower L(θ*(A)). Here θ*(A) are the vectors of a
+    surrogate that is fitted on the real rows and A, and L is the outer loss that ``OuterLoss`` defines. The gradient
+    dL/dA flows back only through the last ``unrolled`` rounds of the fit, which bounds the memory. It includes the
+    effects on the vectors of items, fake users and real users.
 
     The attack differs from the paper in four points. The targets are in every profile, and the candidate with the
     lowest outer loss is returned. (With few interactions of a target its hit rate stays at 0, so a choice by hit rates

@@ -45,7 +45,11 @@ class Segment(FakeUserAttack):
     config: Config
 
     def craft(self, view: AttackerView, *, targets: IntArray, n_users: int, profile_size: int, rng: Rng) -> Profiles:
-        """Returns profiles, like ``profiles``, but also for nearness by genre."""
+        """Returns profiles as ``profiles`` does, or by genre if the settings say so.
+
+        Raises:
+            DataError: if the profiles are to be made by genre, and no target has a genre.
+        """
         nearness = compute_genre_nearness(view.catalogue, targets) if self.config.by == "genre" else None
         return self._filled(view.train, nearness, targets, n_users, profile_size, rng)
 

@@ -19,12 +19,12 @@ START = 0.1  # the standard deviation of the entries of the first item vectors
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """The rows of a fixed matrix of ones, in blocks of rows of similar length.
+    """A fixed matrix of zeros and ones, in blocks of rows with similarly many ones.
 
     Args:
         count: the number of rows, n.
-        blocks: the rows of each block, int64 [b], and the columns of their ones, int64 [b, length]. The columns of a
-            short row are filled up with the number of columns.
+        blocks: the rows of each block, int64 [b], and the columns of their ones, int64 [b, length]. Short rows are
+            padded with the number of columns. A row without ones is in no block.
     """
 
     count: int
@@ -32,13 +32,13 @@ class Rows:
 
     @classmethod
     def of(cls, indptr: IntArray, columns: IntArray, width: int, factors: int) -> Rows:
-        """Returns the blocks of a matrix that is given by its rows.
+        """Returns the matrix that has ones at the given columns.
 
         Args:
             indptr: the start of each row in ``columns``, int64 [n + 1].
-            columns: the columns of all ones, int64.
+            columns: the columns of all ones, row by row, int64.
             width: the number of columns.
-            factors: the number of entries of a vector that is gathered.
+            factors: the number of entries of each vector that ``sums`` will be given. It limits the size of a block.
         """
         lengths = np.diff(indptr)
         order = np.argsort(lengths, kind="stable")
@@ -57,10 +57,13 @@ class Rows:
         return cls(len(lengths), tuple(blocks))
 
     def sums(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns Σ y yᵀ, [n, d, d], and Σ y, [n, d], over the columns of each row.
+        """Sums the vectors y, and the products y yᵀ, over the ones of each row.
 
         Args:
             vectors: the vector y of each column, [m, d].
+
+        Returns:
+            The sums of y yᵀ, [n, d, d], and of y, [n, d].
         """
         d = vectors.shape[1]
         padded = torch.cat([vectors, vectors.new_zeros(1, d)])
@@ -144,12 +147,20 @@ class Surrogate:
         return vectors
 
     def next_round(self, items: Tensor, profiles: Tensor) -> Vectors:
-        """Solves all users for given item vectors, [items, d], and then all items."""
+        """Returns the best vectors of users for these item vectors, then those of items.
+
+        Args:
+            items: the item vectors of the previous round, [items, d].
+            profiles: the profiles of the fake users, [fakes, items].
+        """
         real, fake = self.users(items, profiles)
         return Vectors(real, fake, self.items(real, fake, profiles))
 
     def users(self, items: Tensor, profiles: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns the best vectors of real users, [users, d], and fake users, [fakes, d]."""
+        """Returns the best vectors of real users, [users, d], and fake users, [fakes, d].
+
+        The vectors of the items are fixed.
+        """
         shared = self._regularised(items.mT @ items)
         squares, sums = self.by_user.sums(items)
         real = _solve(shared + self.confidence * squares, (1 + self.confidence) * sums)
@@ -160,7 +171,7 @@ class Surrogate:
         return real, torch.cat([*fakes, items[:0]])
 
     def items(self, real: Tensor, fake: Tensor, profiles: Tensor) -> Tensor:
-        """Returns the best vectors of the items, [items, d]."""
+        """Returns the best vectors of the items, [items, d], for fixed vectors of users."""
         left, right = self.item_systems(real, fake, profiles)
         return _solve(left, right)
 

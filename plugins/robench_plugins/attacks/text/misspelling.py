@@ -85,7 +85,10 @@ def misspell(word: str, kind: TypoKind, share: float) -> str:
 
 
 def _misspellings(word: str, kind: TypoKind) -> Iterator[str]:
-    """Yields every misspelling of the word that has one typo of this kind."""
+    """Yields the misspellings of the word with one typo of this kind.
+
+    Nothing is inserted before the first character, and no word becomes empty.
+    """
     for position, char in enumerate(word):
         before, after = word[:position], word[position + 1 :]
         if kind == "swap" and after and char != after[0]:

@@ -29,7 +29,7 @@ class Prefix(TextAttack):
     the most used items. Shops often publish which items are used most. A word may be added twice.
 
     With the goal ``untargeted``, all items share one outcome. The attack then adds random words of the pool to all
-    titles, and redraws a quarter of the titles at a time. The number of evaluations is ``looks``.
+    titles, and redraws about a quarter of the titles at a time. The number of evaluations is ``looks``.
     """
 
     class Config(TextConfig):

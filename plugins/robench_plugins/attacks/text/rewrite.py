@@ -31,8 +31,8 @@ class Rewrite(TextAttack):
     that they reach. Titles of the most used items fill the remaining places. Shops often publish which items are used
     most.
 
-    An answer over budget is cut at its end. If the budget is smaller than the title, even the first word of the answer
-    may not fit. In that case the first words of the answer are put before the genuine title. The decoder does not see
+    An answer over budget is cut at its end. If even the first word of an answer is over budget as a title, the first
+    words of the answer are put before the genuine title instead, as many as fit. The decoder does not see
     the scores while it writes, so a weak writer makes a weak attack. Compare this attack with ``random-rewrite``.
     """
 

@@ -50,7 +50,7 @@ class TitleSearch:
         return edits_between(self.genuine[index], title, self.oracle.unit) <= self.budget[index]
 
     def within_budget(self, proposal: Sequence[str]) -> list[str]:
-        """Returns a proposal with the best titles so far in place of those over budget."""
+        """Returns the proposal, with the best titles so far instead of those over budget."""
         return [new if self.fits(index, new) else self.titles[index] for index, new in enumerate(proposal)]
 
     def step(self, proposals: Iterable[Sequence[str]]) -> Iterator[list[str]]:
@@ -93,8 +93,8 @@ def search_jointly(
 ) -> Iterator[list[str]]:
     """Searches for the titles of items that share one outcome.
 
-    This is the case in an untargeted attack. The search draws the titles of all items once. Then it redraws a quarter
-    of the titles at a time, and keeps the new titles if they are better.
+    This is the case in an untargeted attack. The search starts from one draw of all titles. Then it redraws about a
+    quarter of the titles at a time, and keeps the new titles if they are better.
 
     Args:
         oracle: the oracle of an untargeted attack.

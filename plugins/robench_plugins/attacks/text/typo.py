@@ -30,7 +30,7 @@ def _distinct(kinds: tuple[TypoKind, ...]) -> tuple[TypoKind, ...]:
 
 
 class TypoAttack(TextAttack):
-    """Searches for the typos that promote an item most, starting from random ones.
+    """Searches for the typos in a title that do most for the goal.
 
     The attack scores ``draws`` titles with a few random typos. In each of ``rounds`` further evaluations it keeps most
     typos of the best title, and adds new ones. The kinds ``swap``, ``drop``, ``insert`` and ``replace`` come from
@@ -44,7 +44,7 @@ class TypoAttack(TextAttack):
     the loss of no item is not tried again. For example, a tokenizer may drop invisible characters.
 
     With the goal ``untargeted``, all items share one outcome. The attack then puts random typos into all titles, and
-    redraws a quarter of the titles at a time. The number of evaluations is ``looks``.
+    redraws about a quarter of the titles at a time. The number of evaluations is ``looks``.
     """
 
     class Config(TextConfig):
@@ -92,7 +92,7 @@ class TypoAttack(TextAttack):
         yield search.titles
 
     def _effective_kinds(self, search: TitleSearch, rng: Rng) -> tuple[TypoKind, ...]:
-        """Returns the kinds of typos that change the loss of some item."""
+        """Returns the kinds of typos that change some item's loss in one random trial."""
         effective = []
         for kind in self.config.kinds:
             generators = [rng.child("seen", kind, index).numpy() for index in range(len(search.genuine))]

@@ -73,7 +73,9 @@ class Advice:
         return f"set {key}: null" if key in self.settings and key in ("rating", "time") else ""
 
     def column(self, key: str) -> str:
-        """Returns advice for a missing column, or an empty string.
+        """Returns advice for a missing column.
+
+        The result is an empty string if the settings do not include ``key``.
 
         Args:
             key: the setting that names the column.
@@ -83,7 +85,10 @@ class Advice:
         return f"set {key}: [NAME, ...]" if key == "profile" else f"set {key}: NAME"
 
     def decimal(self) -> str:
-        """Returns advice for a number with a comma, or an empty string."""
+        """Returns advice for a number with a comma.
+
+        The result is an empty string if there is no setting ``decimal``.
+        """
         return "set decimal: ','" if "decimal" in self.settings else ""
 
 

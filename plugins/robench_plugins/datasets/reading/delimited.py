@@ -33,7 +33,7 @@ class Delimited:
 
     Args:
         separator: the string between two cells. A space stands for any number of spaces and tabs. None chooses a tab
-            for .tsv, .tab and atomic files, ``::`` for .dat files, and otherwise a comma.
+            for .tsv, .tab, .inter, .item and .user files, ``::`` for .dat files, and otherwise a comma.
         encoding: the encoding of the file.
         columns: the names of the columns if the file has no header, otherwise None.
         ids: the columns that hold ids. They are read as whole numbers if this keeps their spelling, and otherwise as
@@ -264,8 +264,8 @@ def _parse(
 def _has_usual_numbers(content: bytes, sign: str) -> bool:
     """Returns whether every whole number in a delimited text has its usual form.
 
-    If so, ids can be read as numbers, because each number is written in the same way again. ``007``, ``-0`` and `` 7``
-    are examples of other forms. To be safe, the result is also False if there are spaces or tabs within cells.
+    If so, ids can be read as numbers and then written in their original spelling. ``007``, ``-0`` and `` 7`` are
+    examples of other forms. To be safe, the result is also False if there are spaces or tabs within cells.
 
     Args:
         content: the text.

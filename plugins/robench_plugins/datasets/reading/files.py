@@ -77,12 +77,13 @@ def _read_parquet(path: Path) -> Table:
 
 
 def _read_json_lines(path: Path, form: Delimited) -> Table:
-    """Returns a table of a file that has one JSON object per line.
+    """Returns the table in a file that has one JSON object per line.
 
     Values become strings. A value that is missing in an object becomes null.
 
     Raises:
-        DataError: if the file cannot be read, if an id is a list or an object, or if a value is nested too deeply.
+        DataError: if the file cannot be read as JSON objects, if an id is a list or an object, or if a value is nested
+            too deeply.
     """
     columns: dict[str, list[str | None]] = {}
     lines: list[int] = []
@@ -104,7 +105,10 @@ def _read_json_lines(path: Path, form: Delimited) -> Table:
 
 
 def _cell(value: object) -> str | None:
-    """Returns a JSON value as the cell of a table."""
+    """Returns a JSON value as the cell of a table.
+
+    The values of a list are joined by bars. An object becomes JSON.
+    """
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, list):

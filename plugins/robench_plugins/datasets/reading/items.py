@@ -70,7 +70,7 @@ def read_items(
 
 
 def describe_items(table: Table, title: str, year: str, others: Sequence[str]) -> tuple[str, ...]:
-    """Returns notes about descriptions that are not read.
+    """Returns notes about missing descriptions, or about years that are not read.
 
     Args:
         table: a table with one row per item.
@@ -88,7 +88,7 @@ def describe_items(table: Table, title: str, year: str, others: Sequence[str]) -
 def describe_missing(file: str, wanted: Sequence[str], names: Sequence[str], advice: str = "") -> tuple[str, ...]:
     """Returns a line about a file that has none of the wanted columns.
 
-    The result is empty if the file has one of them.
+    The result is empty if the file has at least one of them.
 
     Args:
         file: the name of the file.

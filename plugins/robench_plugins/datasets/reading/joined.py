@@ -30,6 +30,8 @@ class JoinedTable(Table):
     def error(self, problem: str, row: int | None = None, hint: str = "") -> DataError:
         """Returns an error with the file and the line of a row.
 
+        If ``row`` is None, the error names the first file.
+
         Raises:
             IndexError: if there is no such row.
         """

@@ -26,7 +26,7 @@ def json_objects(
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yields the number and the object of every line that is not empty.
 
-    Only one object at a time is in memory. Numbers stay strings, so that no digit is lost.
+    Only one parsed object at a time is in memory. Numbers become strings, so that no digit is lost.
 
     Args:
         path: the file.

@@ -74,8 +74,8 @@ def read_content(path: Path) -> bytes:
     The ending of the name decides: .gz, .bz2, .xz, .zst or .zip.
 
     Raises:
-        DataError: if the file is missing or damaged, if it is not compressed as its name says, or if it is a folder, an
-            Excel workbook or an archive of several files.
+        DataError: if the file is missing or damaged, if its name and its content disagree about the compression, if it
+            is a folder, an Excel workbook or an archive of several files, or if it has a password.
     """
     if path.name.lower().endswith((*ARCHIVES, *(f".tar{ending}" for ending in MAGIC))):
         raise DataError("an archive of files, not a file", where=str(path), hint="unpack it, and name the file")

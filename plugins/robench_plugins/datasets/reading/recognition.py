@@ -153,7 +153,7 @@ def _is_header(rows: Sequence[Sequence[str]]) -> bool:
     """Returns whether the first row names the columns.
 
     The first row names the columns if it has no number or date, and one of two conditions holds. Either it contains a
-    usual name, or all other rows have numbers or dates in some column.
+    usual name, or some column has only numbers or dates in the other rows.
     """
     first, *others = rows
     if any(DATA.fullmatch(cell.strip()) for cell in first):

@@ -58,8 +58,8 @@ def read_times(table: Table, name: str, key: str = "time", decimal: str = ".") -
     ``2019-12-31T23:59:59.5+01:00``. A date without a zone is in UTC.
 
     Raises:
-        DataError: if there is no such column, if a cell is empty, negative or neither a number nor such a date, or if
-            numbers and dates are mixed.
+        DataError: if there is no such column, if a cell is empty, is a negative number or is neither a number nor such
+            a date, or if numbers and dates are mixed.
     """
     column = table.column(name, key)
     if pa.types.is_dictionary(column.type):
@@ -95,6 +95,8 @@ def _refuse_negative(table: Table, values: IntArray | FloatArray, key: str) -> N
 
 def _from_whole(table: Table, values: IntArray, key: str) -> Times:
     """Returns times from whole numbers, in the unit that their size suggests.
+
+    If most numbers are too small for times since 1970, only their order counts.
 
     Raises:
         DataError: if a time is negative.

@@ -74,11 +74,11 @@ class DegreeSad(Detector):
 
 
 def degree_features(rows: list[IntArray], degrees: IntArray) -> FloatArray:
-    """Returns the mean, the range and the lower quartile of degrees, [rows, 3].
+    """Returns the mean, range and lower quartile of each user's degrees, [rows, 3].
 
     Args:
         rows: the distinct items of each user. No row is empty.
-        degrees: the degree of each item, int64 [n_items].
+        degrees: the degree of each item, which is the number of its users, int64 [n_items].
     """
     own = [degrees[row] for row in rows]
     return np.array([[part.mean(), part.max() - part.min(), np.quantile(part, 0.25)] for part in own], dtype=np.float64)

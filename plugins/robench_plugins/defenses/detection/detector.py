@@ -31,15 +31,16 @@ class DetectorConfig(BaseConfig):
 class Detector(Defense):
     """Scores the suspicion of every user, and empties the rows of suspicious users.
 
-    A detector does not know how many users are fake, and whether there are any. It drops the users whose score is above
-    the setting ``quantile`` of the scores of real users. Nobody knows these scores either. So the quantile is estimated
-    by that of a normal distribution. Its mean is the median m of all scores s, and its standard deviation is 1.4826 ·
-    median(|s − m|), as in the modified z-score of Iglewicz & Hoaglin (1993). Fake users can move this estimate only by
-    a limited amount if they are fewer than half of the users. On clean data with normal scores, a detector drops half a
-    percent of the users by default.
+    A detector does not know how many users are fake, or whether there are any. It drops the users whose score is above
+    a quantile of the scores of real users, which the setting ``quantile`` chooses. The detector does not know these
+    scores either. So the quantile is estimated by that of a normal distribution. The mean of this distribution is the
+    median m of all scores s, and its standard deviation is 1.4826 · median(|s − m|), as in the modified z-score of
+    Iglewicz & Hoaglin (1993). Fake users can move this estimate only by a limited amount if they are fewer than half of
+    the users. On clean data with normal scores, a detector drops half a percent of the users by default.
 
-    There is no weight in place of the filter. Only some models have a loss with one term per user: neighbour models
-    count interactions, and LightGCN also reads them from its graph. A weight would be another defence on every model.
+    Suspicious users are dropped, and not just given less weight. A weight needs a loss with one term per user, which
+    only some models have. Neighbour models count interactions, and LightGCN also reads them from its graph. So a weight
+    would act differently on every model.
     """
 
     Config = DetectorConfig
@@ -47,10 +48,10 @@ class Detector(Defense):
 
     @abstractmethod
     def scores(self, train: Interactions, rng: Rng) -> FloatArray:
-        """Returns the suspicion of users that all have interactions, float64 [n_users].
+        """Returns the suspicion of each user, float64 [n_users].
 
         Args:
-            train: the distinct items of each user.
+            train: the distinct items of each user. No row is empty.
             rng: the random stream of the detector.
         """
 

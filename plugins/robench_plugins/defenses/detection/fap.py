@@ -34,8 +34,8 @@ class Fap(Detector):
     ratings. With implicit feedback, there are no ratings, so every edge has the weight 1.
 
     The paper starts from fake users that are known. A defence knows none, so the ``seeds`` most suspicious users of the
-    detector ``seeded_by`` take their place, with its default settings. If these are real users, suspicion spreads from
-    them. They are dropped in any case, also on clean data.
+    detector ``seeded_by`` take their place. This detector has its default settings. If its most suspicious users are
+    real users, suspicion spreads from real users. The seeds have the largest scores, also on clean data.
     """
 
     class Config(DetectorConfig):

@@ -19,8 +19,9 @@ class PcaVarSelect(Detector):
     The method is PCA-VarSelect of Mehta & Nejdl (UMUAI 2009, algorithm 1), in which users are the variables and items
     are the observations. Let Z [users, items] be the matrix of interactions, with each user's row standardised to mean
     0 and variance 1. C = Z Zᵀ is then the correlation of users, times the number of items. Let v_1, ..., v_m be the
-    eigenvectors of its m largest eigenvalues. The distance of a user u is Σ_c (v_c[u])², and users with the smallest
-    distances are suspected: their items have little in common with the main directions of taste.
+    eigenvectors of its m largest eigenvalues. The distance of a user u is the sum of (v_c[u])² over c = 1, ..., m.
+    Users with the smallest distances are suspected: their items have little in common with the main directions of
+    taste.
 
     Deviations from the paper:
 
@@ -40,7 +41,10 @@ class PcaVarSelect(Detector):
     config: Config
 
     def scores(self, train: Interactions, rng: Rng) -> FloatArray:
-        """Returns −ln Σ_c (v_c[u])² of each user, float64 [n_users]."""
+        """Returns minus the logarithm of each user's distance, float64 [n_users].
+
+        The distance is the sum of the squares of the user's entries in the main eigenvectors.
+        """
         vectors = principal_users(train, min(self.config.components, train.n_users), rng)
         distances: FloatArray = np.square(vectors).sum(1)
         return -np.log(np.maximum(distances, LEAST))

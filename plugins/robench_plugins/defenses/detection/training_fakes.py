@@ -20,11 +20,13 @@ WIDTH = 3  # a segment holds this many times as many items as a profile
 def make_training_fakes(train: Interactions, kind: Kind, count: int, generator: np.random.Generator) -> list[IntArray]:
     """Returns profiles of fake users of one kind, int64 arrays.
 
-    Each profile begins with one to five random items, which it promotes. It is as long as the row of a random real
-    user, and the other items are fillers of its kind:
+    Each profile starts with one to five random items that it promotes. Fillers follow until the profile is as long as
+    the row of a random real user. If this row is not longer than the promoted items, there are no fillers. The kind
+    decides which fillers are taken:
 
     - ``random``: uniform items.
-    - ``segment``: a random third of the items whose users are most similar to those of the promoted items, by cosine.
+    - ``segment``: random items of a segment that has three times as many items as the profile has fillers. The segment
+      consists of the items whose users are most similar, by cosine, to the users of the promoted items.
     - ``popular``: the most popular items.
 
     Args:

@@ -1,6 +1,6 @@
 """Submits the tasks of a run to a cluster, and passes on their events.
 
-At most twice as many tasks are submitted as the cluster can run at a time.
+The cluster always has at most twice as many tasks as it can run at a time. The other tasks wait in the client.
 """
 
 from __future__ import annotations

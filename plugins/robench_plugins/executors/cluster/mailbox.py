@@ -35,7 +35,8 @@ def scheduler_needed() -> Iterator[None]:
 class Hello(TypedDict):
     """The first message of an attempt at a task.
 
-    ``lacks`` are the files that the worker needs. ``host`` is the name of the worker's machine.
+    ``versions`` are those of the worker. ``lacks`` are the files that the worker needs. ``host`` is the name of the
+    worker's machine.
     """
 
     versions: dict[str, str]
@@ -55,7 +56,8 @@ class Go(TypedDict):
 class Message(TypedDict, total=False):
     """A message of an attempt at a task.
 
-    ``hello`` is in the first message, and ``end`` is True in the last one.
+    ``task`` and ``attempt`` are the ids of the task and the attempt. ``hello`` is in the first message, and ``end`` is
+    True in the last one. ``events`` are in the messages between them.
     """
 
     task: str

@@ -41,10 +41,10 @@ SILENT = logging.CRITICAL + 1  # This hides dask's own log. The executor reports
 
 
 def hide_abandoned_tasks(record: logging.LogRecord) -> bool:
-    """Returns whether a log record is about anything but an abandoned task of dask.
+    """Returns False for a record about an abandoned task of dask, otherwise True.
 
-    The scheduler abandons its open requests when it ends, for example after Ctrl-C. Asyncio may report each of them
-    with a traceback, at any later time.
+    When the scheduler ends, for example after Ctrl-C, dask abandons its open requests. Asyncio may report each of these
+    requests with a traceback, at any later time.
     """
     message = record.getMessage()
     return not ("exception was never retrieved" in message and f"{os.sep}distributed{os.sep}" in message)

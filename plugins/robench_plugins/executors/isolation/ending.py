@@ -70,7 +70,7 @@ def _killed() -> int:
 
 
 def _kernel_line(pid: int) -> str:
-    """Returns the kernel's last log line on a process killed for lack of memory.
+    """Returns the kernel's last log line about killing a process for lack of memory.
 
     The result is empty if the log has no such line or cannot be read.
     """

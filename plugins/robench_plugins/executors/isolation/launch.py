@@ -104,7 +104,7 @@ class Launcher:
                 process.close()
 
     def start(self, task: Task) -> TaskProcess:
-        """Starts a task.
+        """Starts a task, and returns its process.
 
         The caller must read the process until it has ended, or close it.
         """

@@ -67,7 +67,8 @@ def _listed_children(pid: int) -> list[int]:
 def _all_children() -> Callable[[int], list[int]]:
     """Returns a function that returns the ids of a process's children.
 
-    This function is for kernels that do not list children in ``/proc``. It reads the parents of all processes once.
+    ``_make_list`` uses it on kernels that do not list children in ``/proc``. The parents of all processes are read only
+    once, before the result is called.
     """
     below: dict[int, list[int]] = {}
     for place in PROC.glob("[0-9]*"):

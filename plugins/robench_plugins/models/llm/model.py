@@ -45,7 +45,7 @@ class Llm(LikelihoodModel):
     prompt. The model follows Hou et al. (ECIR 2024, "Large language models are zero-shot rankers"). The history is in
     order, a retriever chooses the candidates, and nothing is trained. Hou et al. show all candidates to a chat model
     and parse a ranking from its text. Here each candidate is scored separately, by the mean log-likelihood of its
-    title's tokens. So the ranking does not depend on the order of the candidates, needs no parsing and has a gradient.
+    title's tokens. So the scores do not depend on the order of the candidates, need no parsing and have a gradient.
     Scoring by several tokens follows Zhang et al. ("Language models as recommender systems", ICBINB 2021), with the
     length normalisation of Brown et al. (NeurIPS 2020). All other items follow the candidates in the order of the
     retriever.
@@ -53,7 +53,7 @@ class Llm(LikelihoodModel):
     With ``lora_rank`` > 0, LoRA factors (Hu et al., ICLR 2022) are trained on the cross-entropy of the next title's
     tokens. The pretrained weights are neither trained nor stored in a checkpoint. An item without interactions is never
     a candidate. Attacks on embeddings perturb the title tokens in the history, but neither the template nor the
-    candidates. The candidates do not depend on δ.
+    candidates. The choice of the candidates does not depend on the perturbation.
 
     Every record counts the ``prompts``, the prompts that were ``cut`` (with titles shortened or left out), and the
     ``answers`` (one per candidate). Answers that are ``empty``, ``too_long`` or ``not_finite`` are unusable, and rank
@@ -163,7 +163,7 @@ class Llm(LikelihoodModel):
         return self.decoder.embed(torch.arange(len(self.decoder.table()), device=self.device))
 
     def whole_words(self) -> Mapping[int, str]:
-        """Returns the tokens that are whole words after a space, by token id."""
+        """Returns the words that are a single token after a space, by token id."""
         return self.decoder.words
 
     def softened(self, items: Sequence[int], tokens: Tokens, vectors: Tensor, choice: Tensor) -> Self:
@@ -293,7 +293,8 @@ class Llm(LikelihoodModel):
     def score_from(self, batch: Batch, e: Embedded) -> Tensor:
         """Returns the scores of the catalogue, float [B, n_items].
 
-        The score of a candidate is its likelihood. All other items have lower scores, in the order of the retriever.
+        The score of a candidate is the mean log-likelihood of its title's tokens. Unusable candidates have lower
+        scores. All other items have even lower scores, in the order of the retriever.
         """
         row, item, values = [], [], [e.context["others"].new_zeros(0)]
         scorer = self._scorer()

@@ -40,8 +40,9 @@ class CandidateScorer:
     def scores(self, prompt: Prompt, vectors: Tensor, items: Sequence[int]) -> Tensor:
         """Returns the scores of the candidates of one user, float [candidates].
 
-        The score of a candidate is the likelihood of its title. If the title is unusable, or the likelihood is not
-        finite, the score is lower than all other scores. Such candidates stay in the order of the retriever.
+        The score of a candidate is the mean log-likelihood of its title's tokens, or −90 if it is lower. Candidates
+        with an unusable title or a likelihood that is not finite have scores of −95 or less, in the order of the
+        retriever.
 
         Args:
             prompt: the prompt of the user.

@@ -67,6 +67,8 @@ class TitleTokenizer:
 class CatalogueTitles:
     """The titles of all items, some of which may be rewritten or soft.
 
+    A soft title has given vectors in place of its token vectors, and weights for the log-likelihoods of all tokens.
+
     Args:
         tokenizer: the tokenizer of titles.
         genuine: the genuine titles, by row of the catalogue.
