@@ -159,6 +159,8 @@ def attacks(folder: Path) -> list[dict[str, Any]]:
         {"name": "imported-profiles", "file": str(folder / "profiles.json"), "epsilon": 0.1},
         {"name": "revadv", "steps": 2, "sharpness": 0.1, "epsilon": 0.1},
         {"name": "pga", "steps": 2, "epsilon": 0.1},
+        {"name": "dpa2dl", "first_steps": 5, "steps_per_fake": 1, "poison_steps": 1, "epsilon": 0.1},
+        {"name": "rapu-r", "first_steps": 5, "steps_per_fake": 1, "epsilon": 0.1},
         {"name": "copy-profile", "place_targets": "behind", "epsilon": 0.1},
         *({"name": name, "epsilon": 0.2} for name in CORRUPTIONS),
     ]

@@ -44,6 +44,7 @@ SHARED = {
     "HistoryConfig": "Attacks on histories",
     "MinimumNormConfig": "Minimum-norm attacks",
     "FakeUserConfig": "Built-in attacks with fake users",
+    "PointwiseConfig": "Stepwise attacks with fake users",
     "GradientConfig": "Gradient attacks with fake users",
     "PoisoningConfig": "Attacks with fake users",
     "SequenceConfig": "Sequence models",

@@ -91,6 +91,8 @@ def robench_attacks() -> dict[str, str]:
         "prompt-injection": "robench_plugins.attacks.text.prompt_injection:PromptInjection",
         "hotflip": "robench_plugins.attacks.text.hotflip:HotFlip",
         "bandwagon": "robench_plugins.attacks.poisoning.bandwagon:Bandwagon",
+        "dpa2dl": "robench_plugins.attacks.poisoning.dpa2dl:Dpa2dl",
+        "rapu-r": "robench_plugins.attacks.poisoning.rapu_r:RapuR",
         "revadv": "robench_plugins.attacks.poisoning.revadv:RevAdv",
         "pga": "robench_plugins.attacks.poisoning.pga:Pga",
         "random-profiles": "robench_plugins.attacks.poisoning.random_profiles:RandomProfiles",

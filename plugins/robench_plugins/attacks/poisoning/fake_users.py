@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import BeforeValidator, Field
 
-from robench.api import IntArray, Interactions, PoisoningAttack, PoisoningConfig, Profiles
+from robench.api import BaseConfig, IntArray, Interactions, PoisoningAttack, PoisoningConfig, Profiles
 from robench.api.component import LATER
 
 PlaceOfTargets = Literal["random", "last", "behind"]
@@ -36,7 +36,7 @@ class FakeUserConfig(PoisoningConfig):
 class FakeUserAttack(PoisoningAttack):
     """An attack that has a goal, and that places the targets in each profile."""
 
-    Config = FakeUserConfig
+    Config: ClassVar[type[BaseConfig]] = FakeUserConfig
     config: FakeUserConfig
 
     def count_fillers(self, targets: IntArray, profile_size: int) -> int:

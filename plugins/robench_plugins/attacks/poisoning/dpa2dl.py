@@ -1,0 +1,115 @@
+"""DPA2DL: fillers that a poisoned model gives to its fake users."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional
+
+from robench.api import IntArray
+from robench_plugins.attacks.poisoning.pointwise import (
+    FillerState,
+    PointwiseAttack,
+    PointwiseConfig,
+    PointwiseSurrogate,
+)
+from robench_plugins.models.sparse_matrix import interaction_matrix
+
+USERS = 512  # the most real users whose scores a poison step reads
+
+
+class Dpa2dl(PointwiseAttack):
+    """Adds fake users with the items that a poisoned model gives to them.
+
+    This is the attack of Huang et al. (NDSS 2021). A poison model is trained by its own loss plus λ · G, with
+    G = ‖ŷ_v‖² + η Σ_u l_u. Here ŷ_v are the predicted probabilities of a new fake user v, and
+    l_u = max(min_{i in L_u} log ŷ_ui − log ŷ_ut, −κ) is the loss of a real user u, in whose list L_u of k items the
+    target t should be. The fillers of v are the items j with the largest ŷ_vj · p_j. The selection probability p_j of
+    each of them is then multiplied by δ. If all are below 1, all become 1 again.
+
+    The attack differs from the paper in four points. The surrogate is a matrix factorisation instead of NeuMF. ‖ŷ_v‖²
+    and Σ_u l_u are means over the items that are not targets and over users and targets, so λ and η do not depend on
+    the size of the data. There are several targets, and users who have one do not count for it. The poison model
+    starts from the surrogate and takes a fixed number of steps, in which it reads up to 512 random real users each.
+    """
+
+    class Config(PointwiseConfig):
+        """Settings of DPA2DL, with the paper's κ, η, λ and δ."""
+
+        poison_steps: int = Field(default=20, ge=1, description="Steps of the poison model for every group")
+        kappa: float = Field(default=1.0, ge=0, description="Largest gap κ to the last item of a list that counts")
+        eta: float = Field(default=100.0, ge=0, description="Weight η of the real users' lists in G")
+        poison_weight: float = Field(default=0.01, ge=0, description="Weight λ of G")
+        decay: float = Field(
+            default=0.9, gt=0, le=1, description="Factor δ of the selection probability of an item that was chosen"
+        )
+
+    config: Config
+
+    def fillers(self, surrogate: PointwiseSurrogate, fakes: range, state: FillerState) -> list[IntArray]:
+        """Trains a poison model for the new fake users, and reads the fillers off it."""
+        users = surrogate.n_real + torch.arange(fakes.start, fakes.stop)
+        targets = torch.tensor(state.targets)
+        matrix = interaction_matrix(state.train)
+
+        def extra() -> Tensor:
+            chosen = torch.randperm(surrogate.n_real, generator=state.generator)[:USERS]
+            known = torch.from_numpy(matrix[chosen.numpy()].toarray() > 0)
+            lists = list_loss(surrogate.scores(chosen), known, targets, self.config.k, self.config.kappa)
+            loss = size_loss(surrogate.scores(users), targets) + self.config.eta * lists
+            return self.config.poison_weight * loss
+
+        with surrogate.restored():
+            surrogate.train_steps(self.config.poison_steps, extra)
+            with torch.no_grad():
+                predicted = surrogate.scores(users).sigmoid().double().numpy()
+        return [self.choose(row, state) for row in predicted]
+
+    def choose(self, predicted: np.ndarray, state: FillerState) -> IntArray:
+        """Returns the fillers of one fake user, and lowers their selection probabilities.
+
+        Args:
+            predicted: the predicted probabilities ŷ_v, float64 [I].
+            state: holds the selection probabilities p.
+        """
+        value = predicted * state.preference
+        value[state.targets] = -np.inf
+        chosen = np.argsort(-value, kind="stable")[: state.count].astype(np.int64)
+        state.preference[chosen] *= self.config.decay
+        others = np.delete(state.preference, state.targets)
+        if (others < 1).all():
+            state.preference[:] = 1
+        return chosen
+
+
+def size_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """Returns the mean of ŷ² over fake users and the items that are not targets.
+
+    Args:
+        logits: the scores of the new fake users, [F, I].
+        targets: the targets, int64 [T].
+    """
+    squares = logits.sigmoid().square().index_fill(1, targets, 0.0)
+    return squares.sum() / (len(logits) * max(1, logits.shape[1] - len(targets)))
+
+
+def list_loss(logits: Tensor, known: Tensor, targets: Tensor, k: int, kappa: float) -> Tensor:
+    """Returns the mean of l_u over users and targets.
+
+    l = max(log ŷ_u(k) − log ŷ_ut, −κ), where (k) is the last item of the list of user u. A user who has a target does
+    not count for it.
+
+    Args:
+        logits: the scores of real users, [B, I].
+        known: the training items of these users, which are in no list, bool [B, I].
+        targets: the targets, int64 [T].
+        k: the length of a list.
+        kappa: the gap κ.
+    """
+    logs = functional.logsigmoid(logits)
+    last = logs.masked_fill(known, -torch.inf).topk(min(k, logs.shape[1]), dim=1).values[:, -1:]
+    counted = ~known[:, targets]
+    loss = torch.where(counted, (last - logs[:, targets]).clamp_min(-kappa), 0.0)
+    return loss.sum() / counted.sum().clamp_min(1)
