@@ -38,7 +38,7 @@ class Dpa2dl(PointwiseAttack):
     class Config(PointwiseConfig):
         """Settings of DPA2DL, with the paper's κ, η, λ and δ."""
 
-        poison_steps: int = Field(default=20, ge=1, description="Steps of the poison model for every group")
+        poison_steps: int = Field(default=50, ge=1, description="Steps of the poison model for every group")
         kappa: float = Field(default=1.0, ge=0, description="Largest gap κ to the last item of a list that counts")
         eta: float = Field(default=100.0, ge=0, description="Weight η of the real users' lists in G")
         poison_weight: float = Field(default=0.01, ge=0, description="Weight λ of G")

@@ -9,7 +9,7 @@ import copy
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from robench.api import IntArray, Interactions, Profiles, Rng
+from robench.api import BaseConfig, IntArray, Interactions, Profiles, Rng
 from robench.api.component import LATER
 from robench_plugins.attacks.poisoning.fake_users import FakeUserAttack, FakeUserConfig
 
@@ -41,7 +41,7 @@ class PointwiseConfig(FakeUserConfig):
     factors: int = Field(default=32, ge=1, description="Dimensions of the surrogate's vectors")
     batch_size: int = Field(default=2048, ge=1, description="Interactions in a step of the surrogate")
     learning_rate: float = Field(default=1e-2, gt=0, description="Learning rate of Adam")
-    weight_decay: float = Field(default=1e-2, ge=0, description="Weight of the L2 penalty on the vectors of a batch")
+    weight_decay: float = Field(default=1e-3, ge=0, description="Weight of the L2 penalty on the vectors of a batch")
 
 
 class FillerState:
@@ -64,7 +64,8 @@ class PointwiseSurrogate(nn.Module):
 
     A score is ⟨x_u, y_i⟩, and its sigmoid is the predicted probability of an interaction. A step of Adam lowers the
     mean loss of a batch of interactions and as many uniform negatives as ``NEGATIVES`` says for each, plus the L2
-    penalty of their vectors.
+    penalty of their vectors. The interactions of the newest fake users are in every batch, so that few steps suffice
+    for their vectors.
 
     Args:
         train: the training items of the real users that the attack sees.
@@ -83,7 +84,7 @@ class PointwiseSurrogate(nn.Module):
         self.user_vectors, self.item_vectors = nn.Parameter(users), nn.Parameter(items)
         self.pairs = torch.tensor(np.stack([train.users(), train.items]))
         self.optimizer = torch.optim.Adam(self.parameters(), lr=config.learning_rate)
-        self.steps = 0
+        self.newest, self.steps = self.pairs.shape[1], 0
 
     def add(self, fake: int, items: IntArray) -> None:
         """Adds interactions of a fake user, who is numbered from 0, to the training data."""
@@ -125,6 +126,7 @@ class PointwiseSurrogate(nn.Module):
         """Returns the loss of a random batch, a scalar."""
         count = self.pairs.shape[1]
         chosen = torch.randint(count, (min(self.config.batch_size, count),), generator=self.draws)
+        chosen = torch.cat([chosen, torch.arange(self.newest, count)])
         users, positives = self.pairs[:, chosen]
         negatives = torch.randint(len(self.item_vectors), (len(users), NEGATIVES), generator=self.draws)
         x = self.user_vectors[users]
@@ -171,6 +173,7 @@ class PointwiseAttack(FakeUserAttack):
         rows: list[IntArray] = []
         for first in range(0, n_users, c.group):
             fakes = range(first, min(first + c.group, n_users))
+            surrogate.newest = surrogate.pairs.shape[1]
             for fake in fakes:
                 surrogate.add(fake, targets)
             surrogate.train_steps(c.steps_per_fake)
