@@ -254,7 +254,7 @@ class TrainData:
 
     @property
     def n_real_users(self) -> int:
-        """The number of real users, which have the first rows."""
+        """The number of real users. Their rows come before those of fake users."""
         return self.validation.n_users
 
     @property

@@ -65,7 +65,8 @@ class Defense(Component):
     def known_attacks(self) -> tuple[str, ...]:
         """Returns the names of the attacks that ``sanitise`` has learned from.
 
-        A detector should be tested on other attacks. Tables mark its rows on these attacks.
+        A detector should be tested on other attacks. Tables mark the rows in which the detector faces one of these
+        attacks.
         """
         return ()
 
@@ -118,8 +119,8 @@ class Defense(Component):
     def settled(self, epoch: int) -> bool:
         """Returns whether the weights after an epoch may be selected.
 
-        The base class always returns True. A defence with a warm-up returns False for the epochs of the warm-up.
-        Otherwise, validation would prefer the undefended weights of those epochs.
+        The base class always returns True. A defence with a warm-up returns False for the epochs of the warm-up. The
+        weights after these epochs are undefended, so validation might prefer them.
 
         Args:
             epoch: the number of the epoch, from 0.

@@ -1,4 +1,4 @@
-"""Canonical JSON of plain data, and its digests, which serve as ids."""
+"""Canonical JSON of plain data, and digests of this JSON for use as ids."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii
 
 
 def digest(content: object, length: int = 16) -> str:
-    """Returns the first hex digits of the sha256 digest of plain data.
+    """Returns the first ``length`` hex digits of the SHA-256 digest of plain data.
 
     The digest is computed from canonical JSON in UTF-8.
     """
@@ -19,7 +19,7 @@ def digest(content: object, length: int = 16) -> str:
 
 
 def digest_text(text: str, length: int = 16) -> str:
-    """Returns the first hex digits of the sha256 digest of a text.
+    """Returns the first ``length`` hex digits of the SHA-256 digest of a text.
 
     The digest is computed from the text in UTF-8.
     """

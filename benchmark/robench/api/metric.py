@@ -22,7 +22,7 @@ from robench.api.threat import Threat
 
 @dataclass(frozen=True, eq=False)
 class ItemFacts:
-    """What metrics of recommended lists know about the items of a catalogue.
+    """Facts about the items of a catalogue, for metrics of recommended lists.
 
     Args:
         counts: the number of genuine training interactions of each item, int64 [n_items].

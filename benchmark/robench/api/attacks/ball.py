@@ -74,7 +74,7 @@ class Ball:
         return float(self.radius[0]) if same else None
 
     def project(self, delta: Delta) -> dict[str, Tensor]:
-        """Returns δ projected onto the ball, by clamping (linf) or by scaling (l2)."""
+        """Returns ``delta`` projected onto the ball, by clamping (linf) or scaling (l2)."""
         if self.norm == "linf":
             if self._alike is not None:
                 return {name: part.clamp(-self._alike, self._alike) for name, part in delta.items()}
@@ -116,10 +116,10 @@ class Ball:
         return {n: torch.where(wide(safe, p), point[n], p) for n, p in rest.items()}
 
     def step(self, delta: Delta, gradient: Delta, factor: float) -> dict[str, Tensor]:
-        """Returns δ after one step of steepest ascent, projected onto the ball.
+        """Returns ``delta`` after one step of steepest ascent, projected onto the ball.
 
         Args:
-            delta: the current δ for each input, [B, ...].
+            delta: the current perturbation of each input, [B, ...].
             gradient: the gradient of the objective for each input, [B, ...].
             factor: the length of the step as a share of the radius, at least 0.
         """

@@ -72,7 +72,7 @@ class Attack(Component):
         """Returns the threat model of this configuration."""
 
     def adaptivity(self) -> Adaptive:
-        """Returns how the attack depends on the victim with its settings.
+        """Returns how the attack depends on the victim, given the attack's settings.
 
         The default is the attribute ``adaptive``.
         """
@@ -119,14 +119,15 @@ class Attack(Component):
 class Evaluation:
     """The host's answer to a query at one perturbation.
 
-    On the surface ``parameters``, one δ serves all users, so every row has the same ``loss`` and no row is ``broken``.
+    On the surface ``parameters``, one perturbation serves all users. Every row then has the same ``loss``, and no row
+    is ``broken``.
 
     Args:
         loss: the loss of each row, float [B]. A higher loss is worse for the defender.
         broken: whether the goal is reached for each row, bool [B], or a function that computes this mask on first use.
             An untargeted attack must push all held-out items out of the top k. Other attacks must push all promoted
             items into the top k.
-        gradient: the gradient of the loss with respect to δ, or None.
+        gradient: the gradient of the loss with respect to the perturbation, or None.
     """
 
     def __init__(self, loss: Tensor, broken: Tensor | Callable[[], Tensor], gradient: Delta | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Base classes of attacks that add δ to embeddings, and their oracle.
+"""Base classes of attacks on embeddings, and the oracle that these attacks query.
 
 Attacks on the surfaces ``embedding`` and ``parameters`` use these classes.
 """
@@ -29,7 +29,7 @@ class Oracle(Protocol):
 
     Every evaluation is counted. The host owns the loss, which compares the score s_y of an item y with the scores s_j
     of its rivals j. The rivals are all unmasked items outside the goal. If the attack is untargeted, y is a held-out
-    item and the losses are:
+    item. For a single item y, the losses are:
 
     - ``ce`` is −log softmax of s_y over the unmasked catalogue.
     - ``margin`` is s_(k) − s_y. Here s_(k) is the score of the k-th best rival.
@@ -38,12 +38,13 @@ class Oracle(Protocol):
     top k.
     - ``ndcg`` is −1 / log2(1 + r). Here r is a smooth rank of y, which is 1 plus a sum of logistic steps.
 
-    Under the goal ``promote``, y is a promoted item. ``hinge`` then contains s_j − s_y in place of s_y − s_j, and every
-    other loss has the opposite sign. Under both goals, a higher loss is better for the attacker. In place of a name, an
-    attack may pass its own function of the masked scores (``OwnLoss``).
+    With several items, ``margin`` is the margin of the item that is hardest to move, and every other loss is a mean
+    over the items. Under the goal ``promote``, y is a promoted item. ``hinge`` then contains s_j − s_y in place of s_y
+    − s_j, and every other loss has the opposite sign. Under both goals, a higher loss is better for the attacker. In
+    place of a name, an attack may pass its own function of the masked scores (``OwnLoss``).
 
-    On the surface ``embedding``, a row of δ belongs to one user. On ``parameters``, a row of δ belongs to a row of the
-    embedding tables. The loss is then the mean over all users.
+    On the surface ``embedding``, a row of a perturbation δ belongs to one user. On ``parameters``, a row of δ belongs
+    to a row of the embedding tables. The loss is then the mean over all users.
     """
 
     @property
@@ -63,7 +64,7 @@ class Oracle(Protocol):
         ...
 
     def evaluate(self, delta: Delta, loss: LossName | OwnLoss = "ce") -> Evaluation:
-        """Returns the loss and the outcome at δ, without a gradient.
+        """Returns the loss and the outcome at a perturbation, without a gradient.
 
         Args:
             delta: the perturbation.
@@ -72,22 +73,24 @@ class Oracle(Protocol):
         ...
 
     def gradient(self, delta: Delta, loss: LossName | OwnLoss = "ce", rival: Tensor | None = None) -> Evaluation:
-        """Returns the loss, the outcome and the gradient at δ.
+        """Returns the loss, the outcome and the gradient at a perturbation.
 
         Args:
             delta: the perturbation.
             loss: the name of the loss to differentiate, or the attack's own function of the masked scores.
-            rival: the item with which ``margin`` compares, for each user, int64 [B]. The default is the k-th best
-                rival.
+            rival: for each user, the item with which ``margin`` compares, int64 [B]. The default is the k-th best
+                rival. This argument is ignored if items are promoted, and on the surface ``parameters``.
         """
         ...
 
     def rivals(self, count: int) -> Tensor:
-        """Returns each user's best items at δ = 0, except masked and held-out items.
+        """Returns each user's best items, except masked and held-out items.
+
+        The scores are those of the genuine inputs. The query is not counted.
 
         Returns:
             The items, int64 [B, at most count], best first. On the surface ``parameters``, the shape is [B, 0], because
-            one δ serves all users.
+            one perturbation serves all users.
         """
         ...
 
@@ -107,7 +110,7 @@ class Oracle(Protocol):
 
 
 class EmbeddingConfig(BaseConfig):
-    """The settings that all attacks with a δ on embeddings share."""
+    """The settings that all attacks on embeddings share."""
 
     norm: Literal["l2", "linf"] = Field(default="l2", description="Norm of the ball that δ stays in")
     scale: Scale = Field(
@@ -145,7 +148,7 @@ class EmbeddingConfig(BaseConfig):
 
 
 class EmbeddingAttack(Attack):
-    """An attack that adds a bounded δ to each user's inputs or to the tables."""
+    """An attack that adds a bounded perturbation to users' inputs or to the tables."""
 
     Config: ClassVar[type[BaseConfig]] = EmbeddingConfig
     surface: ClassVar[Surface] = "embedding"

@@ -114,14 +114,17 @@ class PoisoningAttack(Attack):
         return self.setting("goal", "promote")
 
     def adaptivity(self) -> Adaptive:
-        """Returns ``yes`` if the attack may fit the victim's pipeline."""
+        """Returns ``yes`` if the attack may fit the victim's pipeline.
+
+        Otherwise, the result is the attribute ``adaptive``.
+        """
         return self.adaptive if self.config.knowledge.model == "none" else "yes"
 
     def craft(self, view: AttackerView, *, targets: IntArray, n_users: int, profile_size: int, rng: Rng) -> Profiles:
         """Returns the profiles of the fake users, from all that the attack sees.
 
-        The host calls this method. By default, it returns ``profiles`` of the interactions that the attack sees. See
-        ``profiles`` for the other arguments.
+        The host calls this method. The default implementation calls ``profiles`` with the interactions that the attack
+        sees. The other arguments are those of ``profiles``.
 
         Args:
             view: all that the attack sees.
@@ -165,9 +168,10 @@ class Corruption(Attack):
 
         Args:
             train: the n interactions of the real users.
-            share: the share ε of the interactions. At most ⌈ε · n⌉ interactions may be changed, dropped or added.
+            share: the share ε of the interactions. At most ⌈ε · n⌉ interactions may be changed, dropped, added or
+                moved.
             rng: the stream of this attack.
 
         Returns:
-            Interactions of the same users over the same catalogue.
+            Interactions of the same users over the same catalogue. Each row must be in the order of its times.
         """

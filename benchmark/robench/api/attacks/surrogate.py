@@ -28,7 +28,8 @@ class Surrogate:
         model: the fitted ``Model``, which the defence may have wrapped. Row u of the surrogate's users is the u-th user
             that the attack sees.
         suspicion: the suspicion score of each fake user, float64 [fakes], or None if the defence computes no scores.
-        validation_ndcg: the NDCG@10 on the validation items of the users that the attack sees.
+        validation_ndcg: the NDCG@10 on the validation items of the users that the attack sees, or NaN without such
+            items.
     """
 
     model: FittedModel

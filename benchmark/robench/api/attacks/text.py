@@ -211,7 +211,7 @@ class TextAttack(Attack):
     def rewrite(self, oracle: TextOracle, rng: Rng) -> Iterator[Sequence[str]]:
         """Yields candidates, one title per item of the oracle.
 
-        If a title is over budget, is not printable or has no counted edit, the host uses the genuine title instead. The
-        host scores each candidate and keeps the one that does the most damage. Under the goal ``promote``, the
-        combination of each item's best title is also a candidate.
+        If a title is over budget, is not printable or has no edits, the host uses the genuine title instead. The host
+        scores each candidate and keeps the one that does the most damage. Under the goal ``promote``, the combination
+        of each item's best title is also a candidate.
         """

@@ -88,10 +88,10 @@ class Model(Component):
     def alternatives(self, data: TrainData) -> Iterator[Mapping[str, float]]:
         """Yields settings to choose from, and prepares the model with each.
 
-        The host measures the validation NDCG@10 after each, sets ``chosen`` to the best settings, and calls ``fit``. Of
-        equal values, the first wins. The host does not call this method if there are no validation items. The default
-        implementation yields nothing. For a ``TorchModel``, the host uses the alternatives differently: see
-        ``TorchModel.alternatives``.
+        After each yield, the host measures the validation NDCG@10 of the model. Then the host sets ``chosen`` to the
+        settings with the best value, and calls ``fit``. If two values are equal, the earlier settings are chosen. The
+        host does not call this method if there are no users to validate on. The default implementation yields nothing.
+        For a ``TorchModel``, the host uses the alternatives differently: see ``TorchModel.alternatives``.
 
         Args:
             data: the data of the fit. ``data.validation`` must not be read.

@@ -133,7 +133,8 @@ class PairwiseModel(TorchModel):
     def terms_from(self, batch: Batch, e: Embedded) -> Terms:
         """Returns the loss of each triple as a positive term, without negatives.
 
-        The positive is preferred to the negative with the probability σ(s_pos − s_neg), where s are the scores.
+        The positive is preferred to the negative with the probability σ(p − n). Here p and n are the scores of the
+        positive and of the negative, and σ is the logistic function.
         """
         return Terms.of_positives(self.loss_from(batch, e).value)
 
@@ -141,7 +142,7 @@ class PairwiseModel(TorchModel):
         """Returns one distribution per triple, over its positive and its negative.
 
         The positive has the probability σ(p − n), and the BPR loss is −ln σ(p − n). Here p and n are the scores of the
-        positive and of the negative.
+        positive and of the negative, and σ is the logistic function.
         """
         return Logits.of_two(self.margins_from(batch, e).value)
 

@@ -191,7 +191,7 @@ class Step:
         gradient: Delta | None = None,
         start: Delta | None = None,
     ) -> dict[str, Tensor]:
-        """Returns a detached δ, within the budget ε, that raises ``objective``.
+        """Returns a detached perturbation within the budget that raises ``objective``.
 
         Args:
             e: the clean inputs.
@@ -202,7 +202,7 @@ class Step:
             objective: the function to increase, which maps the perturbed inputs to a scalar.
             steps: the number of steps of ``pgd``.
             gradient: the gradient at the start, if the caller already has it.
-            start: the δ from which ``pgd`` starts, 0 by default. ``fgsm`` must not have one.
+            start: the perturbation from which ``pgd`` starts, 0 by default. ``fgsm`` must not have one.
         """
         ball = self.ball(e, epsilon, norm)
         origin = e if start is None else e.plus(start)
@@ -221,11 +221,12 @@ class Step:
     def perturb_noisily(
         self, e: Embedded, *, epsilon: float | Tensor, norm: BallNorm, noise: float, objective: Objective
     ) -> dict[str, Tensor]:
-        """Returns a detached δ: random noise η plus one gradient step.
+        """Returns a detached perturbation: random noise plus one gradient step.
 
         The step follows the gradient at the noisy inputs, and its length is the radius of ``ball`` at ε. The sum is not
-        projected (N-FGSM, de Jorge et al., NeurIPS 2022). In both norms, the entries of η are uniform between
-        −``noise`` · ε · RMS and ``noise`` · ε · RMS. They come from the random stream of this step.
+        projected (N-FGSM, de Jorge et al., NeurIPS 2022). In both norms, the entries of the noise are uniform between
+        −``noise`` · ε · RMS and ``noise`` · ε · RMS. Here RMS is the root mean square of the valid input entries in
+        this batch. The noise comes from the random stream of this step.
         """
         ball = self.ball(e, epsilon, norm)
         width = self.ball(e, epsilon, "linf").radius * noise

@@ -1,7 +1,7 @@
 """The base class of neural recommenders, and the types of inputs and losses.
 
-Training, attacks and defences all compute scores in the same way. They call ``embed``, may add δ to the result, and
-then call ``score_from`` or ``loss_from``.
+Training, attacks and defences all compute scores in the same way. They call ``embed``, may add a perturbation to the
+result, and then call ``score_from`` or ``loss_from``.
 """
 
 from __future__ import annotations
@@ -70,9 +70,9 @@ class Embedded:
     context: Mapping[str, Any] = field(default_factory=dict)
 
     def plus(self, delta: Delta) -> Embedded:
-        """Returns these inputs with δ added at the valid places.
+        """Returns these inputs with ``delta`` added at the valid places.
 
-        Inputs without an entry in δ stay the same.
+        Inputs without an entry in ``delta`` stay the same.
         """
         moved = {
             name: part + delta[name] * self.valid[name].unsqueeze(-1)
@@ -82,7 +82,7 @@ class Embedded:
         return replace(self, inputs={**self.inputs, **moved})
 
     def zero(self) -> dict[str, Tensor]:
-        """Returns δ = 0 for every input."""
+        """Returns a perturbation that is 0 for every input."""
         return {name: torch.zeros_like(part) for name, part in self.inputs.items()}
 
     def sizes(self) -> Tensor:
@@ -172,10 +172,10 @@ class TorchModel(Model, nn.Module):
     def alternatives(self, data: TrainData) -> Iterator[Mapping[str, float]]:
         """Yields settings to choose from, such as ``{"weight_decay": 1e-5}``.
 
-        The host trains the model with each, and keeps the settings with the best validation NDCG@10. Of equal values,
-        the first wins. With fewer than 5,000 validation items, the host does not call this method. A setting that
-        changes the shape of a parameter must not be among these settings, because ``config`` and ``restore`` do not
-        know the choice. The default implementation yields nothing.
+        The host trains the model with each of these settings, and keeps those with the best validation NDCG@10. If two
+        values are equal, the earlier settings are kept. With fewer than 5,000 validation items, the host does not call
+        this method. A setting that changes the shape of a parameter must not be among these settings, because
+        ``config`` and ``restore`` do not know the choice. The default implementation yields nothing.
 
         Args:
             data: the data of the fit. ``data.validation`` must not be read.
@@ -237,8 +237,8 @@ class TorchModel(Model, nn.Module):
     def terms_from(self, batch: Batch, e: Embedded) -> Terms:
         """Returns the training loss as terms, in the order of ``loss_from``.
 
-        The terms of an interaction add up to its value in ``loss_from``. A model whose loss has no term −ln p per
-        observed interaction does not override this method.
+        The terms of an interaction add up to the interaction's value in ``loss_from``. A model overrides this method
+        only if its loss has a term −ln p for each observed interaction. Here p is the probability of the observed item.
         """
         raise TypeError(f"{type(self).__name__} has no terms_from, which this defence needs")
 
