@@ -30,9 +30,9 @@ def candidate_diagnostics(
     The result is empty if the model reranks no candidates.
 
     The diagnostics are the number of candidates per user, and the share of held-out items that are candidates. If there
-    are targets, there are up to two more values, over the pairs of a target and a user without this item. The first
-    value is the share of these pairs in which the item is a candidate. The second value covers only the pairs in which
-    the item is a candidate: it is the share in which the item is in the top 10.
+    are targets, the function also counts all pairs of a target and a user without this target. One more value is the
+    share of pairs in which the target is a candidate. Of these pairs, the last value is the share in which the target
+    is in the top 10. Without such pairs, the last value is missing.
 
     Args:
         model: the fitted model of the victim.

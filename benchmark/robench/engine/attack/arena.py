@@ -71,7 +71,8 @@ class Arena(ABC):
     def concerned(self) -> Tensor:
         """True for each row that an ensemble attacks: bool [B].
 
-        If items are promoted, an ensemble also attacks users that already have the items in the top k.
+        The default is ``to_break``. If items are promoted, a subclass also includes users that already have the items
+        in the top k.
         """
         return self.to_break
 
@@ -121,7 +122,7 @@ class Arena(ABC):
 
     @property
     def form(self) -> Hashable:
-        """A value that is equal for arenas whose users can be attacked together.
+        """A value that arenas share if their users can be attacked together.
 
         The default, None, means that the users of this arena are attacked alone.
         """
@@ -155,7 +156,7 @@ class Arena(ABC):
     def spent(self, candidate: Candidate) -> dict[str, float]:
         """Returns the spent budget over all rows, by name.
 
-        The result is empty if ``stored`` already returns the spent budget per user.
+        The default is an empty dict, for arenas in which ``stored`` returns the spent budget per user.
         """
         return {}
 
@@ -212,8 +213,8 @@ def search_worst(arena: Arena, attack: Attack, rng: Rng) -> Worst:
 def choose_rows(better: Tensor, new: Candidate, old: Candidate) -> Candidate:
     """Combines the rows of two candidates.
 
-    Rows for which ``better`` (bool [B]) is true come from ``new``, and all others come from ``old``. The shorter tensor
-    is padded with −1 along axis 1.
+    Rows for which ``better`` (bool [B]) is true come from ``new``, and all others come from ``old``. If two tensors of
+    the same name differ in length, the shorter one is padded with −1 along axis 1.
     """
     chosen = {}
     for name, part in old.items():

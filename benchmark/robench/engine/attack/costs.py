@@ -11,7 +11,7 @@ from torch import Tensor
 
 @dataclass
 class Costs:
-    """The numbers of queries and gradients that one attack asks for.
+    """The costs of one attack: queries, gradients and the overshoot.
 
     Args:
         queries: the number of queries. Every scoring that the attack asks for, and every proposal that the host judges,

@@ -135,8 +135,8 @@ def search_each_user(arena: Arena, log: MemberLog, rng: Rng) -> tuple[Candidate,
 def search_pool(arenas: Sequence[Arena], log: MemberLog, rng: Rng) -> Iterator[tuple[Candidate, CellArrays]]:
     """Runs all members on a pool of users, and yields each arena's worst candidate.
 
-    The pool holds every user, from any of the arenas, that the ensemble has to break. For all other users, the genuine
-    input is the candidate.
+    The pool holds the users that the ensemble has to break, from all arenas. The candidate of all other users is the
+    genuine input.
 
     Args:
         arenas: arenas of the same form, which share their costs.

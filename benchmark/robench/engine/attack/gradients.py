@@ -12,9 +12,9 @@ from robench.api.attacks.ball import Delta
 
 
 def gradient_of(value: Tensor, leaves: Delta) -> dict[str, Tensor]:
-    """Returns the gradient of ``value.sum()`` with respect to every leaf.
+    """Returns the gradient of ``value.sum()`` with respect to ``leaves``, by name.
 
-    The gradient is zero for a leaf that does not influence ``value``.
+    The gradient is zero for a tensor that does not influence ``value``.
     """
     parts = list(leaves.values())
     slopes: Sequence[Tensor | None] = [None] * len(parts)

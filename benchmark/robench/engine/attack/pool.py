@@ -11,10 +11,10 @@ MOST_ARENAS, MOST_USERS = 16, 4096
 
 
 def pool_arenas(arenas: Iterable[Arena], most: int) -> Iterator[list[Arena]]:
-    """Yields groups of consecutive arenas whose users are attacked together.
+    """Groups consecutive arenas, so that their users can be attacked together.
 
-    A large catalogue has chunks of few users, of whom only some are to be broken. An attack on few users takes almost
-    as long as an attack on many users.
+    With a large catalogue, a chunk has few users, and only some of them are to be broken. An attack on few users takes
+    almost as long as an attack on many users, so groups save time.
 
     The arenas of a group have the same form. An arena without a form is a group of its own. A group has at most 16
     arenas, which hold at most 4,096 users together.

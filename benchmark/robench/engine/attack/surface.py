@@ -117,7 +117,10 @@ class ArenaSurface(VictimSurface):
         return self.victim.draws(expectation, perturbed=self.perturbs_vectors)
 
     def diagnostics(self, arrays: CellArrays, targets: IntArray | None) -> dict[str, float]:
-        """Returns the diagnostics that are specific to this surface, by name."""
+        """Returns the diagnostics that are specific to this surface, by name.
+
+        The default describes the candidates that the model reranks, if there are any.
+        """
         return self.victim.candidate_diagnostics(arrays, targets)
 
     def _members(self, ensemble: Ensemble, arena: Arena) -> list[Member]:

@@ -115,7 +115,7 @@ class UserOracle(ABC, Generic[Input]):
         Args:
             values: the loss of each user in each scoring, float [B].
             scores: the masked scores of each scoring, float [B, n_items].
-            gradient: the gradient with respect to δ, or None.
+            gradient: the gradient with respect to the perturbation, or None.
         """
         return Evaluation(mean(values), lambda: majority([self._broken(part) for part in scores]), gradient)
 

@@ -1,4 +1,4 @@
-"""Checks that two scorings of the same point agree."""
+"""Checks that repeated scorings of the same inputs agree."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Provides the users, the points and the scorings that the checks share."""
+"""Provides the users, the perturbations and the scorings that the checks share."""
 
 from __future__ import annotations
 

@@ -16,14 +16,14 @@ BEST, OTHERS, DIRECTIONS = 10, 10, 4
 def slope_errors(probe: Probe) -> dict[str, Tensor]:
     """Compares gradients with finite differences.
 
-    The gradients are taken at the genuine point and at a random point. The differentiated function is a sum of scores
-    with random signs. The sum covers the held-out items, the best items and some random items of each user, because the
-    losses of attacks depend on such items.
+    The gradients are taken at the genuine inputs and at randomly perturbed inputs. The differentiated function is a sum
+    of scores with random signs. The sum covers the held-out items, the best items and some random items of each user,
+    because the losses of attacks depend on such items.
 
     Returns:
         Two errors, float64 [B] each. ``slope_own`` is the error along the gradient, and ``slope_random`` is the error
-        over random directions. An error of 0 is perfect, and an error of 1 means that the gradient predicts nothing.
-        The largest error over points and steps counts.
+        over random directions. Each is the largest error over both inputs and over several step lengths. An error of 0
+        is perfect, and an error of 1 means that the gradient predicts nothing.
     """
     weights, items = choose_weights(probe)
     own, random = [], []

@@ -24,19 +24,19 @@ def table_slope_errors(probe: Probe, tables: Tables) -> dict[str, float]:
     """Compares gradients with respect to each table with finite differences.
 
     Two functions are differentiated. The first function is the sum, over the users, of the function in
-    ``slope_errors``. In the second function, the tables influence the scores through the embedded inputs alone. The
-    second function reveals errors that the first one may hide. Often, a table of items has a much larger effect on the
-    scores than on the inputs. Each table moves alone, and no row moves by more than a share of the table's mean row
-    norm.
+    ``slope_errors``. In the second function, the tables influence the scores through the embedded inputs alone. A table
+    of items often has a much larger effect on the scores than on the inputs. Therefore, the second function reveals
+    errors that the first function may hide. Each table moves alone, and no row moves by more than a share of the
+    table's mean row norm.
 
     Args:
         probe: the users.
         tables: the weights of the model's tables, by name.
 
     Returns:
-        The error along the gradient (``table_slope_own``) and over random directions (``table_slope_random``). The
-        largest error over functions, tables and steps counts. The error is 0 for a table that does not influence the
-        scores.
+        The error along the gradient (``table_slope_own``) and over random directions (``table_slope_random``). Each is
+        the largest error over functions, tables and step lengths. The error is 0 for a table that does not influence
+        the scores.
 
     Raises:
         PluginError: if a score is not finite.

@@ -163,9 +163,9 @@ def _renumber(codes: IntArray, n: int) -> IntArray:
 
 
 def _tidy(item: Item | None) -> Item:
-    """Returns an item whose texts have single spaces between words.
+    """Returns an item with single spaces between the words of its texts.
 
-    The result is an item without texts if ``item`` is None.
+    If ``item`` is None, the result is an item without texts.
     """
     if item is None:
         return UNDESCRIBED

@@ -20,7 +20,7 @@ from robench.engine.fit.validation import VALIDATION_USERS, validation_ndcg, val
 
 
 def choose_settings(model: Model, data: TrainData) -> Mapping[str, float]:
-    """Returns the model's alternative with the best validation NDCG@10.
+    """Returns the alternative settings with the best validation NDCG@10.
 
     The result is empty if the model has no alternatives, or if no user can be validated on.
     """
@@ -89,10 +89,11 @@ def fit(
 
 
 def _train(model: TorchModel, data: TrainData, start: Callable[..., Training]) -> Training:
-    """Trains a model without decays, with each of its alternatives if there are any.
+    """Trains a model without decays, once with each of its alternatives.
 
-    The model takes over everything that the best training has built. If the validation NDCG is equal, the earlier
-    training counts as the best.
+    The model is trained only once if it has no alternatives, or if there are fewer than 5,000 validation items. The
+    model takes over everything that the best training has built. If the validation NDCG is equal, the earlier training
+    counts as the best.
 
     Args:
         model: the model, not initialised yet.

@@ -58,7 +58,7 @@ class ProfileMaker:
         targets: the items to promote or demote, int64 [T].
         epsilon: the largest number of fake users as a share of the real users.
         rng: the random stream of the poisoning.
-        victim: the victim's pipeline. The attack sees it only if its knowledge includes the model.
+        victim: the victim's pipeline. The attack sees the pipeline only if the attack's knowledge includes the model.
     """
 
     attack: PoisoningAttack

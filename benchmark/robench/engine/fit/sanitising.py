@@ -95,8 +95,8 @@ def _kept_rows(before: Interactions, after: Interactions) -> list[BoolArray]:
     """Returns which interactions of each row remain, one bool array per row.
 
     Raises:
-        PluginError: if ``after`` has another number of users or items than ``before``, or if a row of ``after`` holds
-            anything but interactions of the row of ``before``, in their order.
+        PluginError: if ``after`` has another number of users or items than ``before``, or if a row of ``after`` is not
+            a subsequence of the same row of ``before``.
     """
     if (after.n_users, after.n_items) != (before.n_users, before.n_items):
         raise PluginError(

@@ -163,7 +163,9 @@ class Training:
 
 
 def _take_step(step: Step, defense: Defense, optimiser: torch.optim.Optimizer) -> None:
-    """Takes one optimiser step on the loss of the defence or of the model.
+    """Takes one optimiser step on the training loss, with a clipped gradient.
+
+    The loss is that of the defence, or the model's own loss if the defence defines none.
 
     Raises:
         PluginError: if the loss is not finite.

@@ -90,7 +90,8 @@ def _blocks_at(maxima: Scores, edge: Scores, count: int) -> NDArray[np.bool_]:
 
     The result is bool [B, n_items // block].
 
-    If too many blocks qualify, only the first ``count`` blocks with a maximum equal to ``edge`` are chosen per row.
+    If too many blocks qualify, all blocks above ``edge`` are chosen, but only the first ``count`` blocks of a row that
+    equal ``edge``.
     """
     blocks = maxima >= edge
     if np.count_nonzero(blocks) <= len(maxima) * count:

@@ -72,7 +72,7 @@ class EmbeddingArena(UserArena):
 
     @property
     def form(self) -> Hashable:
-        """The norm and the form of the oracle, which pooled arenas must share.
+        """What pooled arenas must share: the norm, and the form of their oracles.
 
         The value is None if an ensemble goes on attacking broken users.
         """

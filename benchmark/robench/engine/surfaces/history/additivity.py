@@ -17,7 +17,7 @@ ROUNDING = 1e-3  # the largest difference that counts as rounding, in standard d
 def additive_error(model: Model, histories: Interactions, users: IntArray, rng: Rng) -> float:
     """Returns how far scores are from a sum over the items of a history.
 
-    The unit is the standard deviation of the scores.
+    The unit is the standard deviation of the genuine scores.
 
     For up to 64 users, one random item is replaced by a new item. The scores must then be the scores without the old
     item, plus the scores with both items, minus the genuine scores. The scores of a history with only these two items

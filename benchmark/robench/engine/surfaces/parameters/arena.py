@@ -132,7 +132,11 @@ class ParametersArena(Arena):
         return join_chunks(parts, users)
 
     def spent(self, candidate: Candidate) -> dict[str, float]:
-        """Returns the number of perturbed rows, their norms and the spent ε, by name."""
+        """Returns statistics of the perturbation over the rows of the tables, by name.
+
+        These are the number of perturbed rows, and the maximum and the mean of three values per row: the L2 norm, the
+        L∞ norm and the spent ε.
+        """
         delta = candidate[ROWS]
         length, largest = delta.norm(dim=1), delta.abs().amax(1)
         share = sizes(candidate, self.ball.norm) / self.unit.clamp_min(TINY)

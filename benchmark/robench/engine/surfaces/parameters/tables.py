@@ -48,7 +48,7 @@ class EmbeddingTables:
         return torch.cat(parts)
 
     def plus(self, delta: Tensor) -> dict[str, Tensor]:
-        """Returns the sum of each table's weights and its part of ``delta``, by name.
+        """Returns each table with its part of ``delta`` added, by name.
 
         Args:
             delta: the perturbation of the joined matrix, float [R, d].

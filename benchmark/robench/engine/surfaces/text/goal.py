@@ -45,7 +45,7 @@ class TitleGoal(Protocol):
     def users(self, chunk: EvaluationChunk) -> Tensor:
         """Returns the number of users to which the goal applies, int64 [A].
 
-        There is one number for each item whose title may change.
+        There is one number for each of the A items.
         """
         ...
 
