@@ -128,6 +128,14 @@ def test_data_of_ones_own_are_read_as_the_guide_says(planned, tmp_path, number):
     assert not planned(tmp_path / "mine.yaml").refusals
 
 
+def test_the_suite_on_fake_accounts_can_be_planned(planned, tmp_path):
+    (text,) = blocks(read("docs/guide/poisoning.md"), "yaml")
+    (tmp_path / "mine.yaml").write_text(text)
+    pairs = [f"{user},{item}" for item in range(30) for user in range(20 + item)]
+    (tmp_path / "ratings.csv").write_text("\n".join(["user,item", *pairs]))
+    assert not planned(tmp_path / "mine.yaml").refusals
+
+
 def rows(pattern):
     """Returns the text of a data file with 20 users and 10 items for each user.
 
