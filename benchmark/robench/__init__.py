@@ -105,7 +105,7 @@ def load(folder: str | Path) -> ResultFrames:
 
 
 def plugins() -> pd.DataFrame:
-    """Returns one row per component that an installed plugin offers.
+    """Returns a frame with one row per component that an installed plugin offers.
 
     The columns are ``kind``, ``name`` and ``owner``.
     """

@@ -26,9 +26,9 @@ from robench.host.registry import Registry
 
 
 class Commands(typer.core.TyperGroup):
-    """The commands of the command line.
+    """The group of all commands.
 
-    An interruption of a command becomes one line and the exit code of its signal.
+    A command that a signal interrupts prints one line, and ends with the exit code of this signal.
     """
 
     def invoke(self, ctx: Any) -> Any:
@@ -92,8 +92,8 @@ def run(
 def plan(suite: SuiteFile, results: Results = None, set_: Set = None, only: Only = None) -> None:
     """Show what a run would do.
 
-    The list shows how many cells of each victim are stored, stale or skipped, and why cells are skipped. The exit code
-    is 2 if a run would be refused.
+    For each victim, the output shows how many cells are stored, stale or skipped, and why cells are skipped. The exit
+    code is 2 if a run would be refused.
     """
     from robench.run.preview import make_preview  # noqa: PLC0415  # may import torch
     from robench.run.terminal import print_preview  # noqa: PLC0415
@@ -274,7 +274,7 @@ def cache_info() -> None:
 def cache_prune(
     max_size: Annotated[str, typer.Option("--max-size", help="what may be left, such as 2GiB", show_default=False)],
 ) -> None:
-    """Remove the least recently used entries until the rest fits.
+    """Remove the least recently used entries until the rest fits into --max-size.
 
     If a later run needs a removed entry, the run makes the entry again.
     """

@@ -291,7 +291,7 @@ class Cell:
         adaptive: the value of ``Attack.adaptive``, or an empty string for a clean cell.
         skip: the reason why the cell cannot be measured, or an empty string.
         kind: the kind of an attack at test time, on which its flags depend. See ``Attack.kind``.
-        target_set: the number of the target set that an attack at test time promotes.
+        target_set: the number of the target set of an attack at test time, or None if the attack has no targets.
         baseline: whether the model is the baseline that other models must beat.
         standard: whether the attack is the ensemble by which leaderboards are ranked.
     """

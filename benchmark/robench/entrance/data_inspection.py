@@ -48,7 +48,7 @@ class Inspected:
     problem: UserError | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Returns the label, the settings and the summary as plain JSON."""
+        """Returns the label, the settings and the summary as a mapping for JSON."""
         return {"label": self.label, "settings": _plain(self.settings), "summary": encode(self.summary)}
 
 
@@ -168,7 +168,7 @@ def describe_inspected(one: Inspected) -> Iterator[str]:
 
 
 def _repeats(summary: DataSummary) -> str:
-    """Returns a phrase with the numbers of repeats that are dropped and kept."""
+    """Returns a phrase that counts the dropped repeats and, if any, the kept ones."""
     noun = "repeat" if summary.dropped_repeats == 1 else "repeats"
     kept = summary.repeats - summary.dropped_repeats
     return f"{summary.dropped_repeats:,} {noun} of a user-item pair" + (f" ({kept:,} others are kept)" if kept else "")

@@ -26,8 +26,8 @@ class KnownDataset:
     """A data set that can be downloaded.
 
     Args:
-        name: the reference of the data set, which is the name for people.
-        identity: the identity of the data set, which is the name for machines.
+        name: the reference, by which a suite names the data set.
+        identity: the identity, by which the cache finds the prepared files.
         cls: the class of the data set.
     """
 
@@ -41,7 +41,7 @@ class KnownDataset:
         return (self.cls.__doc__ or "").strip().partition("\n")[0]
 
     def facts(self, cache: Cache) -> dict[str, Any]:
-        """Returns the declarations and files of the data set, ready for JSON."""
+        """Returns what the class declares, and the prepared files, as a mapping for JSON."""
         found = _find(cache, self.identity)
         return {
             "name": self.name,

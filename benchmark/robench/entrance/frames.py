@@ -23,7 +23,7 @@ def with_frames(registry: Registry, frames: Mapping[str, Any]) -> Registry:
             items.
 
     Raises:
-        UserError: if ``frames`` is not a mapping, if a name is not a string or is empty, or if a plugin already offers
+        UserError: if ``frames`` is not a mapping, if a name is not a string or is blank, or if a plugin already offers
             a data set of this name.
     """
     if not isinstance(frames, Mapping):

@@ -23,8 +23,8 @@ def import_profiles(path: Path, targets: str | None, out: Path) -> Iterator[str]
 
     Args:
         path: the file of the other tool.
-        targets: the ids of the targets, separated by commas, or a file with them. If it is None, the targets come from
-            ``path``, or are the items that all profiles have.
+        targets: the ids of the targets, separated by commas, or a file with these ids. If ``targets`` is None, the ids
+            come from ``path``. If ``path`` has none, the targets are the items that all profiles have.
         out: the file to write.
 
     Raises:
@@ -54,7 +54,7 @@ def import_profiles(path: Path, targets: str | None, out: Path) -> Iterator[str]
 
 
 def _read(path: Path) -> tuple[str, tuple[str, ...], list[list[str]]]:
-    """Returns the tool, the targets and the profiles of a file.
+    """Returns the name of the tool, the targets and the profiles of a file.
 
     There are no targets if the file does not state them.
     """
@@ -113,7 +113,7 @@ def _ids(values: Any, path: Path) -> list[str]:
 
 
 def _parse_targets(text: str) -> tuple[str, ...]:
-    """Returns the ids in a list or in a file.
+    """Returns the distinct ids in a string, or in the file that the string names.
 
     Ids are separated by commas or blanks, and may have quotes.
     """

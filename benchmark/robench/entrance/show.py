@@ -25,13 +25,13 @@ log = logging.getLogger("robench")
 def show(path: Path, user: str | None, registry: Registry, console: Console) -> None:
     """Prints a record, the lists of one user, or a summary of a folder.
 
-    If any model has failed or missing cells, a warning comes first. Verdicts come last, unless ``user`` is given. A
-    folder has the verdicts of all rows, and an attacked cell has the verdict of its row. If the folder cannot be read
-    as a whole, no verdict is shown. No table is written.
+    If any model has failed or missing cells, a warning comes first. The verdicts of all rows follow the summary of a
+    folder. The verdict of the cell's row follows the record of an attacked cell. If the folder cannot be read as a
+    whole, neither the warning nor a verdict is shown. No table is written.
 
     Args:
         path: a cell or a folder. See ``show_cell``.
-        user: the id of a user, or None.
+        user: the id of a user, or None. If ``path`` is a folder, the id is ignored.
         registry: the plugins, of which only metrics are used.
         console: the console to print on.
 

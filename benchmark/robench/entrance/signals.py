@@ -1,7 +1,7 @@
 """Handles the signals that end a command: Ctrl-C, SIGTERM and SIGHUP.
 
-During a run, the first signal has the effect of Ctrl-C: finished cells are kept, workers end, and a line reports the
-interruption. At any other time, a signal ends the process at once, also with a line.
+During the commands ``run``, ``tune`` and ``verify``, the first signal interrupts the command. Finished cells are kept,
+workers end, and a line reports the interruption. At any other time, a signal prints a line and ends the process.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def interrupting_signals() -> Iterator[None]:
     """Makes SIGINT, SIGTERM and SIGHUP raise ``TerminatedError`` in the block.
 
     After the first signal, Ctrl-C raises ``KeyboardInterrupt``, and SIGTERM or SIGHUP ends the process at once. A
-    signal that is already ignored, for example because of ``nohup``, stays ignored.
+    signal is left alone if it is already ignored, for example because of ``nohup``, or has a handler of the caller.
     """
     before = {number: signal.getsignal(number) for number in _numbers()}
     taken = [number for number, handler in before.items() if handler in (signal.SIG_DFL, _leave)]

@@ -16,8 +16,9 @@ from robench.api.errors import UserError
 def replacing(path: Path, *, flush: bool = True) -> Iterator[IO[bytes]]:
     """Yields a temporary file that replaces ``path`` at the end of the block.
 
-    The temporary file is in the same folder. At the end of the block, it is flushed to the disk and renamed to
-    ``path``. If the block fails, it is removed, and ``path`` stays as it was.
+    The temporary file is in the same folder. At the end of the block, the temporary file is flushed to the disk and
+    renamed to ``path``. If the block fails, the temporary file is removed, and ``path`` stays as it was. An empty
+    folder at ``path`` is replaced.
 
     Args:
         path: the path of the file to replace, which need not exist.

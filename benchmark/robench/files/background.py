@@ -35,7 +35,7 @@ class BackgroundWriter:
 
     The groups that arrive while the disk is busy form the next batch. All files of a batch are first written, then
     flushed to the disk together, and finally renamed. After a power cut, the last file of a group is therefore either
-    complete or missing. If the last file exists, the other files of the group are also complete.
+    complete or as it was before. If this file is complete, the other files of the group are also complete.
     """
 
     def __init__(self) -> None:

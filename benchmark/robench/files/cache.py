@@ -51,7 +51,7 @@ report_trouble: ContextVar[Callable[[str], None]] = ContextVar("report_trouble",
 
 
 class Entry(NamedTuple):
-    """The content of one entry: arrays by name, and notes as JSON."""
+    """The content of one entry: arrays by name, and a mapping of JSON values."""
 
     arrays: dict[str, NDArray[Any]]
     notes: dict[str, Any]
@@ -83,8 +83,8 @@ def read_entry(path: Path, name: str = "") -> Entry:
     Raises:
         OSError: if the file cannot be read.
         SafetensorError: if the file is not a complete safetensors file.
-        UserError: if the file is not a regular file, if the content does not match the digest, or if the entry has
-            another name.
+        UserError: if the file is not a regular file or is too large, if the content does not match the digest, if the
+            entry has another name, or if the notes are not JSON.
     """
     check_file(path, MOST_ENTRY)
     with safe_open(path, framework="numpy") as file:

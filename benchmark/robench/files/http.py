@@ -134,6 +134,8 @@ class _Part:
 def _continue(url: str, part: _Part, report: Report) -> bool:
     """Downloads the rest of a file, and returns whether the file is complete.
 
+    If the server sends the whole file, the download starts again. If the server sends a wrong part, the unfinished file
+    is removed, and the result is False.
     Raises:
         UserError: if the file is larger than 64 GiB, or if a redirect must not be followed.
     """

@@ -59,7 +59,10 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def is_free(path: Path) -> bool:
-    """Returns whether a lock file exists and no process holds its lock."""
+    """Returns whether a lock file exists and no process holds its lock.
+
+    The result is also False if the system has no locks, or if the file cannot be opened.
+    """
     if not HAS_LOCKS or not path.is_file():
         return False
     try:

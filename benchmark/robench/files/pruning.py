@@ -24,7 +24,7 @@ class CachedEntry:
 
     Args:
         kind: the name of the subfolder for entries of this kind.
-        paths: the paths of the entry's files and folders. The file of digests comes first.
+        paths: the paths of the entry's files and folders. If there is a file of digests, it comes first.
         size: the total size in bytes.
         used: the time of the last use, in seconds since 1970.
     """

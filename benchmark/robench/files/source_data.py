@@ -73,7 +73,7 @@ def find_source_data(cache: Cache, name: str) -> SourceData | None:
         name: the identity of the data set.
 
     Raises:
-        UserError: if the list of the files, or the unpacked files themselves, have been damaged.
+        UserError: if the stored list of files is damaged, or if the unpacked files do not match the listed sizes.
     """
     note = _note(cache, name)
     try:
@@ -131,9 +131,9 @@ def prepare_source_data(
             file.
 
     Raises:
-        UserError: if a declared file has no name of its own, if more files are given than declared, if a file cannot be
-            downloaded, does not match the published checksum or cannot be unpacked safely, or if the cache cannot be
-            written.
+        UserError: if a declared file has no name, or the name of another one, if more files are given than declared, if
+            a file cannot be downloaded, does not match the published checksum or cannot be unpacked safely, or if the
+            cache cannot be written.
     """
     names = [one.name for one in downloads]
     for one in downloads:

@@ -57,7 +57,7 @@ def unpack(archive: Path, folder: Path) -> None:
         folder: the folder, which must exist.
 
     Raises:
-        UserError: if the archive is damaged or breaks a rule.
+        UserError: if the archive is damaged, is encrypted, has an unsupported compression, or breaks a rule.
         OSError: if a file cannot be written.
     """
     most = max(ALWAYS_FINE, LARGEST_RATIO * archive.stat().st_size)
@@ -96,7 +96,7 @@ def _tar_members(tar: tarfile.TarFile, archive: Path) -> Iterator[Member]:
     """Yields the files in a .tar archive.
 
     Raises:
-        UserError: if the archive contains a link, a device, or more than 10,000 entries.
+        UserError: if the archive contains a link, a device, or too many entries.
     """
     for number, info in enumerate(tar):
         if number > MOST_FILES:
@@ -185,7 +185,7 @@ def copy_file(source: Path, target: Path) -> None:
     """Copies the content of a file to a new file.
 
     Raises:
-        OSError: if the new file already exists, or cannot be written.
+        OSError: if the new file already exists, or if a file cannot be read or written.
     """
     with source.open("rb") as old, target.open("xb") as new:
         shutil.copyfileobj(old, new, BLOCK)

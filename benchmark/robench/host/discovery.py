@@ -28,7 +28,7 @@ class Host:
     Attributes:
         owners: the owners of the loaded plugins, in order.
         idle: the owners of the loaded plugins that implement no hook.
-        broken: the reason why a plugin could not be loaded, by owner.
+        broken: the reason why a plugin could not be loaded, or why its registration failed, by owner.
     """
 
     def __init__(self) -> None:
@@ -101,8 +101,8 @@ class Host:
     def registered(self, hook: str) -> Iterator[tuple[str, dict[str, type[Any] | str]]]:
         """Yields the owner and the components of each plugin with a registration hook.
 
-        The components have the form ``{name: class or "module:Class"}``. If the hook of a plugin fails, the plugin is
-        recorded as broken and left out.
+        The components have the form ``{name: class or "module:Class"}``. If a hook fails or returns anything else, its
+        plugin is recorded as broken and left out.
 
         Args:
             hook: the name of the hook.

@@ -1,7 +1,7 @@
 """Finds modules in the current folder that the user may want to use as plugins.
 
-If no plugin offers a name, such a module may define the component. The hints of ``registry.py`` and ``discovery.py``
-then name the module.
+If no plugin offers a component that a user names, such a module may define it. The hints of ``registry.py`` and
+``discovery.py`` then name the module.
 """
 
 from __future__ import annotations

@@ -51,8 +51,8 @@ def without_excluded(suite: Suite, cells: list[Cell], errors: list[UserError]) -
     Args:
         suite: the suite.
         cells: all cells of the suite.
-        errors: a list that receives the errors in ``exclude``. An entry must have known keys and match at least one
-            cell that earlier entries left.
+        errors: a list that receives the errors in ``exclude``. An entry must not be empty, must have known keys, and
+            must match at least one cell that earlier entries left.
     """
     columns = {cell.id: cell.columns() for cell in cells} if suite.exclude else {}
     for index, conditions in enumerate(suite.exclude):

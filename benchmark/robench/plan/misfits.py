@@ -66,7 +66,10 @@ def find_surface_misfit(attack: PlannedAttack, model: Planned[Model]) -> str:
 
 
 def find_endless_warmups(suite: Suite, cells: Iterable[Cell], parts: PlannedParts) -> list[UserError]:
-    """Returns an error for each pair of model and defence that only warms up."""
+    """Returns an error for each model and defence if training ends in the warm-up.
+
+    Pairs without a cell that can be measured are left out.
+    """
     planned = {(cell.victim.model.label, cell.victim.defense.label) for cell in cells if not cell.skip}
     errors: dict[tuple[str, str], UserError] = {}
     for model, defense in product(parts.models, parts.defenses):

@@ -65,7 +65,8 @@ def make_parts(suite: Suite, registry: Registry) -> PlannedParts:
     """Creates the components for all models, defences and attacks in a suite.
 
     Raises:
-        UserError: if no plugin offers a component, or if the class of a component cannot be imported.
+        UserError: if no plugin or more than one plugin offers a component, or if the class of a component cannot be
+            imported or is not valid.
     """
     attacks = []
     for entry in suite.attacks:

@@ -82,7 +82,7 @@ def _usual(names: Sequence[str], cells: Sequence[Cell], metrics: Mapping[str, Me
     """Returns the measure by which a table is ranked if the suite has no ``ranking``.
 
     The default is ``ndcg@10``, or ``t-hr@10`` if items are promoted or demoted. If the suite does not list the default,
-    the result is the first measure of held-out items, or of targets, that all cells have, or None.
+    the result is the first listed measure of the same kind that all cells have. If there is none, the result is None.
 
     Args:
         names: the measures of the suite.

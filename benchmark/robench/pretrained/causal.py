@@ -46,7 +46,10 @@ class CausalModel:
 
     @property
     def context(self) -> int:
-        """The largest number of tokens that the network can read at a time."""
+        """The largest number of tokens that the network can read at a time.
+
+        If the configuration does not state the number, it is 2,048.
+        """
         return int(getattr(self.net.config, "max_position_embeddings", 0) or 2048)
 
     @property

@@ -75,7 +75,7 @@ class Decoder(CausalModel):
         """Checks that titles after the same prompt do not change each other's scores.
 
         Raises:
-            DataError: if the scores change, for example in a recurrent network or in a network that is not causal.
+            DataError: if the scores change, or if the network cannot read several titles in one sequence.
         """
         row = [token % len(self.table()) for token in range(3, 10)]
         prompt, first, second = row[:3], row[3:5], row[4:7]

@@ -43,7 +43,8 @@ class Encoder:
         """Loads an encoder by package name, folder or hub id.
 
         Raises:
-            DataError: if files or packages are missing, if files are broken, or if the network is not a BERT encoder.
+            DataError: if files or packages are missing, if files are broken, or if the network is not a BERT encoder
+                or has fewer than ``max_tokens`` positions.
         """
         folder = folder_of(weights)
         return cls(folder, max_tokens, *_read(folder, max_tokens))
@@ -109,7 +110,7 @@ class Encoder:
         return table[[place[text] for text in texts]]
 
     def _batches(self, texts: Sequence[str]) -> Iterator[Tokens]:
-        """Yields the tokens of texts in batches of at most 4,096 tokens.
+        """Yields the tokens of texts in batches of at most 4,096 tokens and 256 texts.
 
         A text with more tokens is a batch of its own. Batches have little padding if the texts are sorted by length.
         """
@@ -140,7 +141,8 @@ def _read(folder: Path, max_tokens: int) -> tuple[Any, Any]:
     """Reads the tokenizer and the network in a folder.
 
     Raises:
-        DataError: if files or packages are missing, if files are broken, or if the network is not a BERT encoder.
+        DataError: if files or packages are missing, if files are broken, or if the network is not a BERT encoder or has
+            fewer than ``max_tokens`` positions.
     """
     check_files(folder)
     # Without its vocabulary, the library makes a tokenizer that treats every word as unknown.

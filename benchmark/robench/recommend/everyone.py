@@ -122,7 +122,7 @@ class EveryUser:
 def _scores(model: Model, users: IntArray, history: Interactions) -> Scores:
     """Returns the scores of all items for some users, float32 [users, n_items].
 
-    A neural model has learned nothing about users without known items. Such users are scored as newcomers.
+    Neural models score users without known items as newcomers, because such a model has learned nothing about them.
     """
     scores = check_scores(model.scores(users, history), len(users), history.n_items)
     unknown = np.flatnonzero(history.lengths()[users] == 0)

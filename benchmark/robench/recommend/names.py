@@ -55,7 +55,7 @@ class Titles:
     def shown(self, item: int) -> str:
         """Returns the title of an item with its year, such as ``Matrix, The (1999)``.
 
-        An item without a title is shown by its id.
+        If the year is unknown, it is left out. An item without a title is shown by its id.
         """
         title, year = self.catalogue.title(item), self.catalogue.items[item].year
         return title if year is None or _YEAR.match(title) else f"{title} ({year})"

@@ -1,4 +1,7 @@
-"""Builds the sections on values at each ε, on radii and on members of ensembles."""
+"""Builds the sections on values at each ε, on least ε, and on ensembles.
+
+The least ε of a user is the smallest budget at which an attack has broken this user.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +45,7 @@ def build_curves_section(tables: Tables) -> Section | None:
 
 
 def build_radii_section(tables: Tables) -> Section | None:
-    """Returns the section on radii, or None if the tables have no radii."""
+    """Returns the section on the least ε of users, or None if there are no such rows."""
     if not tables.radii:
         return None
     head = ["model", "defence", "attack", "users hit", "q25", "median", "q75", "never broken"]

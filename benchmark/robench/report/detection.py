@@ -18,7 +18,7 @@ DEFENCES = (
 
 
 def build_detection_grid(tables: Tables) -> Grid:
-    """Returns the table of detections."""
+    """Returns the table that shows how well detectors find fake users."""
     rows = tables.detection
     places = [(row.dataset, row.split) for row in rows]
     head = ["defence", "attack", "ε", "AUROC", "average precision", "precision", "recall", "false alarms", "known"]
@@ -38,7 +38,7 @@ def build_detection_grid(tables: Tables) -> Grid:
 
 
 def build_detection_section(tables: Tables) -> Section | None:
-    """Returns the section on detections, or None if no defence cleans the data."""
+    """Returns the section on detectors of fake users, or None if there are none."""
     return Section("Detection", [DETECTION, build_detection_grid(tables)]) if tables.detection else None
 
 

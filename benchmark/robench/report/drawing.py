@@ -61,10 +61,10 @@ def draw_pictures(charts: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _describe_end(code: int, stderr: bytes) -> str:
-    """Returns a sentence that says by which signal or exit code the process ended.
+    """Returns a phrase with the signal or the exit code that ended the process.
 
-    For a signal, the sentence also says if memory is limited. For an exit code, it ends with the last line of the error
-    output that is not blank.
+    For a signal, the phrase also says if memory is limited. For an exit code, the phrase also contains the last line of
+    the error output that is not blank.
     """
     if code < 0:
         names = {one.value: one.name for one in signal.Signals}

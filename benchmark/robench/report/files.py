@@ -32,7 +32,7 @@ DRAWERS = ("robench", "numpy", "altair", "jinja2", "vl-convert-python")  # the p
 
 
 def published_files(plan: PlanFile) -> list[str]:
-    """Returns the names of a folder's published files, apart from the archive's own."""
+    """Returns the names of a folder's published files, without those of the archive."""
     return [*PUBLISHED, *([TRIALS_FILE] if plan.tuned is not None else [])]
 
 
@@ -127,7 +127,7 @@ def _field(value: object) -> str:
 
 
 def round_numbers(value: Any) -> Any:
-    """Returns a JSON value with its numbers rounded to 10 significant digits.
+    """Returns a JSON value with its floats rounded to 10 significant digits.
 
     NaN and infinity become null.
     """

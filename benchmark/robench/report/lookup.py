@@ -25,7 +25,7 @@ class StoredCell:
     """A stored record, with its cell in the plan.
 
     Args:
-        store: the folder of results.
+        store: the store of the folder of results.
         plan: the plan of this folder.
         cell: the planned cell, or None if the plan no longer contains the cell.
         record: the record of the cell.
@@ -49,9 +49,10 @@ class StoredCell:
         return self.store.users()
 
     def targets(self) -> list[int]:
-        """Returns the target items, or an empty list if the cell was not measured.
+        """Returns the target items of the cell.
 
-        For a clean cell, these are the targets whose ranks are measured for comparison.
+        The list is empty if the cell was not measured or has no targets. A clean cell has targets if their ranks are
+        measured for comparison.
         """
         if self.record["status"] != "ok":
             return []

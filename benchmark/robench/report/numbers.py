@@ -24,7 +24,7 @@ def format_number(value: float | None, digits: int = 4) -> str:
 
 
 def format_interval(interval: Interval | None) -> str:
-    """Returns a mean with its bounds, such as ``.0432 [.0401, .0466]``."""
+    """Returns a mean with its bounds, such as ``.0432 [.0401, .0466]``, or a dash."""
     if interval is None:
         return "–"
     return f"{format_number(interval.mean)} {format_bounds(interval)}"

@@ -28,9 +28,9 @@ def print_tables(tables: Tables, folder: Path, console: Console) -> None:
 
 
 def print_leaderboard(tables: Tables, console: Console) -> None:
-    """Prints every ranking table, the other clean values and poisoning.
+    """Prints every ranking table, the other clean values, poisonings and detectors.
 
-    If any model has failed or missing cells, a warning comes first.
+    If any model has failed or missing cells, a warning comes first. If the suite has no attacks, a line says so.
     """
     if tables.incomplete:
         console.print(visible(write_warning(tables.incomplete)), markup=False, highlight=False, soft_wrap=True)

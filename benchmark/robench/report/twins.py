@@ -15,9 +15,10 @@ TEXT = (
 
 
 def build_twins_section(tables: Tables) -> Section | None:
-    """Returns the section on twins, or None if there are no twins.
+    """Returns the section that compares models with their twins, or None.
 
-    The section has one table for each data set, split, attack and ε.
+    The result is None if there are no rows about twins. The section has one table for each data set, split, attack and
+    ε.
     """
     if not tables.twins:
         return None

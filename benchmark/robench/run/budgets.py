@@ -1,4 +1,7 @@
-"""Warns of budgets that are probably mistakes, for ``plan`` and ``run``."""
+"""Warns of attacks that fit no model, and of budgets that look like mistakes.
+
+The commands ``plan`` and ``run`` show the warnings.
+"""
 
 from __future__ import annotations
 

@@ -234,8 +234,8 @@ def load_suite_data(
         required: whether to fail if the data cannot be written to the cache, from which workers read.
 
     Raises:
-        UserError: if the data cannot be read, if too little data is left, if the data lacks what a model or a metric
-            needs, or if ``required`` is true and the cache cannot be written.
+        UserError: if the data cannot be read, if no user can be evaluated, if the targets cannot be chosen, if the data
+            lacks what a model or a metric needs, or if ``required`` is true and the cache cannot be written.
     """
     victim, label = cells[0].victim, cells[0].victim.dataset.label
     home = suite.homes["dataset"][label]

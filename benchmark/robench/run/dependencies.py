@@ -27,7 +27,7 @@ def classes_of(cell: Cell, registry: Registry) -> list[type]:
     """Returns the classes of a cell's model, defence and attack.
 
     Raises:
-        UserError: if a plugin cannot be imported.
+        UserError: if a component is not installed or cannot be imported.
     """
     parts: list[tuple[Kind, Part]] = [("model", cell.victim.model), ("defense", cell.victim.defense)]
     if (attack := attack_of(cell)) is not None:
@@ -122,7 +122,7 @@ class Dependencies:
         """Returns the digests of all code that takes part in a cell.
 
         Raises:
-            UserError: if a plugin cannot be imported.
+            UserError: if a component is not installed or cannot be imported.
         """
         attack = attack_of(cell)
         names = (cell.victim.model.name, cell.victim.defense.name, *([] if attack is None else [attack.name]))
@@ -136,7 +136,7 @@ class Dependencies:
         Other models never use a GPU.
 
         Raises:
-            UserError: if a plugin cannot be imported.
+            UserError: if the model is not installed or cannot be imported.
         """
         neural: bool = self._registry.class_of("model", cell.victim.model.name).neural
         return neural

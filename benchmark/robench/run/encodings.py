@@ -28,10 +28,11 @@ class _Users:
 
 
 def encoding_notes(cells: Iterable[Cell], catalogues: Mapping[str, Catalogue], registry: Registry) -> list[str]:
-    """Returns a line per data set, split and file of encodings that the cells use.
+    """Returns a line for each file of encodings that the cells use.
 
-    The file depends on the encoder and the catalogue. A defence that cleans titles changes the catalogue. If weights
-    cannot be read or a defence returns no title, this function ignores the error, because the run reports it.
+    A file that serves several data sets or splits has a line for each of them. The path of the file depends on the
+    encoder and the catalogue. A defence that cleans titles changes the catalogue. If weights cannot be read or a
+    defence returns no title, this function ignores the error, because the run reports it.
 
     Args:
         cells: the cells that are not skipped.

@@ -86,10 +86,10 @@ class _DataRead:
 def make_runner(path: Path, host: Host, registry: Registry, options: Options) -> Runner:
     """Returns a runner for a suite file.
 
-    The suite and the options are checked here, before any work.
+    The suite, its overrides and the filters for cells are checked here. ``Runner.run`` checks the other options.
 
     Raises:
-        UserError: if the suite or an option is wrong.
+        UserError: if the suite, an override or a filter is wrong.
     """
     suite = load_suite(path, registry, options.overrides)
     return Runner(suite, make_plan(suite, registry), host, registry, options)
@@ -198,10 +198,10 @@ class Runner:
         return make_executor(self.registry, self.options.executor, self.options.workers, self.options.scheduler)
 
     def _read_data(self) -> _DataRead:
-        """Prepares all data of the plan, and reports its summaries.
+        """Prepares all data of the plan, and passes the summaries to plugins.
 
         Raises:
-            UserErrors: if some data cannot be prepared, or if its cells cannot use it.
+            UserErrors: if some data cannot be prepared, or if cells cannot use their data.
         """
         read = _DataRead({}, {}, {})
         prepared: list[SuiteData] = []
@@ -252,7 +252,8 @@ class Runner:
     def _measure(self, executor: Executor, cells: Sequence[Cell], keys: Mapping[str, DataKey]) -> None:
         """Measures cells in at most two rounds.
 
-        If a worker dies, the cells that it did not finish are tried again in the second round.
+        If a worker dies, its unfinished cells are tried again in the second round. They fail at once if the worker
+        reports that a second attempt would end in the same way.
         """
         digests = {name: key.sha256 for name, key in keys.items()}
         inbox = Inbox(

@@ -31,8 +31,8 @@ class Todo:
     - A ``stored`` cell was measured, and nothing that the cell depends on has changed.
     - A ``stale`` cell was measured by other code, with other files of a plugin or on another type of device.
     - A ``changed`` cell was measured on other data.
-    - A ``missing`` cell was not measured, failed at its last measurement, is damaged, or lacks the likes that a metric
-      needs.
+    - A ``missing`` cell was not measured, failed at its last measurement, has damaged files, or lacks the likes that a
+      metric needs.
     - A ``skipped`` cell cannot be measured.
 
     Args:

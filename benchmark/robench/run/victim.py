@@ -186,7 +186,7 @@ class FittedVictim:
         return measurement, usage.amounts()
 
     def _promoted(self, cell: Cell) -> IntArray | None:
-        """Returns the items that a cell's attack promotes, int64 [T].
+        """Returns the target items of a cell's attack, int64 [T].
 
         The result is None if the cell has no target set.
         """

@@ -39,7 +39,7 @@ class Manifest(Content):
         format_version: the version of the published form.
         versions: the versions of the packages that wrote the tables and the page.
         files: the sha256 of every other file, by name.
-        cells: the ``hash_cell`` of every cell, by id, in the order of records.jsonl.
+        cells: the sha256 of every cell, by id, in the order of records.jsonl. See ``hash_cell``.
         root: the sha256 of all other fields.
     """
 

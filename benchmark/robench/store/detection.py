@@ -12,7 +12,7 @@ Detection = dict[str, float | None]
 
 
 def measure_detection(suspicion: FloatArray, flagged: NDArray[np.int8], n_real: int) -> Detection:
-    """Returns the numbers of users, and the quality of a detection.
+    """Returns counts of users, and how well a defence separates fake from real users.
 
     Users without training items are left out, because nothing can be known about them.
 
@@ -22,8 +22,8 @@ def measure_detection(suspicion: FloatArray, flagged: NDArray[np.int8], n_real: 
         n_real: the number of real users.
 
     Returns:
-        By name, the numbers ``real_users``, ``fake_users``, ``flagged_real`` and ``flagged_fakes``, and the shares
-        ``auroc``, ``average_precision``, ``precision``, ``recall`` and ``false_alarms``. A share is None if it is not
+        By name, the counts ``real_users``, ``fake_users``, ``flagged_real`` and ``flagged_fakes``, and the values
+        ``auroc``, ``average_precision``, ``precision``, ``recall`` and ``false_alarms``. A value is None if it is not
         defined, and ``precision`` also if there are no fake users. ``false_alarms`` is the share of the real users that
         are flagged.
     """

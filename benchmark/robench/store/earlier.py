@@ -16,11 +16,11 @@ def keep_earlier(store: Store, failed: Record, data_sha256: str) -> Record | Non
     Args:
         store: the folder of results.
         failed: the record of the failure, which this function does not store.
-        data_sha256: the digest of the prepared data of the cell.
+        data_sha256: the digest of the cell's prepared data.
 
     Returns:
-        The stored record. The result is None if the cell was not measured earlier, was measured on other data, or is
-        damaged.
+        The stored record. The result is None if the cell was not measured earlier, was measured on other data, or has
+        damaged files.
 
     Raises:
         UserError: if the folder cannot be written.

@@ -304,7 +304,7 @@ class Store:
         return dict(self._arrays[expected])
 
     def where(self, record: Record) -> str:
-        """Returns the file of a record, and the line if it is packed, for messages."""
+        """Returns the path of a record's file, with the line number of a packed record."""
         path = self._path(record["id"], ".json")
         return path if self.archive is None or os.path.exists(path) else self.archive.where(record["id"])
 
@@ -336,7 +336,7 @@ class Store:
     def measured(self, cell: str) -> Record | None:
         """Returns the record of a measured cell, or None if the cell was not measured.
 
-        The arrays of the cell are checked too.
+        The digest of the arrays is checked too. If the store keeps arrays in memory, their content is also checked.
 
         Raises:
             UserError: if the record or its arrays are damaged.

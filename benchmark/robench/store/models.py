@@ -1,6 +1,6 @@
 """Pydantic models that check the content of files.
 
-All these classes derive from ``Content``, and ``model_of`` builds them from dataclasses.
+All these classes derive from ``Content``. ``model_of`` builds such a class from a dataclass.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ Sha256 = Annotated[str, pydantic.Field(pattern="^[0-9a-f]{64}$")]
 class Content(BaseModel):
     """A JSON object that is read from a file.
 
-    Every value must have exactly the type of its field. Unknown fields are ignored, because later versions of robench
-    may add fields.
+    Values are not converted, so a string is never read as a number. Unknown fields are ignored, because later versions
+    of robench may add fields.
     """
 
     model_config = ConfigDict(strict=True, frozen=True)

@@ -149,8 +149,8 @@ def parse_array(content: bytes, name: str, where: str) -> NDArray[Any]:
         where: the name of the npz file, for error messages.
 
     Raises:
-        UserError: if the header cannot be read, or if the rest of the file does not have the size that the header
-            states.
+        UserError: if the header cannot be read or states more than eight axes, or if the rest of the file does not have
+            the size that the header states.
     """
     begin, header = len(_MAGIC) + _LENGTH.size, None
     if content.startswith(_MAGIC) and len(content) >= begin:

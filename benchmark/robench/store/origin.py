@@ -59,7 +59,8 @@ def note_origin(folder: Path, suite: Path, plan: Mapping[str, Any]) -> None:
 
     The caller writes the plan afterwards, because this function reads the earlier plan.
 
-    If the new plan has the same entries as the stored plan, an earlier note is kept.
+    If the new plan has the same entries as the stored plan, an earlier note is kept. If the suite file is the
+    ``suite.yaml`` of the folder itself, no note is written.
 
     Args:
         folder: the folder of results.

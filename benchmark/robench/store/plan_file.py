@@ -87,8 +87,10 @@ class PlanFile:
         targets: the choice of the target items.
         seeds: the seeds of the victims.
         cells: every cell of the suite, including skipped ones.
-        data_sha256: the digest of the data, by a data set and split such as ``movielens-small/leave-last-out``.
-        users_sha256: the ``hash_arrays`` of users.npz. The string is empty in plans from earlier versions of robench.
+        data_sha256: the digests of the prepared data. A key names a data set and split, such as
+            ``movielens-small/leave-last-out``.
+        users_sha256: the sha256 of the arrays in users.npz, from ``hash_arrays``. The string is empty in plans from
+            earlier versions of robench.
         data: the summaries of the data, by data set and split. Plans from earlier versions of robench have none.
         tuned: the search for the settings, or None if the suite names no file of trials.
     """

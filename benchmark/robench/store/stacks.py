@@ -178,7 +178,7 @@ class Stacks:
         return arrays
 
     def other(self, name: str) -> NDArray[Any]:
-        """Returns the array with this name, which belongs to no cell.
+        """Returns an array that belongs to no cell.
 
         Raises:
             UserError: if the array is damaged.

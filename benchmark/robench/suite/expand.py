@@ -189,8 +189,8 @@ def _explain_unknown(
 ) -> dict[str, tuple[str, str]]:
     """Returns a problem and a hint for some unknown settings of an attack, by name.
 
-    The result covers ``surface``, the norm and the scale of an attack on histories, and most settings that an ensemble
-    does not take.
+    The result covers ``surface``. For an attack on histories, it also covers ``norm`` and ``scale``. For an ensemble,
+    it covers every unknown name that does not look like a misspelt setting.
     """
     explained = {}
     for key in passed:

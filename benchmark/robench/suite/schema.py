@@ -56,7 +56,7 @@ class _Model(BaseModel):
 
 
 def _as_id(value: Any) -> Any:
-    """Returns a whole number as text.
+    """Returns a whole number as text, and any other value unchanged.
 
     In YAML, an id of digits needs no quotes.
     """
@@ -191,7 +191,8 @@ class GlobalTime(BaseConfig):
 class ColdUsers(BaseConfig):
     """The split ``cold-users``.
 
-    Random users are held out as a whole. ``known`` is the share of their events that models get at test time.
+    Random users are held out as a whole. ``known`` is the share of their events that models get at test time. The other
+    events are drawn at random, or are the last ones of each user (``held_out``).
     """
 
     validation: Share = 0.1

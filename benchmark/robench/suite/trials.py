@@ -91,8 +91,8 @@ def parse_trials(content: bytes, where: str) -> tuple[TrialsHeader, list[Trial]]
     """Parses a file of trials.
 
     Raises:
-        UserError: if the content is not a file of trials in this format, if a trial occurs twice, or if its value is
-            outside [0, 1].
+        UserError: if the content is not a file of trials in this format, if a trial occurs twice, or if the value of a
+            trial is outside [0, 1].
     """
     try:
         lines = content.decode("utf-8").splitlines()

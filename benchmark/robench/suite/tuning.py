@@ -47,7 +47,7 @@ def read_tuning(
     """Checks a claim by comparing its file of trials with the suite.
 
     Args:
-        entry: the claim, which is the key ``tuned``.
+        entry: the claim, which is the value of the key ``tuned``.
         folder: the folder of the suite.
         datasets: the data sets of the suite.
         split: the split of the suite.

@@ -61,7 +61,8 @@ class Tree:
     def place(self, path: KeyPath) -> str:
         """Returns ``file:line`` for a path, or for its nearest parent in the file.
 
-        If an override has set the path or a parent, the result is the option, such as ``--set a.b=c``.
+        If an override has set the path or a parent, the result is the option, such as ``--set a.b=c``. If no line is
+        known, the result is the name of the file.
         """
         for end in range(len(path), -1, -1):
             if path[:end] in self.origins:

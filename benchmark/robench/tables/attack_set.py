@@ -32,7 +32,7 @@ class AttackSet:
     """The attacks of one table.
 
     Args:
-        points: the attacks that are planned for any model of the table except the baseline.
+        points: the attacks that are planned for at least one model of the table other than the baseline.
         names: the name that tables use for each attack, by label. The name of an ensemble includes its version.
         standard: whether the only attack is one version of the ensemble by which leaderboards are ranked.
     """

@@ -122,8 +122,8 @@ def flag_checks(results: Results, row: Row, cells: Sequence[CellRow]) -> list[Fl
     """Returns the flags that follow from a row's checks.
 
     If a check fails, the row has no rank and no p-value. A row fails a check if one of its victims fails it. A row also
-    fails if a record of the second format or later holds no checks. Records of the first format need none. A difference
-    in the size of ε gives a flag, but the row keeps its rank.
+    fails if a record of the second format or later holds no checks. Records of the first format need none. If ε = 1
+    allows much larger or smaller shifts than for the twin, the row gets a flag, but keeps its rank.
 
     Args:
         results: the results of the folder.
@@ -186,7 +186,8 @@ def _movement_share(results: Results, cells: Sequence[CellRow], numbers: Mapping
     """Returns the movement of the scores, relative to that of the undefended twin.
 
     For each seed, the movement is divided by the movement of the twin. The result is the median of these ratios. A seed
-    is left out if one of the two was not checked, or if the twin does not move. If no seed is left, the result is None.
+    is left out if one of the two was not checked, or if the scores of the twin do not move. If no seed is left, the
+    result is None.
     """
     return _ratio("movement", numbers, twin_checks(results, cells))
 

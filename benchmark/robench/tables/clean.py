@@ -92,7 +92,7 @@ def choose_reference(results: Results, table: PlannedTable | None = None) -> Mea
 
     Args:
         results: the results of the folder.
-        table: the table whose rows are compared, or None.
+        table: the table with the rows that are compared, or None.
     """
     listed = results.plan.metrics
     wanted = [measure for measure in (REFERENCE, *([table.metric] if table else [])) if measure in listed]

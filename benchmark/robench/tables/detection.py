@@ -48,9 +48,9 @@ class DetectionRow:
 
 
 def build_detection_rows(results: Results) -> list[DetectionRow]:
-    """Returns one row per defence, attack and ε, in the order of the plan.
+    """Returns one row per data set, split, defence, attack and ε, as in the plan.
 
-    Only victims whose record has ``detection`` count. Their rows without an attack show the false alarms on clean data.
+    Only cells with ``detection`` in their record count. A row without an attack shows the false alarms on clean data.
     """
     groups = results.grouped(
         lambda cell: (*cell.key.place, cell.key.defense_label, cell.attack_label, cell.epsilon),

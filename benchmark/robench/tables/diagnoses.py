@@ -67,7 +67,8 @@ def flag_budgets(results: Results, cells: Sequence[CellRow]) -> list[Flag]:
     """Returns one flag for each attack that proposed too large a perturbation.
 
     A perturbation is too large if it exceeds its budget by more than 0.01%. An attack gets another flag if the
-    perturbation that was measured exceeds ε by more than this share.
+    perturbation that was measured exceeds ε by more than this share. Budgets in whole units, such as edits, give only
+    the first flag.
     """
     worst: dict[str, float] = {}
     applied: dict[str, float] = {}

@@ -50,6 +50,8 @@ def set_flags(
 ) -> None:
     """Sets the flags of a row.
 
+    The baseline gets only flags about missing cells, failed second runs and single seeds.
+
     Args:
         results: the results of the folder.
         row: the row, which receives the flags.
@@ -103,9 +105,9 @@ def _completeness(row: Row) -> Iterator[Flag]:
 
 
 def _unattacked_filter(results: Results, row: Row, table: PlannedTable | None) -> Iterator[Flag]:
-    """Yields a flag if a defence cleans the data, and no attack on them aims at it.
+    """Yields a flag if a defence cleans the data, and no attack adapts to it.
 
-    Then the row has no rank and no p-value.
+    The row then has no rank and no p-value. Only tables of attacks at training time have this flag.
     """
     if table is None or table.threat.stage != "train" or "yes" in row.adaptive.split(", "):
         return
@@ -120,7 +122,8 @@ def _not_above_popularity(
 ) -> Flag | None:
     """Returns a flag if a row's clean values do not exceed those of the baseline.
 
-    The result is None if the row exceeds the baseline, or if the row and the baseline have no seed in common.
+    The result is None if the row exceeds the baseline, if there is no baseline, or if the row and the baseline have no
+    seed in common.
     """
     if not popularity:  # The suite may have no baseline.
         return None

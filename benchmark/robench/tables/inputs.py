@@ -16,10 +16,10 @@ from robench.tables.results import Results
 
 @dataclass(frozen=True)
 class InputRow:
-    """The input sizes of one model and defence, compared with its undefended twin.
+    """The input sizes of one model and defence, and the radius of the twin.
 
-    The twin is the undefended model with the same data. For each seed, both are fitted. All sizes are means over seeds,
-    and all but ``rms`` are first averaged over the checked users of a fit.
+    The twin is the undefended model with the same data and seed. All sizes are means over seeds, and all but ``rms``
+    are first averaged over the checked users of a fit.
 
     Args:
         key: the data and the victim, without the seed.

@@ -136,7 +136,7 @@ def compare_members(results: Results, cells: Sequence[CellRow], clean: float) ->
     """Yields comparisons of members with members that should not be stronger.
 
     If every user has a separate perturbation, ``_compare_breaks`` compares the members. If one perturbation serves all
-    users, ``_compare_damage`` compares them. If items are promoted, no members are compared.
+    users, ``_compare_damage`` compares them. If the attack has target items, no members are compared.
 
     Args:
         results: the results of the folder.

@@ -54,7 +54,10 @@ def _test(rows: Sequence[Row], *, higher_is_better: bool) -> None:
 
 
 def _rank(group: Sequence[Row], *, higher_is_better: bool) -> None:
-    """Ranks rows on the seeds that all of them have."""
+    """Ranks rows on the seeds that all of them have.
+
+    If there is no such seed, no row has a rank, and each row gets a flag.
+    """
     seeds = set.intersection(*(set(row.seeds) for row in group))
     if not seeds:
         why = "each of the rows has seeds in which every attack was measured, but no seed has this for all rows"

@@ -34,7 +34,7 @@ class Results:
     """The cells of a plan with their stored records.
 
     Args:
-        store: the folder of results.
+        store: the store of the folder of results.
         metrics: the metrics by identity, such as ``ndcg``.
         plan: the content of plan.json.
         records: the records, by the id of the cell. A cell without a record is missing.
@@ -204,7 +204,7 @@ class Results:
         Args:
             cell: the cell.
             measure: the measure, which must be about target items.
-            target_set: the target set whose ranks are included. See ``outcome``.
+            target_set: the only target set to include. See ``outcome``.
         """
         whole, metric = self.outcome(cell, target_set), self.metric(measure)
         if whole.target_ranks is None or not len(whole.target_ranks):
@@ -270,7 +270,7 @@ def check_users(store: Store, record: Record, known: Arrays | None) -> None:
     """Checks the arrays of a measured cell, and compares their users with users.npz.
 
     Args:
-        store: the folder.
+        store: the store of the folder of results.
         record: the record of the cell.
         known: the arrays of users.npz for the cell's data set and split, or None if there are none.
 

@@ -125,7 +125,7 @@ class Row:
 def compute_drop(clean: Interval, worst: Interval | None) -> float | None:
     """Returns 1 − worst / clean, or None if this value is undefined.
 
-    The value is undefined if the worst case is missing or the clean value is 0.
+    The value is undefined if the worst case is missing or NaN, or if the clean value is 0.
     """
     if worst is None or not clean.mean or math.isnan(worst.mean):
         return None
@@ -172,7 +172,7 @@ def _attacked_row(results: Results, table: PlannedTable, key: RowKey, attacks: A
     """Returns a row with its worst case, or None if the row has nothing to show.
 
     A row is shown if it has a measured clean cell and an attack that is planned under the table's threat model. The
-    baseline needs only a clean cell.
+    baseline needs only a clean cell. The metric of the table must also have a clean value for every seed of the row.
     """
     planned = [cell for cell in results.by_row[key] if cell.status != "skipped"]
     clean = {cell.seed: cell for cell in results.clean_cells(key)}
@@ -292,8 +292,8 @@ def _of_units(values: FloatArray, *, items: bool) -> FloatArray:
 
     Args:
         values: the values of targets and users, float64 [seeds, targets, users].
-        items: whether the units are targets, whose values are means over users. Otherwise, the units are users, and
-            ``values`` has a single target.
+        items: whether the units are targets. If so, the value of a target is the mean over users. Otherwise, the units
+            are users, and ``values`` has a single target.
     """
     return average_users(values) if items else values[:, 0]
 

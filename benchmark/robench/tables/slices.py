@@ -52,7 +52,7 @@ class SliceRow:
 
 
 def group_users(known: Arrays) -> dict[Kind, dict[str, NDArray[np.bool_]]]:
-    """Returns the members of each group of users, bool [users], by slice and group.
+    """Returns which users are in each group, bool [users], by slice and group.
 
     By activity, users are divided into thirds by the length of their history. By popularity, they are divided into
     thirds by the training interactions of their held-out item, or by the mean over several. Equal values are in the
@@ -115,14 +115,14 @@ def _rows(
     cells: Sequence[CellRow],
     groups: Mapping[Kind, Mapping[str, NDArray[np.bool_]]],
 ) -> Iterator[SliceRow]:
-    """Yields the rows of one victim and attack.
+    """Yields the rows of one model and defence under one attack.
 
     Args:
         results: the results of the folder.
         measure: the measure.
         head: the first three fields of the rows.
-        cells: the measured cells of the victim and attack, with all seeds and target sets.
-        groups: the members of each group.
+        cells: the measured cells of the model, defence and attack, with all seeds and target sets.
+        groups: the users of each group, bool [users], by slice and group.
     """
     by_seed: dict[int, list[FloatArray]] = {}
     for cell in cells:

@@ -159,7 +159,7 @@ class Estimate:
 
 @cache
 def compute_t_quantile(degrees: int) -> float:
-    """Returns the 97.5% quantile of Student's t."""
+    """Returns the 97.5% quantile of Student's t with the given degrees of freedom."""
     from scipy.special import stdtrit  # noqa: PLC0415  # a slow import
 
     return float(stdtrit(degrees, 1 - LEVEL / 2))

@@ -66,7 +66,7 @@ def build_title_rows(results: Results) -> list[TitleRow]:
     """Returns one row per ``RowKey``, title attack and ε.
 
     The metric is t-hr@10 if items are promoted, and ndcg@10 otherwise. If the suite lacks this metric, the suite's
-    first metric of the same kind is used.
+    first metric of the same kind is used. If there is none, there are no rows.
     """
     groups = results.grouped(
         lambda cell: (cell.key, cell.attack_label, cell.norm, cell.goal, cell.epsilon),

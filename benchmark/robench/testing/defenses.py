@@ -56,7 +56,8 @@ def distance(one: Model, two: Model) -> float:
 def fgsm_loss(step: Step, epsilon: float) -> torch.Tensor:
     """Returns the loss of FGSM training with λ = 0.5 in L2.
 
-    With this loss, the perturbation reaches the gradient. The losses of other defences are compared with this loss.
+    With this loss, the perturbation reaches the gradient. The gradients of other defences are compared with the
+    gradient of this loss.
     """
     e = step.embed()
 

@@ -11,9 +11,9 @@ from robench.testing.conformance import Conformance
 
 
 def echo(task: Task, emit: Emit) -> None:
-    """Emits the entry ``say`` of a task's payload.
+    """Emits an event with the entry ``say`` of a task's payload.
 
-    If the payload's entry ``die`` is true, the function kills its own process instead.
+    If the payload has a true entry ``die``, the function kills its own process instead.
     """
     if task.payload.get("die"):
         os.kill(os.getpid(), signal.SIGKILL)

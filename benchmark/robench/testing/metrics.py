@@ -39,8 +39,9 @@ class MetricTests(Conformance):
 
         Args:
             seed: the seed of the draws.
-            worst: whether all items of interest rank last and all predictions are wrong. Lists then hold other items.
-            best: whether all items of interest rank first and all predictions are right.
+            worst: whether held-out and target items rank last and all predictions are wrong. Lists then hold other
+                items.
+            best: whether held-out and target items rank first and all predictions are right.
         """
         generator = np.random.default_rng(seed)
         counts = generator.integers(1, 4, USERS)

@@ -107,9 +107,9 @@ class _Open:
 def tune_suite(path: Path, options: SearchOptions, registry: Registry, say: Say) -> SearchSummary:
     """Searches for the best settings of a suite, or continues an earlier search.
 
-    Models come first, each without a defence. Then the settings of each defence are searched, on the models with their
-    chosen settings. The trials are kept in ``<suite>.trials.jsonl`` beside the suite, and the suite with the chosen
-    settings is ``<suite>.tuned.yaml``.
+    First, the settings of each model are searched, without a defence. Then the settings of each defence are searched,
+    on the models with their chosen settings. The trials are kept in ``<suite>.trials.jsonl`` beside the suite. The
+    suite with the chosen settings is ``<suite>.tuned.yaml``.
 
     Args:
         path: the suite.

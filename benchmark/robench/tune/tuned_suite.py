@@ -27,7 +27,7 @@ def build_tuned_suite(suite: Suite, chosen: Chosen, claim: Mapping[str, Any]) ->
     Args:
         suite: the suite before the search.
         chosen: the chosen settings.
-        claim: the key ``tuned``.
+        claim: the value of the key ``tuned``.
     """
     data = {**suite.tree.data, "name": tuned_name(suite)}
     for kind, key in KEYS.items():

@@ -94,7 +94,8 @@ def _measure(folder: Path, ids: Sequence[str], sample: Sample, place: Path, host
 def _check_data(results: Results, again: Store, findings: Findings) -> None:
     """Compares the prepared data and users.npz of the stored and the new run.
 
-    The function compares the digests and the summaries of the data, and every array of users.npz.
+    The function compares the digests and the summaries of the data, and every array of users.npz. If a digest differs,
+    nothing else is compared.
     """
     plan = json.loads((again.folder / "plan.json").read_text(encoding="utf-8"))
     for name, expected in results.plan.data_sha256.items():

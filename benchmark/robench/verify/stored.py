@@ -33,7 +33,10 @@ UNPLANNED = ("data_sha256", "users_sha256", "data", SEAL)  # the entries of plan
 
 
 def check_plan(folder: Path, registry: Registry, findings: Findings) -> None:
-    """Compares plan.json with the plan that robench makes from suite.yaml."""
+    """Compares plan.json with the plan that robench makes from suite.yaml.
+
+    The entries of plan.json that describe the data are left out.
+    """
     where = str(folder / "plan.json")
     stored: Mapping[str, Any] = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
     try:
@@ -79,7 +82,7 @@ def check_users(store: Store, plan: PlanFile, findings: Findings) -> None:
 
 
 def check_cells(results: Results, findings: Findings) -> None:
-    """Computes the metrics of every measured cell again from its arrays.
+    """Computes the metrics and detections of every measured cell again.
 
     Differences, damaged records and missing cells become problems.
     """
