@@ -6,6 +6,8 @@ The table names these attacks. Every ranked seed of the row has results for all 
 import pytest
 from tests.fakes import EMBEDDING, L2, PARAMETERS, PROMOTED, TABLES, USERS, World, ranks, row
 
+from robench.tables.attack_set import AttackSet, Point
+
 SEEDS = (0, 1, 2)
 
 
@@ -233,3 +235,18 @@ def test_an_ensemble_that_fits_no_model_leaves_the_table_to_the_other_attacks(wo
     tables = world.build()
     assert (tables.leaderboard[0].ensemble, tables.leaderboard[0].attacks) == (False, ("pgd",))
     assert (row(tables).worst, row(tables).rank) == (0.2, 1)
+
+
+@pytest.mark.parametrize(
+    ("lacking", "words"),
+    [
+        ([0, 1, 2, 3], "pgd ε=0.01, 0.05 are missing in seeds 0, 1"),
+        ([1, 3], "pgd ε=0.01, 0.05 on target sets 1, 3 are missing in seeds 0, 1"),
+        ([2], "pgd ε=0.01, 0.05 on target set 2 are missing in seeds 0, 1"),
+    ],
+)
+def test_target_sets_with_the_same_gap_share_a_sentence(lacking, words):
+    points = frozenset(Point("pgd", epsilon, number) for epsilon in (0.01, 0.05) for number in range(4))
+    attacks = AttackSet(points, {"pgd": "pgd"}, standard=False)
+    measured = [point for point in points if point.target_set not in lacking]
+    assert attacks.missing({0: measured, 1: measured}) == [words]

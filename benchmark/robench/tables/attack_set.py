@@ -6,7 +6,7 @@ A row with a missing attack has no rank.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -64,18 +64,21 @@ class AttackSet:
             for point in sorted(self.points, key=lambda point: (point.label, point.target_set or 0, point.epsilon))
             if (seeds := tuple(sorted(seed for seed, points in measured.items() if point not in points)))
         ]
-        groups = grouped(lacking, lambda pair: (pair[0].label, pair[0].target_set, pair[1]))
-        return [
-            self._sentence(label, target_set, [point.epsilon for point, _ in pairs], seeds)
-            for (label, target_set, seeds), pairs in groups.items()
-        ]
+        by_set = grouped(lacking, lambda pair: (pair[0].label, pair[0].target_set, pair[1]))
+        budgets = [(key, tuple(point.epsilon for point, _ in pairs)) for key, pairs in by_set.items()]
+        groups = grouped(budgets, lambda one: (one[0][0], one[1], one[0][2]))
+        return [self._sentence(*group, [key[1] for key, _ in parts]) for group, parts in groups.items()]
 
-    def _sentence(self, label: str, target_set: int | None, epsilons: list[float], seeds: tuple[int, ...]) -> str:
-        several = len({point.target_set for point in self.points if point.label == label}) > 1
-        where = f" on target set {target_set}" if several else ""
+    def _sentence(self, label: str, epsilons: tuple[float, ...], seeds: tuple[int, ...], sets: list[int | None]) -> str:
+        planned = {point.target_set for point in self.points if point.label == label}
+        where = "" if set(sets) == planned else f" on {_listed('target set', sets)}"
         verb = "is" if len(epsilons) == 1 else "are"
-        listed = f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
-        return f"{label} ε={', '.join(f'{e:g}' for e in epsilons)}{where} {verb} missing in {listed}"
+        return f"{label} ε={', '.join(f'{e:g}' for e in epsilons)}{where} {verb} missing in {_listed('seed', seeds)}"
+
+
+def _listed(noun: str, numbers: Sequence[int | None]) -> str:
+    """Returns numbers after their noun, such as ``seeds 0, 1``."""
+    return f"{noun}{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
 
 
 def build_attack_set(results: Results, table: PlannedTable, place: tuple[str, str]) -> AttackSet:
