@@ -116,7 +116,7 @@ class ProgressBar:
         self.console.print(f"{suite}: {', '.join(parts)} in {duration(seconds)}", highlight=False, soft_wrap=True)
 
     def print_line(self, text: str) -> None:
-        """Prints an indented line, and notes the time."""
+        """Prints an indented line, and stores the time."""
         self.printed = time.monotonic()
         self.console.print(f"  {text}", highlight=False, soft_wrap=True)
 

@@ -37,7 +37,7 @@ RULES = {name: field.default for name, field in RulesConfig.model_fields.items()
 def _one_of(value: Any, names: Collection[str]) -> TypeGuard[str]:
     """Returns whether the value is one of the names.
 
-    A suite may contain a list or a mapping in place of a name.
+    The value may have any type, because a suite may contain a list or a mapping in place of a name.
     """
     return isinstance(value, str) and value in names
 
@@ -117,7 +117,7 @@ class Auto(Ensemble):
         @model_validator(mode="before")
         @classmethod
         def _with_version(cls, given: Any) -> Any:
-            """Adds the version that belongs to the surface, unless the settings name one."""
+            """Adds the version of the surface's list, unless the settings contain a version."""
             if not isinstance(given, dict):
                 return given
             surface = given.get("surface", "embedding")
@@ -206,7 +206,7 @@ class Auto(Ensemble):
                 return self._for_embedding(stochastic)
 
     def _ball(self, stochastic: bool) -> dict[str, Any]:
-        """Returns the settings that all attacks on embeddings and parameters share."""
+        """Returns the settings of the threat model, and the number of draws to average."""
         c = self.config
         threat = {"surface": c.surface, "norm": c.norm, "scale": c.scale, "goal": c.goal, "k": c.k}
         return {**threat, "expectation": DRAWS if stochastic else 1}

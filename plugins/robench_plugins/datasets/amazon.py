@@ -74,7 +74,7 @@ class Amazon(Dataset):
         return {"path": path} if named or unnamed else None
 
     def fingerprint(self) -> str:
-        """Returns the sha256 of the files."""
+        """Returns the sha256 of the files that ``load`` reads."""
         return digest_of(path for path in (self.config.path, self.config.items) if path is not None)
 
     def load(self) -> Ratings:
@@ -83,7 +83,7 @@ class Amazon(Dataset):
 
 
 def read_amazon(path: Path, metadata: Path | None, order: Order = "auto") -> Ratings:
-    """Returns the ratings in a file, with the products in a metadata file.
+    """Returns the ratings in a file, and the products that a metadata file describes.
 
     Args:
         path: a file of ratings or reviews.
@@ -176,7 +176,7 @@ def _read_reviews(path: Path) -> Table:
 
 
 def _read_products(path: Path, wanted: Container[str]) -> tuple[dict[str, Item], tuple[str, ...]]:
-    """Returns the descriptions of the wanted products, and notes for the user.
+    """Returns the descriptions of the wanted products by id, and notes for the user.
 
     Raises:
         DataError: if the file cannot be read, or if a product has no id or is nested too deeply.

@@ -131,10 +131,7 @@ class CsvFile(Dataset):
 
     @classmethod
     def recognise(cls, path: Path) -> Mapping[str, Any] | None:
-        """Returns the settings of a table with users and items.
-
-        ``recognise_table`` describes the result for other files.
-        """
+        """Returns the settings of a table of interactions: see ``recognise_table``."""
         return recognise_table(path)
 
     def with_files(self, files: Mapping[str, Path]) -> CsvFile:
@@ -157,7 +154,7 @@ class CsvFile(Dataset):
         return split
 
     def fingerprint(self) -> str:
-        """Returns the sha256 of the files."""
+        """Returns the sha256 of the files that ``load`` reads."""
         if self.files:
             return digest_of_parts(self.files, (self.config.items, self.config.users))
         paths = (self._path(), self.config.items, self.config.users)
@@ -187,7 +184,7 @@ class CsvFile(Dataset):
         return Ratings(users, items, times.values, ratings, catalogue, self._profiles(), times.ticks, parts, notes)
 
     def _form(self, path: Path) -> Delimited:
-        """Returns the separator and the encoding of a file, with advice for its errors."""
+        """Returns the separator and the encoding of a file, and advice for messages."""
         c = self.config
         of: File = "items" if path == c.items else "users" if path == c.users else "path"
         separators = c.separator if isinstance(c.separator, dict) else dict.fromkeys(FILES, c.separator)
@@ -202,7 +199,10 @@ class CsvFile(Dataset):
         return Delimited(separator, encoding, advice=advice)
 
     def _interactions(self) -> tuple[Table, NDArray[np.int8] | None]:
-        """Returns all rows of interactions, and the part of each row or None."""
+        """Returns all rows of interactions, and the part of each row.
+
+        The parts are None if the source is not split.
+        """
         c = self.config
         if not self.files:
             return self._read_interactions(self._path()), None

@@ -112,6 +112,12 @@ class Frame(Dataset):
 def _to_table(name: str, frame: pd.DataFrame, columns: tuple[str, ...], ids: tuple[str, ...]) -> FrameTable:
     """Returns a table of those columns that a data set reads from a frame.
 
+    Args:
+        name: the name of the frame, for messages.
+        frame: the frame.
+        columns: the columns that are read if the frame has them.
+        ids: the columns of ids, which the frame must have.
+
     Raises:
         DataError: if a needed column is missing, if a column occurs twice or holds values of several types, or if the
             frame has no rows.

@@ -27,7 +27,7 @@ class KnownAmazon(Dataset):
     licence: ClassVar[str] = LICENCE
 
     def fingerprint(self) -> str:
-        """Returns the sha256 of the files."""
+        """Returns the sha256 of the files that ``load`` reads."""
         return digest_of(self.unpacked() / one.name for one in self.downloads)
 
     def load(self) -> Ratings:

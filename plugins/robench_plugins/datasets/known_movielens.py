@@ -24,7 +24,7 @@ class KnownMovieLens(Dataset):
     licence: ClassVar[str] = LICENCE
 
     def fingerprint(self) -> str:
-        """Returns the sha256 of the files."""
+        """Returns the sha256 of the files that ``load`` reads."""
         return digest_movielens(self.unpacked())
 
     def load(self) -> Ratings:

@@ -127,7 +127,7 @@ class MovieLens(Dataset):
         return {"path": path}
 
     def fingerprint(self) -> str:
-        """Returns the sha256 of the files."""
+        """Returns the sha256 of the files that ``load`` reads."""
         return digest_movielens(self.config.path)
 
     def load(self) -> Ratings:

@@ -91,7 +91,7 @@ class Recbole(Dataset):
         return {"path": folder} if files and known else None
 
     def fingerprint(self) -> str:
-        """Returns the sha256 of the files."""
+        """Returns the sha256 of the files that ``load`` reads."""
         if self.files:
             return digest_of_parts(self.files, [self._file("item")])
         return digest_of(path for path in (self._interactions(), self._file("item")) if path is not None)
@@ -107,7 +107,10 @@ class Recbole(Dataset):
         return Ratings(users, items, times.values, ratings, catalogue, ticks=times.ticks, parts=parts, notes=notes)
 
     def _table(self) -> tuple[Table, NDArray[np.int8] | None]:
-        """Returns the rows of interactions, and the part of each row or None."""
+        """Returns all rows of interactions, and the part of each row.
+
+        The parts are None if the source is not split.
+        """
 
         def read(path: Path) -> Table:
             table = _read(path, ("user_id", "item_id"))

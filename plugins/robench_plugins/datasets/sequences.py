@@ -104,7 +104,7 @@ class Sequences(Dataset):
         return {"path": path} if min(widths) > 1 and (len(widths) > 1 or widths == {2}) else None
 
     def fingerprint(self) -> str:
-        """Returns the sha256 of the files."""
+        """Returns the sha256 of the files that ``load`` reads."""
         return digest_of(path for path in (self.config.path, self.config.items) if path is not None)
 
     def load(self) -> Ratings:

@@ -18,9 +18,9 @@ class Synthetic(Dataset):
     """Draws interactions of users who prefer the items of their own taste.
 
     Every user and every item has one taste. An interaction is drawn from the items of the user's taste with probability
-    ``loyalty``, and from all items otherwise. Within either pool the popularity of the items follows Zipf's law with
-    the exponent ``skew``. Repeated pairs stay in the data, and by default the host keeps the first. Memory does not
-    grow with the product of users and items.
+    ``loyalty``, and from all items otherwise. In both cases the popularity of the items follows Zipf's law with the
+    exponent ``skew``. Repeated pairs stay in the data, and by default the host keeps the first. Memory does not grow
+    with the product of users and items.
     """
 
     class Config(DatasetConfig):

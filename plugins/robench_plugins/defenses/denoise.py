@@ -62,7 +62,7 @@ class Denoise(Defense):
     def problem(self, model: type[Model]) -> str:
         """Returns what a model lacks, or an empty string.
 
-        A model may lack a training loss, or terms of the loss.
+        A model may lack a training loss, or a loss with one term per interaction.
         """
         problem = super().problem(model)
         return problem or (
@@ -94,7 +94,9 @@ class Denoise(Defense):
         return c.drop if epoch >= c.ramp else c.drop * epoch / c.ramp
 
     def settled(self, epoch: int) -> bool:
-        """Returns whether the share no longer grows in an epoch.
+        """Returns whether the share of dropped interactions no longer grows in an epoch.
+
+        With ``r-ce``, nothing is dropped, and the result is always True.
 
         Args:
             epoch: the number of the epoch, from 0.

@@ -17,8 +17,8 @@ class Gaussian(TrainingDefense):
 
     This is training with noise (Bishop, Neural Computation 1995). The noise is as long as an adversarial perturbation.
     In L2 the noise is uniform on the sphere of radius ε. In L∞ it is a random corner of the cube (the signs of normal
-    noise). The loss is λ · L_clean + (1 − λ) · L_robust, where L_clean is the model's own loss on the clean inputs, and
-    L_robust its own loss on the noisy inputs. A defence that is no better than this control gains nothing from its
+    noise). The loss is λ · L_clean + (1 − λ) · L_robust. Here L_clean is the model's own loss on the clean inputs, and
+    L_robust is its loss on the noisy inputs. A defence that is no better than this control gains nothing from its
     gradient.
     """
 

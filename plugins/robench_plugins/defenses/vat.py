@@ -43,10 +43,10 @@ class Vat(TrainingDefense):
     """Trains on inputs that are perturbed within a budget per user.
 
     The budget grows as the loss of the user falls. In vulnerability-aware adversarial training (Zhang et al., RecSys
-    2024), δ_u = ρ g(L(u)) Γ / ‖Γ‖. Here Γ is the gradient of the loss at δ = 0. The vulnerability is g(L(u)) = σ((L̄ −
-    L(u)) / L(u)). In this formula L(u) is the loss of user u, L̄ is the mean loss, and σ is the logistic function. So a
-    user with an average loss gets half of ρ, and no user gets more than ρ. The setting ``epsilon`` is ρ. As in the
-    paper, training can start clean (``warmup``).
+    2024), the perturbation of a user u is ρ g(L(u)) Γ / ‖Γ‖. Here Γ is the gradient of the loss at the clean inputs.
+    The vulnerability is g(L(u)) = σ((L̄ − L(u)) / L(u)). In this formula L(u) is the loss of u, L̄ is the mean loss, and
+    σ is the logistic function. So a user with an average loss gets half of ρ, and no user gets more than ρ. The setting
+    ``epsilon`` is ρ. As in the paper, training can start clean (``warmup``).
 
     This defence deviates from the paper as follows.
 

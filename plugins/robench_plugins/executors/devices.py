@@ -64,7 +64,7 @@ def visible_gpus(device: str) -> list[str]:
 
 
 def free_memory() -> dict[str, int]:
-    """Maps the name of every GPU that torch can use to the free memory in bytes.
+    """Maps the name of every GPU that torch can use to its free memory in bytes.
 
     The mapping is empty if the free memory cannot be determined.
     """

@@ -1,7 +1,7 @@
 """Metrics for the classification of items into likes and dislikes.
 
-The prediction is the calibrated probability p that the user likes the item. Every held-out item is a like, and one
-fixed negative per held-out item is a dislike.
+The prediction is a calibrated probability that the user likes the item. Every held-out item is a like, and one fixed
+negative per held-out item is a dislike.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from robench.api.metric import ItemFacts, Needs
 
 
 class ListMetric(Metric):
-    """The base class of metrics that depend on the recommended items alone."""
+    """The base class of metrics that need the recommended items and facts about them."""
 
     needs: ClassVar[Needs] = "items"
 

@@ -67,7 +67,7 @@ class Content(HistoryModel):
         """Learns the word weights, and returns the TF-IDF vectors of all items.
 
         Returns:
-            The rows as a sparse matrix, float32 [n_items, words].
+            The vectors as the rows of a sparse matrix, float32 [n_items, words].
 
         Raises:
             DataError: if no word occurs in at least ``min_items`` items.

@@ -30,7 +30,7 @@ class Ease(HistoryModel):
     """
 
     class Config(BaseConfig):
-        """Settings. By default, validation chooses λ."""
+        """Settings of EASE, of which validation chooses λ by default."""
 
         weight_decay: float = Field(
             default=FALLBACK,
@@ -111,7 +111,7 @@ def _regularised_gram(data: TrainData, weight_decay: float) -> NDArray[np.float6
 
 
 def _invert_in_place(gram: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Returns the inverse of a positive definite matrix, which is overwritten.
+    """Returns the inverse of a positive definite matrix, and overwrites the matrix.
 
     The matrix is in Fortran order. ``learn`` solves a system with the identity matrix instead, which takes twice the
     time and rounds differently. Published results depend on that rounding.

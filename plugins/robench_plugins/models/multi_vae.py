@@ -108,7 +108,7 @@ class MultiVae(TorchModel):
         self.register_buffer("epochs_begun", torch.zeros((), dtype=torch.int64))
 
     def _goes_by_size(self, data: TrainData) -> bool:
-        """Returns whether the number of users bounds latent dimension and batch size."""
+        """Returns whether the number of users bounds ``latent`` and ``batch_size``."""
         return self.config.is_on("by_size") and has_enough_items(data)
 
     def batches(self, data: TrainData, rng: Rng) -> Iterator[Batch]:

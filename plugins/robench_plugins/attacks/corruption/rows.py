@@ -55,6 +55,6 @@ def by_user(train: Interactions, turns: IntArray, within: IntArray, chosen: NDAr
 
 
 def places_from_end(train: Interactions) -> IntArray:
-    """Returns how many interactions of the same user follow each one: int64 [n]."""
+    """Counts the user's later interactions for each interaction: int64 [n]."""
     result: IntArray = train.indptr[1:][train.users()] - 1 - np.arange(len(train))
     return result

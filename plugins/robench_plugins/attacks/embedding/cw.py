@@ -28,8 +28,8 @@ class CarliniWagner(MinimumNormAttack):
     without its confidence margin κ. Inputs are unbounded, so no change of variables is needed. With the goal
     ``promote``, δ instead moves a target into the top k.
 
-    The first-order distance is the length of the smallest such δ if scores are linear in δ. Steps of Adam are
-    multiples of this distance, so one learning rate fits every victim. All entries of a user share one second moment.
+    The first-order distance is the length of the smallest δ that reaches the goal if scores are linear in δ. Steps of
+    Adam are multiples of it, so one learning rate fits every victim. All entries of a user share one second moment.
     With a second moment per entry, δ would grow in entries that hardly matter. (On an LSTM the median radius was then
     .029 instead of .021.) Each step of the binary search ends with a bisection that shortens the best δ. The bisection
     needs only forward passes. If the attack is untargeted and k = 1, each restart after the first moves one of the best

@@ -19,7 +19,7 @@ FLOAT = 4  # bytes
 
 
 class EditEffects(HistoryAttack):
-    """Scores deletions, insertions, and the most promising substitutions.
+    """Edits a history by the measured effects of deletions and insertions.
 
     First, the attack scores the history without each of its items, and with each allowed item of the catalogue added at
     the end. (A large catalogue is sampled.) The differences to the genuine scores are the effects of these edits. In
@@ -28,7 +28,7 @@ class EditEffects(HistoryAttack):
     models, the sum is an estimate. The attack scores the ``verified`` substitutions with the highest sums. The
     ``leaders`` are the items of the best insertions and substitutions. The attack also scores each leader at the latest
     ``places`` of the history, both inserted and substituted. The best edit of all is made if it does more damage than
-    none.
+    no edit.
 
     For further edits of the budget, the attack combines the same effects with the scores of the edited history.
 

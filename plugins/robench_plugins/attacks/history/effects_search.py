@@ -63,7 +63,7 @@ class EffectsSearch:
     def proposals(self) -> Iterator[Tensor]:
         """Yields the histories after the best edits, int64 [b, any L] each.
 
-        Each edit of the largest budget in the block gives at most ``finalists`` results.
+        There is one round per edit of the largest budget in the block. A round yields at most ``finalists`` results.
         """
         for edit in range(int(self.budget.max())):
             if edit:
@@ -121,7 +121,7 @@ class EffectsSearch:
         return self.oracle.scores(rows, self.block[users]).float()
 
     def _look(self, users: Tensor, kind: int | Tensor, place: int | Tensor, item: int | Tensor) -> Tensor:
-        """Scores one edit for each of some users, and notes the damage.
+        """Scores one edit for each of some users, and stores the damage.
 
         Args:
             users: the users in the block, int64 [b].

@@ -43,7 +43,7 @@ class GreedyEdit(HistoryAttack):
     config: Config
 
     def rewrite(self, oracle: HistoryOracle, rng: Rng) -> Iterator[Tensor]:
-        """Yields the histories after each of the best proposals, int64 [B, any L]."""
+        """Yields the histories after each of the best proposals, int64 [B, any L] each."""
         c = self.config
         search = HistorySearch(oracle, c.loss, c.finalists)
         for edit in range(int(oracle.budget().max())):

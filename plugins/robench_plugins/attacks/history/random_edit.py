@@ -47,6 +47,6 @@ class RandomEdit(HistoryAttack):
             yield rows
 
     def _draw(self, oracle: HistoryOracle, rows: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Returns random edits that the settings allow. See ``random_edits``."""
+        """Returns random edits that the settings allow, as ``random_edits`` does."""
         c = self.config
         return random_edits(oracle, rows, uniform, c.kinds, at_end=c.place == "end")

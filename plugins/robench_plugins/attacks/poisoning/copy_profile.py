@@ -11,10 +11,10 @@ from robench_plugins.attacks.poisoning.fake_users import FakeUserAttack
 class CopyProfile(FakeUserAttack):
     """Adds fake users with all targets and a part of a real user's items.
 
-    The copied items are as popular, occur together as often and have the same order as those of a real user. So the
-    copy is hard to detect. It is the template from which AUSH (Lin et al., CIKM 2020) and Leg-UP (Lin et al., TNNLS
-    2022) start. In these attacks, a generative adversarial network learns ratings for the items of the template, and
-    never chooses other items. In an implicit setting there are no ratings, so both attacks reduce to this one.
+    The copied items have the popularity, the co-occurrence and the order of items in a real row. So the copy is hard to
+    detect. It is the template from which AUSH (Lin et al., CIKM 2020) and Leg-UP (Lin et al., TNNLS 2022) start. In
+    these attacks, a generative adversarial network learns ratings for the items of the template, and never chooses
+    other items. In an implicit setting there are no ratings, so both attacks reduce to this one.
     Therefore robench has no AUSH and no Leg-UP. If the goal is not ``promote``, the profiles have no targets.
 
     A real user can be copied if the user has enough items that are not targets. If no real user has enough, the

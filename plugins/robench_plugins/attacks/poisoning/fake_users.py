@@ -34,7 +34,7 @@ class FakeUserConfig(PoisoningConfig):
 
 
 class FakeUserAttack(PoisoningAttack):
-    """An attack that has a goal, and that places the targets in each profile."""
+    """The base class of attacks with fake users, which places targets in profiles."""
 
     Config: ClassVar[type[BaseConfig]] = FakeUserConfig
     config: FakeUserConfig
@@ -71,9 +71,10 @@ class FakeUserAttack(PoisoningAttack):
     ) -> Profiles:
         """Returns one profile per row of fillers, which keeps the order of its fillers.
 
-        The setting ``place_targets`` decides where the targets stand. With ``behind``, each target stands directly
-        behind one of the profile's T most popular fillers. Targets beyond the number of fillers stand at the end. Most
-        users have popular items, so a sequence model learns that a target follows them.
+        The setting ``place_targets`` decides where the targets stand: at random places (``random``), at the end
+        (``last``), or directly behind popular fillers (``behind``). With ``behind``, each target stands behind one of
+        the profile's T most popular fillers. Targets beyond the number of fillers stand at the end. Most users have
+        popular items, so a sequence model learns that a target follows them.
 
         Args:
             held: the targets that every profile holds, int64 [T].

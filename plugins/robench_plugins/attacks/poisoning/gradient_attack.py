@@ -19,9 +19,9 @@ from robench_plugins.attacks.poisoning.surrogate import Surrogate
 class GradientConfig(FakeUserConfig):
     """The settings that ``revadv`` and ``pga`` share.
 
-    The defaults of ``steps`` and ``momentum`` are those of Tang et al. (RecSys 2020). The other defaults of the
-    surrogate are those of the model ``wmf``. They were chosen by validation on MovieLens. The papers give interactions
-    the weight 20, with which the validation values on MovieLens are far lower.
+    The defaults of ``steps`` and ``momentum`` are those of Tang et al. (RecSys 2020). The defaults of the surrogate are
+    those of the model ``wmf``. They were chosen by validation on MovieLens. The papers give interactions the weight 20,
+    with which the validation values on MovieLens are far lower.
     """
 
     steps: int = Field(default=30, ge=1, description="Candidates that are tried, one after the other")

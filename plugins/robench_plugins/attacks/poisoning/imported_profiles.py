@@ -64,7 +64,7 @@ class ImportedProfiles(PoisoningAttack):
     def profiles(
         self, train: Interactions, *, targets: IntArray, n_users: int, profile_size: int, rng: Rng
     ) -> Profiles:
-        """Raises an error, because the items of the file have ids of the source.
+        """Raises an error, because the ids in the file need the catalogue.
 
         Raises:
             TypeError: always. The host calls ``craft``.

@@ -69,8 +69,8 @@ class OuterLoss:
     def slope(self, vectors: Vectors, sharpness: float = 0.0) -> Slope:
         """Returns the loss and its gradients.
 
-        With sharpness ρ > 0, the loss and the gradients are those at worse vectors: the vectors of real users and
-        items, taken as one vector θ, are moved by ρ ‖θ‖ along the gradient, which raises the loss.
+        With sharpness ρ > 0, the loss and the gradients are those at worse vectors. Let θ be the vectors of real users
+        and items, taken as one vector. The worse vectors are θ, moved by ρ ‖θ‖ along the gradient of the loss.
 
         Args:
             vectors: the vectors of a fitted surrogate.

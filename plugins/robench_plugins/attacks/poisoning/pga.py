@@ -12,7 +12,7 @@ from robench_plugins.attacks.poisoning.surrogate import Surrogate
 
 
 class Pga(GradientAttack):
-    """Adds fake users that the implicit gradient of a ridge problem improves.
+    """Adds fake users that are improved by an implicit gradient of a surrogate.
 
     This is the projected gradient ascent of Li et al. (NeurIPS 2016) on implicit feedback. After a fit by alternating
     least squares, the vector y_j of each item solves M_j y_j = b_j, with M_j = Σ_u c_uj x_u x_uᵀ + λI and
@@ -20,9 +20,9 @@ class Pga(GradientAttack):
     otherwise, and c_uj = 1 + α r_uj is the weight of the pair. Let a be the entry of item j in the profile of a fake
     user with the vector x. If the vectors of users are fixed, the derivative is
     dy_j/da = M_j⁻¹ x ((1 + α) − α ⟨x, y_j⟩). The paper derives it in the same way from the optimality of the item
-    vectors, but for losses of observed ratings alone. The derivative of the outer loss L is the inner product of
-    dL/dy_j and dy_j/da. So one solution M_j z_j = dL/dy_j per item serves all fake users, and all items are solved in
-    one call.
+    vectors, but for losses of observed ratings alone. The derivative dL/da of the outer loss L is the inner product of
+    dL/dy_j and dy_j/da. So one solution z_j of M_j z_j = dL/dy_j per item serves all fake users, and all items are
+    solved in one call.
 
     The outer loss, the start, the projection, the choice of the candidate and ``sharpness`` are those of ``revadv``.
     The paper has another goal and no targets in the profiles.

@@ -12,7 +12,8 @@ class RandomProfiles(FakeUserAttack):
     """Adds fake users with all targets and uniform filler items.
 
     This is the random attack (RandomBot) of Lam & Riedl (WWW 2004). In an implicit setting a rating is an interaction,
-    so the random ratings of the original have no counterpart. If targets are demoted, the profiles lack them.
+    so the random ratings of the original have no counterpart. If the goal is not ``promote``, the profiles have no
+    targets.
     """
 
     def profiles(

@@ -19,7 +19,7 @@ START = 0.1  # the standard deviation of the entries of the first item vectors
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """A fixed matrix of zeros and ones, in blocks of rows with similarly many ones.
+    """A fixed matrix of zeros and ones, in blocks of rows that have similar lengths.
 
     Args:
         count: the number of rows, n.
@@ -147,7 +147,10 @@ class Surrogate:
         return vectors
 
     def next_round(self, items: Tensor, profiles: Tensor) -> Vectors:
-        """Returns the best vectors of users for these item vectors, then those of items.
+        """Returns the vectors after one more round of alternating least squares.
+
+        The best vectors of all users are computed for fixed item vectors. Then the best vectors of all items are
+        computed for these vectors of users.
 
         Args:
             items: the item vectors of the previous round, [items, d].

@@ -229,7 +229,7 @@ def _pool(slopes: TokenSlopes, catalogue: Sequence[str], *, catalogue_only: bool
     Args:
         slopes: the model's tokens for words.
         catalogue: the words of the catalogue's titles.
-        catalogue_only: whether a token that is a whole word is left out unless a title contains this word.
+        catalogue_only: whether a token that is a whole word is included only if a title contains this word.
     """
     known = {part.casefold() for word in catalogue for part in LETTERS.findall(word)}
     spelled = [(word, slopes.spelled[word]) for word in catalogue if word in slopes.spelled]

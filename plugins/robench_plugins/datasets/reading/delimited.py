@@ -54,7 +54,7 @@ class Delimited:
     advice: Advice = field(default_factory=Advice)
 
     def named(self, number: int) -> str:
-        """Returns a phrase about the number of columns and the origin of this number."""
+        """Returns a phrase that says where a number of columns comes from."""
         columns = counted(number, "column")
         if self.columns is None:
             return f"line 1, the header, names {columns}"

@@ -192,13 +192,13 @@ def _fits(lines: Sequence[str], separator: str) -> bool:
 
 
 def _has_decimal_commas(lines: Sequence[str], separator: str) -> bool:
-    """Returns whether some cells contain commas, and all these cells are numbers."""
+    """Returns whether some cells contain commas, and all of these are decimal commas."""
     cells = [cell.strip() for row in _rows(lines, separator) for cell in row if "," in cell]
     return bool(cells) and all(DECIMAL_COMMA.fullmatch(cell) for cell in cells)
 
 
 def _rows(lines: Sequence[str], separator: str) -> list[list[str]]:
-    """Returns the cells of some lines."""
+    """Returns the cells of each line."""
     if separator == BLANKS:
         return [line.split() for line in lines]
     if separator in QUOTED:

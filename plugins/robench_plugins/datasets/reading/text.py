@@ -133,7 +133,7 @@ def rows_with_lines(content: bytes, quoted: bool = False) -> Iterator[tuple[int,
 
     Args:
         content: a text in UTF-8.
-        quoted: whether cells may be quoted, so that a row may span lines. Every quote must have its end.
+        quoted: whether cells may be quoted, so that a row may span lines. Every opening quote must have a closing one.
     """
     stream = io.TextIOWrapper(io.BytesIO(content), "utf-8", "surrogatepass", newline=None)
     row, first = "", 1

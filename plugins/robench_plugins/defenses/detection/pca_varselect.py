@@ -53,8 +53,8 @@ class PcaVarSelect(Detector):
 def principal_users(train: Interactions, components: int, rng: Rng) -> FloatArray:
     """Returns eigenvectors of the users' correlation, float64 [n_users, components].
 
-    The eigenvectors belong to the largest eigenvalues. The correlation itself is never stored, unless there are hardly
-    more users than components. A user with all items has no variance, and so the entry 0.
+    The eigenvectors belong to the largest eigenvalues. The correlation matrix is stored only if there is at most one
+    more user than components. A user with all items has no variance, and therefore the entry 0.
 
     Args:
         train: the distinct items of each user.
@@ -67,7 +67,7 @@ def principal_users(train: Interactions, components: int, rng: Rng) -> FloatArra
     matrix = interaction_matrix(train).astype(np.float64)
 
     def correlate(vector: FloatArray) -> FloatArray:
-        """Returns the product of the correlation and a vector."""
+        """Returns the product of the users' correlation matrix and a vector."""
         scaled = inverse * vector.reshape(-1)
         product: FloatArray = inverse * (matrix @ (matrix.T @ scaled) / train.n_items - share * (share @ scaled))
         return product

@@ -41,7 +41,7 @@ SILENT = logging.CRITICAL + 1  # This hides dask's own log. The executor reports
 
 
 def hide_abandoned_tasks(record: logging.LogRecord) -> bool:
-    """Returns False for a record about an abandoned task of dask, otherwise True.
+    """Returns False for records about abandoned tasks of dask, otherwise True.
 
     When the scheduler ends, for example after Ctrl-C, dask abandons its open requests. Asyncio may report each of these
     requests with a traceback, at any later time.
@@ -111,7 +111,7 @@ def _environment() -> dict[str, str]:
 
 @contextmanager
 def _environment_kept() -> Iterator[None]:
-    """Restores the environment after the block, because dask sets variables in it."""
+    """Restores the environment variables after the block, because dask sets some."""
     before = dict(os.environ)
     try:
         yield

@@ -162,6 +162,9 @@ class Attempt:
 
         Returns:
             The number of cells that are already finished.
+
+        Raises:
+            _ReleasedError: if the client has ended or has cancelled the task.
         """
         folder = cache_folder()
         lacks = find_lacking(folder, self.task.payload.get("files") or {})
@@ -173,7 +176,11 @@ class Attempt:
         return go["finished"]
 
     def pass_on(self, launcher: Launcher, task: Task) -> None:
-        """Runs a task in a subprocess and sends its events."""
+        """Runs a task in a subprocess and sends its events.
+
+        Raises:
+            _ReleasedError: if the client has ended or has cancelled the task.
+        """
         with _children_allowed():
             process = launcher.start(task)
         try:
@@ -186,7 +193,11 @@ class Attempt:
             process.close()
 
     def send(self, message: Message) -> None:
-        """Sends a message to the client."""
+        """Sends a message to the client, and waits while the queue is full.
+
+        Raises:
+            _ReleasedError: if the client ends or cancels the task in the meantime.
+        """
         whole = Message(**message, task=self.task.id, attempt=self.name)
         while not self._out.put(whole):
             self._check()

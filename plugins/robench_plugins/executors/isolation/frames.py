@@ -32,7 +32,7 @@ PLAIN = frozenset(
 
 
 class RefusedError(Exception):
-    """Raised for bytes that are not a message, and for messages too large or unsafe."""
+    """Raised for messages that are too large, unsafe or unreadable."""
 
 
 def to_frame(message: object) -> bytes:

@@ -29,7 +29,7 @@ EAGER = "500"  # If memory runs out, the kernel should kill a worker rather than
 
 
 def keep(work: Work, task_file: int, events: int, lifeline: int) -> None:
-    """Starts the worker of a task, and finally ends all descendants.
+    """Starts the worker of a task, and finally ends all descendants of this process.
 
     The start and the end of the worker are reported over the lifeline.
 

@@ -125,7 +125,7 @@ class Launcher:
         return process
 
     def _request(self, task: Task, events: socket.socket, lifeline: socket.socket) -> None:
-        """Asks the fork server for a keeper, and restarts a dead server first."""
+        """Asks the fork server for a keeper, and restarts the server if it is dead."""
         file = os.memfd_create("task")
         try:
             with os.fdopen(os.dup(file), "wb") as content:

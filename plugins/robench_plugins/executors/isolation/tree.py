@@ -18,8 +18,10 @@ PATIENCE = 5.0  # the seconds after which processes that do not end are left alo
 def die_with_parent(parent: int) -> None:
     """Makes the kernel kill this process as soon as its parent ends.
 
+    If the parent has ended already, this process exits at once.
+
     Args:
-        parent: the process id of the parent, which may have ended already.
+        parent: the process id of the parent.
     """
     _prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
     if os.getppid() != parent:
