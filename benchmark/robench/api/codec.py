@@ -3,7 +3,8 @@
 For example, plan.json, leaderboard.json and the CSV files are made with this module.
 
 A field is written under its own name, without a trailing underscore (``lambda_`` → ``lambda``). The metadata of a field
-can change this form: ``field(metadata=inline())``. Several kinds of metadata are joined with ``|``.
+can change how the field is written, for example ``field(metadata=inline())``. Several kinds of metadata are joined with
+``|``.
 """
 
 from __future__ import annotations
@@ -71,8 +72,8 @@ def _written(value: Any) -> Iterator[tuple[str, Any]]:
 def _layout(cls: Any) -> list[tuple[str, str, tuple[str, ...] | None, bool, Any]]:
     """Returns how each field of a dataclass is written, as one tuple per field.
 
-    Each tuple holds the attribute, the written name, the names given to ``inline`` or None, whether ``if_set`` is
-    given, and the default.
+    Each tuple holds the attribute, the written name, the names given to ``inline`` or None, whether the field has
+    ``IF_SET``, and the default.
     """
     return [
         (field.name, _name(field), field.metadata.get("inline"), "if_set" in field.metadata, _default(field))

@@ -84,14 +84,14 @@ class SettingError(ValueError):
 
 
 class DataError(UserError):
-    """An error about data or weights that are missing or cannot be read."""
+    """An error about data or weights, such as a file that is missing or damaged."""
 
 
 class PluginError(RobenchError):
     """A plugin's breach of its contract, such as a score that is not finite.
 
     If the measurement of an attack raises this error, only the cell of this attack fails. If the fit or a clean
-    measurement raises this error, all cells that depend on it fail.
+    measurement raises this error, all cells that depend on the failed step fail.
     """
 
 

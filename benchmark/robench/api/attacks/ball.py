@@ -54,7 +54,7 @@ def masked(delta: Delta, valid: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 @dataclass(frozen=True)
 class Ball:
-    """The set of perturbations δ in which no row is longer than its radius.
+    """The set of perturbations in which no row is longer than the radius of the row.
 
     Args:
         norm: the norm that gives the length of a row: ``l2`` (the Frobenius norm over all inputs) or ``linf``.

@@ -106,7 +106,8 @@ class Attack(Component):
     def positives(self) -> Positives:
         """Returns which items the attack pushes down: ``held-out`` or ``known``.
 
-        Known items are the items in a user's history. The default is ``held-out``.
+        The result matters only for an untargeted attack. Known items are the items in a user's history. The
+        default is ``held-out``.
         """
         return self.setting("positives", "held-out")
 

@@ -35,7 +35,7 @@ class Oracle(Protocol):
     - ``margin`` is s_(k) − s_y. Here s_(k) is the score of the k-th best rival.
     - ``bpr`` is the mean of softplus(s_j − s_y) over the rivals j.
     - ``hinge`` is −Σ max(0, s_y − s_j) over the k best rivals j. The loss already rises if y loses a place within the
-    top k.
+      top k.
     - ``ndcg`` is −1 / log2(1 + r). Here r is a smooth rank of y, which is 1 plus a sum of logistic steps.
 
     With several items, ``margin`` is the margin of the item that is hardest to move, and every other loss is a mean

@@ -86,7 +86,7 @@ class Model(Component):
         """
 
     def alternatives(self, data: TrainData) -> Iterator[Mapping[str, float]]:
-        """Yields settings to choose from, and prepares the model with each.
+        """Yields settings to choose from, and prepares the model with each of them.
 
         After each yield, the host measures the validation NDCG@10 of the model. Then the host sets ``chosen`` to the
         settings with the best value, and calls ``fit``. If two values are equal, the earlier settings are chosen. The

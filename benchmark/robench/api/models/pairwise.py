@@ -55,9 +55,9 @@ class PairwiseModel(TorchModel):
     The loss of a triple is −ln σ(p − n) (Rendle et al., UAI 2009, equation 4). Here p is the score of the positive, n
     is the score of the negative, and σ is the logistic function. Each interaction gets one negative, drawn uniformly
     from the unused items. A subclass builds the tables. The method ``embed`` of the subclass returns the input ``user``
-    [B, d], the context ``items`` [n_items, d] and, optionally, the context ``bias`` [n_items]. A user without training
-    items gets the mean vector of the users with training items. A newcomer's vector is fitted to the newcomer's items
-    by ``fold_in``.
+    [B, d], the context ``items`` [n_items, d] and, optionally, the context ``bias`` [n_items]. At test time, a user
+    without training items gets the mean vector of the users with training items. A newcomer's vector is fitted to the
+    newcomer's items by ``fold_in``.
     """
 
     cold_user: ClassVar[ColdUser] = "fold-in"
@@ -161,10 +161,10 @@ class PairwiseModel(TorchModel):
     def fold_in(self, history: Interactions) -> NDArray[np.float32]:
         """Returns the scores of newcomers, based on their most probable vectors.
 
-        The result is float32 [n, n_items] for n newcomers. A newcomer's vector maximises its log posterior: the sum of
-        log softmax(scores) over the newcomer's distinct items, plus the log prior. The prior is a diagonal normal
-        distribution that is fitted to the vectors of users with training items. The optimiser is Adam, which starts at
-        the mean of the prior.
+        The result is float32 [n, n_items] for n newcomers. A newcomer's vector approximately maximises the log
+        posterior: the sum of log softmax(scores) over the newcomer's distinct items, plus the log prior. The prior is a
+        diagonal normal distribution that is fitted to the vectors of users with training items. The optimiser is Adam,
+        which starts at the mean of the prior.
         """
         with torch.no_grad():
             known = torch.arange(self.n_users, device=self.device)

@@ -16,7 +16,7 @@ class Terms(NamedTuple):
 
     Args:
         positive: the term of each observed interaction, float [N].
-        negative: the terms of its n sampled items, float [N, n]. Without a binary loss, n is 0.
+        negative: the terms of the n sampled items of each interaction, float [N, n]. Without a binary loss, n is 0.
     """
 
     positive: Tensor

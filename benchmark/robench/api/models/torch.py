@@ -142,7 +142,7 @@ class TorchModel(Model, nn.Module):
     """A neural model with embedded inputs that can be perturbed.
 
     The host trains the model. A subclass computes inputs, scores and losses. The method ``under`` runs any part of the
-    model with other values in the embedding tables.
+    model with other values of parameters or buffers, such as embedding tables.
 
     Attributes:
         stochastic: whether the model draws random numbers when it scores in evaluation mode. A victim that draws
