@@ -16,8 +16,8 @@ class EditRules:
 
     Args:
         place: ``anywhere``, or ``end`` if items may only be inserted after the last item.
-        plausible: a quantile between 0 and 1, or None if any item may be inserted. An inserted item must co-occur with
-            the history at least as often as this quantile of genuine next items.
+        plausible: the quantile that sets how often an inserted item must co-occur with the history, or None if any item
+            may be inserted. The quantile is between 0 and 1, and is taken over genuine next items.
         white_box: whether the attacker may use gradients.
     """
 

@@ -91,7 +91,8 @@ def _probes(victim: EvaluatedVictim, rms: float) -> list[Probe]:
 def _measure(probe: Probe, inner: TorchModel | None) -> dict[str, Tensor]:
     """Returns the result of every check for each user, float64 [b] each.
 
-    Only the b users with at least one entry that may be perturbed are included.
+    Only the b users with at least one entry that may be perturbed are included. The result also holds the number of
+    places and the radius of each user.
     """
     numbers = {
         **foreign_differences(probe),

@@ -1,4 +1,4 @@
-"""Ranks held-out items and targets by counting higher scores."""
+"""Ranks held-out items and targets by counting scores, and makes the top lists."""
 
 from __future__ import annotations
 

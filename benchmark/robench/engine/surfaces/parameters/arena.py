@@ -64,7 +64,7 @@ class ParametersArena(Arena):
         Entries beyond the width of a table are set to zero.
 
         Raises:
-            PluginError: if δ is missing, has another shape than the tables, or is not finite.
+            PluginError: if the perturbation is missing, has another shape than the tables, or is not finite.
         """
         shape = self.oracle.tables.valid.shape
         if ROWS not in proposal or proposal[ROWS].shape != shape:
@@ -105,7 +105,7 @@ class ParametersArena(Arena):
     def rows(self, chosen: Tensor, expectation: int = 1) -> ParametersArena:
         """Returns an arena with all rows and with costs of its own.
 
-        All rows must be chosen, because one δ perturbs all tables.
+        All rows must be chosen, because one perturbation changes all tables.
 
         Raises:
             ValueError: if a row is not chosen.

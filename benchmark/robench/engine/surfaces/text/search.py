@@ -123,7 +123,8 @@ def search_titles(attack: Attack, oracle: TitleOracle, rng: Rng) -> RewrittenTit
 def search_members(log: MemberLog, oracle: TitleOracle, rng: Rng) -> RewrittenTitles:
     """Runs all members of an ensemble, and returns the worst titles.
 
-    The worst titles are those with the highest mean damage over the items.
+    The worst titles are those with the highest mean damage over the items. The genuine titles also count. If items are
+    promoted, the combination of each item's worst title also counts.
     """
     worst = WorstTitles.genuine(oracle)
     for member in log.members:
