@@ -83,6 +83,8 @@ def draw_negatives(role: str, positives: Interactions, known: Interactions) -> I
 def draw_test_negatives(history: Interactions, held: Interactions) -> IntArray:
     """Draws one negative per held-out item, int64 [n].
 
+    An entry is −1 if the user has no unseen item left.
+
     Args:
         history: the items that are known at test time, one row per real user.
         held: the held-out items, one row per real user.

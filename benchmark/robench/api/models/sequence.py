@@ -110,7 +110,7 @@ class SequenceModel(TorchModel):
     def batches(self, data: TrainData, rng: Rng) -> Iterator[Batch]:
         """Yields batches of shuffled windows.
 
-        The inputs are a window without its last item. The targets are the window without its first item.
+        The inputs are the windows without their last items. The targets are the windows without their first items.
         """
         rows = torch.from_numpy(windows(data.train, self.config.max_length + 1))
         order = torch.from_numpy(rng.numpy().permutation(len(rows)))

@@ -224,7 +224,10 @@ def choose_rows(better: Tensor, new: Candidate, old: Candidate) -> Candidate:
 
 
 def replace_rows(whole: Candidate, place: Tensor, part: Candidate) -> Candidate:
-    """Returns ``whole`` with ``part`` in place of the rows at ``place`` (int64 [b])."""
+    """Returns ``whole`` with ``part`` in place of the rows at ``place`` (int64 [b]).
+
+    If the tensors of a name differ in length, the shorter rows are padded with −1.
+    """
     candidate = {}
     for name, old in whole.items():
         length = max(old.shape[1], part[name].shape[1]) if old.dim() > 1 else 0

@@ -163,7 +163,7 @@ def search_pool(arenas: Sequence[Arena], log: MemberLog, rng: Rng) -> Iterator[t
 def search_for_all(arena: Arena, log: MemberLog, rng: Rng) -> tuple[Candidate, CellArrays]:
     """Runs all members, and returns the candidate with the highest mean damage.
 
-    The candidate is a single perturbation that serves all users.
+    The candidate is a single perturbation that serves all users. The genuine input is also a candidate.
 
     Returns:
         The candidate, and the array ``member_damage``, float64 [users, members]. An entry is the damage that the worst

@@ -105,7 +105,7 @@ class _Function:
 def _compare(function: _Function, tables: Tables) -> list[tuple[float, float]]:
     """Returns the errors along the gradient and over random directions.
 
-    The result has one pair of errors per table and step.
+    The result has one pair of errors per table and step length.
     """
     gradient = function.gradient(tables)
     slopes: list[tuple[Tensor, Tensor]] = []

@@ -95,7 +95,7 @@ def summarise(
     """Returns the summary of a data set after its filters and split.
 
     Args:
-        log: the raw log.
+        log: the raw log, with the numbers of rows that the filters found.
         config: the filters.
         facts: the numbers about the events that remain after the filters.
         parts: the training, validation and test items, and the known items of cold users.

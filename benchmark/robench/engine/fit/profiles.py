@@ -87,8 +87,8 @@ class ProfileMaker:
         number and seconds as ``surrogate_fits`` and ``surrogate_seconds``.
 
         Raises:
-            PluginError: if the profiles exceed the budget, if the attack has changed its input, or if it states costs
-                that are not finite numbers.
+            PluginError: if the profiles exceed the budget, if the attack has changed the rows of real users, or if it
+                states costs that are not finite numbers.
         """
         pipeline = self._pipeline()
         view = AttackerView(self.seen.train, self.seen.catalogue, pipeline)

@@ -31,8 +31,9 @@ class HostPipeline:
         defense: the victim's defence.
         budget: the budget of the attack, which the fake users of every surrogate must meet.
         fits: the largest number of fits.
-        rng: the random stream from which a fit draws, with the roles of a victim's stream. If it is the stream of the
-            victim and the attack sees all users, the fit with the final profiles equals the victim's fit.
+        rng: the random stream from which a fit draws. The streams within it have the same names as in the fit of a
+            victim. If this is the victim's stream, ``fresh`` is False and the attack sees all users, the fit with the
+            final profiles equals the victim's fit.
         device: the device on which surrogates are fitted.
         fresh: whether every fit draws other random numbers.
         done: the number of fits so far.
@@ -86,7 +87,10 @@ class HostPipeline:
         return self._poisoned(profiles, self.rng.child(self.done) if self.fresh else self.rng)[1]
 
     def _poisoned(self, profiles: Profiles, rng: Rng) -> tuple[TrainData, FloatArray | None]:
-        """Returns the data of a fit, and the suspicion score of each fake user."""
+        """Returns the data of a fit, and the suspicion score of each fake user.
+
+        The scores are None if the defence does not override ``sanitise``.
+        """
         train = self.data.train.appended(self.budget.checked(profiles).rows)
         suspicion = None
         if type(self.defense).overrides("sanitise"):

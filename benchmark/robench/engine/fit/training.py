@@ -130,7 +130,10 @@ class Training:
         return self.result
 
     def _run_epoch(self) -> None:
-        """Takes one optimiser step per batch."""
+        """Runs one epoch, with one optimiser step per batch.
+
+        The values that the steps report are collected.
+        """
         model, epochs = self.model, self.model.config.epochs
         model.train()
         for batch in model.batches(self.data, self.rng.child("batches", self.epoch)):

@@ -165,8 +165,8 @@ class VictimFit:
     def _trained_as(self) -> tuple[Victim, Defense]:
         """The victim and the defence under which the model is trained.
 
-        If the defence changes neither the fit nor a title, these are the undefended victim and the defence that does
-        nothing.
+        If ``undefended`` is given, and the defence changes neither the fit nor a title, these are the undefended victim
+        and ``undefended``.
         """
         if self.undefended is None or not leaves_fit(self.defense):
             return self.victim, self.defense
@@ -266,7 +266,7 @@ class VictimFit:
         return model, notes
 
     def _finish(self, model: Model, notes: Notes) -> FitResult:
-        """Releases the held-out items and lets the defence wrap the model."""
+        """Releases the held-out items, lets the defence wrap the model, and ends the fit."""
         data = self._fit_data
         self.held.release()
         inner = None

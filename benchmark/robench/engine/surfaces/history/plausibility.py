@@ -29,7 +29,7 @@ class Plausibility:
 
     Attributes:
         least: the co-occurrence at this quantile, which an inserted item must reach. The value is 0 if no history has
-            two items.
+            two different items.
     """
 
     def __init__(self, histories: Interactions, quantile: float) -> None:

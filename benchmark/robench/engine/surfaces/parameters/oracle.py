@@ -60,7 +60,7 @@ class ParametersOracle:
 
     @property
     def to_break(self) -> Tensor:
-        """True for every row, because one δ serves all users: bool [R]."""
+        """True for every row, because one perturbation serves all users: bool [R]."""
         return torch.ones(len(self.tables.valid), dtype=torch.bool, device=self.tables.valid.device)
 
     def zero(self) -> dict[str, Tensor]:
