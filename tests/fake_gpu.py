@@ -2,8 +2,8 @@
 
 The tensors report the device ``meta``, because torch creates no tensors on ``cuda`` on a machine without a GPU.
 
-The fake GPU handles every operation of torch. An operation that mixes a tensor of the GPU with one of the CPU fails, as
-on a real GPU. Operations that make the host wait for the GPU are counted. A test with the fake GPU thus shows where
+The fake GPU intercepts every operation of torch. An operation that mixes a tensor of the GPU with one of the CPU fails,
+as on a real GPU. Operations that make the host wait for the GPU are counted. A test with the fake GPU thus shows where
 tensors are, and how often the host waits. Such a test does not show that kernels exist, what kernels return, or how
 fast kernels are.
 """

@@ -3,9 +3,9 @@
     python tools/every_plugin.py FOLDER
     python tools/same_cells.py OTHER_CHECKOUT FOLDER/every-plugin.yaml
 
-The data and the weights of the suite are written too. The models that read text use tiny encoders and decoders with
-random weights, so the whole suite runs in about a minute. The numbers of the suite have no meaning. The second command
-shows whether a change to the code changes a number.
+The files of the data sets and of the weights are written too. The encoder and the decoder are tiny, and have random
+weights. So the numbers of the suite have no meaning. The second command shows whether a change to the code changes a
+number.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def datasets(folder: Path) -> list[dict[str, Any]]:
 def models(folder: Path) -> list[dict[str, Any]]:
     """Returns the entries of all models.
 
-    Some models have several entries with different settings.
+    Some models have several entries with different settings. The files of weights are in ``folder``.
     """
     short = {"dim": 8, "max_length": 10, "epochs": 2}
     bert = {"name": "text-bert", "weights": str(folder / "bert"), **short}
@@ -114,7 +114,8 @@ def defenses() -> list[dict[str, Any]]:
 def attacks(folder: Path) -> list[dict[str, Any]]:
     """Returns the entries of all attacks.
 
-    Some attacks have several entries with different surfaces, norms, goals or settings.
+    Some attacks have several entries with different surfaces, norms, goals or settings. The files that attacks read are
+    in ``folder``.
     """
     ball: dict[str, Any] = {"epsilon": 0.05}
     return [
@@ -270,7 +271,10 @@ def _write_table(path: Path, header: list[str], rows: list[Any], separator: str)
 
 
 def main() -> None:
-    """Writes the suite, its data and its weights to the folder on the command line."""
+    """Writes the suite and all its files to the folder on the command line.
+
+    The folder must not exist yet.
+    """
     folder = Path(sys.argv[1]).resolve()
     folder.mkdir(parents=True)
     write_data(folder)

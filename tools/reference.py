@@ -67,7 +67,7 @@ def code(value: Any) -> str:
 
 
 def cell(text: str) -> str:
-    """Returns a string as a cell of a table."""
+    """Returns a string as a cell of a Markdown table."""
     return text.replace("|", "\\|")
 
 
@@ -194,7 +194,7 @@ def sentence(cls: type[Any]) -> list[str]:
 
 
 def facts(kind: Kind, cls: Any) -> list[str]:
-    """Returns the declarations of a class as list items."""
+    """Returns the declarations of a class, each as a short sentence."""
     if kind == "model":
         return [f"Surfaces: {', '.join(f'`{name}`' for name in sorted(cls.surfaces))}."] if cls.surfaces else []
     if kind == "attack":

@@ -59,7 +59,10 @@ def sums():
 
 
 def victim(kind, gpu=None, users=None):
-    """Returns a victim on the CPU, or on the GPU if ``gpu`` is given."""
+    """Returns a victim on the CPU, or on the fake GPU if ``gpu`` is given.
+
+    If ``users`` is given, the victim has only the first ``users`` users.
+    """
     given = reference_victim("pairwise") if kind == "pairwise" else sums()
     model = given.model if gpu is None else gpu.put(deepcopy(given.model))
     return MeasuredVictim(model, given.history, given.held, given.users[:users], 0)

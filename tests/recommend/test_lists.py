@@ -30,7 +30,10 @@ ITEMS = "synthetic 3, 7,Synthetic  9 (1989)"
 
 
 def victims(done, registry, **wanted):
-    """Yields (victim, model, data) for each victim of seed 0 without poisoning."""
+    """Yields (victim, model, data) for each victim of seed 0 without poisoning.
+
+    Only the models in ``wanted["models"]`` count. The default is ``MODELS``.
+    """
     suite = load_suite(done / "four.yaml", registry)
     cache = Cache(done / "cache")
     for cell in make_plan(suite, registry).cells:

@@ -24,8 +24,9 @@ def numbers(text):
 class Picture:
     """The contents of a picture, read from its SVG.
 
-    ``points`` maps the label of a point to (x, y, fill, path). An entry of ``lines`` is (x, y, width, height, stroke,
-    dashes).
+    ``points`` maps the label of a point to (x, y, fill, path). ``lines`` holds the straight lines, each as (x, y,
+    width, height, stroke, dashes). ``paths`` holds the curves, each as (x, y, path, stroke, dashes). ``texts`` holds
+    all texts.
     """
 
     def __init__(self, svg):

@@ -54,7 +54,10 @@ class Cases:
         self.problems.append(problem)
 
     def start(self, name: str, *options: str) -> subprocess.Popen[bytes]:
-        """Starts a run in a separate folder, or continues an earlier run there."""
+        """Starts a run in the folder ``name``, and returns the process.
+
+        If the folder holds an earlier run, that run is continued.
+        """
         folder = self.place / name
         folder.mkdir(exist_ok=True)
         with (folder / "log").open("ab") as log:
@@ -69,7 +72,7 @@ class Cases:
             )
 
     def on_dask(self, name: str, *options: str) -> subprocess.Popen[bytes]:
-        """Starts a run on a cluster.
+        """Starts a run on a dask cluster, and returns the process.
 
         Without options, the run starts its own cluster.
         """

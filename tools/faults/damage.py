@@ -212,6 +212,11 @@ class Judge:
 def judge_folder(judge: Judge, root: Path, cases: Iterable[tuple[str, Callable[[Path, str], None], bool]]) -> int:
     """Damages copies of the results folder, and tries every command on each copy.
 
+    Args:
+        judge: The judge of the commands.
+        root: The folder for the copies.
+        cases: The name of each damage, the function that makes it, and whether only ``verify`` may detect it.
+
     Returns:
         The number of damaged copies.
     """

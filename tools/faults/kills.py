@@ -147,9 +147,9 @@ class Chain:
         self.finished = False
 
     def step(self, number: int, way: str | None, seconds: float, *, write: bool, draw: random.Random) -> bool:
-        """Starts the run, kills the run, and returns whether the kill was in time.
+        """Starts the run, kills the run, and checks what is left.
 
-        The function also checks the exit code, the processes and the cells after the end of the run.
+        The function checks the exit code, the processes and the cells after the end of the run.
 
         Args:
             number: the number of the kill, for messages.
@@ -157,6 +157,9 @@ class Chain:
             seconds: the time from the start to the kill.
             write: whether to wait, after these seconds, until a file of a cell appears or disappears.
             draw: the random numbers that choose the worker to kill.
+
+        Returns:
+            Whether a process was killed before the end of the run.
         """
         process, mark = self.runs.start(self.folder)
         killed = False

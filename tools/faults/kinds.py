@@ -23,7 +23,7 @@ Change = Callable[[Any], Any]
 
 
 def of(end: str, change: Callable[[Path], None]) -> Damage:
-    """Returns a function that damages a file of the folder.
+    """Returns a function that applies ``change`` to a file of a results folder.
 
     ``end`` is the name of the file, or the ending ``.json`` or ``.npz`` of the cell's file.
     """

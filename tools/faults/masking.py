@@ -135,7 +135,10 @@ class PartialGradient(Wrapped):
 
 
 class ForeignGradient(Wrapped):
-    """A false wrapper that returns the gradient of inputs with shifted dimensions."""
+    """A false wrapper that returns the gradient of other inputs.
+
+    The dimensions of these inputs are rotated by seven places.
+    """
 
     def score_from(self, batch: Batch, e: Embedded) -> Tensor:
         rolled = self.inner.score_from(batch, moved(e, lambda _, x: x.roll(7, -1)))
@@ -143,7 +146,10 @@ class ForeignGradient(Wrapped):
 
 
 class OtherInGradMode(Wrapped):
-    """A false wrapper that scores inputs with shifted dimensions in gradient mode."""
+    """A false wrapper that scores other inputs if gradients are enabled.
+
+    The dimensions of these inputs are rotated by seven places.
+    """
 
     def score_from(self, batch: Batch, e: Embedded) -> Tensor:
         if not torch.is_grad_enabled():
@@ -152,7 +158,7 @@ class OtherInGradMode(Wrapped):
 
 
 class OtherGradientInGradMode(Wrapped):
-    """A false wrapper that reverses the gradient but keeps the scores."""
+    """A false wrapper that negates the gradient but keeps the scores."""
 
     def score_from(self, batch: Batch, e: Embedded) -> Tensor:
         scores = self.inner.score_from(batch, e)
@@ -242,7 +248,7 @@ class DetachedTables(Wrapped):
 
 
 class ReversedTables(Wrapped):
-    """A false wrapper that reverses the gradient from the inputs to the tables."""
+    """A false wrapper that negates the gradient from the inputs to the tables."""
 
     def embed(self, batch: Batch) -> Embedded:
         return moved(self.inner.embed(batch), lambda _, x: 2 * x.detach() - x)

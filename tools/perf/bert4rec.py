@@ -75,7 +75,10 @@ def fitted(registry, data, name, settings, defense, seed):
 
 
 def measured(registry, data, model, seed, test):
-    """Returns NDCG@10 on clean inputs, under attack in l2, and under attack in linf."""
+    """Returns NDCG@10 on clean inputs, under attack in l2, and under attack in linf.
+
+    If ``test`` is true, the values are those of the test items, otherwise those of the validation items.
+    """
     history, held = (joined(data.train, data.validation), data.test) if test else (data.train, data.validation)
     users = np.flatnonzero((held.lengths() > 0) & (data.train.lengths() > 0))
     bench = MeasuredVictim(model, history, held, users, seed)

@@ -78,7 +78,12 @@ def show(gap):
 def clean_and_attacked(model, own, line):
     """Compares clean and attacked values, and returns the number of new failures.
 
-    A model must beat popularity, its values must fall with ε, and PGD must not be weaker than FGSM.
+    The model must beat popularity, the values must fall with ε, and PGD must not be weaker than FGSM.
+
+    Args:
+        model: The name of the model.
+        own: The values of the undefended model by (attack and norm, ε), each [S, U].
+        line: The clean values of popularity, [S, U].
     """
     clean = own["none", 0.0]
     gap = compute_interval(clean - line)

@@ -32,7 +32,7 @@ CHUNK = 2_000_000
 def write_file(path, rows, users, items, by_user):
     """Writes a file of ratings by random users for random items.
 
-    About a fifth of the pairs repeat.
+    Some pairs of a user and an item occur several times.
     """
     draw = np.random.default_rng(0)
     shares = 1 / np.arange(1, items + 1) ** 0.9
@@ -83,7 +83,7 @@ def peak():
 
 
 def measure(name, work, *given):
-    """Returns the CPU seconds and the peak GiB of a function in its own process."""
+    """Returns the CPU seconds and the peak GiB of a call in a separate process."""
     print(name, flush=True)
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)

@@ -6,7 +6,7 @@ For each victim of suites/history.yaml and each ε, the script prints the metric
 user under each version. The metric is NDCG@10, or T-HR@10 if an item is promoted. ``--rules`` applies rules for edits
 to the current version alone. For untargeted attacks on an additive model at ε = 1 without rules, the script also prints
 the optimum. The optimum comes from all single edits, scored with the model's own item vectors. The exit code is 1 if
-the metric under the current version exceeds the optimum by more than 0.0001. Fits are read from the cache.
+the metric under the current version exceeds the optimum by more than 0.0001. Fitted models are kept in the cache.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def value(arrays, goal):
 
 
 def optimum(victim):
-    """Returns NDCG@10 after the worst single edit for each hit.
+    """Returns NDCG@10 over all users after the worst single edit of each hit user.
 
     The model must be additive: the scores of a history are the sum of the scores of its items, each alone.
     """

@@ -6,8 +6,8 @@
 For each victim of the suite, and each cell of auto, the script prints NDCG@10 and the CPU seconds under each version,
 and the ratio of the seconds. Both versions attack the same fitted victim. The goal is that the current version needs at
 most 0.7 times the CPU seconds in total. With ``--surface parameters``, the same norms and ε are used on the embedding
-tables. ``--members`` also prints what each member of the current version adds. Fits are read from the cache. The exit
-code is 1 if the goal is missed.
+tables. ``--members`` also prints what each member of the current version adds. Fitted models are kept in the cache. The
+exit code is 1 if the goal is missed.
 """
 
 from __future__ import annotations

@@ -9,8 +9,8 @@ the CPU seconds of the cell, with the milliseconds per hit user. The checks of a
 first attack on vectors. So their seconds have a column of their own. ``--rounds`` repeats the measurement, and the CPU
 time of the fastest round counts. ``--profile`` also prints the functions that take the most time.
 
-Everything runs on one thread in this process, with the memory settings of a suite's workers. Fits are read from the
-cache. The goals are 55 ms per hit user on MF and 130 ms on SASRec. The exit code is 1 if a goal is missed.
+Everything runs on one thread in this process, with the memory settings of a suite's workers. Fitted models are kept in
+the cache. The goals are 55 ms per hit user on MF and 130 ms on SASRec. The exit code is 1 if a goal is missed.
 """
 
 from __future__ import annotations

@@ -3,11 +3,12 @@
     python tools/perf/memory.py FILE [--only mf sasrec] [--epochs 1] [--users 2048]
 
 FILE holds one user per line: `user item item ...`, such as Amazon Beauty of S3-Rec (22,363 users x 12,101 items). The
-split is leave-last-out. For each model, a new process on one thread prepares the data, fits the model for a few epochs
-with validation, and measures the clean ranks of all users. If the model has embedded inputs, PGD with two steps attacks
-the first users. Each line shows the CPU seconds of the fit and of the clean cell, and the peak resident memory in
-GiB after each step. The column ``declared`` holds the memory that the model declares beforehand. The exit code is 1 if
-a model needs more than 3 GiB and exceeds its declaration by more than 0.5 GiB, or if a process fails.
+split is leave-last-out. For each model, a new process on one thread prepares the data, fits the model, and measures the
+clean ranks of all users. A neural model is fitted for ``--epochs`` epochs, with validation. If the model has embedded
+inputs, PGD with two steps attacks the first ``--users`` users. Each line shows the CPU seconds of the fit and of the
+clean cell, and the peak resident memory in GiB after each step. The column ``declared`` holds the memory that the model
+declares beforehand. The exit code is 1 if a model needs more than 3 GiB and exceeds its declaration by more than 0.5
+GiB, or if a process fails.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Tests the models of the default suite as measured victims.
+"""Tests the models with embedded inputs as measured victims.
 
 Without a budget, training with λ < 1 equals clean training, and attacks change nothing.
 """

@@ -174,7 +174,10 @@ class Proposed(EmbeddingAttack):
 
 
 def ndcg(bench, numbers, k):
-    """Returns the mean NDCG@k under the proposal that the host keeps."""
+    """Returns the mean NDCG@k under the proposal that the host keeps.
+
+    The attack proposes one random shift for each number in ``numbers``.
+    """
     attack = Proposed.make(surface="parameters", norm="l2", k=k)
     attack.numbers = numbers
     ranks = bench.attacked(attack, 0.4, "").arrays["ranks"]

@@ -1,6 +1,6 @@
-"""Tests that Carlini & Wagner proposes the shortest iterate that breaks a user.
+"""Tests the proposals, the restarts and the binary search of Carlini & Wagner.
 
-This iterate is not always the last one.
+The attack proposes the shortest iterate that breaks a user. This iterate is not always the last one.
 """
 
 import numpy as np
