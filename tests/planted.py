@@ -39,8 +39,8 @@ class _Faint(Wrapped):
 class _Noisy(Wrapped):
     """A model that adds a little new noise to its scores in every call.
 
-    The noise is small, but it is a steep function of the inputs. So the scores hardly change, but the gradient of a
-    single call is mostly noise.
+    The noise is a steep function of the inputs. So the scores hardly change, but the gradient of a single call is
+    mostly noise.
     """
 
     def score_from(self, batch, e):

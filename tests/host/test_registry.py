@@ -31,7 +31,7 @@ class Mine(Defense):
 
 
 class Half(Model):
-    """A component that lacks most of its methods."""
+    """A model without most of the methods that a model needs."""
 
     def fit(self, data: Any, rng: Any) -> None: ...
 

@@ -1,4 +1,4 @@
-"""Tests the facts about items and users in users.npz."""
+"""Tests how the facts about items and users in users.npz are checked."""
 
 import numpy as np
 import pytest

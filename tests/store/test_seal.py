@@ -28,7 +28,7 @@ def test_reads_the_content_in_any_layout(options, ascii_only):
 def test_refuses_a_key_that_stands_twice(name, hidden):
     """A duplicate key is refused, although the seal fits the last value.
 
-    Another colon may be written as an escape, so that counting colons does not reveal the duplicate.
+    If ``hidden`` is true, the text also writes another colon as an escape. The number of colons is then the usual one.
     """
     text = json.dumps(seal(CONTENT)).replace("{", f'{{"{name}": "b",', 1)
     if hidden:

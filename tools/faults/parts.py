@@ -195,7 +195,7 @@ def _item(rng: random.Random) -> Item:
 
 
 def _write_items(items: Mapping[str, Item], rng: random.Random) -> tuple[str, bytes]:
-    """Returns the name and the content of a file of items."""
+    """Returns the name and the content of a file that describes the items."""
     ending = rng.choice(("csv", "jsonl", "parquet"))
     lists = ending != "csv" and rng.random() < 0.5
     columns: dict[str, list[Any]] = {
@@ -209,14 +209,14 @@ def _write_items(items: Mapping[str, Item], rng: random.Random) -> tuple[str, by
 
 
 def _write_users(ages: Mapping[str, int | None], rng: random.Random) -> tuple[str, bytes]:
-    """Returns the name and the content of a file of users."""
+    """Returns the name and the content of a file that describes the users."""
     ending = rng.choice(("csv", "jsonl", "parquet"))
     columns: dict[str, list[Any]] = {rng.choice(("user", "user_id")): list(ages), "age": list(ages.values())}
     return f"users.{ending}", _table(columns, ending, rng)
 
 
 def _table(columns: Mapping[str, list[Any]], ending: str, rng: random.Random) -> bytes:
-    """Returns the content of a file of items or users."""
+    """Returns the content of a file with the given columns, in the format ``ending``."""
     if ending != "parquet":
         return _lines(columns, ending, rng)
     arrays = {name: pa.array(values) for name, values in columns.items()}

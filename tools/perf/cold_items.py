@@ -1,6 +1,6 @@
 """Evaluates models on items that nobody has used.
 
-    python tools/perf/cold_items.py [--draws 3] [--models text-bert content popularity lstm]
+    python tools/perf/cold_items.py [--draws 3] [--models text-bert content popularity lstm] [--set JSON] [--warm]
 
 The data is MovieLens latest-small (at least 5 interactions per user and 20 per item) with the split leave-last-out. A
 tenth of the items, drawn anew for each seed, is removed from all training and validation rows. Each model is fitted on

@@ -1,6 +1,6 @@
 """Compares the defences of the adversarial training family.
 
-    python tools/perf/defense_family.py [--test] [--search] [--only LABEL ...] [--seeds N] [MODEL ...]
+    python tools/perf/defense_family.py [--test] [--search] [--only LABEL ...] [--seeds 0 1 2] [--workers 1] [MODEL ...]
 
 The script prints NDCG@10 per model, defence and seed, and the means. The values are clean, and under PGD-20 in L2 and
 in L∞. Data and measurement are those of ``bert4rec.py`` in the same folder. ``--test`` measures test items instead of

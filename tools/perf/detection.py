@@ -1,16 +1,17 @@
-"""Prints how well detectors tell fake users, and what the detectors cost.
+"""Prints how well detectors find fake users, and what the detectors cost.
 
     python tools/perf/detection.py FOLDER [--seeds 0 1 2] [--attack NAME ...] [--epsilon 0.01 0.05] [--cost MODEL ...]
 
-FOLDER holds ml-100k.inter of MovieLens 100K in RecBole's format. Items need at least 5 interactions. Each attack
-promotes 5 items, drawn from all items with a different set per seed. The split leaves the last item of each user out.
-All numbers are means over seeds:
+FOLDER holds ml-100k.inter of MovieLens 100K in RecBole's format. Users and items need at least 5 interactions. The
+split is leave-last-out, and the detectors see the training items. Each attack promotes 5 items, drawn anew for each
+seed from all items. The script prints a line per attack, ε and detector, and a line per detector on clean data. Each
+line holds means over seeds:
 
-- AUROC and average precision of the suspicion scores
-- precision and recall at the users that were dropped, and the false alarms among real users
+- the AUROC and the average precision of the suspicion scores
+- the precision and the recall of the dropped users, and the share of real users that were dropped
 
-``--cost`` fits the models on clean data with and without the detectors. It prints NDCG@10 on the test items, and the
-difference with its 95% interval over seeds and users.
+``--cost`` fits models on clean data, first without and then with each detector. The script then prints NDCG@10 on the
+test items. With a detector, it also prints the difference, and the 95% interval of the difference over seeds and users.
 """
 
 import argparse
@@ -64,20 +65,34 @@ def world(folder):
 
 
 def detect(detector, train, n_real, seed):
-    """Returns the numbers of a detection."""
+    """Returns the numbers that describe how well a detector finds fake users.
+
+    Args:
+        detector: the defence.
+        train: the training data. The first ``n_real`` rows belong to real users, and the others to fake users.
+        n_real: the number of real users.
+        seed: the seed of the defence.
+    """
     result = sanitise(detector, train, Rng(seed))
     return measure_detection(result.suspicion, result.flagged, n_real)
 
 
 def show(label, epsilon, name, numbers):
-    """Prints the means of one detector under one attack."""
+    """Prints the means of one detector under one attack.
+
+    Args:
+        label: the name of the attack.
+        epsilon: the budget of the attack.
+        name: the name of the detector.
+        numbers: the result of ``detect`` for each seed. Values that are None are left out of the means.
+    """
     defined = {share: [one[share] for one in numbers if one[share] is not None] for share in SHARES}
     means = [f"{np.mean(values):.3f}" if values else "  –  " for values in defined.values()]
     print(f"{label:24} {epsilon:5g}  {name:15} " + "  ".join(f"{mean:>7}" for mean in means), flush=True)
 
 
 def ndcg(data, model_class, seed, train):
-    """Returns NDCG@10 of each user on the test items after a fit on ``train``."""
+    """Returns each user's NDCG@10 on the test items after a fit on ``train``."""
     model = model_class.make()
     fitting = data.train_data()
     fit(model, type(fitting)(**{**vars(fitting), "train": train}), NONE, Rng(seed).child("fit"), torch.device("cpu"))

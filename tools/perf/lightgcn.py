@@ -1,6 +1,7 @@
 """Measures an epoch of LightGCN with and without its limit on steps.
 
-    python tools/perf/lightgcn.py [--users 6040] [--items 3700] [--interactions 260] [--epochs 6] [--seeds 2]
+    python tools/perf/lightgcn.py [--users 6040] [--items 3700] [--interactions 260] [--rounds 3] [--epochs 6]
+                                  [--seeds 2]
 
 The data is synthetic, with as many users as MovieLens 1M and about as many items. On one thread, steps with and without
 the limit take turns. The CPU time of the fastest step gives the seconds of an epoch. With ``--epochs 6``, both models

@@ -66,8 +66,8 @@ REFERENCE = Path(__file__).parent / "reference"
 class Pair:
     """One model in robench and in another library.
 
-    ``theirs`` is the name of the model in the other library, and ``their_settings`` are its settings. ``epochs`` is the
-    limit for RecBole, which may stop early.
+    ``theirs`` is the name of the model in the other library. ``epochs`` is the largest number of epochs in RecBole, or
+    the number of iterations in implicit. ``stopping`` is the patience of RecBole.
     """
 
     split: str
@@ -86,7 +86,10 @@ class Pair:
 
 
 def read_settings(path):
-    """Returns the settings of each model in a suite, by name."""
+    """Returns the settings of each model in a suite, by name.
+
+    Models that the suite lists by name alone are left out.
+    """
     models = [one for one in yaml.safe_load(path.read_text())["models"] if isinstance(one, dict)]
     return {one["name"]: {name: one[name] for name in one.keys() - {"name", "label"}} for one in models}
 

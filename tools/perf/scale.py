@@ -1,6 +1,7 @@
 """Measures the seconds and the peak memory of loading and training at scale.
 
     python tools/perf/scale.py [--users 1000000] [--items 100000] [--interactions 20000000] [--batch 262144]
+                               [--factors 64]
 
 A synthetic data set is loaded and prepared (checks, numbering, leave-last-out). A model is trained for one epoch by the
 shared loop, with validation. Each line shows a step, its CPU seconds, and the largest resident size so far.

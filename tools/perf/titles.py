@@ -1,6 +1,6 @@
 """Compares attacks on titles with random edits.
 
-    python tools/perf/titles.py [--targets 20] [--only typo]
+    python tools/perf/titles.py [--targets 20] [--model text-bert] [--seed 0] [--only typo]
 
 The data is MovieLens latest-small (at least 5 interactions per user and 20 per item) with all users. The model is
 text-bert, or ``--model``, fitted with one seed. Each attack rewrites the titles of ``targets`` items that few users

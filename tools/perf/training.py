@@ -73,7 +73,7 @@ PAIRS = {
 def shared(cls, settings, data, epochs):
     """Returns the CPU seconds of each epoch in robench's shared loop.
 
-    The first epoch does not count, and there is no validation.
+    The first epoch is left out. The seconds contain no validation.
     """
     moments = []
     never = {"epochs": epochs, "validate_every": epochs + 1, "validation_users": 1}
@@ -83,10 +83,7 @@ def shared(cls, settings, data, epochs):
 
 
 def plain(cls, settings, data, epochs):
-    """Returns the CPU seconds of each epoch in a plain loop.
-
-    The first epoch does not count.
-    """
+    """Returns the CPU seconds of each epoch in a plain loop, without the first epoch."""
     model = cls.make(**settings)
     model.initialise(data, Rng(0))
     optimiser = torch.optim.Adam(model.parameters(), lr=model.config.learning_rate, fused=True)

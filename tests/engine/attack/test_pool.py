@@ -81,7 +81,7 @@ def test_results_do_not_depend_on_the_chunk_size_or_on_pools(name, norm, monkeyp
 
 
 def test_members_attack_the_users_of_several_chunks_together(monkeypatch):
-    """Without pools, there would be more oracles."""
+    """Without pools, each member would build an oracle for every chunk."""
     rows, embed = [], EmbeddingOracle.embed.__func__
 
     def counted(cls, model, batch, *more):

@@ -59,7 +59,7 @@ def pgd_by_hand(x, centre, norm, epsilon, steps):
 def test_inner_pgd_is_a_loop_of_projected_steps(norm, weight, steps):
     """At λ = 0.5, the first gradient comes from the clean pass.
 
-    This gradient must lead to the same steps as a gradient from a pass of its own.
+    This gradient must lead to the same steps as a gradient from a separate pass.
     """
     step, x = recorded_step(CurvedStep)
     step.centre = x + 0.1 * torch.randn(x.shape, generator=Rng(5).torch())

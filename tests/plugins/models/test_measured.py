@@ -50,9 +50,9 @@ def victim(name):
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("inner", ["fgsm", "pgd"])
 def test_lambda_below_one_without_budget_takes_the_step_of_lambda_one(name, inner):
-    """The two steps differ only by rounding, because one of them sums two losses.
+    """The steps at λ = 1 and at λ = 0.5 differ only by rounding.
 
-    Both passes use the same dropout.
+    At λ = 0.5, a step sums the losses of two passes. Both passes use the same dropout.
     """
     kind, settings = MODELS[name]
     data, _ = crowd(n_users=24, ragged=True)
@@ -73,9 +73,9 @@ def test_lambda_below_one_without_budget_takes_the_step_of_lambda_one(name, inne
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("weight", [0.75, 0.25, 0.0])
 def test_without_budget_the_gradient_is_that_of_the_clean_loss(name, weight):
-    """Only a comparison of gradients reveals wrong weights of the two losses.
+    """Wrong weights of the clean and of the robust loss change only the gradient.
 
-    The first step of Adam ignores the size of a gradient.
+    The first step of Adam does not reveal them, because it does not depend on the size of the gradient.
     """
     kind, settings = MODELS[name]
     data, _ = crowd(n_users=24, ragged=True)

@@ -29,7 +29,7 @@ class Straight(EmbeddingAttack):
 class Padded(Straight):
     """An attack that takes the step of ``Straight``, and fills the padding.
 
-    The entries at the padding are large. The padding is recognised by its gradient, which is zero.
+    The entries at the padding are large. The attack recognises padding by a gradient of zero.
     """
 
     def changed(self, delta):

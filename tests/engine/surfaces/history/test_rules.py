@@ -54,7 +54,7 @@ def hostile(change, **config):
 def free_item(oracle, user, *, plausible):
     """Returns an item that is new to the user, or None if there is no such item.
 
-    If ``plausible`` is true, the item may be inserted. Otherwise, only its implausibility forbids it.
+    If ``plausible`` is true, the item may be inserted. Otherwise, it may not be inserted because it is implausible.
     """
     allowed = oracle.insertable()[user]
     own = set(oracle.rows()[user].tolist()) | set(oracle.goal_items()[user].tolist())
