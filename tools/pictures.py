@@ -2,7 +2,7 @@
 
     python tools/pictures.py
 
-The charts are those of the report. The only picture today is docs/images/leaderboard.svg: every neural model of
+The charts are those of the report. The only picture is docs/images/leaderboard.svg. It shows every neural model of
 results/models, clean and under PGD.
 """
 

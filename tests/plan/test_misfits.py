@@ -1,4 +1,4 @@
-"""Tests which surfaces and goals fit which models, target sets and tables."""
+"""Tests which attacks, defences and tables fit the models of a suite."""
 
 import pytest
 

@@ -40,9 +40,9 @@ class Spy:
         monkeypatch.setattr(Ease, "scores", spied_scores)
 
     def check(self, data):
-        """Checks that no fit saw a tested user, and which histories were scored.
+        """Checks that no fit saw a tested user, and that scores come from known items.
 
-        For each tested user, the history must hold exactly the known items.
+        The history that a request for scores passes must hold exactly the known items of a tested user.
         """
         tested = np.flatnonzero(data.test.lengths()).tolist()
         assert tested

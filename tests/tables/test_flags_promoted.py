@@ -104,9 +104,9 @@ def test_the_numbers_of_a_gap_are_shares_of_users(tmp_path):
 
 @pytest.mark.parametrize("threat", [PROMOTE, PROMOTED_TABLES, TITLES], ids=["per user", "tables", "titles"])
 def test_one_lucky_item_is_no_gap_and_one_lucky_user_is_none_either(tmp_path, threat):
-    """One of five items reaches 60 more users under ``typo`` than under ``auto``.
+    """One of five items reaches 60 more users, or one more user, than under ``auto``.
 
-    The effect concerns 60 users, but only one item.
+    A gap at a single item raises no flag, and neither does a gap of a single user.
     """
     attacks = [("auto", 0.05, (20, 20, 20, 20, 20), {}), ("typo", 0.05, (20, 20, 20, 20, 80), {})]
     assert table(tmp_path / "items", threat, attacks).flags == ""
@@ -227,9 +227,9 @@ def test_the_items_of_all_target_sets_count_alike(tmp_path):
 
 
 def test_an_attack_is_stronger_only_if_it_is_by_what_the_host_chooses_with_too(tmp_path):
-    """The host prefers ranks of 1 and 50 for two items to ranks of 9 and 10.
+    """The attack pgd brings two items into the top 10, and ``auto`` brings only one.
 
-    Ranks 9 and 10 are both in the top 10, but rank 50 is not.
+    But the host prefers the ranks 1 and 50 of ``auto`` to the ranks 9 and 10 of pgd, so no flag is raised.
     """
     world = World(tmp_path / "w", [{**PROMOTE, "metric": "t-hr@10", "epsilon": 0.05}])
     world.targets["count"] = 2

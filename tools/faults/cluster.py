@@ -8,7 +8,7 @@ There are five cases:
 - ``joined``: a joined cluster with a separate cache per worker.
 - ``worker``: a dask worker is killed in the middle of the run.
 - ``client``: the client is killed and started again, with its own cluster and with a joined cluster.
-- ``wrong``: wrong addresses. Each run must end in one line and exit code 2.
+- ``wrong``: wrong addresses. Each run must end with one line and exit code 2.
 
 In the other cases, the tables are compared with those of the executor ``local``, and no process may be left after a
 run. After a kill, no finished cell may be measured again. The script prints its counts, and exits with 1 if any check
@@ -167,7 +167,7 @@ class Cases:
     def client(self) -> None:
         """Kills the client in the middle of a run and starts the client again.
 
-        The first client has its own cluster. The second one joins a cluster.
+        This is tried with a client that has its own cluster, and with a client that joins a cluster.
         """
         self._client("client")
         with self.cluster("client-cluster") as address:

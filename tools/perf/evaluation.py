@@ -3,10 +3,11 @@
     python tools/perf/evaluation.py [--users 6040] [--items 40000] [--targets 0] [--rounds 5]
 
 The evaluation is everything between a fitted model and the numbers of a clean cell: the scores, masks, ranks, top-10
-lists, and the suite's default metrics. The bare product, which every full ranking needs, is computed in blocks. The
-evaluation and the product take turns in this process, on one thread. The CPU times of their fastest rounds are
-compared. ``--targets 5`` adds the ranks of five promoted items. The script starts itself again with the environment of
-a worker, because the settings of the allocator matter.
+lists, and the default metrics of a suite. Every full ranking needs the bare product. It is computed in blocks of two
+sizes: the chunks of the evaluation, and 1,024 users. The evaluation and the product take turns in this process, on one
+thread. The CPU times of the fastest rounds are compared. The script also prints the peak memory of the evaluation.
+``--targets 5`` adds the ranks of five promoted items. The script starts itself again with the environment of a worker,
+because the settings of the allocator matter.
 """
 
 import argparse

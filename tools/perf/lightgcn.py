@@ -4,9 +4,9 @@
                                   [--seeds 2]
 
 The data is synthetic, with as many users as MovieLens 1M and about as many items. On one thread, steps with and without
-the limit take turns. The CPU time of the fastest step gives the seconds of an epoch. With ``--epochs 6``, both models
-are also fitted for six epochs with each seed, and the output shows their best validation NDCG@10. The exit code is 1 if
-an epoch with the limit takes more than half of the time.
+the limit take turns. The seconds of an epoch are the number of steps times the CPU time of the fastest step. With
+``--epochs 6``, both models are also fitted for six epochs with each seed, and the output shows the best validation
+NDCG@10 of each fit. The exit code is 1 if an epoch with the limit takes more than half as long as one without.
 """
 
 import argparse

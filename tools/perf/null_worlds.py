@@ -121,11 +121,11 @@ def find_problems(rates: Rates, slack: float = 0.0) -> list[str]:
 
 
 def read_pairs(folder: Path) -> Iterator[tuple[str, dict[str, list[FloatArray]]]]:
-    """Yields the differences between the values of every two seeds of a row.
+    """Yields the differences between seeds, for each kind of values in a folder.
 
-    Each yielded pair holds a description of the values, and the differences by model, float64 [U] for U units. The
-    clean and the attacked values of each table are used. Tables with the same clean values yield them once. Baselines
-    are left out, and so are rows with the same values for all seeds.
+    Each result is a pair: a description of the values, and the differences by model. A difference is that between two
+    seeds of a row, float64 [U] for U units. Each table has clean and attacked values. Clean values that several tables
+    share are yielded once. Baselines are left out, and so are rows with the same values for all seeds.
 
     Args:
         folder: the folder of results.

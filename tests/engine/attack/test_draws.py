@@ -15,9 +15,9 @@ from robench_plugins.attacks.embedding.pgd import Pgd
 
 
 class Noisy(ReferencePairwise):
-    """A model that adds noise to its scores at test time and counts its calls.
+    """A model that adds noise to the scores at test time.
 
-    The standard deviation of the noise is 0.3 times that of the scores.
+    The standard deviation of the noise is 0.3 times that of the scores. ``looks`` counts the scorings.
     """
 
     looks = 0

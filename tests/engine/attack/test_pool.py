@@ -51,7 +51,7 @@ def fitted_victim(name):
 
 
 def in_chunks(whole, size, monkeypatch):
-    """Returns the victim with chunks of at most ``size`` users."""
+    """Returns a victim like ``whole``, with chunks of at most ``size`` users."""
     monkeypatch.setattr(victim, "chunk_size", lambda *_: size)
     return MeasuredVictim(whole.model, whole.history, whole.held, whole.users, 0)
 

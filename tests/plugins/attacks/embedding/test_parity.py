@@ -120,7 +120,10 @@ class World:
         self.clean = self.classifier.loss(self.x)
 
     def ours(self, attack, which, oracle=None):
-        """Returns the loss per user at one candidate of an attack."""
+        """Returns the loss per user at one candidate of an attack.
+
+        ``which`` is the index of the candidate.
+        """
         candidates = list(attack.perturb(oracle or self.oracle, self.ball, Rng(0)))[which]
         return self.classifier.loss(self.x + self.ball.project(candidates)[self.classifier.name])
 
