@@ -1,4 +1,4 @@
-"""Tests the draw of negatives, and the calibration of likes."""
+"""Tests how negatives are drawn, and how scores become probabilities of a like."""
 
 from dataclasses import replace
 

@@ -215,7 +215,7 @@ def load_from_hub(home, code=FOLDER, **environment):
 class Hub(BaseHTTPRequestHandler):
     """A web server with the part of the hub's interface that downloads need.
 
-    The server answers with the commit of main, the list of files, and each file.
+    The server answers with the commit of the branch main, the list of files, and each file.
     """
 
     folder: Path

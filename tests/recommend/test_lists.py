@@ -50,7 +50,7 @@ def victims(done, registry, **wanted):
 def best(scores, known, k, catalogue):
     """Returns the ids and scores of the k best items that the user does not know.
 
-    Among items with equal scores, the item with the smallest row number comes first.
+    Items with equal scores have the order of the catalogue.
     """
     order = [item for item in np.argsort(-scores, kind="stable").tolist() if item not in known]
     return [(catalogue.ids[item], pytest.approx(float(scores[item]))) for item in order[:k]]

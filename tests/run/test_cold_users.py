@@ -42,7 +42,7 @@ class Spy:
     def check(self, data):
         """Checks that no fit saw a tested user, and that scores come from known items.
 
-        The history that a request for scores passes must hold exactly the known items of a tested user.
+        In each request for the scores of a tested user, the history must hold exactly the known items.
         """
         tested = np.flatnonzero(data.test.lengths()).tolist()
         assert tested

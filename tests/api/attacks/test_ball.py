@@ -11,7 +11,10 @@ from robench.api.attacks.ball import Ball, added, l2, sizes
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 10_000), st.integers(-44, 37))
 def test_the_step_has_the_length_of_the_ball_however_small_or_large_the_gradient(seed, exponent):
-    """Float32 numbers below 1e-39 have an infinite reciprocal and a square of 0."""
+    """The step must be right even for numbers that float32 cannot square or invert.
+
+    A float32 number below 1e-39 has an infinite reciprocal and a square of 0.
+    """
     draw = torch.randn(4, 3, 5, generator=torch.Generator().manual_seed(seed)).double()
     gradient = {"x": (draw * 10.0**exponent).float()}
     moved = gradient["x"].flatten(1).abs().amax(1) > 0

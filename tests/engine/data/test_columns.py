@@ -1,4 +1,4 @@
-"""Tests what is refused in the columns that a data set returns."""
+"""Tests which columns of a data set are refused."""
 
 import numpy as np
 import pytest

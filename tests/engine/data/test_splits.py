@@ -1,4 +1,4 @@
-"""Tests the borders of the splits."""
+"""Tests which events the splits global-time and random-ratio hold out."""
 
 import numpy as np
 import pytest

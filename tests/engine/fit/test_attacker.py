@@ -1,4 +1,4 @@
-"""Tests that an attack sees only what its knowledge declares."""
+"""Tests that an attack with fake users sees only the real users that it may know."""
 
 import numpy as np
 import pytest

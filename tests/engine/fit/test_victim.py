@@ -217,7 +217,7 @@ def test_a_wrapping_defence_is_what_is_measured(tmp_path):
 
 
 class Pretrained(ReferencePairwise):
-    """A model that declares that it also reads weights from a file."""
+    """A model that declares a file of weights that its fit also reads."""
 
     files = "one"
 

@@ -31,7 +31,7 @@ def world(request):
 def noisy_scores(model, batch, sigma, draws):
     """Returns the scores of noisy copies of a batch, float [draws, rows, n_items].
 
-    The standard deviation of the noise is ``sigma`` times the RMS of each row.
+    The standard deviation of the noise is ``sigma`` times the root mean square of the row's valid inputs.
     """
     e = model.embed(batch)
     (name,) = e.inputs

@@ -199,7 +199,7 @@ def test_a_model_without_logits_is_left_out():
 def test_a_disconnected_version_fails_the_conformance_tests():
     class Disconnected(Trades):
         def total_loss(self, step):
-            """Computes δ, and then compares the clean predictions with themselves."""
+            """Returns the loss with clean predictions in place of the perturbed ones."""
             plus = type(step.embed()).plus
             super().total_loss(step)
             step.embed = lambda embed=step.embed: Still(embed(), plus)

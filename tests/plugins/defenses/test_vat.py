@@ -25,7 +25,13 @@ def sigmoid(x):
 
 
 def vulnerabilities(users, values, rows):
-    """Returns the vulnerability of each row of a batch."""
+    """Returns the vulnerability of each row of a batch.
+
+    Args:
+        users: the user of each row, or −1.
+        values: the losses.
+        rows: the row of each loss.
+    """
     batch = Batch(torch.tensor(users), torch.empty(len(users), 0, dtype=torch.int64))
     return vulnerability(Losses(torch.tensor(values), torch.tensor(rows)), batch).tolist()
 

@@ -41,7 +41,7 @@ ONE_STEP = {"epochs": 1, "batch_size": 100_000, "learning_rate": 1e-3}
 
 @cache
 def victim(name):
-    """Returns the measured victim of a model, which is fitted only once."""
+    """Returns the measured victim of a model. Each model is fitted only once."""
     kind, settings = MODELS[name]
     data, test = crowd(ragged=True)
     return measured_victim(fitted(kind.make(**settings), data)[0], data, test)
@@ -73,9 +73,9 @@ def test_lambda_below_one_without_budget_takes_the_step_of_lambda_one(name, inne
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("weight", [0.75, 0.25, 0.0])
 def test_without_budget_the_gradient_is_that_of_the_clean_loss(name, weight):
-    """Wrong weights of the clean and of the robust loss change only the gradient.
+    """Wrong weights of the clean and of the robust loss would scale the gradient.
 
-    The first step of Adam does not reveal them, because it does not depend on the size of the gradient.
+    The first step of Adam does not depend on the scale, so the test compares gradients.
     """
     kind, settings = MODELS[name]
     data, _ = crowd(n_users=24, ragged=True)

@@ -10,7 +10,10 @@ USERS = torch.tensor([12, 7, 300])
 
 
 def noise(valid, width):
-    """Returns the noise of an input, given the mask of its valid places, bool [B, L]."""
+    """Returns the ``UserNoise`` of three users, whose inputs are valid at ``valid``.
+
+    The mask ``valid`` is bool [3, L], and each input has ``width`` dimensions.
+    """
     return UserNoise(USERS, {"x": torch.zeros(*valid.shape, width)}, {"x": valid})
 
 

@@ -75,7 +75,10 @@ BREAKS_PLACE = {
 
 
 def kept_by_the_host(bench, attack):
-    """Returns which edited histories the host keeps, and the largest overshoot."""
+    """Returns which edited histories the host keeps, and the recorded overshoot.
+
+    The first result is bool, with one entry per user.
+    """
     (arena,) = bench.surface("history").arenas(attack, 1, Costs(), Diagnosis())
     (proposal,) = arena.proposals(attack, Rng(0))
     candidate, genuine = arena.within_budget(proposal)["items"], arena.genuine()["items"]

@@ -228,7 +228,7 @@ def test_apgd_reaches_at_least_the_loss_of_torchattacks_from_the_same_start(torc
 
 
 def favourites(measured):
-    """Returns the same victim with other held-out items.
+    """Returns a copy of a victim with other held-out items.
 
     The best unmasked item of each user becomes the held-out item.
     """

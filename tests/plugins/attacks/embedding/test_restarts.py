@@ -1,6 +1,6 @@
 """Tests that the restarts of PGD begin at different points.
 
-Restarts find points that a single start cannot find.
+If the gradient at the first start is 0, only the other restarts can move.
 """
 
 import numpy as np

@@ -85,7 +85,10 @@ def most_used_title():
 
 
 def exposures(attack, epsilon=2.0):
-    """Returns the exposure before and after an attack, and the measurement."""
+    """Returns the exposure of promoted items before and after an attack.
+
+    The third result is the measurement of the attack.
+    """
     victim = text_victim()
     before = victim.clean(promoted()).arrays["target_ranks"]
     attacked = victim.attacked(attack, epsilon, "", promoted())

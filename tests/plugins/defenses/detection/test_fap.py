@@ -17,7 +17,10 @@ class TestFapWithATree(DefenseTests):
 
 
 def naive(rows, n_items, seeds, tolerance=0.01):
-    """Returns each user's probability of being fake, by loops over users and items."""
+    """Returns each user's probability of being fake, by loops over users and items.
+
+    The users in ``seeds`` have the probability 1. The loops end when no probability changes by more than ``tolerance``.
+    """
     users = {user: float(user in seeds) for user in range(len(rows))}
     while True:
         items = {}

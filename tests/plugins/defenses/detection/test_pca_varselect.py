@@ -12,7 +12,11 @@ class TestPcaVarSelect(DefenseTests):
 
 
 def naive(train, components):
-    """Returns the paper's distances, from z-scores and the covariance of users."""
+    """Returns the distances of PCA-VarSelect from whole matrices, one per user.
+
+    A distance is the sum of the user's squared entries in the first ``components`` principal components. They come from
+    the covariance of the users' z-scores.
+    """
     dense = np.zeros((train.n_users, train.n_items))
     dense[train.users(), train.items] = 1
     z = (dense - dense.mean(1, keepdims=True)) / dense.std(1, keepdims=True)
