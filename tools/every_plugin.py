@@ -69,6 +69,7 @@ def models(folder: Path) -> list[dict[str, Any]]:
         {"name": "content", "min_items": 1},
         {"name": "ease"},
         {"name": "wmf", "factors": 8, "iterations": 3},
+        {"name": "bagging", "models": 3, "users": 0.5},
         {"name": "mf", "factors": 8, "epochs": 3},
         {"name": "neumf", "epochs": 2},
         {"name": "multi-vae", "epochs": 2},

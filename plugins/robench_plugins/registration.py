@@ -54,6 +54,7 @@ def robench_models() -> dict[str, str]:
         "content": "robench_plugins.models.content:Content",
         "ease": "robench_plugins.models.ease:Ease",
         "wmf": "robench_plugins.models.wmf:Wmf",
+        "bagging": "robench_plugins.models.bagging:Bagging",
         "mf": "robench_plugins.models.mf:MatrixFactorization",
         "neumf": "robench_plugins.models.neumf:NeuMf",
         "multi-vae": "robench_plugins.models.multi_vae:MultiVae",

@@ -1,4 +1,5 @@
 from robench.testing import ModelTests, TorchModelTests
+from robench_plugins.models.bagging import Bagging
 from robench_plugins.models.bert4rec import Bert4Rec
 from robench_plugins.models.content import Content
 from robench_plugins.models.ease import Ease
@@ -46,6 +47,11 @@ class TestWmf(ModelTests):
     model = Wmf
     settings = {"factors": 8, "weight_decay": 2.0}
     board = {"factors": 2}
+
+
+class TestBagging(ModelTests):
+    model = Bagging
+    settings = {"models": 3, "users": 0.7}
 
 
 class TestMatrixFactorization(TorchModelTests):
