@@ -87,10 +87,10 @@ def run(
 
 
 def load(folder: str | Path) -> ResultFrames:
-    """Reads a folder of results, and returns pandas frames.
+    """Reads a folder of results, and returns an object with pandas frames.
 
-    The frames are ``cells``, ``leaderboard``, ``data`` and ``users(cell)``. If the files of a cell are damaged, the
-    cell counts as missing.
+    The object's attributes ``cells``, ``leaderboard`` and ``data`` are frames, and the method ``users(cell)`` returns a
+    frame. If the files of a cell are damaged, the cell counts as missing.
 
     Args:
         folder: the folder that ``run`` returned, for example ``results/smoke``.

@@ -170,7 +170,7 @@ def verify(
 ) -> None:
     """Check every hash, recompute every table and measure some cells again.
 
-    The exit code is 1 if something differs.
+    The exit code is 1 if there is a problem.
     """
     from robench.verify.folder import verify_folder  # noqa: PLC0415  # imports torch
     from robench.verify.rerun import Sample  # noqa: PLC0415  # as above
@@ -369,9 +369,9 @@ def version(
     context: typer.Context,
     show_version: Annotated[bool, typer.Option("--version", help="print the version and leave")] = False,
 ) -> None:
-    """Measure how far recommender systems fall under attack.
+    """Prints the version, or the help if the user names no command.
 
-    Every model, attack and defence is measured in the same way.
+    Without a command, the exit code is 2.
     """
     if show_version:
         say(f"robench {__version__}")

@@ -234,7 +234,7 @@ class CellRow:
         k: the k of the threat model, or None for a clean cell.
         epsilon: the budget, which is 0 for a clean cell.
         adaptive: the value of ``Attack.adaptive``, or an empty string for a clean cell.
-        kind: the kind of the attack. See ``Attack.kind``.
+        kind: the kind of an attack at test time, or an empty string. See ``Attack.kind``.
         target_set: the number of the target set, or None for a clean cell and for an untargeted attack at test time.
         seed: the seed of the victim.
         status: ``planned`` or ``skipped``.

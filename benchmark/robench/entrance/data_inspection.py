@@ -94,7 +94,7 @@ def inspect_data(path: Path, registry: Registry) -> list[Inspected]:
 
 
 def refuse_unusable(inspected: Iterable[Inspected]) -> None:
-    """Checks that a suite can use all of its data sets.
+    """Checks that a suite can use all inspected data sets.
 
     Raises:
         UserErrors: if a suite would be refused because no user of a data set can be evaluated.

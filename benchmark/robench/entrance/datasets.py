@@ -41,7 +41,7 @@ class KnownDataset:
         return (self.cls.__doc__ or "").strip().partition("\n")[0]
 
     def facts(self, cache: Cache) -> dict[str, Any]:
-        """Returns what the class declares, and the prepared files, as a mapping for JSON."""
+        """Returns the name, licence, source, downloads and files as a mapping for JSON."""
         found = _find(cache, self.identity)
         return {
             "name": self.name,
@@ -55,7 +55,7 @@ class KnownDataset:
 
 
 def known_datasets(registry: Registry) -> Iterator[KnownDataset]:
-    """Yields the data sets that can be downloaded, in the order of registration.
+    """Yields the data sets that can be downloaded, in the order of the registry.
 
     Data sets that cannot be imported are left out. ``robench plugins --check`` reports such data sets.
     """
@@ -69,7 +69,7 @@ def known_datasets(registry: Registry) -> Iterator[KnownDataset]:
 
 
 def list_datasets(registry: Registry) -> list[dict[str, Any]]:
-    """Returns ``KnownDataset.facts`` of every data set that can be downloaded."""
+    """Returns the facts about every data set that can be downloaded, for JSON."""
     cache = Cache(default_folder())
     return [one.facts(cache) for one in known_datasets(registry)]
 

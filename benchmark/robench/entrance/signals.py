@@ -17,7 +17,7 @@ INTERRUPTED = "interrupted"  # the first word of every line about an interruptio
 
 
 class TerminatedError(KeyboardInterrupt):
-    """The exception that interrupts a run when a signal arrives.
+    """The exception that interrupts a command when a signal arrives.
 
     Args:
         number: the number of the signal.
@@ -78,7 +78,7 @@ def describe_interruption(error: KeyboardInterrupt) -> str:
 
 
 def exit_code(error: KeyboardInterrupt) -> int:
-    """Returns the exit code of an interrupted run.
+    """Returns the exit code of an interrupted command.
 
     The code is 128 plus the number of the signal.
     """

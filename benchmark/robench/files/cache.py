@@ -107,7 +107,7 @@ def write_entry(path: Path, name: str, arrays: Arrays, notes: Mapping[str, Any])
         path: the path of the file.
         name: the kind and the key of the entry, as ``kind/key``.
         arrays: the arrays of the entry, by name.
-        notes: the notes of the entry, as JSON.
+        notes: the notes of the entry, a mapping of JSON values.
     """
     complete = {key: np.ascontiguousarray(part) for key, part in arrays.items()}
     text = json.dumps(dict(notes))
@@ -132,7 +132,7 @@ class Cache:
         folder: the path of the folder, which is created at the first write.
 
     Attributes:
-        sources: the digests of source code, which are parts of keys.
+        sources: an object that computes digests of source code. Keys contain these digests.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -161,7 +161,7 @@ class Cache:
         return self.folder / USE_LOCK
 
     def path(self, kind: str, key: str) -> Path:
-        """Returns the path of the file for an entry, which need not exist."""
+        """Returns the path of an entry's file, even if the file does not exist."""
         return self.folder / kind / key[:2] / f"{key}.safetensors"
 
     def read(self, kind: str, key: str) -> Entry | None:

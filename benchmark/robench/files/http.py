@@ -94,7 +94,7 @@ def download(url: str, path: Path, report: Report) -> None:
 
 
 class _Part:
-    """The unfinished file of a download, and the version of the file on the server."""
+    """The unfinished file of a download, and the version that the server stated."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -138,6 +138,8 @@ def _continue(url: str, part: _Part, report: Report) -> bool:
     is removed, and the result is False.
     Raises:
         UserError: if the file is larger than 64 GiB, or if a redirect must not be followed.
+        OSError: if the connection fails, if the server refuses the request, or if the file cannot be written.
+        HTTPException: if the answer of the server is broken.
     """
     version, done = part.version(url), part.size()
     request = urllib.request.Request(url, headers={"User-Agent": "robench", "Accept-Encoding": "identity"})

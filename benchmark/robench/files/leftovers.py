@@ -51,7 +51,10 @@ def remove_leftovers(results: Path, cache: Path, *, alone: bool) -> None:
 
 
 def _matching(folder: Path, names: re.Pattern[str]) -> Iterator[Path]:
-    """Yields each path in a folder if its name matches a pattern."""
+    """Yields the paths in a folder with names that match a pattern.
+
+    Nothing is yielded if the folder cannot be read.
+    """
     with suppress(OSError):  # the folder is missing, or belongs to another user
         yield from [path for path in folder.iterdir() if names.fullmatch(path.name)]
 

@@ -180,7 +180,7 @@ def is_address(origin: str) -> bool:
 def _prepare(
     cache: Cache, name: str, downloads: Sequence[Download], origins: Sequence[str], report: Callable[[str], Report]
 ) -> SourceData:
-    """Does the work of ``prepare_source_data``, while the caller holds the lock."""
+    """Downloads, checks and unpacks the files, while the caller holds the lock."""
     base, stem = cache.folder / KIND, quote(name, safe="")
     work, fresh = base / f".{stem}.download", base / f".{stem}.unpacked"
     work.mkdir(exist_ok=True)
@@ -278,7 +278,10 @@ def _key(files: Sequence[SourceFile]) -> str:
 
 
 def _sizes(folder: Path) -> dict[str, int]:
-    """Returns the size of every file below a folder, by the file's relative path."""
+    """Returns the size of every file below a folder, by the file's relative path.
+
+    The result is empty if the folder cannot be read.
+    """
     with suppress(OSError):
         files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
         return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}

@@ -15,7 +15,10 @@ MOST_FILES, MOST_BYTES = 200, 200_000  # the largest number of files, and of cha
 
 
 def find_module(name: str) -> str:
-    """Returns the path of a module in the current folder, or an empty string."""
+    """Returns the path of a module in the current folder, or an empty string.
+
+    If the name has dots, only the first part counts.
+    """
     first = name.partition(".")[0]
     places = (Path(f"{first}.py"), Path(first) / "__init__.py")
     return next((str(place) for place in places if place.is_file()), "")

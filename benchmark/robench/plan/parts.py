@@ -1,4 +1,4 @@
-"""Creates the components of a suite, which the other modules of the plan use."""
+"""Creates the components of a suite for the other modules of this package."""
 
 from __future__ import annotations
 

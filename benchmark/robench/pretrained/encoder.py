@@ -55,7 +55,7 @@ class Encoder:
         return int(self.net.config.hidden_size)
 
     def tokens(self, texts: Sequence[str]) -> Tokens:
-        """Splits texts into at most ``max_tokens`` tokens each, with special tokens."""
+        """Splits texts into at most ``max_tokens`` tokens each, including special tokens."""
         tokens = self.tokenizer(
             list(texts),
             padding=True,

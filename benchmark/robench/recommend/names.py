@@ -76,7 +76,7 @@ class Titles:
     def read(self, text: str, path: str) -> list[int]:
         """Returns the items of a comma-separated list, in order and without repeats.
 
-        Titles may contain commas too. Therefore, each item gets the longest sequence of pieces that is a known name.
+        Titles may contain commas too. Therefore, each item is the longest sequence of pieces that forms a known name.
 
         Args:
             text: the list that the user typed.

@@ -1,6 +1,6 @@
-"""Builds the sections on values at each ε, on least ε, and on ensembles.
+"""Builds the sections on values at each ε, on radii, and on members of ensembles.
 
-The least ε of a user is the smallest budget at which an attack has broken this user.
+The radius of a user is the smallest ε with which an attack breaks this user.
 """
 
 from __future__ import annotations
@@ -45,7 +45,10 @@ def build_curves_section(tables: Tables) -> Section | None:
 
 
 def build_radii_section(tables: Tables) -> Section | None:
-    """Returns the section on the least ε of users, or None if there are no such rows."""
+    """Returns the section on the radii of users, or None if there are none.
+
+    The radius of a user is the smallest ε with which an attack breaks this user.
+    """
     if not tables.radii:
         return None
     head = ["model", "defence", "attack", "users hit", "q25", "median", "q75", "never broken"]

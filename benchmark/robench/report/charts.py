@@ -185,7 +185,7 @@ def _twins_charts(rows: Sequence[TwinRow]) -> Iterator[tuple[str, VegaLite]]:
 
 
 def _pairs(rows: Sequence[TwinRow]) -> tuple[list[Point], list[str]]:
-    """Returns the points of twins and defended models, and the distinct names.
+    """Returns the points of twins and defended models, and the names of these models.
 
     Each point also holds the other value of the same metric: attacked for a clean point, clean for an attacked point.
     """

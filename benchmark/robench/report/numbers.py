@@ -49,7 +49,8 @@ def format_rank(row: LeaderboardRow) -> str:
 def format_defense(key: RowKey, own_weights: Mapping[str, float] | None = None) -> str:
     """Returns a defence with its λ, such as ``adversarial-training λ=0.5``.
 
-    If λ = 1, only the defence is named. Otherwise, the defence's own weights are added if ``own_weights`` is given.
+    If λ = 1, only the defence is named. Otherwise, ``own_weights`` are added if they are given. These are the weights
+    by which the defence's own paper expresses λ.
     """
     if key.lambda_ == 1:
         return key.defense_label

@@ -114,8 +114,8 @@ def _target_ranks(arrays: Arrays, row: int) -> dict[int, int]:
 def _outcome(stored: StoredCell, cell: CellRow, arrays: Arrays, user: int) -> list[str]:
     """Returns at most one line about what a test-time attack did to a user.
 
-    The line says that there was nothing to promote or to break, that no perturbation breaks this user, that nothing did
-    harm, or which member of an ensemble reached the goal first.
+    The line says that there was nothing to promote or to break, that targets were in the clean top k already, that no
+    perturbation breaks this user, that nothing did harm, or which member of an ensemble reached the goal first.
     """
     if cell.stage != "test" or "hit" not in arrays:
         return []

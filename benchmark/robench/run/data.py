@@ -185,7 +185,7 @@ class SealedData:
 def _key(dataset: Dataset, part: Part, split: Part, sources: Sources) -> str:
     """Returns the key of a data set and split in the cache.
 
-    The key is a digest of the source's bytes, the settings, the split and the code.
+    The key is a digest of the data set's name, settings, bytes and code, and of the split.
     """
     files = find_path_fields(type(dataset).Config)
     settings = {name: value for name, value in part.config.items() if name not in files}

@@ -61,7 +61,7 @@ class Estimates:
     def memory(self, cell: Cell) -> float | None:
         """Returns the largest peak memory of earlier workers, in MiB, or None.
 
-        Only workers that measured the cell's model count. The result is None if their memory is not recorded.
+        Only workers that measured the same model are considered. The result is None if no record holds their memory.
         """
         return self._memory.get(cell.victim.model.id)
 

@@ -170,7 +170,7 @@ class Runner:
         See ``check_origin`` and ``check_overrides``.
 
         Returns:
-            The measured cells that this run removes from the tables. See ``find_dropped``.
+            The label of the model for each measured cell that this run removes from the tables. See ``find_dropped``.
         """
         self.store.check_name(self.suite.name)
         check_origin(self.store.folder, self.suite.file, self.plan.to_json)
@@ -252,8 +252,8 @@ class Runner:
     def _measure(self, executor: Executor, cells: Sequence[Cell], keys: Mapping[str, DataKey]) -> None:
         """Measures cells in at most two rounds.
 
-        If a worker dies, its unfinished cells are tried again in the second round. They fail at once if the worker
-        reports that a second attempt would end in the same way.
+        If a worker dies, its unfinished cells are tried again in the second round. These cells fail at once if the
+        executor reports that a second attempt would end in the same way.
         """
         digests = {name: key.sha256 for name, key in keys.items()}
         inbox = Inbox(

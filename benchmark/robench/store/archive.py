@@ -1,7 +1,8 @@
 """Reads and writes the published form of a folder of results.
 
-In this form, the files records.jsonl, arrays.npz and MANIFEST.json replace the files of single cells. ``robench pack``
-writes this form, and ``Store`` reads it. Packing loses no information, so a run can continue from a packed folder.
+In this form, the files records.jsonl, arrays.npz and MANIFEST.json replace users.npz and the files of single cells.
+``robench pack`` writes this form, and ``Store`` reads it. Packing keeps every record and array, so a run can continue
+from a packed folder.
 """
 
 from __future__ import annotations

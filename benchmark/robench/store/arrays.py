@@ -68,7 +68,9 @@ def find_array_problem(record: Record, arrays: Arrays) -> str:
 
 
 def _shape_problem(name: str, array: NDArray[Any], sizes: dict[str | int | None, int]) -> str:
-    """Describes a fault of one array by itself, or returns an empty string.
+    """Describes what is wrong with one array, or returns an empty string.
+
+    The function checks the type, the shape, and whether the values are finite.
 
     ``sizes`` holds the known size of each axis. The function adds the size of each new axis.
     """

@@ -73,7 +73,7 @@ def compute_average_precision(scores: FloatArray, positive: NDArray[np.bool_]) -
 
 
 def count_by_threshold(scores: FloatArray, positive: NDArray[np.bool_]) -> tuple[IntArray, IntArray]:
-    """Returns how many positives and users reach each distinct score.
+    """Returns the numbers of positives and of all users with at least each score.
 
     Both arrays are int64, with one entry per distinct score, from high to low.
     """

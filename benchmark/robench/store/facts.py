@@ -17,7 +17,7 @@ FACTS = frozenset(("train_count", "trained_users", "genre", "history_length"))
 
 
 def collect_facts(data: Any) -> ItemFacts:
-    """Returns what metrics of lists know about the items of prepared data."""
+    """Returns the facts about items that metrics of recommended lists need."""
     genres = sorted({genre for item in data.catalogue.items for genre in item.genres})
     column = {genre: number for number, genre in enumerate(genres)}
     table = np.zeros((data.train.n_items, len(genres)), dtype=np.bool_)

@@ -85,7 +85,10 @@ def _expand_entry(
 
 
 def _read_label(entry: Mapping[str, Any], short: str, path: KeyPath, mistakes: Mistakes) -> str:
-    """Returns the label of an entry, or ``short`` if the entry has no valid label."""
+    """Returns the label of an entry, or ``short`` if the entry has no valid label.
+
+    If the label is not valid, a mistake is added.
+    """
     label = entry.get("label", short)
     if not isinstance(label, str) or not label.strip():
         mistakes.add("a label must be text, and not blank", (*path, "label"))
@@ -99,7 +102,10 @@ def _read_label(entry: Mapping[str, Any], short: str, path: KeyPath, mistakes: M
 
 
 def _read_limits(entry: Mapping[str, Any], path: KeyPath, mistakes: Mistakes) -> Mapping[str, float]:
-    """Returns the limits of an entry, or no limits if any limit is not valid."""
+    """Returns the limits of an entry, or no limits if any limit is not valid.
+
+    A mistake is added for each limit that is not valid.
+    """
     try:
         return LimitsEntry.model_validate(entry.get("limits", {})).content()
     except ValidationError as error:

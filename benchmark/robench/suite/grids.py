@@ -47,7 +47,7 @@ class Grid:
 def read_grid(kind: Kind, entry: Mapping[str, Any], path: KeyPath, mistakes: Mistakes) -> Grid:
     """Returns the grid of an entry.
 
-    A mistake is added for each invalid or repeated value.
+    A mistake is added for each setting with invalid or repeated values.
     """
     settings = {name: value for name, value in entry.items() if name not in ("name", "label", "grid", "limits")}
     axes = entry.get("grid", {})

@@ -64,7 +64,7 @@ def _as_id(value: Any) -> Any:
 
 
 class TargetsEntry(_Model):
-    """The key ``targets``, which determines the target items."""
+    """The value of the key ``targets``, which determines the target items."""
 
     count: Count = 5
     pick: Literal["unpopular", "popular", "lower-torso", "all", "random", "listed"] = "unpopular"
@@ -91,14 +91,14 @@ class TargetsEntry(_Model):
 
 
 class UsersEntry(_Model):
-    """The key ``users``, which determines the sample of users to evaluate."""
+    """The value of the key ``users``, which determines the users to evaluate."""
 
     sample: Count
     seed: Seed = 0
 
 
 class TunedEntry(_Model):
-    """The key ``tuned``, which names the trials from which settings were chosen."""
+    """The value of the key ``tuned``, which names the trials of a search."""
 
     file: Annotated[StrictStr, Field(min_length=1)]
     trials: Count
@@ -106,7 +106,9 @@ class TunedEntry(_Model):
 
 
 class LimitsEntry(_Model):
-    """The key ``limits`` of the suite or of an entry: the most that a victim may use.
+    """The value of the key ``limits``, which states the most that a victim may use.
+
+    A suite may have limits, and so may each of its entries.
 
     ``seconds`` count from the start of the victim's process. ``memory`` is a number of bytes or a string such as
     ``4 GiB`` or ``500 MB``.

@@ -110,7 +110,7 @@ def select_attacked_cells(table: PlannedTable, cells: Iterable[CellRow]) -> list
 def select_judged_cells(results: Results, table: PlannedTable, cells: Iterable[CellRow]) -> list[CellRow]:
     """Returns the planned cells from which a table takes its worst case.
 
-    If an ensemble attacks under the table's threat model, only cells of ensembles count.
+    If an ensemble attacks within the table's threat model and ε, only cells of ensembles count.
     """
     planned = [cell for cell in select_attacked_cells(table, cells) if cell.status != "skipped"]
     return [cell for cell in planned if cell.kind == ENSEMBLE] if has_ensembles(results, table) else planned

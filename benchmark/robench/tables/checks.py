@@ -202,7 +202,7 @@ def _radius(results: Results, row: Row, cells: Sequence[CellRow]) -> Iterator[Fl
 
 
 def radius_ratio(numbers: Mapping[int, Checks], twin: Mapping[int, Checks]) -> float | None:
-    """Returns the radius at ε = 1, relative to that of the undefended twin.
+    """Returns the ball's radius at ε = 1, relative to that of the undefended twin.
 
     For each seed, the radius is divided by the radius of the twin. The result is the median of these ratios. A seed is
     left out if one of the two was not checked, or if the radius of the twin is 0. If no seed is left, the result is

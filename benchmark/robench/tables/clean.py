@@ -43,7 +43,9 @@ class CleanRow:
 
 
 def build_clean_rows(results: Results, shown: Sequence[RowKey]) -> list[CleanRow]:
-    """Returns one row per ``RowKey`` with clean values that no ranking table shows.
+    """Returns one row for each ``RowKey`` that no ranking table shows.
+
+    A ``RowKey`` without clean values has no row.
 
     Args:
         results: the results of the folder.

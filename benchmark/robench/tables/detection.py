@@ -48,9 +48,10 @@ class DetectionRow:
 
 
 def build_detection_rows(results: Results) -> list[DetectionRow]:
-    """Returns one row per data set, split, defence, attack and ε, as in the plan.
+    """Returns one row per data set, split, defence, attack and ε.
 
-    Only cells with ``detection`` in their record count. A row without an attack shows the false alarms on clean data.
+    The rows have the order of the plan. Only cells with ``detection`` in their record count. A row without an attack
+    shows the false alarms on clean data.
     """
     groups = results.grouped(
         lambda cell: (*cell.key.place, cell.key.defense_label, cell.attack_label, cell.epsilon),

@@ -106,9 +106,10 @@ def flag_rounding(results: Results, row: Row, table: PlannedTable | None) -> lis
 
 
 def flag_additivity(results: Results, row: Row, cells: Sequence[CellRow]) -> list[Flag]:
-    """Returns a flag if a model wrongly says that its scores are a sum.
+    """Returns a flag if a model wrongly says that it is additive.
 
-    The sum is over the items of a history. Such a row has no rank.
+    A model is additive if the scores of a history are a sum over the items of this history. A row with the flag has no
+    rank.
     """
     error = max((_diagnosis(results, cell, "additive_error") for cell in cells), default=0.0)
     if error <= MOST_ADDITIVE:

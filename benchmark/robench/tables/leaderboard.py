@@ -1,4 +1,4 @@
-"""Builds the ranking tables, and with them the rows of leaderboard.csv."""
+"""Builds the ranking tables and the rows of leaderboard.csv."""
 
 from __future__ import annotations
 

@@ -30,9 +30,9 @@ class MemberRow:
     Args:
         name: the name of the member.
         kind: the kind of the member's attack.
-        users: the mean number of users per cell on whom the member ran.
-        queries: the number of score evaluations per user on whom the member ran.
-        gradients: the number of gradients per user on whom the member ran.
+        users: the number of users that the member attacked, averaged over cells.
+        queries: the number of score evaluations per attacked user.
+        gradients: the number of gradients per attacked user.
         first_breaks: the share of the broken users that the member broke first. The value is None if one perturbation
             serves all users.
         damage: the mean over users of −NDCG@k, or of the NDCG@k of promoted items. The value is None unless one
@@ -192,7 +192,7 @@ def _compare_breaks(members: Sequence[MemberRecord], arrays: Sequence[Arrays], w
 def _compare_damage(
     members: Sequence[MemberRecord], arrays: Sequence[Arrays], where: str, clean: float
 ) -> Iterator[Comparison]:
-    """Compares members with one perturbation for all users, by the damage per user.
+    """Compares members that use one perturbation for all users, by damage per user.
 
     Random points and a search by scores are compared with the best white-box member of each seed. For random points,
     this member must have used at least as many score evaluations. The level of each comparison is the clean mean of the

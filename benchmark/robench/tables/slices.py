@@ -54,10 +54,10 @@ class SliceRow:
 def group_users(known: Arrays) -> dict[Kind, dict[str, NDArray[np.bool_]]]:
     """Returns which users are in each group, bool [users], by slice and group.
 
-    By activity, users are divided into thirds by the length of their history. By popularity, they are divided into
-    thirds by the training interactions of their held-out item, or by the mean over several. Equal values are in the
-    same group, so groups differ in size, and an empty group is left out. Users whose held-out items have no training
-    interactions are in the group ``cold``.
+    By activity, users are divided into thirds by the length of their history. By popularity, users are divided into
+    thirds by the number of training interactions of their held-out item. If a user has several held-out items, the mean
+    of their numbers counts. Equal values are in the same group, so groups differ in size, and an empty group is left
+    out. If no held-out item of a user has training interactions, the user is in the group ``cold``.
 
     Args:
         known: the arrays of users.npz for one data set and split, by short name.

@@ -43,7 +43,7 @@ TITLES = (
 
 @cache
 def undefended(make: Callable[..., Model], epochs: int) -> Model:
-    """Returns a model without a defence, which is fitted once per process."""
+    """Returns an undefended model, which is fitted only once per process."""
     return fitted(make(epochs=epochs), crowd()[0])[0]
 
 

@@ -14,7 +14,7 @@ Chosen = Mapping[tuple[str, str], Mapping[str, Any]]  # the chosen settings by k
 
 
 def tuned_name(suite: Suite) -> str:
-    """Returns the name of the tuned suite, which gets a separate folder of results."""
+    """Returns a new name for the tuned suite, so that its results get another folder."""
     return f"{suite.name}-tuned"
 
 
