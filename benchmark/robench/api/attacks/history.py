@@ -87,7 +87,11 @@ class HistoryConfig(RulesConfig):
 
     @model_validator(mode="after")
     def _check_place(self) -> Self:
-        """Checks that the place leaves at least one kind of edit."""
+        """Checks that the place leaves at least one kind of edit.
+
+        Raises:
+            SettingError: if ``place`` is ``end`` and ``edits`` do not include insertions.
+        """
         if self.place == "end" and "insert" not in self.edits:
             raise SettingError("at the end of a history, items can only be inserted", "place", "edits: [insert]")
         return self

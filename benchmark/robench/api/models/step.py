@@ -197,7 +197,8 @@ class Step:
             e: the clean inputs.
             inner: ``fgsm`` (Goodfellow et al., ICLR 2015) or ``pgd`` (Madry et al., ICLR 2018). The length of each step
                 of PGD is the radius times 2.5 / ``steps``.
-            epsilon: the budget relative to the batch's RMS: one number, or one per row, float [B].
+            epsilon: the budget relative to the root mean square of the batch's inputs: one number, or one per row,
+                float [B].
             norm: the norm of the budget.
             objective: the function to increase, which maps the perturbed inputs to a scalar.
             steps: the number of steps of ``pgd``.

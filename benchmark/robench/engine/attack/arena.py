@@ -37,7 +37,7 @@ class Arena(ABC):
 
     @property
     def costs(self) -> Costs:
-        """The counts of the queries that the attack makes in this arena."""
+        """The costs of the attack in this arena."""
         costs: Costs = self.oracle.costs
         return costs
 

@@ -42,7 +42,10 @@ class FitReport:
     achieved: dict[str, float] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, float | int | None]:
-        """Returns the report by the names in the record, with None in place of NaN."""
+        """Returns the facts of the report, by their names in the record.
+
+        None takes the place of NaN.
+        """
         ndcg = None if math.isnan(self.validation_ndcg) else self.validation_ndcg
         return {"epochs": self.epochs, "best_epoch": self.best_epoch, "validation_ndcg@10": ndcg, **self.achieved}
 

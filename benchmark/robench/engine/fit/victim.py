@@ -266,7 +266,10 @@ class VictimFit:
         return model, notes
 
     def _finish(self, model: Model, notes: Notes) -> FitResult:
-        """Releases the held-out items, lets the defence wrap the model, and ends the fit."""
+        """Releases the held-out items, and returns the result of the fit.
+
+        If the defence overrides ``wrap``, the result holds the wrapped model.
+        """
         data = self._fit_data
         self.held.release()
         inner = None
