@@ -29,12 +29,12 @@ def folder(tmp_path):
 
 
 def text(change):
-    """Returns a function that changes the bytes of a file."""
+    """Returns a function that applies ``change`` to the bytes of a file."""
     return lambda path: path.write_bytes(change(path.read_bytes()))
 
 
 def edited(change, *, sealed=True):
-    """Returns a function that changes the JSON of a file.
+    """Returns a function that applies ``change`` to the JSON object in a file.
 
     The function also seals the file again if ``sealed`` is true.
     """

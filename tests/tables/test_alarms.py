@@ -41,13 +41,13 @@ attacks: [{name: auto, surface: parameters, norm: l2, epsilon: 0.2}]
 
 @pytest.fixture(scope="module")
 def board(tmp_path_factory):
-    """Returns the content of leaderboard.json after a run of the suite."""
+    """Returns the content of leaderboard.json after a run of ``SUITE``."""
     return leaderboard(tmp_path_factory.mktemp("alarms"), SUITE)
 
 
 @pytest.fixture(scope="module")
 def tables(tmp_path_factory):
-    """Returns the content of leaderboard.json after a run with an attack on tables.
+    """Returns the content of leaderboard.json after a run of ``TABLES``.
 
     The attack adds one shift to the tables for all users.
     """

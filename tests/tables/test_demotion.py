@@ -1,4 +1,4 @@
-"""Tests that tables of demoted targets turn the direction of their metrics."""
+"""Tests that tables of demoted targets reverse the direction of their metrics."""
 
 import numpy as np
 import pytest

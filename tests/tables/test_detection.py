@@ -15,7 +15,14 @@ RANKS = {"target_ranks": [[3] * USERS] * 20}
 
 
 def build(folder, *, adaptive="oblivious", models=("mf", "ease"), detection=True):
-    """Returns the tables of models with and without a defence."""
+    """Returns the tables of models with and without a defence, clean and poisoned.
+
+    Args:
+        folder: The folder for the results.
+        adaptive: The value of the column ``adaptive`` in the poisoned cells.
+        models: The names of the models.
+        detection: Whether the records of defended victims have the numbers of a detection.
+    """
     world = World(folder, [POISONING])
     world.targets = {"count": 20, "pick": "all", "sets": 1}  # with fewer, no row has a rank
     for model in models:

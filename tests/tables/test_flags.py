@@ -108,7 +108,7 @@ def test_a_row_that_attacks_may_have_missed_has_no_p_value(world, cause):
 
 
 def test_without_ndcg_attacks_are_compared_by_the_metric_of_the_table(world):
-    """Without any comparison, a row with a blind gradient attack would get a rank."""
+    """If attacks were not compared, a row with a blind attack would get a rank."""
     world.ranking = [{**EMBEDDING, "metric": "ndcg@5"}]
     for metrics in (["ndcg@10", "ndcg@5"], ["ndcg@5"], ["t-hr@10", "ndcg@5"]):
         made = world_of(world, metrics)

@@ -1,6 +1,6 @@
 """Tests the flags of tables about promoted items.
 
-A gap is an average over items, because the promoted items are a sample.
+The gap between two attacks is an average over items, because the promoted items are a sample.
 """
 
 import numpy as np

@@ -71,7 +71,8 @@ class Idling(Leaky):
 class Uneven(Idling):
     """A model with a planted fault: the number of entries depends on the other users.
 
-    Like ``Idling``, it declares that padding may be perturbed. Histories are padded to the longest of the batch.
+    Like ``Idling``, it declares that padding may be perturbed. The longest history of a batch decides how much padding
+    the others get.
     """
 
     def last_items(self, users, history, length):

@@ -1,4 +1,7 @@
-"""Tests that the conformance class of defences detects disconnected defences."""
+"""Tests that the conformance class of defences detects an unused perturbation.
+
+The class also detects wrappers that do nothing, and wrappers that hide the gradient.
+"""
 
 from dataclasses import replace
 

@@ -1,6 +1,6 @@
 """Tests that the conformance class of metrics accepts any range and direction.
 
-The class also detects a wrong direction.
+The class also detects a wrong direction, wrong bounds, and a metric that ignores the outcome.
 """
 
 from typing import ClassVar

@@ -79,7 +79,10 @@ class Cases:
         return self.start(name, "--executor", "dask", *(options or ("--workers", str(self.workers))))
 
     def end(self, name: str, process: subprocess.Popen[bytes], start: float) -> None:
-        """Waits until a run ends, and checks the exit code, the tables and the processes."""
+        """Waits until a run ends, and checks the exit code, the tables and the processes.
+
+        ``start`` is the monotonic time at which the run started.
+        """
         code = process.wait()
         found = tables(self.place / name)
         if code:
@@ -199,6 +202,8 @@ class Cases:
     @contextmanager
     def cluster(self, name: str) -> Iterator[str]:
         """Starts a scheduler and workers with dask's own commands.
+
+        They are terminated at the end of the block.
 
         Yields:
             The address of the scheduler.

@@ -146,7 +146,8 @@ class Judge:
     def attempt(self, name: str, command: str, call: Callable[[], Any]) -> Any:
         """Calls a command, and records a failure if there is one.
 
-        Two things count as failures: a traceback, and an error message that spans several lines or names no file.
+        Two things count as failures: an unexpected exception, and an error message that spans several lines or names no
+        file.
 
         Returns:
             The result of the command, or None after an error.

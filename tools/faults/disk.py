@@ -34,7 +34,13 @@ class Disks:
     problems: int = 0
 
     def command(self, *arguments: str, cache: Path | None = None, memory: int = 0) -> subprocess.Popen[str]:
-        """Starts ``robench`` with a cache and an optional memory limit in KiB."""
+        """Starts ``robench`` with the given arguments.
+
+        Args:
+            *arguments: The arguments of the command.
+            cache: The folder of the cache. The default is that of the undisturbed run.
+            memory: The limit on the address space in KiB, or 0 for no limit.
+        """
         sources = os.pathsep.join(str(ROOT / part) for part in ("benchmark", "plugins"))
         env = {**os.environ, "PYTHONPATH": sources, "ROBENCH_CACHE": str(cache or self.place / "cache")}
         whole = [sys.executable, "-m", "robench", *arguments]
@@ -131,7 +137,10 @@ def full_cache(disks: Disks) -> None:
 
 @contextmanager
 def suppressed_full(path: Path) -> Iterator[object]:
-    """Opens a file to fill its disk, and ignores the error when the disk is full."""
+    """Yields a file that a block can write until the disk is full.
+
+    The error of the full disk is ignored.
+    """
     file = path.open("wb", buffering=0)
     try:
         yield file
@@ -204,7 +213,7 @@ def links(disks: Disks) -> None:
 def little_memory(disks: Disks) -> None:
     """Rebuilds the tables with a limited address space.
 
-    The engine of the drawing library fails under such a limit.
+    The engine of the drawing library fails under such a limit. The page must then be written without pictures.
     """
     results = shutil.copytree(disks.place / "undisturbed", disks.place / "limited")
     for gib in (4, 8, 64):

@@ -31,7 +31,7 @@ def of(end: str, change: Callable[[Path], None]) -> Damage:
 
 
 def content(change: Callable[[bytes], bytes]) -> Callable[[Path], None]:
-    """Returns a function that changes the bytes of a file."""
+    """Returns a function that applies ``change`` to the bytes of a file."""
 
     def damage(path: Path) -> None:
         path.write_bytes(change(path.read_bytes()))
@@ -40,7 +40,7 @@ def content(change: Callable[[bytes], bytes]) -> Callable[[Path], None]:
 
 
 def value(change: Change, *, sealed: bool = True) -> Callable[[Path], None]:
-    """Returns a function that changes the JSON object in a file.
+    """Returns a function that applies ``change`` to the JSON object in a file.
 
     The file is sealed again if ``sealed`` is true.
     """
@@ -97,7 +97,7 @@ def npz(**arrays: Any) -> bytes:
 
 
 def rearranged(change: Callable[[dict[str, Any]], Any]) -> Damage:
-    """Returns a function that changes the arrays of a cell.
+    """Returns a function that applies ``change`` to the arrays of a cell.
 
     The record of the cell gets the new digest of the arrays, and is sealed again.
     """
@@ -286,9 +286,9 @@ def entries(cache: Path, kind: str) -> list[Path]:
 
 
 def each(kind: str, end: str, change: Callable[[Path], None]) -> Callable[[Path], None]:
-    """Returns a function that damages the first cache entry of a kind.
+    """Returns a function that applies ``change`` to a file of one kind in the cache.
 
-    The entry is the first file with the ending ``end``.
+    The file is the first one with the ending ``end``.
     """
     return lambda cache: change(next(path for path in entries(cache, kind) if path.suffix == end))
 

@@ -78,7 +78,7 @@ def suite(models: list[str], users: int, attack: str, surface: str = "embedding"
 
 
 def board(place: Path, text: str) -> list[dict[str, Any]]:
-    """Runs a suite in a folder, and returns the rows of its leaderboard."""
+    """Runs a suite in the folder ``place``, and returns the rows of the leaderboard."""
     place.mkdir(parents=True, exist_ok=True)
     (place / "maskers.yaml").write_text(text)
     sources = os.pathsep.join(map(str, (ROOT / "benchmark", ROOT / "plugins", HERE)))

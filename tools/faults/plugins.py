@@ -89,7 +89,13 @@ def arrays(place: Path, cell: str) -> bytes | None:
 
 
 def check(without: Path, with_them: Path, names: list[str]) -> list[str]:
-    """Returns a line for each check that failed."""
+    """Returns a line for each check that failed.
+
+    Args:
+        without: the folder of the run without misbehaving models.
+        with_them: the folder of the run with misbehaving models.
+        names: the names of the misbehaving models.
+    """
     alone, together = records(without), records(with_them)
     problems = []
     for cell, record in alone.items():

@@ -195,6 +195,11 @@ def sides(bench, norm, others):
     """Returns the functions to time, by name.
 
     The bare gradients come first.
+
+    Args:
+        bench: the victim.
+        norm: the norm of the attacks.
+        others: the modules of other libraries by name. A missing library is None.
     """
     attack, scores = Pgd.make(norm=norm, scale="absolute", k=1, steps=STEPS), Scores(bench).eval()
     (oracle,) = bench.surface("embedding").oracles(1)

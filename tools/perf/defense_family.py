@@ -52,6 +52,10 @@ SEARCHED = {
 def one(job):
     """Fits and measures one victim.
 
+    Args:
+        job: the name of the model, the name and the settings of the defence, the seed, and whether to measure the test
+            items.
+
     Returns:
         The values (clean, l2, linf) and a note.
     """

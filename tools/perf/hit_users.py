@@ -38,7 +38,7 @@ LINES = 25  # the number of functions in a profile
 
 
 def gains(ranks):
-    """Returns NDCG@10 of each user, who has one held-out item."""
+    """Returns each user's NDCG@10, given the rank of the only held-out item."""
     return np.where((ranks > 0) & (ranks <= LAST), 1 / np.log2(1 + ranks), 0.0)
 
 

@@ -2,10 +2,10 @@
 
     python tools/perf/host.py [--cells 1000 5000 10000] [--folder DIR]
 
-The suites have many cells that cost next to nothing. The script is also the plugin that offers their model and their
-attack. For every size the script writes a suite, and ``robench run`` measures and stores the cells. A victim has 20
-cells: the clean one, and two attacks at 10 and 9 budgets. Five victims, one per seed, form a row of a table. Then each
-command runs in its own process: ``run`` with nothing left to do, ``plan`` and ``leaderboard``.
+The suites have many cells that cost next to nothing. The script is also the plugin that offers the model and the attack
+of the suites. For every size the script writes a suite, and ``robench run`` measures and stores the cells. A victim has
+20 cells: the clean one, and two attacks at 10 and 9 budgets. Five victims, one per seed, form a row of a table. Then
+each command runs in a separate process: ``run`` with nothing left to do, ``plan`` and ``leaderboard``.
 
 The last column is the size of index.html. A second line per size has the cost per cell relative to the first size, so
 a linear command shows about 1. Another line shows what storing a cell costs in the first run: the CPU time and the

@@ -2,15 +2,17 @@
 
     python tools/perf/poisoning.py ML100K_FOLDER [--out RESULTS.jsonl] [--sets 3] [--seeds 3]
 
-ML100K_FOLDER holds ml-100k.inter. Items with at least 5 interactions are split at random (8:1:1 per user). The targets
-of a set are drawn uniformly over all items. Every attack makes profiles for every set, seed and ε, and every victim is
-fitted on the poisoned data. Three numbers are printed: the CPU seconds of one thread that an attack needs, the mean
-percentile of the targets over eligible users (0 is the top of the list), and T-HR@50.
+ML100K_FOLDER holds ml-100k.inter. Items with fewer than 5 interactions are dropped. Each user's interactions are split
+at random (8:1:1). The targets of a set are drawn uniformly over all items. Every attack makes profiles for every set,
+seed and ε, and every victim is fitted on the poisoned data. For each attack, a table shows the CPU seconds of one
+thread, the mean percentile of the targets (0 is the top of the list) and T-HR@50. Users who have a target do not count
+for this target. A last line per victim shows NDCG@10.
 
-``--out`` keeps every measurement as a line of JSON. Measurements that the file has already are not repeated, so an
-interrupted run can go on. ``--attacks``, ``--victims`` and ``--epsilon`` restrict what is measured. The last table
-counts the sets and seeds in which the order random-profiles, bandwagon, revadv holds: each attack beats the one before.
-The weight decays of ``mf`` and ``ease`` are those that validation chooses on these data, so each fit is a single one.
+``--out`` keeps every measurement as a line of JSON. Measurements that are in this file are not repeated, so an
+interrupted run can go on. ``--attacks``, ``--victims`` and ``--epsilon`` restrict what is measured. The expected order
+of the attacks is random-profiles, bandwagon, revadv, from the weakest to the strongest. Below each table, lines count
+the sets and seeds in which this order holds. The weight decays of ``mf`` and ``ease`` are fixed. Validation on these
+data would choose the same ones, at the cost of more fits.
 """
 
 import argparse
@@ -57,7 +59,10 @@ K = 50
 
 
 def effect(victim, targets):
-    """Returns the mean percentile of the targets, T-HR@50 and NDCG@10 of real users."""
+    """Returns the mean percentile of the targets, T-HR@50 and NDCG@10, by name.
+
+    The values are means over real users. A percentile of 0 is the top of the list.
+    """
     arrays = victim.clean(targets).arrays
     parts = [np.asarray(arrays[name]).astype(np.int64) for name in ("indptr", "ranks", "top", "candidates")]
     outcome = Outcome(*parts, np.asarray(arrays["target_ranks"]).astype(np.int64))
@@ -67,7 +72,13 @@ def effect(victim, targets):
 
 
 def measure(given, done, keep):
-    """Measures what ``done`` lacks, and hands each measurement to ``keep``."""
+    """Measures every case that is not done yet.
+
+    Args:
+        given: the options of the command line.
+        done: the keys of the measurements that exist, as ``key`` returns them.
+        keep: a function that takes a measurement and the CPU seconds of the attack.
+    """
     registry = Registry.of(Host.discover())
     source = Recbole.make(path=given.source, min_item_interactions=5)
     split = Part("random-ratio", {"ratios": [0.8, 0.1, 0.1], "seed": 0}, "random-ratio")
@@ -109,7 +120,10 @@ def key(line):
 
 
 def show(lines, given):
-    """Prints the means over sets and seeds, and how often the order holds."""
+    """Prints the means over sets and seeds, and how often the attacks have the order.
+
+    ``lines`` holds the measurements, and ``given`` holds the options of the command line.
+    """
     for epsilon in given.epsilon:
         print(f"\n{epsilon:.0%} fake users: percentile (T-HR@{K}) of each victim, and seconds")
         print(f"| attack | {' | '.join(given.victims)} | seconds |\n|{'---|' * (len(given.victims) + 2)}")
@@ -133,7 +147,10 @@ def show(lines, given):
 
 
 def order(lines, epsilon, victim, part):
-    """Returns in words how many sets and seeds have the expected order."""
+    """Returns in words how many sets and seeds have the expected order of attacks.
+
+    ``part`` names the compared number, ``percentile`` or ``hr``.
+    """
     value = {key(one): one[part] * (1 if part == "percentile" else -1) for one in lines}
     cases = sorted({(one["set"], one["seed"]) for one in lines})
     words = []

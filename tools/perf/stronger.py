@@ -33,7 +33,7 @@ LOSSES = ("ce", "margin", "bpr", "hinge", "ndcg")
 
 
 def gains(ranks):
-    """Returns each user's NDCG@10."""
+    """Returns each user's NDCG@10, given the rank of the only held-out item."""
     return np.where((ranks > 0) & (ranks <= LAST), 1 / np.log2(1 + ranks), 0.0)
 
 

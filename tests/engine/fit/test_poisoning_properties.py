@@ -1,4 +1,4 @@
-"""Tests the budget of fake users, and their isolation, on random data."""
+"""Tests the budget and the isolation of fake users on random data."""
 
 import math
 
@@ -58,7 +58,7 @@ def world_of(rows, held, profiles=()):
 
 @st.composite
 def worlds(draw):
-    """Draws rows and a held-out item per user that the row lacks."""
+    """Draws the rows of users, and for each user a held-out item outside the row."""
     rows = draw(ROWS)
     held = [draw(st.sampled_from(sorted({*range(N_ITEMS)} - {*row}))) for row in rows]
     return rows, held
@@ -80,7 +80,10 @@ def test_fakes_are_never_evaluated_and_holders_of_a_target_do_not_count(world, s
 
 
 def real_part(data):
-    """Returns the data of the real users, from which histories at test time come."""
+    """Returns the data without fake users.
+
+    Histories at test time come from these data.
+    """
     train = Interactions.from_rows([data.train.row(user) for user in range(data.n_real_users)], N_ITEMS)
     return TrainData(train, data.validation, data.catalogue)
 

@@ -17,7 +17,7 @@ ONE, TWO = 1, 2  # two items of the genres 1 and 2, which fake users pair with i
 
 
 def conformance_classes():
-    """Returns one conformance class per built-in model, by the model's name."""
+    """Returns one conformance class per built-in model, by the model class's name."""
     modules = (test_conformance, test_llm_conformance, test_text_bert)
     classes = (value for module in modules for value in vars(module).values())
     tests = [one for one in classes if isinstance(one, type) and issubclass(one, ModelTests) and hasattr(one, "model")]
@@ -38,7 +38,10 @@ PUSHED = sorted(name for name, one in CLASSES.items() if one.collaborative and n
 
 @pytest.mark.parametrize("name", PUSHED)
 def test_an_item_that_fake_users_push_gains_on_one_that_other_fake_users_push(name):
-    """Two poisonings differ in one item of each profile, and each lifts its item."""
+    """The profiles of two poisonings differ in one item.
+
+    Each poisoning must lift its own item more than the item of the other one.
+    """
     tests, (data, _) = CLASSES[name], crowd()
     short = {"epochs": min(tests.settings.get("epochs", 3), 3)} if tests.model.has_setting("epochs") else {}
     users = np.arange(0, 20, 4)

@@ -1,4 +1,4 @@
-"""Tests the attacks whose surrogate is trained on single pairs."""
+"""Tests the attacks with a surrogate that is trained on single pairs."""
 
 import numpy as np
 import pytest
