@@ -174,7 +174,13 @@ def _line_ends(text: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
 
 def _words(text: NDArray[np.uint8], spaces: NDArray[np.bool_], starts: IntArray) -> pa.Array:
-    """Returns the words of a text, as an array of strings."""
+    """Returns the words of a text, as an array of strings.
+
+    Args:
+        text: the bytes of the text.
+        spaces: whether each byte is white space.
+        starts: the first byte of each word.
+    """
     letters = np.cumsum(~spaces)
     offsets = np.append(letters[starts] - 1, letters[-1]).astype(np.int64)
     buffers = [None, pa.py_buffer(offsets), pa.py_buffer(text[~spaces])]
@@ -185,6 +191,13 @@ def _check_form(codes: IntArray, counts: IntArray, names: pa.Array, lines: IntAr
     """Checks that no user has several lines if some line has several items.
 
     A file with such a user is probably a table with further columns.
+
+    Args:
+        codes: the user of each line, as an index into ``names``, int64 [lines].
+        counts: the number of items of each line, int64 [lines].
+        names: the distinct users.
+        lines: the number of each line in the file, from 0, int64 [lines].
+        path: the file, for messages.
 
     Raises:
         DataError: if there is such a user.

@@ -33,6 +33,9 @@ class ListMetric(Metric):
         Args:
             lists: the recommended items of each user, int64 [users, k], padded with −1.
             items: facts about the items.
+
+        Raises:
+            TypeError: if the subclass does not define this method.
         """
         raise TypeError(f"{type(self).__name__} has no of_lists()")
 
@@ -70,6 +73,9 @@ class CollectiveMetric(ListMetric):
 
         Args:
             shown: the number of lists that hold each item, float64 [n_items].
+
+        Raises:
+            TypeError: if the subclass does not define this method.
         """
         raise TypeError(f"{type(self).__name__} has no of_exposure()")
 

@@ -44,7 +44,11 @@ class StabilityMetric(Metric):
     bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
 
     def compare(self, one: IntArray, two: IntArray, k: int) -> FloatArray:
-        """Returns the similarity of two lists per user, float64 [users] in [0, 1]."""
+        """Returns the similarity of two lists per user, float64 [users] in [0, 1].
+
+        Raises:
+            TypeError: if the subclass does not define this method.
+        """
         raise TypeError(f"{type(self).__name__} has no compare()")
 
     def per_user(self, outcome: Outcome, k: int) -> FloatArray:

@@ -51,7 +51,11 @@ class TargetMetric(Metric):
     bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
 
     def values(self, outcome: Outcome, ranks: FloatArray, k: int) -> FloatArray:
-        """Returns the value of each rank, [targets, users]."""
+        """Returns the value of each rank, [targets, users].
+
+        Raises:
+            TypeError: if the subclass does not define this method.
+        """
         raise TypeError(f"{type(self).__name__} has no values()")
 
     def per_user(self, outcome: Outcome, k: int) -> FloatArray:

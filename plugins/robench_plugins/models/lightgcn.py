@@ -71,6 +71,13 @@ def _mean_of_layers(
     """Returns the mean vectors over all layers: [n_users, d] and [n_items, d].
 
     Layer 0 consists of the given vectors. Each further layer is propagated over the graph from the layer before.
+
+    Args:
+        users: the vectors of the users, [n_users, d].
+        items: the vectors of the items, [n_items, d].
+        adjacency: the normalised adjacency matrix, [n_users, n_items].
+        transpose: its transpose.
+        layers: the number of layers after layer 0.
     """
     total_users, total_items = users.clone(), items.clone()
     for _ in range(layers):

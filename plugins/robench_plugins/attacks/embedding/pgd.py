@@ -21,10 +21,10 @@ class Pgd(EmbeddingAttack):
     ascent gives the direction of steepest ascent, and Π projects into the ball. Both use the norm of the budget. The
     step is α = 2.5 r / steps, where r is the radius.
 
-    Restart 0 starts from δ = 0, and further restarts start from a random point of the ball. In an untargeted attack
-    with the loss ``margin`` and k = 1, all restarts start from δ = 0. Each further restart raises one of the best
-    rivals above the held-out item (MultiTargeted, Gowal et al. 2019, algorithm 1). The FGSM point is a candidate too,
-    so PGD is never weaker than FGSM with the same loss and ε.
+    Restart 0 starts from δ = 0, and further restarts start from a random point of the ball. An untargeted attack on
+    ``embedding`` with the loss ``margin`` and k = 1 starts all restarts from δ = 0. Each further restart then raises
+    one of the best rivals above the held-out item (MultiTargeted, Gowal et al. 2019, algorithm 1). The FGSM point is a
+    candidate too, so PGD is never weaker than FGSM with the same loss and ε.
     """
 
     class Config(EmbeddingConfig):

@@ -40,7 +40,8 @@ def restart_rivals(oracle: Oracle, config: Any) -> list[Tensor]:
     """Returns one rival per row for each restart after the first, int64 [B] each.
 
     In MultiTargeted attacks (Gowal et al. 2019), each of these restarts raises one rival above the held-out item. The
-    list is empty unless the attack is untargeted and k = 1. The list is shorter if there are too few rivals.
+    list is empty unless the attack is untargeted, k = 1 and the surface is ``embedding``. The list is shorter if there
+    are too few rivals.
     """
     targeted = config.k == 1 and config.restarts > 1 and config.goal == "untargeted"
     return list(oracle.rivals(config.restarts - 1).T) if targeted else []

@@ -23,16 +23,18 @@ USERS = 512  # the most real users whose scores a poison step reads
 class Dpa2dl(PointwiseAttack):
     """Adds fake users with the items that a poisoned model gives to them.
 
-    This is the attack of Huang et al. (NDSS 2021). A poison model is trained by its own loss plus λ · G, with
-    G = ‖ŷ_v‖² + η Σ_u l_u. Here ŷ_v are the predicted probabilities of a new fake user v, and
-    l_u = max(min_{i in L_u} log ŷ_ui − log ŷ_ut, −κ) is the loss of a real user u, in whose list L_u of k items the
-    target t should be. The fillers of v are the items j with the largest ŷ_vj · p_j. The selection probability p_j of
-    each of them is then multiplied by δ. If all are below 1, all become 1 again.
+    This is the attack of Huang et al. (NDSS 2021). A poison model is trained on its own loss plus λ · G, with
+    G = ‖ŷ_v‖² + η Σ_u l_u. Here ŷ_v are the predicted probabilities of a new fake user v. The loss of a real user u is
+    l_u = max(min_{i in L_u} log ŷ_ui − log ŷ_ut, −κ). Here L_u is the list of u with k items, and t is the target that
+    should enter the list. The fillers of v are the items j with the largest ŷ_vj · p_j. The selection probability p_j
+    of each filler is then multiplied by δ. If the selection probabilities of all items except targets are below 1, all
+    become 1 again.
 
     The attack differs from the paper in four points. The surrogate is a matrix factorisation instead of NeuMF. ‖ŷ_v‖²
-    and Σ_u l_u are means over the items that are not targets and over users and targets, so λ and η do not depend on
-    the size of the data. There are several targets, and users who have one do not count for it. The poison model
-    starts from the surrogate and takes a fixed number of steps, in which it reads up to 512 random real users each.
+    is a mean over the items that are not targets, and Σ_u l_u is a mean over users and targets. So λ and η do not
+    depend on the size of the data. There may be several targets, and a user who has a target does not count for it. The
+    poison model starts from the surrogate and takes a fixed number of steps. Each step reads up to 512 random real
+    users.
     """
 
     class Config(PointwiseConfig):
@@ -49,7 +51,7 @@ class Dpa2dl(PointwiseAttack):
     config: Config
 
     def fillers(self, surrogate: PointwiseSurrogate, fakes: range, state: FillerState) -> list[IntArray]:
-        """Trains a poison model for the new fake users, and reads the fillers off it."""
+        """Returns the fillers that a poison model gives to the new fake users."""
         users = surrogate.n_real + torch.arange(fakes.start, fakes.stop)
         targets = torch.tensor(state.targets)
         matrix = interaction_matrix(state.train)
@@ -70,9 +72,11 @@ class Dpa2dl(PointwiseAttack):
     def choose(self, predicted: np.ndarray, state: FillerState) -> IntArray:
         """Returns the fillers of one fake user, and lowers their selection probabilities.
 
+        If the selection probabilities of all items except targets are then below 1, all become 1 again.
+
         Args:
-            predicted: the predicted probabilities ŷ_v, float64 [I].
-            state: holds the selection probabilities p.
+            predicted: the predicted probabilities of the fake user, float64 [I].
+            state: the state, which holds the selection probabilities.
         """
         value = predicted * state.preference
         value[state.targets] = -np.inf
@@ -85,7 +89,7 @@ class Dpa2dl(PointwiseAttack):
 
 
 def size_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Returns the mean of ŷ² over fake users and the items that are not targets.
+    """Returns the mean squared probability over fake users and items except targets.
 
     Args:
         logits: the scores of the new fake users, [F, I].
@@ -96,10 +100,10 @@ def size_loss(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def list_loss(logits: Tensor, known: Tensor, targets: Tensor, k: int, kappa: float) -> Tensor:
-    """Returns the mean of l_u over users and targets.
+    """Returns the mean loss of the real users' lists, over users and targets.
 
-    l = max(log ŷ_u(k) − log ŷ_ut, −κ), where (k) is the last item of the list of user u. A user who has a target does
-    not count for it.
+    The loss of a user u and a target t is max(log ŷ_u(k) − log ŷ_ut, −κ). Here ŷ are the predicted probabilities, and
+    (k) is the last item of the list of u. A user who has a target does not count for it.
 
     Args:
         logits: the scores of real users, [B, I].

@@ -28,8 +28,8 @@ START = 0.1  # the standard deviation of the first entries of all vectors
 class PointwiseConfig(FakeUserConfig):
     """The settings that ``dpa2dl`` and ``rapu-r`` share.
 
-    The budgets of the surrogate are numbers of steps. Epochs, which the papers count, are fewer steps on smaller data:
-    an epoch of MovieLens 100K has 39 steps.
+    The training of the surrogate is counted in steps. The papers count epochs, which have fewer steps on smaller data.
+    An epoch of MovieLens 100K has 39 steps.
     """
 
     goal: Literal["promote"] = Field(
@@ -52,6 +52,9 @@ class FillerState:
         targets: the promoted items, int64 [T].
         count: the number of fillers of a profile.
         generator: the source of random choices.
+
+    Attributes:
+        preference: the selection probability of each item, float64 [n_items].
     """
 
     def __init__(self, train: Interactions, targets: IntArray, count: int, generator: torch.Generator) -> None:
@@ -62,10 +65,10 @@ class FillerState:
 class PointwiseSurrogate(nn.Module):
     """A matrix factorisation of real and fake users with the binary cross-entropy.
 
-    A score is ⟨x_u, y_i⟩, and its sigmoid is the predicted probability of an interaction. A step of Adam lowers the
-    mean loss of a batch of interactions and as many uniform negatives as ``NEGATIVES`` says for each, plus the L2
-    penalty of their vectors. The interactions of the newest fake users are in every batch, so that few steps suffice
-    for their vectors.
+    The score of user u and item i is ⟨x_u, y_i⟩ for their vectors x_u and y_i. Its sigmoid is the predicted probability
+    of an interaction. A step of Adam lowers the mean loss of a batch, plus the L2 penalty of its vectors. A batch has
+    random interactions, and ``NEGATIVES`` uniform negatives for each of them. The interactions of the newest fake users
+    are in every batch, so that few steps suffice for their vectors.
 
     Args:
         train: the training items of the real users that the attack sees.
@@ -87,7 +90,12 @@ class PointwiseSurrogate(nn.Module):
         self.newest, self.steps = self.pairs.shape[1], 0
 
     def add(self, fake: int, items: IntArray) -> None:
-        """Adds interactions of a fake user, who is numbered from 0, to the training data."""
+        """Adds interactions of a fake user to the training data.
+
+        Args:
+            fake: the number of the fake user, from 0.
+            items: the items of the interactions, int64 [any number].
+        """
         user = torch.full((len(items),), self.n_real + fake)
         self.pairs = torch.cat([self.pairs, torch.stack([user, torch.tensor(items)])], dim=1)
 
@@ -141,8 +149,8 @@ class PointwiseSurrogate(nn.Module):
 class PointwiseAttack(FakeUserAttack):
     """An attack that makes one group of fake users after the other.
 
-    A surrogate is trained on the real rows. It then goes on with every group, on the real rows and on all fake users so
-    far, of whom the new group has only the targets. After that, the attack chooses the fillers of the new group.
+    A surrogate is trained on the real rows. For every group, the training goes on with the real rows and all fake users
+    so far. The new fake users then have only the targets. After that, the attack chooses their fillers.
     """
 
     Config: ClassVar[type[BaseConfig]] = PointwiseConfig
@@ -163,7 +171,8 @@ class PointwiseAttack(FakeUserAttack):
     ) -> Profiles:
         """Returns ``n_users`` profiles of ``profile_size`` distinct items.
 
-        A profile always has all targets, even if there are more than ``profile_size``.
+        A profile always has all targets, even if there are more than ``profile_size``. A profile is shorter if the
+        catalogue has too few other items.
         """
         c = self.config
         surrogate = PointwiseSurrogate(train, n_users, c, rng)

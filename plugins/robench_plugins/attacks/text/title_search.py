@@ -18,9 +18,9 @@ REDRAWN = 0.25  # the share of the titles that a joint search redraws at a time
 class TitleSearch:
     """The state of a greedy search: the best title of every attacked item so far.
 
-    A title is better if its item reaches more users, or as many users with a higher loss. The loss alone would be
-    misleading, because the loss is a mean over all users. A move from rank 900 to 300 for every user would count more
-    than a move into the top k for a few users.
+    A title is better if the attack reaches its goal for more users, or for as many users with a higher loss. The loss
+    alone would be misleading, because the loss is a mean over all users. A move from rank 900 to 300 for every user
+    would count more than a move into the top k for a few users.
 
     Promoted items have separate outcomes, so each item takes its best proposal. In an untargeted attack all items share
     one outcome, so all of them take the same proposal.
@@ -32,7 +32,7 @@ class TitleSearch:
         genuine: the genuine titles, one per item.
         budget: the largest number of edits in each title, one number per item.
         titles: the best titles so far.
-        exposure: the loss and the reach of the best titles.
+        exposure: the loss of the best titles, and the share of users for which they reach the goal.
     """
 
     def __init__(self, oracle: TextOracle) -> None:
@@ -83,7 +83,7 @@ def is_better(one: Exposure, other: Exposure) -> Tensor:
 
     The result is bool [items].
 
-    An exposure is better if it reaches more users, or as many users with a higher loss.
+    An exposure is better if the goal is reached for more users, or for as many users with a higher loss.
     """
     return (one.reached > other.reached) | ((one.reached == other.reached) & (one.loss > other.loss))
 

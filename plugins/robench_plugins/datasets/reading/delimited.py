@@ -202,6 +202,15 @@ def _parse(
 ) -> pa.Table:
     """Returns the columns of a delimited text.
 
+    Args:
+        content: the text in UTF-8.
+        sign: the separator, one byte.
+        names: the names of the columns.
+        header: the number of rows before the data, 1 if there is a header.
+        form: the form of the file.
+        quoted: a separator if cells may be quoted, otherwise None.
+        path: the file, for messages.
+
     Raises:
         DataError: if the text is not a table, has no rows, or has rows of different lengths.
     """

@@ -1,6 +1,6 @@
 """Submits the tasks of a run to a cluster, and passes on their events.
 
-The cluster always has at most twice as many tasks as it can run at a time. The other tasks wait in the client.
+A task is submitted only while the cluster has fewer than twice as many tasks as it can run at a time.
 """
 
 from __future__ import annotations

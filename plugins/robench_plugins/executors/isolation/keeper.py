@@ -77,6 +77,12 @@ def _watch(worker: int, line: socket.socket, limits: Limits, start: float) -> st
 
     The result is None if the worker has ended, and the reason otherwise. The reason is empty if the executor has closed
     the lifeline.
+
+    Args:
+        worker: the process id of the worker.
+        line: the lifeline.
+        limits: the limits of the task.
+        start: the time at which the task started, on the clock of ``time.monotonic``.
     """
     ended = os.pidfd_open(worker)
     poll = select.poll()
