@@ -33,7 +33,7 @@ Order = Literal["auto", "user-item", "item-user"]
 
 
 class Amazon(Dataset):
-    """Reads Amazon's ratings or reviews, and texts about products if there is a file.
+    """Reads Amazon's ratings or reviews, and optional metadata about products.
 
     Ratings are CSV. The files of 2014 and 2018 have no header. The user comes first in 2014, and the product in 2018.
     The files of 2023 have a header. Reviews are JSON lines. Times are in seconds in 2014 and 2018, and in milliseconds

@@ -100,7 +100,7 @@ class Bert4Rec(SequenceModel):
         self.project = nn.Sequential(nn.Linear(c.dim, c.dim), nn.GELU(), nn.LayerNorm(c.dim))
 
     def batches(self, data: TrainData, rng: Rng) -> Iterator[Batch]:
-        """Yields shuffled windows with masked items.
+        """Yields batches of shuffled windows with masked items.
 
         In a share ``last`` of the windows, only the last item is masked. In the other windows each item is masked with
         the probability ``mask``, and at least one item is masked.

@@ -112,7 +112,7 @@ class MultiVae(TorchModel):
         return self.config.is_on("by_size") and has_enough_items(data)
 
     def batches(self, data: TrainData, rng: Rng) -> Iterator[Batch]:
-        """Yields shuffled users with at least one item.
+        """Yields batches of shuffled users who have at least one item.
 
         The target ``beta`` is the weight of the KL term. The annealing depends on the number of epochs that have begun
         in this fit. This number is part of the state.

@@ -74,7 +74,7 @@ class NeuMf(PairwiseModel):
         self.drop = Dropout(c.dropout)
 
     def batches(self, data: TrainData, rng: Rng) -> Iterator[Batch]:
-        """Yields shuffled interactions, each with its negative items [B, negatives]."""
+        """Yields batches of shuffled interactions with negative items, [B, negatives]."""
         generator = rng.numpy()
         users, items = data.train.users(), data.train.items
         order = generator.permutation(len(items))

@@ -21,8 +21,8 @@ FLOAT = 4  # bytes
 class EditEffects(HistoryAttack):
     """Edits a history by the measured effects of deletions and insertions.
 
-    First, the attack scores the history without each of its items, and with each allowed item of the catalogue added at
-    the end. (A large catalogue is sampled.) The differences to the genuine scores are the effects of these edits. In
+    First, the attack scores every deletion of one item, and every insertion of one allowed item at the end of the
+    history. (A large catalogue is sampled.) The differences to the genuine scores are the effects of these edits. In
     EASE and item-based neighbours, scores are a sum over the items of the history. Therefore the effects of a deletion
     and an insertion add up to the effect of a substitution, and the best substitution is known exactly. For other
     models, the sum is an estimate. The attack scores the ``verified`` substitutions with the highest sums. The

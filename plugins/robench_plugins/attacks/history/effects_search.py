@@ -147,7 +147,7 @@ class EffectsSearch:
 
         Args:
             affordable: whether each user may make another edit, bool [b].
-            first: whether this is the first edit, whose deletions and insertions have been scored.
+            first: whether this is the first edit. Its single deletions and insertions have been scored already.
         """
         lengths, none = (self.rows >= 0).sum(1), torch.empty(0, dtype=torch.int64)
         pairs = [
@@ -167,7 +167,7 @@ class EffectsSearch:
 
         Args:
             user: the position of the user in the block.
-            first: whether this is the first edit. Single deletions and insertions have then been scored already.
+            first: whether this is the first edit. Its single deletions and insertions have been scored already.
 
         Returns:
             A mask with one row per row of ``Effects.deleting`` and one column per row of ``Effects.inserting``, bool.
@@ -195,7 +195,8 @@ class EffectsSearch:
     def _vary_leaders(self, affordable: Tensor) -> None:
         """Scores the leaders at the latest places of each history.
 
-        A leader is the item of one of the best insertions and substitutions.
+        A leader is the item of one of the best insertions and substitutions. It is inserted and substituted at each
+        place, as far as the settings allow these edits.
         """
         lengths = (self.rows >= 0).sum(1)
         damage, kinds, _, items = (torch.stack(parts) for parts in zip(*self._edits, strict=True))

@@ -22,8 +22,9 @@ class RevAdv(GradientAttack):
     The attack differs from the paper in four points. The targets are in every profile, and the candidate with the
     lowest outer loss is returned. (With few interactions of a target its hit rate stays at 0, so a choice by hit rates
     returns the first candidate.) A profile has a fixed size, while the paper keeps all entries above a threshold. The
-    surrogate is fitted by alternating least squares with a fixed number of rounds, and the paper's surrogates by 50
-    epochs, whose number of steps grows with the data. Fractions of an interaction mix two losses (see ``Surrogate``).
+    surrogate is fitted by alternating least squares with a fixed number of rounds. The paper's surrogates are fitted
+    for 50 epochs, whose number of steps grows with the data. Fractions of an interaction mix two losses (see
+    ``Surrogate``).
 
     With ``sharpness``, the gradient is taken at a worse surrogate. This is the step of SharpAP (Xie et al., 2026),
     which approximates the surrogate with the largest outer loss within a radius. Here the radius is relative to the

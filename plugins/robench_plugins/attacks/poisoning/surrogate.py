@@ -38,7 +38,7 @@ class Rows:
             indptr: the start of each row in ``columns``, int64 [n + 1].
             columns: the columns of all ones, row by row, int64.
             width: the number of columns.
-            factors: the number of entries of each vector that ``sums`` will be given. It limits the size of a block.
+            factors: the number of entries of each vector that ``sums`` will be given, which limits the size of a block.
         """
         lengths = np.diff(indptr)
         order = np.argsort(lengths, kind="stable")

@@ -74,7 +74,7 @@ class Prefix(TextAttack):
             yield from search.step(search.within_budget(titles) for titles in proposals)
 
     def words(self, oracle: TextOracle) -> list[str]:
-        """Returns the pool: distinct words, each of which costs one edit."""
+        """Returns the pool: at most ``pool`` distinct words that cost one edit each."""
         c = self.config
         words: dict[str, str] = {}
         if c.source == "keywords":

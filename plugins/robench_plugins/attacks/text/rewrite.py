@@ -32,8 +32,8 @@ class Rewrite(TextAttack):
     most.
 
     An answer over budget is cut at its end. If even the first word of an answer is over budget as a title, the first
-    words of the answer are put before the genuine title instead, as many as fit. The decoder does not see
-    the scores while it writes, so a weak writer makes a weak attack. Compare this attack with ``random-rewrite``.
+    words of the answer are put before the genuine title instead, as many as fit. The decoder does not see the scores
+    while it writes, so a weak writer makes a weak attack. Compare this attack with ``random-rewrite``.
     """
 
     class Config(TextConfig):

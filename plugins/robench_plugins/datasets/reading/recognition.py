@@ -115,7 +115,7 @@ def _no_columns(path: Path, names: Sequence[str]) -> DataError:
 
 
 def _settings_of(path: Path) -> dict[str, Any] | None:
-    """Returns the settings of a table.
+    """Returns the settings with which ``csv`` reads a table.
 
     The result is None if the path does not lead to a table with users and items.
     """
@@ -131,7 +131,7 @@ def _settings_of(path: Path) -> dict[str, Any] | None:
 
 
 def _recognise_delimited(path: Path, lines: Sequence[str]) -> dict[str, Any] | None:
-    """Returns the settings of a delimited text.
+    """Returns the settings with which ``csv`` reads a delimited text.
 
     The result is None if the lines have no common separator, or if a header names no users and items.
     """

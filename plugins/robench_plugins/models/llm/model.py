@@ -169,7 +169,8 @@ class Llm(LikelihoodModel):
     def softened(self, items: Sequence[int], tokens: Tokens, vectors: Tensor, choice: Tensor) -> Self:
         """Returns a copy of this model with soft titles for some candidates.
 
-        Histories do not change.
+        A soft title has the given vectors in place of its token vectors, and weights for the log-likelihoods of all
+        tokens. Histories do not change.
 
         Args:
             items: the catalogue rows of A items.
@@ -190,7 +191,7 @@ class Llm(LikelihoodModel):
         return self.likelihoods.tails(words)
 
     def batches(self, data: TrainData, rng: Rng) -> Iterator[Batch]:
-        """Yields sampled interactions.
+        """Yields batches of sampled interactions.
 
         Each interaction is the target for the items before it. Without LoRA there are no batches.
         """

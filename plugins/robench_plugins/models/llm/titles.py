@@ -103,6 +103,8 @@ class CatalogueTitles:
     def softened(self, items: Sequence[int], tokens: Tokens, vectors: Tensor, choice: Tensor) -> CatalogueTitles:
         """Returns these titles with soft titles for some candidates.
 
+        Earlier soft titles are dropped.
+
         Args:
             items: the catalogue rows of A items.
             tokens: the tokens of their titles, [A, L].
