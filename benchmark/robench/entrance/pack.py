@@ -92,6 +92,7 @@ def _copied(folder: Path, to: Path, files: list[str]) -> Path:
     """Copies files to ``to``, which must be new or empty, and returns ``to``.
 
     If a file cannot be copied, the folder ``to`` is removed.
+
     Raises:
         UserError: if ``to`` is not empty.
         OSError: if a file cannot be copied.

@@ -1,7 +1,8 @@
 """Handles the signals that end a command: Ctrl-C, SIGTERM and SIGHUP.
 
-During the commands ``run``, ``tune`` and ``verify``, the first signal interrupts the command. Finished cells are kept,
-workers end, and a line reports the interruption. At any other time, a signal prints a line and ends the process.
+During the commands ``run``, ``tune`` and ``verify``, the first signal interrupts the command. Its workers end, and a
+line reports the interruption. A run keeps its finished cells, and a search keeps its finished trials. At any other
+time, a signal prints a line and ends the process.
 """
 
 from __future__ import annotations

@@ -136,6 +136,7 @@ def _continue(url: str, part: _Part, report: Report) -> bool:
 
     If the server sends the whole file, the download starts again. If the server sends a wrong part, the unfinished file
     is removed, and the result is False.
+
     Raises:
         UserError: if the file is larger than 64 GiB, or if a redirect must not be followed.
         OSError: if the connection fails, if the server refuses the request, or if the file cannot be written.

@@ -80,7 +80,7 @@ def read_checkpoint(path: Path, registry: Registry) -> Checkpoint:
 
     Args:
         path: a ``.safetensors`` file.
-        registry: the plugins, which must offer the components of the victim.
+        registry: the plugins, which must offer the model, the defence and the attack of the victim.
 
     Raises:
         UserError: if the file is missing or damaged, is not a checkpoint, or needs a plugin that is not installed.
@@ -128,7 +128,7 @@ def _read(path: Path) -> tuple[Mapping[str, NDArray[Any]], Mapping[str, Any]]:
 
 
 def _check_plugins(path: Path, victim: Victim, registry: Registry) -> None:
-    """Checks that the installed plugins offer every component of a victim.
+    """Checks that the installed plugins offer a victim's model, defence and attack.
 
     Raises:
         UserError: if a component is missing or its description is damaged.

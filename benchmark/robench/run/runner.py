@@ -236,7 +236,7 @@ class Runner:
         """Stores a record for each skipped cell, and logs notes about cells.
 
         The notes report damaged, stale and skipped cells, attacks that fit no model, and budgets that are probably
-        mistakes.
+        mistakes. The summary receives the numbers of stored and skipped cells.
         """
         with self.store.in_background():
             for cell in self.cells:

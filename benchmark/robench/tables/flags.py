@@ -228,8 +228,8 @@ def _idle_losses(
 ) -> Iterator[Flag]:
     """Yields flags for attacks that raise the host's loss but hardly change ranks.
 
-    An attack is flagged if it raises the loss by more than a tenth of the mean clean loss, but lowers ``measure`` by
-    less than 2% of ``clean``. The rise must also be significant.
+    Only gradient attacks and ensembles are considered. An attack is flagged if it raises the loss by more than a tenth
+    of the mean clean loss, but lowers ``measure`` by less than 2% of ``clean``. The rise must also be significant.
     """
     before = {cell.seed: results.per_user(cell, measure) for cell in results.clean_cells(row.key)}
     climbers = [cell for cell in cells if cell.kind in (GRADIENT, ENSEMBLE)]

@@ -159,7 +159,7 @@ def _compare_breaks(members: Sequence[MemberRecord], arrays: Sequence[Arrays], w
 
     - A gradient attack is compared with random points that used at most as many score evaluations.
     - A gradient attack with more steps is compared with a gradient attack with fewer steps.
-    - All white-box members together are compared with a later search by scores.
+    - All white-box members together are compared with a later search by scores, if one of them ran on all users.
 
     Apart from the white-box members together, only members that ran on all users are compared. The level of each
     comparison is the share of users that the members had to break.

@@ -130,7 +130,7 @@ class Estimate:
 
         The result is a weighted mean of two tails of Student's t. The first tail has S − 1 degrees of freedom, and the
         second has U − 1. The weight of the first tail is w^g, where w is the share of the variance that comes from the
-        seeds. The exponent g is 2ν / (ν + 2) for ν = S − 1.
+        seeds. The exponent g is 2ν / (ν + 2) for ν = S − 1. With one seed, only the second tail is used.
         """
         from scipy.special import stdtr  # noqa: PLC0415  # a slow import
 
@@ -170,8 +170,8 @@ def estimate_mean(values: FloatArray) -> Estimate:
 
     The variance comes from a two-way analysis of variance with random effects of seeds and units. The model is
     value(s, u) = μ + S_s + U_u + E_su. Here μ is the true mean, S_s is the effect of seed s, U_u is the effect of unit
-    u, and E_su is the rest. With one seed, the variance comes from the units alone. Units with an undefined value (NaN)
-    in some seed are left out. Without units, the mean is NaN.
+    u, and E_su is the rest. With one seed, the variance comes from the units alone. With one unit, it comes from the
+    seeds alone. Units with an undefined value (NaN) in some seed are left out. Without units, the mean is NaN.
 
     Args:
         values: the value of each seed and unit, float64 [seeds, units].

@@ -53,7 +53,8 @@ def build_training_defence_rows(results: Results) -> list[TrainingDefenceRow]:
     """Returns one row per defended model, attack on training data, ε and measure.
 
     A model also has a row for clean data if its victims were attacked at training time, or if its defence cleans the
-    training data. Measures of targets are left out on clean data and under attacks without targets.
+    training data. Measures of targets are left out on clean data and under attacks without targets. A model without
+    an undefended twin has no rows.
     """
     twins = {key.model_key: key for key in results.by_row if not key.defended}
     rows = []

@@ -147,7 +147,10 @@ class _Search:
         self.models: dict[str, Part] = {}
 
     def run(self) -> SearchSummary:
-        """Runs the trials that are not stored yet, and writes the tuned suite."""
+        """Runs the trials that are not stored yet, and writes the tuned suite.
+
+        If a component failed, no suite is written.
+        """
         self.cache.check()
         with ExitStack() as stack:
             stack.enter_context(searching_alone(self._path("trials.jsonl")))
@@ -273,7 +276,7 @@ class _Search:
     def _fit(self, opened: Sequence[_Open]) -> None:
         """Fits the victims of some trials.
 
-        A trial is stored as soon as its last fit has ended.
+        A trial is stored as soon as its last fit has ended. If a worker dies, its fit is tried once more.
         """
         for one in opened:
             if not one.cells:

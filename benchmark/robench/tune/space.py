@@ -43,7 +43,7 @@ class Axis:
 def read_axes(cls: type[Component], part: Part) -> dict[str, Axis]:
     """Returns the axes of a component's searched settings, by name.
 
-    λ and ε of a defence are never searched.
+    Settings that the suite gives are never searched, nor are λ and ε of a defence.
 
     Raises:
         UserError: if a plugin declares a search that cannot be read.

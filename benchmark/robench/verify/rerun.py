@@ -128,7 +128,10 @@ def _check_summaries(results: Results, made: Mapping[str, Any], findings: Findin
 
 
 def _check_cell(results: Results, row: CellRow, again: Results, findings: Findings) -> bool:
-    """Compares one cell, and returns whether the comparison was exact."""
+    """Compares one cell, and returns whether the comparison was exact.
+
+    The result is True for a cell that is stored as failed, and False if only the new measurement failed.
+    """
     stored, made = results.record(row), again.records.get(row.cell)
     where = results.store.where(stored)
     if stored["status"] == "failed":

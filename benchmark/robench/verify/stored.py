@@ -132,7 +132,8 @@ def _check_detection(results: Results, cell: CellRow, findings: Findings) -> Non
 def check_archive(folder: Path, plan: PlanFile, findings: Findings) -> None:
     """Compares the files of a packed folder with the hashes in its manifest.
 
-    A cell that was measured after the packing is a problem too.
+    A manifest that names other files or packages than a published form is a problem too, and so is a cell that was
+    measured after the packing.
     """
     if not Archive.is_in(folder):
         return
