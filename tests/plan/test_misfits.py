@@ -209,3 +209,33 @@ def test_rules_for_edits_make_tables_of_their_own(load):
     assert all(row.threat == cell.threat for cell in plan.cells if (row := rows[cell.id]).surface)
     with pytest.raises(UserError, match="several threat models are meant"):
         load(f"[{attacks}]", "[ease]", "ranking: [{surface: history, epsilon: 1}]")
+
+
+def test_knowledge_and_goals_of_fake_users_make_tables_of_their_own(load):
+    rules = ["", ", knowledge: {data: 0.2}", ", goal: demote", ", goal: degrade"]
+    attacks = ", ".join(f"{{name: bandwagon, epsilon: 0.05{rule}}}" for rule in rules)
+    entries = [
+        "norm: users, goal: promote, metric: t-hr@10",
+        "norm: users-seen-0.2, goal: promote, metric: t-hr@10",
+        "goal: demote, metric: t-hr@10",
+        "goal: untargeted, metric: ndcg@10",
+    ]
+    ranking = ", ".join(f"{{surface: interactions, {entry}, epsilon: 0.05}}" for entry in entries)
+    plan = load(f"[{attacks}]", "[ease]", f"targets: {{sets: 2}}\nranking: [{ranking}]")
+    threats = [(table.threat.norm, table.threat.goal) for table in plan.ranking]
+    assert threats == [
+        ("users", "promote"),
+        ("users-seen-0.2", "promote"),
+        ("users", "demote"),
+        ("users", "untargeted"),
+    ]
+    # An untargeted attack has no targets, so a second set would repeat the same victim.
+    assert [cell.victim.poison.target_set for cell in plan.cells if cell.victim.poison] == [0, 1, 0, 1, 0, 1, 0]
+    assert {cell.victim.poison.attack.label for cell in plan.cells if cell.victim.poison} == {
+        "bandwagon",
+        "bandwagon[knowledge.data=0.2]",
+        "bandwagon[goal=demote]",
+        "bandwagon[goal=untargeted]",
+    }
+    with pytest.raises(UserError, match="several threat models are meant"):
+        load(f"[{attacks}]", "[ease]", "ranking: [{surface: interactions, goal: promote, metric: t-hr@10, epsilon: 1}]")

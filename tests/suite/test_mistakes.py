@@ -18,6 +18,7 @@ from robench.suite.messages import describe_error
 GOOD = "name: t\ndatasets:\n  - {name: synthetic}\nmodels:\n  - {name: mf}\n"
 DEFENSE = "defenses:\n  - {name: adversarial-training, "
 CSV = GOOD.replace("synthetic", "csv, path: r.csv, ...")
+FAKES = "attacks: [{{name: bandwagon, epsilon: 0.1, knowledge: {{{}}}}}]\n"
 CASES = [
     (
         "wrong file",
@@ -115,6 +116,9 @@ CASES = [
         "write inner: fgsm",
     ),
     ("misspelt value", GOOD.replace("mf}", "mf, loss: bprr}"), 5, "models[0].loss: must be", "did you mean 'bpr'?"),
+    ("knowledge", GOOD + FAKES.format("data: 2"), 6, "attacks[0].knowledge.data: must be less than or equal to 1", "2"),
+    ("a key of knowledge", GOOD + FAKES.format("date: 0.2"), 6, "unknown key 'date'", ""),
+    ("a model that it may not know", GOOD + FAKES.format("model: victim"), 6, "must be 'none'", "'victim'"),
     ("sasrec heads", GOOD.replace("mf}", "sasrec, dim: 30, heads: 4}"), 5, "models[0].heads: dim 30", "4 heads"),
 ]
 
