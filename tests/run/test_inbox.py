@@ -13,7 +13,10 @@ SUITE = f"name: t\nmodels: [popularity]\nseeds: [0, 1]\n{SMALL}"
 
 
 class _Changing(Inline):
-    """An executor that changes the cells of the first task."""
+    """An executor that applies ``change`` to the cells of the first task.
+
+    The executor calls ``after`` after each task.
+    """
 
     change = None
     after = staticmethod(lambda: None)

@@ -1,6 +1,6 @@
-"""Tests how far a metric may move between machines.
+"""Tests how far a metric that is measured again may differ from the stored one.
 
-A cell that was measured on another machine is measured again.
+The stored value may come from another machine.
 """
 
 import math

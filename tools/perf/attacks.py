@@ -142,7 +142,10 @@ class Scores(nn.Module):
 
 
 def bare(scores, points):
-    """Computes the 40 bare gradients."""
+    """Computes the 40 bare gradients.
+
+    The points are used in order, each for the same number of gradients.
+    """
     for number in range(STEPS):
         x = points[number * len(points) // STEPS].detach().requires_grad_()
         torch.autograd.grad(cross_entropy(scores(x), scores.labels, reduction="sum"), x)

@@ -68,8 +68,8 @@ attacks:
 class IdleModel(Model):
     """A model with random scores that are drawn once.
 
-    The score of an item is the sum of two random numbers. One number depends on the user, and the other depends on the
-    last item of the history.
+    The score of an item is the sum of two random numbers. One number belongs to the item and the user, and the other
+    belongs to the item and the last item of the history.
     """
 
     class Config(BaseConfig):

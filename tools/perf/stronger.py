@@ -5,8 +5,8 @@
 For each row and norm at ε = 0.05, users are attacked again if auto leaves their held-out item in the top 10. The
 stronger attack is APGD on five losses with 100 steps and 3 restarts, and in L2 also Carlini & Wagner with more search.
 The script prints two sums of NDCG@10 over all users and seeds. The first is the sum under auto alone. The second takes
-the lower value of each user under auto and the stronger attack. The goal is a difference of at most 2%. The exit code
-is 1 if a row misses the goal.
+the lower value of each user under auto and the stronger attack. With ``--users N``, only the first N of these users per
+chunk are attacked again. The goal is a difference of at most 2%. The exit code is 1 if a row misses the goal.
 """
 
 from __future__ import annotations

@@ -129,9 +129,10 @@ def test_the_gradient_passes_through_clean_and_perturbed_predictions(kind):
 
 @pytest.mark.parametrize(("kind", "settings"), MODELS)
 def test_the_distributions_are_those_of_the_training_loss(kind, settings):
-    """The negative logarithms of the targets' probabilities are the losses.
+    """The losses are the negative logarithms of the targets' probabilities.
 
-    In the first epoch of Mult-VAE, the loss has no KL term. Mult-VAE has one distribution for all items of a row.
+    A binary loss has a term for each negative, too. In the first epoch of Mult-VAE, the loss has no KL term. Mult-VAE
+    has one distribution for all items of a row.
     """
     step = first_step(kind, ragged=True, **settings)
     e = step.embed()

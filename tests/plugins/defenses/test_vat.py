@@ -48,7 +48,8 @@ def test_users_below_the_mean_loss_are_more_vulnerable():
 def test_a_window_without_a_user_counts_as_a_user():
     """The first row has the losses 2 and 4, the second has 1, and the third has none.
 
-    The mean losses of the first two rows are 3 and 1. The mean of both rows is 2.
+    The mean losses of the first two rows are 3 and 1, and the mean of these two is 2. So the vulnerabilities are
+    σ((2 − 3) / 3) and σ((2 − 1) / 1). A row without losses has 0.
     """
     values = vulnerabilities([-1, -1, -1], [2.0, 4.0, 1.0], [0, 0, 1])
     assert values == pytest.approx([sigmoid(-1 / 3), sigmoid(1.0), 0.0])

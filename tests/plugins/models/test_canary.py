@@ -17,7 +17,7 @@ ONE, TWO = 1, 2  # two items of the genres 1 and 2, which fake users pair with i
 
 
 def conformance_classes():
-    """Returns one conformance class per built-in model, by the model class's name."""
+    """Returns one conformance class per built-in model, by the name of its model."""
     modules = (test_conformance, test_llm_conformance, test_text_bert)
     classes = (value for module in modules for value in vars(module).values())
     tests = [one for one in classes if isinstance(one, type) and issubclass(one, ModelTests) and hasattr(one, "model")]
