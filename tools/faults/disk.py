@@ -198,7 +198,10 @@ def two_runs(disks: Disks) -> None:
 
 
 def links(disks: Disks) -> None:
-    """Replaces lock files with links to a file that must not change."""
+    """Runs the suite with a lock file that is a link to another file.
+
+    The run must be refused, and the other file must not change.
+    """
     precious = disks.place / "precious"
     precious.write_text("mine")
     for link in (os.symlink, os.link):

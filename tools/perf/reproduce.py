@@ -80,7 +80,11 @@ class Cells:
         return [c for c in found if c.epsilon == epsilon and norm in (None, c.norm)]
 
     def values(self, dataset, model, defense="none", attack="none", epsilon=0.0, norm=None):
-        """Returns the values of the matching cells, float [seeds, users]."""
+        """Returns the values of the matching cells, float [seeds, users].
+
+        Raises:
+            SystemExit: if no cell matches.
+        """
         found = self._found(dataset, model, defense, attack, epsilon, norm)
         if not found:
             raise SystemExit(f"{self.name}: no cell {dataset} {model} {defense} {attack} {norm} {epsilon}")
@@ -189,8 +193,8 @@ def apr(cells):
 def msap(cells):
     """Judges the claim of Anelli et al. (2021).
 
-    The claim is that many steps beat one step at equal ε. Further lines show how much is due to the larger budget. MF
-    must also beat popularity.
+    The claim is that many steps beat one step at equal ε. The many steps spend a larger L2 norm. Further lines show how
+    much of the advantage is due to this norm. MF must also beat popularity.
 
     Returns:
         The number of verdicts that are not the documented ones.

@@ -17,17 +17,17 @@ ANY, ONE = ["substitute", "insert", "delete"], ["substitute"]
 
 
 def pgd(steps, *, everyone):
-    """Returns the entry of a PGD member with the given number of steps."""
+    """Returns the expected entry of a PGD member, as in ``listed``."""
     return (f"pgd-{steps}", "Pgd", {**ASCENT, "loss": "ce", "steps": steps}, everyone)
 
 
 def apgd(loss, steps):
-    """Returns the entry of an APGD member with the given loss and number of steps."""
+    """Returns the expected entry of an APGD member, as in ``listed``."""
     return (f"apgd-{loss}", "Apgd", {**ASCENT, "loss": loss, "steps": steps}, False)
 
 
 def smooth_rank(steps):
-    """Returns the entry of the member that climbs a smooth rank."""
+    """Returns the expected entry of the member ``smooth-rank``, as in ``listed``."""
     return ("smooth-rank", "SmoothRank", {**DRAWS, "steps": steps}, False)
 
 

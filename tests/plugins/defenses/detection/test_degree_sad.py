@@ -21,7 +21,8 @@ def test_the_features_by_hand():
 def naive_tree(features, labels, depth, leaf):
     """Returns the share of fake users in each user's leaf of a decision tree.
 
-    Each node takes the best of all splits, found by loops.
+    Each node takes the best of all splits, found by loops. ``depth`` is the largest depth, and ``leaf`` is the smallest
+    number of users in a leaf.
     """
 
     def entropy(part):
