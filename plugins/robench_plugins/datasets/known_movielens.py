@@ -78,7 +78,7 @@ class MovieLens25M(KnownMovieLens):
 
 
 class MovieLens32M(KnownMovieLens):
-    """Reads MovieLens 32M: 32,000,204 ratings by 200,948 users, up to 2023.
+    """Reads MovieLens 32M: 32,000,204 ratings by 200,948 users until 2023.
 
     The checksum comes from public code that quotes ``ml-32m.zip.md5`` of GroupLens.
     """

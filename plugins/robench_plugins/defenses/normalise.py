@@ -25,9 +25,9 @@ class Normalise(Defense):
 
     The model reads the cleaned titles in training and at test time. A title is converted to the compatibility form of
     Unicode (NFKC). Invisible characters (category Cf) are removed, and runs of spaces become one space. If the title
-    has Latin letters, look-alike letters become Latin letters. Words with other foreign letters are not changed.
-    Boucher et al. ("Bad Characters", IEEE S&P 2022, section VII) recommend such cleaning against attacks with
-    look-alikes. The defence does not detect typos in plain letters.
+    has Latin letters, look-alike letters become Latin letters, unless ``look_alikes`` is off. This does not change
+    words with other foreign letters. Boucher et al. ("Bad Characters", IEEE S&P 2022, section VII) recommend such
+    cleaning against attacks with look-alikes. The defence does not detect typos in plain letters.
     """
 
     class Config(BaseConfig):

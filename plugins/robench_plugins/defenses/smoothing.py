@@ -17,7 +17,7 @@ class SmoothedModel(Wrapped):
 
     The noise is drawn anew for every evaluation, from the global generator of torch. The host seeds that generator
     around its evaluations, so an attack cannot predict the noise. The scores are differentiable with respect to the
-    inputs, draw by draw.
+    inputs.
 
     Args:
         inner: the fitted model.

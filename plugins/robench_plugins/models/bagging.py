@@ -25,9 +25,9 @@ class Bagging(HistoryModel):
 
     This is bagging (Breiman, Machine Learning 1996) over users, against fake users. Each base model is fitted on the
     rows of a random share of the users, drawn without replacement. A score is the median of the base models' scores. If
-    fewer than half of the samples hold a fake user, no fake user can move a score beyond those of the other base
-    models. With a share s of the users and f fake users, a sample is free of them with a probability of about
-    (1 − s)^f. So the median protects only against a few fake users, and with larger samples against fewer.
+    fewer than half of the samples hold a fake user, the median lies between scores of base models without fake users.
+    With a share s of the users and f fake users, a sample holds no fake user with a probability of about (1 − s)^f. So
+    the median protects only against a few fake users, and with larger samples against fewer.
 
     PORE (Jia et al., USENIX Security 2023) certifies such votes. It needs thousands of base models that vote for one
     item each, and certifies nothing for 1% fake users on MovieLens 100K. This model certifies nothing.
@@ -53,7 +53,7 @@ class Bagging(HistoryModel):
         return self.config.models * base.declared_memory(users, items, interactions)
 
     def fit(self, data: TrainData, rng: Rng) -> None:
-        """Counts the items, and fits every base model on a sample of its own."""
+        """Counts each item's interactions, and fits every base model on its own sample."""
         self.samples = rng.child("samples")
         super().fit(data, rng)
 
@@ -73,7 +73,10 @@ class Bagging(HistoryModel):
         return median
 
     def learned_state(self) -> Mapping[str, NDArray[np.generic]]:
-        """Returns what the base models have learned, each name after a number."""
+        """Returns the learned arrays of all base models.
+
+        Each name starts with the number of the base model.
+        """
         return {
             f"{number}_{name}": array
             for number, base in enumerate(self.bases)

@@ -14,7 +14,7 @@ def dropout(x: Tensor, share: float, training: bool) -> Tensor:
     """Returns a tensor with random entries zeroed in training, float [...].
 
     The remaining entries are divided by the probability with which an entry remains (Srivastava et al., JMLR 2014,
-    section 10). On a CPU, each 64-bit random number decides about four entries, and the probability is rounded to a
+    section 10). On a CPU, each 64-bit random number decides about four entries, and ``share`` is rounded to a
     multiple of 1/65536. This takes less time than torch's own dropout, which draws one number per entry. On other
     devices, the function calls torch's own dropout.
 

@@ -59,7 +59,7 @@ class LabelNoise(Corruption):
 
 
 def _other_items(train: Interactions, counts: IntArray, generator: np.random.Generator) -> IntArray:
-    """Draws distinct items that users do not have.
+    """Draws for each user distinct items that the user does not have.
 
     The result has the items of the first user first: int64 [sum of counts]. If a user has too few other items, the
     missing ones are −1.

@@ -70,7 +70,9 @@ class RandomSearch(EmbeddingAttack):
 
 
 def _proposal(oracle: Oracle, ball: Ball, best: Delta, share: Tensor, rng: Rng) -> dict[str, Tensor]:
-    """Returns ``best`` with new draws for some entries, on the surface of the ball.
+    """Returns ``best`` with new draws for some entries.
+
+    In L∞ a new entry is ±r, where r is the radius of the ball. In L2 the whole vector is scaled to the sphere.
 
     Args:
         oracle: the oracle of the users whose inputs are perturbed.

@@ -29,8 +29,8 @@ class SmoothRank(EmbeddingAttack):
 
     With a wide τ, the gradient also sees rivals with distant scores. With a narrow τ, the smooth rank is close to the
     true rank. So τ falls geometrically from 1 to 0.02 standard deviations of the k best rivals' scores. The length of
-    the steps falls from the radius to 0 along a cosine. The attack defines this loss itself, and the host computes its
-    gradient.
+    the steps falls from the radius to 0 along a cosine. The smooth gain is the attack's own loss, and the host computes
+    its gradient.
     """
 
     class Config(EmbeddingConfig):

@@ -82,7 +82,7 @@ class HistorySearch:
 
 
 def every_edit(oracle: HistoryOracle, rows: Tensor, edits: tuple[Edit, ...], *, at_end: bool) -> Iterator[Proposal]:
-    """Yields every allowed edit of ``rows`` (int64 [B, L]), for all users at once.
+    """Yields every allowed edit of the histories, for all users at once.
 
     Args:
         oracle: the oracle, which knows the items that may be inserted.

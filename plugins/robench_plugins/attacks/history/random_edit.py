@@ -31,7 +31,7 @@ class RandomEdit(HistoryAttack):
     heuristic_floor: ClassVar[bool] = True
 
     def rewrite(self, oracle: HistoryOracle, rng: Rng) -> Iterator[Tensor]:
-        """Yields the histories of each draw, int64 [B, any L].
+        """Yields the histories of each draw, int64 [B, any L] each.
 
         The edits under a smaller budget are the first edits under a larger budget.
         """

@@ -14,8 +14,8 @@ class CopyProfile(FakeUserAttack):
     The copied items have the popularity, the co-occurrence and the order of items in a real row. So the copy is hard to
     detect. It is the template from which AUSH (Lin et al., CIKM 2020) and Leg-UP (Lin et al., TNNLS 2022) start. In
     these attacks, a generative adversarial network learns ratings for the items of the template, and never chooses
-    other items. In an implicit setting there are no ratings, so both attacks reduce to this one.
-    Therefore robench has no AUSH and no Leg-UP. If the goal is not ``promote``, the profiles have no targets.
+    other items. In an implicit setting there are no ratings, so both attacks reduce to this one. Therefore robench has
+    no AUSH and no Leg-UP. If the goal is not ``promote``, the profiles have no targets.
 
     A real user can be copied if the user has enough items that are not targets. If no real user has enough, the
     profiles are shorter. No real user is copied twice if enough real users can be copied.
@@ -26,7 +26,8 @@ class CopyProfile(FakeUserAttack):
     ) -> Profiles:
         """Returns ``n_users`` profiles of at most ``profile_size`` distinct items.
 
-        The copied items are a random subset, in the order of the real user.
+        A profile that promotes always has all targets, even if there are more than ``profile_size``. The copied items
+        are a random subset, in the order of the real user.
         """
         generator = rng.numpy()
         rows = [_distinct_others(train.row(user), targets) for user in range(train.n_users)]

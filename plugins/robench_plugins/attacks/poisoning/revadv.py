@@ -43,7 +43,7 @@ class RevAdv(GradientAttack):
     config: Config
 
     def loss_and_gradient(self, surrogate: Surrogate, profiles: Tensor, loss: OuterLoss) -> tuple[float, Tensor]:
-        """Returns the outer loss and its gradient through the last rounds."""
+        """Returns the outer loss and its gradient through the last rounds of the fit."""
         with torch.enable_grad():
             variable = profiles.detach().requires_grad_()
             vectors = surrogate.fit(variable, self.config.rounds, self.config.unrolled)

@@ -20,7 +20,7 @@ def retrieve(
 ) -> tuple[IntArray, IntArray]:
     """Returns the candidates of some histories and the order of all items.
 
-    A candidate is an item that is not in the history, but in the training data.
+    A candidate is an item that has training interactions and is not in the history.
 
     Args:
         retriever: the fitted retriever.
