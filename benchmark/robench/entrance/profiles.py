@@ -79,6 +79,9 @@ def _from_lines(content: bytes, path: Path) -> list[list[str]]:
     """Returns the profiles of fake users in a poisoned training file of ARLib.
 
     Each line holds a user, an item and a rating, separated by blanks.
+
+    Raises:
+        UserError: if the file is not UTF-8, if a line has another form, or if there is no fake user.
     """
     rows: dict[str, list[str]] = {}
     try:

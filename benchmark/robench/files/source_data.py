@@ -232,6 +232,8 @@ def _fetch(origin: str, path: Path, report: Report) -> Path:
 def _check(path: Path, one: Download, origin: str, *, keep: bool) -> SourceFile:
     """Checks a file against the published checksum, and describes the file.
 
+    A download without a published checksum is accepted.
+
     Args:
         path: the path of the file.
         one: the download that the file belongs to.

@@ -43,7 +43,8 @@ class Host:
         """Returns a host with every plugin of this environment.
 
         Plugins are the entry points of the group ``robench``, and the modules that the environment variable
-        ``ROBENCH_PLUGINS`` names. The variable is a comma-separated list of modules, which need no distribution.
+        ``ROBENCH_PLUGINS`` names. The variable holds a comma-separated list of modules, which need not belong
+        to a distribution.
         """
         host = cls()
         # An editable install can list the same entry point twice.

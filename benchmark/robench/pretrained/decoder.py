@@ -197,8 +197,8 @@ class Decoder(CausalModel):
     def answers(self, request: str, count: int, tokens: int, temperature: float = 0.8) -> list[str]:
         """Draws answers to a request, and returns the first line of each answer.
 
-        Each token is drawn from the smallest set of likeliest tokens that together have a probability of 0.95. The
-        draws come from torch's global generator. The request is formatted as a chat if the tokenizer has a chat
+        Each token is drawn from the smallest set of likeliest tokens that together have a probability of at least 0.95.
+        The draws come from torch's global generator. The request is formatted as a chat if the tokenizer has a chat
         template. The first line of an answer may be empty.
 
         Args:

@@ -43,7 +43,7 @@ def build_detection_section(tables: Tables) -> Section | None:
 
 
 def build_training_defences_section(tables: Tables) -> Section | None:
-    """Returns the section on defended models and their twins on the same data.
+    """Returns the section on defended models and undefended twins on the same data.
 
     The result is None if there are no such models.
     """

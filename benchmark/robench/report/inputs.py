@@ -13,7 +13,7 @@ INPUTS = (
 
 
 def build_inputs_section(tables: Tables) -> Section | None:
-    """Returns the section on the sizes of inputs, or None if there are no such rows."""
+    """Returns the section on the sizes of inputs, or None if no sizes were measured."""
     if not tables.inputs:
         return None
     head = ["model", "defence", "RMS", "places", "radius at ε = 1", "twin's radius", "ratio"]

@@ -15,7 +15,7 @@ TEXT = (
 
 
 def build_twins_section(tables: Tables) -> Section | None:
-    """Returns the section that compares models with their twins, or None.
+    """Returns the section on defended models and undefended twins, or None.
 
     The result is None if there are no rows about twins. The section has one table for each data set, split, attack and
     ε.

@@ -118,7 +118,8 @@ def parse_record(content: bytes, cell: str, where: str) -> Record:
         where: the name of the file in error messages.
 
     Raises:
-        UserError: if the content is not a record, was changed after it was written, or belongs to another cell.
+        UserError: if the content is not a record, was changed after it was written, belongs to another cell, or has
+            an id that is not the digest of its spec.
     """
     record = parse_sealed(content, "a record", READABLE, where)
     try:

@@ -66,9 +66,10 @@ def check_ranking(
 
 
 def _check_metric(written: str, path: KeyPath, registry: Registry, mistakes: Mistakes, *, default: bool) -> str | None:
-    """Returns a measure by identity, such as ``ndcg@10``.
+    """Returns a measure with the identity of its metric, such as ``ndcg@10``.
 
-    If the metric is wrong, the function adds a mistake and returns None.
+    If the measure is wrong, the function adds a mistake and returns None. ``default`` says whether the measure is a
+    default of robench.
     """
     measure = Measure.parse(written)
     short, k = measure.name, measure.k

@@ -162,7 +162,7 @@ def compare_attacks(results: Results, cells: Sequence[CellRow], yardstick: Yards
     """Yields comparisons of attacks with attacks that should not be stronger.
 
     ``_relation`` decides which attacks are compared. In addition, all white-box attacks together are compared with each
-    search by scores at the same ε, except on titles.
+    search by scores under the same threat model and ε, except on titles.
 
     Args:
         results: the results of the folder.

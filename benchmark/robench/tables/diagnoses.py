@@ -120,7 +120,7 @@ def flag_additivity(results: Results, row: Row, cells: Sequence[CellRow]) -> lis
 
 
 def flag_gradients(results: Results, row: Row, cells: Sequence[CellRow]) -> list[Flag]:
-    """Returns one flag for each attack with unusable gradients for some hit users.
+    """Returns one flag for each attack with too many unusable gradients.
 
     A gradient is unusable if it is zero or not finite. An attack is flagged if more than 1% of the hit users have an
     unusable gradient. If the attack is an ensemble and this share exceeds one half, the row has no rank and no p-value.

@@ -156,7 +156,10 @@ def compute_own_weights(results: Results, key: RowKey) -> dict[str, float]:
 
 
 def build_clean_row(results: Results, key: RowKey, measure: Measure) -> Row | None:
-    """Returns a row with clean values only, or None if clean values are missing."""
+    """Returns a row with clean values only, or None.
+
+    The result is None if no clean cell was measured, or if the measure does not apply to a measured clean cell.
+    """
     planned = [cell for cell in results.by_row[key] if cell.status != "skipped" and cell.clean]
     cells = results.clean_cells(key)
     values = [array for cell in cells if (array := results.over_sets(cell, measure)) is not None]

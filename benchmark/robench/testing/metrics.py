@@ -37,6 +37,9 @@ class MetricTests(Conformance):
     def outcome(self, seed: int = 0, *, worst: bool = False, best: bool = False) -> Outcome:
         """Returns a random outcome.
 
+        If the metric needs ``items``, the worst lists repeat ten popular items of one genre, and the best lists share
+        no item.
+
         Args:
             seed: the seed of the draws.
             worst: whether held-out and target items rank last and all predictions are wrong. Lists then hold other

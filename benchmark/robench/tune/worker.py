@@ -40,6 +40,8 @@ class FitEvent(TypedDict):
 def validate(task: Task, emit: Emit) -> None:
     """Fits the victim of a task, and emits a ``FitEvent``.
 
+    If the fit fails, the event has an error and no value.
+
     Args:
         task: the victim with its clean cell (``Payload``).
         emit: the function that receives the events.

@@ -55,7 +55,7 @@ class Sample:
 def check_sample(results: Results, sample: Sample, host: Host, registry: Registry, findings: Findings) -> None:
     """Measures cells again and compares them with the stored cells.
 
-    The cache is empty at the start.
+    The new measurement starts with an empty cache.
 
     If the machine, the device, the threads, the versions and the code are the same, every value and every array must be
     equal bit for bit. Otherwise, the mean difference of every metric over the users must be within four standard
@@ -170,7 +170,8 @@ def _untimed(value: Any) -> Any:
 def _distance(results: Results, row: CellRow, again: Results) -> str:
     """Describes a metric that differs too much, or returns an empty string.
 
-    The mean difference over the users may be at most four of its standard errors, or 1e-6 if this is more.
+    The mean difference over the users is accepted if it is at most 1e-6, or at most four of its standard errors. Both
+    runs must have values for the same users.
     """
     for measure in results.plan.metrics:
         old, new = results.per_user(row, measure), again.per_user(row, measure)

@@ -67,7 +67,10 @@ def _first(expected: object, stored: object) -> str:
 
 
 def check_users(store: Store, plan: PlanFile, findings: Findings) -> None:
-    """Compares users.npz with its hash in plan.json."""
+    """Compares users.npz with its hash in plan.json.
+
+    If the plan has no such hash, a note says so.
+    """
     where = str(store.folder / "users.npz")
     try:
         same = hash_arrays(store.users()) == plan.users_sha256
