@@ -1,4 +1,7 @@
-"""Tests that no table combines records of two versions of the data."""
+"""Tests that no table combines records of two versions of the data.
+
+Also tests that edited prepared data are prepared again.
+"""
 
 import csv
 import json

@@ -24,7 +24,10 @@ def world(tmp_path, monkeypatch):
 
 
 def lists(different):
-    """Returns the lists of all users, in which ``different`` items occur."""
+    """Returns the lists of all users.
+
+    Together, the lists contain ``different`` distinct items.
+    """
     return {"top": (np.arange(10) + np.arange(USERS)[:, None]) % different}
 
 

@@ -34,7 +34,12 @@ class TestLikeF1(MetricTests):
 
 
 def outcome(likes, dislikes):
-    """Returns an outcome with the given probabilities, one row per user."""
+    """Returns an outcome with the given probabilities of a like.
+
+    Args:
+        likes: the probabilities for the items that each user likes, one row per user.
+        dislikes: the probabilities for the items that each user dislikes, one row per user.
+    """
     indptr = np.cumsum([0, *map(len, likes)]).astype(np.int64)
     flat = [np.array([p for row in rows for p in row], dtype=np.float64) for rows in (likes, dislikes)]
     n, users = len(flat[0]), len(likes)

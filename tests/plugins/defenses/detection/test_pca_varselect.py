@@ -14,8 +14,8 @@ class TestPcaVarSelect(DefenseTests):
 def naive(train, components):
     """Returns the distances of PCA-VarSelect from whole matrices, one per user.
 
-    A distance is the sum of the user's squared entries in the first ``components`` principal components. They come from
-    the covariance of the users' z-scores.
+    A distance is the sum of the user's squared entries in the first ``components`` principal components. The components
+    come from the covariance of the users' z-scores.
     """
     dense = np.zeros((train.n_users, train.n_items))
     dense[train.users(), train.items] = 1
