@@ -95,6 +95,15 @@ def test_a_fit_beyond_the_budget_or_with_too_many_fakes_is_refused(tmp_path):
         victim_fit(tmp_path, attack=attack_of(SURROGATE, extra=1)).fit()
 
 
+def test_an_attack_cannot_raise_its_own_number_of_fits(tmp_path):
+    class Greedy(Fitting):
+        def craft(self, view, **more):
+            view.pipeline.fits = 100
+
+    with pytest.raises(AttributeError, match="fits"):
+        victim_fit(tmp_path, attack=Greedy.make(**SURROGATE)).fit()
+
+
 def test_fits_and_seconds_and_stated_costs_are_recorded(tmp_path):
     fitted = victim_fit(tmp_path, attack=attack_of(SURROGATE, times=2)).fit()
     assert fitted.achieved["surrogate_fits"] == fitted.report["surrogate_fits"] == 2

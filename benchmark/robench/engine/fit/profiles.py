@@ -23,7 +23,7 @@ from robench.api.rng import Rng
 from robench.engine.fit.attacker import choose_seen_users, keep_seen
 from robench.engine.fit.poisoning import make_profiles
 from robench.engine.fit.poisoning_budget import ProfileBudget
-from robench.engine.fit.surrogate import HostPipeline
+from robench.engine.fit.surrogate import HostPipeline, SurrogateCosts
 from robench.files.cache import Arrays
 
 Report = dict[str, float]  # what the profiles cost, by name
@@ -90,7 +90,8 @@ class ProfileMaker:
             PluginError: if the profiles exceed the budget, if the attack has changed the rows of real users, or if it
                 states costs that are not finite numbers.
         """
-        pipeline = self._pipeline()
+        costs = SurrogateCosts()
+        pipeline = self._pipeline(costs)
         view = AttackerView(self.seen.train, self.seen.catalogue, pipeline)
         before, start = self.data.train.sha256(), time.perf_counter()
         profiles = make_profiles(
@@ -100,7 +101,7 @@ class ProfileMaker:
         if self.data.train.sha256() != before:
             raise PluginError("the attack changed the rows of real users")
         if pipeline is not None:
-            report |= {"surrogate_fits": pipeline.done, "surrogate_seconds": round(pipeline.seconds, 4)}
+            report |= {"surrogate_fits": costs.fits, "surrogate_seconds": round(costs.seconds, 4)}
         return _to_arrays(profiles), report
 
     def read(self, arrays: Arrays) -> Profiles:
@@ -111,7 +112,11 @@ class ProfileMaker:
         """
         return self.budget.checked(_from_arrays(arrays))
 
-    def _pipeline(self) -> HostPipeline | None:
+    def _pipeline(self, costs: SurrogateCosts) -> HostPipeline | None:
+        """Returns the pipeline that the attack may fit, or None.
+
+        The fits are counted in ``costs``.
+        """
         knowledge, victim = self.attack.config.knowledge, self.victim
         if knowledge.model == "none":
             return None
@@ -125,6 +130,7 @@ class ProfileMaker:
             Rng(victim.seed) if same else self.rng.child("surrogate"),
             victim.device,
             fresh=not same,
+            costs=costs,
         )
 
 

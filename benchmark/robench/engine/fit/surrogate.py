@@ -22,6 +22,14 @@ from robench.engine.fit.sanitising import sanitise
 
 
 @dataclass(eq=False)
+class SurrogateCosts:
+    """The number of surrogates that an attack has fitted, and their seconds."""
+
+    fits: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
 class HostPipeline:
     """The victim's model and defence on the users that an attack sees.
 
@@ -36,8 +44,7 @@ class HostPipeline:
             final profiles equals the victim's fit.
         device: the device on which surrogates are fitted.
         fresh: whether every fit draws other random numbers.
-        done: the number of fits so far.
-        seconds: the seconds of these fits.
+        costs: what the attack has spent so far.
     """
 
     data: TrainData
@@ -48,13 +55,12 @@ class HostPipeline:
     rng: Rng
     device: torch.device
     fresh: bool = True
-    done: int = field(default=0, init=False)
-    seconds: float = field(default=0.0, init=False)
+    costs: SurrogateCosts = field(default_factory=SurrogateCosts)
 
     @property
     def fits_left(self) -> int:
         """The number of fits that the attack may still request."""
-        return self.fits - self.done
+        return self.fits - self.costs.fits
 
     def fit(self, profiles: Profiles) -> Surrogate:
         """Fits the victim's model with its defence on the seen users and on fake users.
@@ -65,8 +71,8 @@ class HostPipeline:
         if not self.fits_left:
             raise PluginError(f"the attack asked for more than {self.fits} fits of the victim's pipeline")
         start = time.perf_counter()
-        rng = self.rng.child(self.done) if self.fresh else self.rng
-        self.done += 1
+        rng = self.rng.child(self.costs.fits) if self.fresh else self.rng
+        self.costs.fits += 1
         data, suspicion = self._poisoned(profiles, rng)
         cls, settings = self.model
         model: Model = cls.make(**settings)
@@ -75,7 +81,7 @@ class HostPipeline:
             model.eval()
         if type(self.defense).overrides("wrap"):
             model = self.defense.wrap(model, rng.child("wrap"))
-        self.seconds += time.perf_counter() - start
+        self.costs.seconds += time.perf_counter() - start
         return Surrogate(model, suspicion, report.validation_ndcg)
 
     def suspicion(self, profiles: Profiles) -> FloatArray | None:
@@ -84,7 +90,7 @@ class HostPipeline:
         Raises:
             PluginError: if the profiles exceed the budget.
         """
-        return self._poisoned(profiles, self.rng.child(self.done) if self.fresh else self.rng)[1]
+        return self._poisoned(profiles, self.rng.child(self.costs.fits) if self.fresh else self.rng)[1]
 
     def _poisoned(self, profiles: Profiles, rng: Rng) -> tuple[TrainData, FloatArray | None]:
         """Returns the data of a fit, and the suspicion score of each fake user.
