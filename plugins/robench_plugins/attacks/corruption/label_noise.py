@@ -31,8 +31,8 @@ class LabelNoise(Corruption):
     def corrupt(self, train: Interactions, *, share: float, rng: Rng) -> Interactions:
         """Returns the data with at most ⌈share · n⌉ noisy interactions.
 
-        Here n is the number of genuine interactions. There are never more than n noisy ones. There are fewer of them
-        if a user has too few other items.
+        Here n is the number of genuine interactions. The number of noisy ones is never above n. It is smaller if a
+        user has too few other items.
         """
         generator = rng.numpy()
         count = min(round_up(share, len(train)), len(train))

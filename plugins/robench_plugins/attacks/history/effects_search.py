@@ -147,7 +147,7 @@ class EffectsSearch:
 
         Args:
             affordable: whether each user may make another edit, bool [b].
-            first: whether this is the first edit. Its single deletions and insertions have been scored already.
+            first: whether this is the first edit. If so, single deletions and insertions have already been scored.
         """
         lengths, none = (self.rows >= 0).sum(1), torch.empty(0, dtype=torch.int64)
         pairs = [
@@ -167,7 +167,7 @@ class EffectsSearch:
 
         Args:
             user: the position of the user in the block.
-            first: whether this is the first edit. Its single deletions and insertions have been scored already.
+            first: whether this is the first edit. If so, single deletions and insertions have already been scored.
 
         Returns:
             A mask with one row per row of ``Effects.deleting`` and one column per row of ``Effects.inserting``, bool.

@@ -21,7 +21,8 @@ class ImportedProfiles(PoisoningAttack):
     ``robench data import-profiles`` writes the file. The profiles are frozen: they were made against another pipeline,
     so the attack's rows in tables are never ranked. Every profile must have at least one target of the suite. In the
     suite, ``targets: {items: [...]}`` names the targets by id. Items that the data lack are left out. The attack uses
-    the first profiles of the file, as many as ε allows. If ε allows more, the attack uses all of them.
+    the first profiles of the file, as many as ε allows. If ε allows more than the file has, the attack uses all of
+    them.
     """
 
     adaptive: ClassVar[Adaptive] = "frozen"

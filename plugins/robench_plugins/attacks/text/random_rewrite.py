@@ -48,7 +48,7 @@ class RandomRewrite(TextAttack):
 
 
 def randomly_edited(title: str, budget: int, unit: Unit, pool: Sequence[str], generator: np.random.Generator) -> str:
-    """Returns the title after ``budget`` random edits.
+    """Returns the title after at most ``budget`` random edits.
 
     An edit that would exceed the budget is skipped. A very long word, for example, counts as several edits.
 

@@ -75,7 +75,8 @@ def read_content(path: Path) -> bytes:
 
     Raises:
         DataError: if the file is missing or damaged, if its name and its content disagree about the compression, if it
-            is a folder, an Excel workbook or an archive of several files, or if it has a password.
+            is a folder, an Excel workbook or an archive of several files, if it has a password, or if it unpacks to too
+            many bytes.
     """
     if path.name.lower().endswith((*ARCHIVES, *(f".tar{ending}" for ending in MAGIC))):
         raise DataError("an archive of files, not a file", where=str(path), hint="unpack it, and name the file")

@@ -226,7 +226,7 @@ def is_usual(name: str, what: str) -> bool:
 
 
 def _with_columns(settings: dict[str, Any], names: Sequence[str]) -> dict[str, Any] | None:
-    """Returns the settings with the names of the columns.
+    """Adds the names of columns to the settings, unless they are the default names.
 
     The result is None if the column of users or the column of items is missing.
     """
