@@ -215,7 +215,7 @@ def _choose(cells: Iterable[Cell], seeds: Iterable[int], request: Request) -> li
     Skipped cells are left out. If the request names no seed, only victims with the first seed match.
 
     Raises:
-        UserError: if no victim matches.
+        UserError: if no victim matches, or if a condition of the request is wrong.
     """
     able = [cell for cell in cells if not cell.skip and cell.victim.poison is None]
     for kind in ("model", "defense"):

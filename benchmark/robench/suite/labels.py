@@ -64,7 +64,7 @@ def add_labels(kind: Kind, expanded: Sequence[Expanded], mistakes: Mistakes) -> 
     """Gives the parts labels such as ``mf[factors=32]``.
 
     A label names the settings in which parts differ. Parts of one defence that differ only in λ and ε share a label,
-    because the tables have columns for λ and ε.
+    because the tables have columns for λ and ε. If other parts would share a label, a mistake is added.
     """
     groups: dict[str, list[Part]] = defaultdict(list)
     for one in expanded:

@@ -29,7 +29,8 @@ TRIES = 200  # draws of one trial until its settings are new
 class Axis:
     """The values that one setting may take: a range, or single choices.
 
-    ``whole`` is true if the setting is a whole number. ``default`` is the default of the setting.
+    A range goes from ``low`` to ``high``, on a logarithmic scale if ``log`` is true. ``whole`` is true if the setting
+    is a whole number. ``choices`` is empty for a range. ``default`` is the default of the setting.
     """
 
     low: float = 0.0

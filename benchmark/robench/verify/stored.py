@@ -118,7 +118,7 @@ def _check_metrics(results: Results, cell: CellRow, findings: Findings) -> None:
 
 
 def _check_detection(results: Results, cell: CellRow, findings: Findings) -> None:
-    """Computes the numbers of a detection again from its arrays."""
+    """Compares the numbers of a detection with those that its arrays give."""
     record = results.record(cell)
     stored = {name: value for name, value in record.get("detection", {}).items() if name != "known_attack"}
     if not stored:
