@@ -77,7 +77,13 @@ def test_a_suite_names_what_was_prepared(registry, site, tmp_path):
 
 def test_the_list_shows_where_facts_were_read_and_what_is_here(registry):
     text = "\n".join(describe_datasets(registry))
-    for part in ("tiny: Reads twenty users.", "licence: mine", "1.2 KiB", "md5 ", "read at https://example.org/md5"):
+    for part in (
+        "tiny: A data set of twenty users.",
+        "licence: mine",
+        "1.2 KiB",
+        "md5 ",
+        "read at https://example.org/md5",
+    ):
         assert part in text
     assert "not on this machine: robench data prepare tiny" in text
     prepare_dataset("tiny", (), registry)
