@@ -44,11 +44,11 @@ class GradientAttack(FakeUserAttack):
 
     The first profiles are real rows with at most the profile size. Targets that are promoted are added, and random
     items fill the remaining places. Each step fits a new surrogate on the real rows and the profiles, and computes the
-    outer loss and its gradient. The gradient of each profile is divided by its L2 norm and accumulated with momentum. A
-    step subtracts ``learning_rate`` times the accumulated gradient, and a projection keeps the items with the largest
-    entries. Targets that are promoted stay in every profile, and other targets in none. Of all candidates, the one with
-    the lowest outer loss is returned. The outer loss, which ``OuterLoss`` defines, is low if the surrogate ranks the
-    items as the goal says.
+    outer loss and its gradient. The gradient of each profile, with zeros at the targets, is divided by its L2 norm and
+    accumulated with momentum. A step subtracts ``learning_rate`` times the accumulated gradient, and a projection keeps
+    the items with the largest entries. Targets that are promoted stay in every profile, and other targets in none. Of
+    all candidates, the one with the lowest outer loss is returned. The outer loss, which ``OuterLoss`` defines, is low
+    if the surrogate ranks the items as the goal says.
     """
 
     config: GradientConfig
@@ -85,6 +85,7 @@ class GradientAttack(FakeUserAttack):
             value, gradient = self.loss_and_gradient(surrogate, profiles, loss)
             if value < lowest:
                 best, lowest = profiles, value
+            gradient = gradient.index_fill(1, fixed, 0)
             length = gradient.norm(dim=1, keepdim=True).clamp_min(torch.finfo(gradient.dtype).tiny)
             velocity = c.momentum * velocity + gradient / length
             profiles = project(profiles - c.learning_rate * velocity, fixed, size, goal)

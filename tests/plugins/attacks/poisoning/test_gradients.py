@@ -226,3 +226,21 @@ def test_other_goals_lower_their_loss_without_the_targets(train, goal):
     for row in made[1].rows:
         assert len(row) == 4
         assert not np.isin(targets, row).any()
+
+
+def test_the_gradient_of_targets_does_not_shorten_the_step(train, monkeypatch):
+    """Targets stay in every profile, so their gradient must not count."""
+
+    def made(of_targets):
+        def loss_and_gradient(self, surrogate, profiles, loss):
+            gradient = torch.from_numpy(np.random.default_rng(0).normal(size=profiles.shape)).float()
+            gradient[:, loss.targets] = of_targets
+            return -float(profiles[:, [0, 4]].sum()), gradient
+
+        monkeypatch.setattr(Pga, "loss_and_gradient", loss_and_gradient)
+        settings = {**SHORT, "steps": 5, "learning_rate": 3.0}
+        found = Pga.make(**settings).profiles(train, targets=TARGETS, n_users=2, profile_size=4, rng=Rng(0))
+        return [row.tolist() for row in found.rows], found.costs["outer_loss"]
+
+    assert made(1e6) == made(0.0)
+    assert made(0.0)[1] < 0
