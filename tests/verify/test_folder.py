@@ -208,6 +208,15 @@ def test_a_forged_cell_that_fits_itself_is_found_when_it_is_measured_again(roben
     done = verify(robench, folder, "--all", "--workers", "1")
     assert done.returncode == 1
     assert f"cell {record['id']} measured again" in done.stdout
+    assert not any(line.startswith("measured again") for line in done.stdout.splitlines())
+
+
+def test_users_without_a_hash_in_the_plan_are_not_called_checked(robench, folder):
+    plan = json.loads((folder / "plan.json").read_text())
+    (folder / "plan.json").write_text(json.dumps(seal({**plan, "users_sha256": ""})))
+    done = verify(robench, folder)
+    assert "users.npz: plan.json holds no hash of it" in done.stdout
+    assert "users: as plan.json hashes them" not in done.stdout
 
 
 def test_on_another_machine_metrics_may_differ_by_their_noise_alone(robench, folder):

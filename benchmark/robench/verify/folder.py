@@ -46,7 +46,8 @@ def verify_folder(folder: Path, sample: Sample) -> Findings:
     with findings.checking():
         check_tables(folder, make_tables(results), findings)
     try:
-        check_sample(results, sample, host, registry, findings)
+        with findings.checking():
+            check_sample(results, sample, host, registry, findings)
     except UserError as error:
         errors = error.errors if isinstance(error, UserErrors) else (error,)
         about_data = any(isinstance(one, DataError) for one in errors)

@@ -81,7 +81,8 @@ def check_users(store: Store, plan: PlanFile, findings: Findings) -> None:
         findings.notes.append(f"{where}: plan.json holds no hash of it")
     elif not same:
         findings.refuse(where, "it was changed after it was written: its hash is not that of plan.json")
-    findings.checked.append("users: as plan.json hashes them")
+    else:
+        findings.checked.append("users: as plan.json hashes them")
 
 
 def check_cells(results: Results, findings: Findings) -> None:
