@@ -164,7 +164,7 @@ def test_a_suite_without_evaluated_users_is_shown_and_refused(tmp_path, registry
         ("x.bin", b"\0\1\2", "no data set recognises its format"),
         ("x.csv", b"", "x.csv: the file is empty"),
         ("x.jsonl", b"\n", "x.jsonl: the file is empty"),
-        ("x.jsonl", b'[{"user": 1}]', "its first line is no JSON object"),
+        ("x.jsonl", b'[{"user": 1}]', "its first line is not a JSON object"),
         ("x.tsv", b"user\titem\n1\t2\n1\t2\t3\n", r"no separator gives .* \(row 3 begins with"),
         ("items.csv", b"item,title,year\n1,Heat,1995\n", "no columns of users and items among item, title, year"),
         ("nothing.dat", b"x\n", r"no data set recognises its format \(tried: .*movielens"),

@@ -65,7 +65,7 @@ def test_descriptions_of_other_items_are_named_as_the_reason(tmp_path, registry)
     (tmp_path / "i.csv").write_text("item,title\nB1,War\n")
     (tmp_path / "t.yaml").write_text(CSV.replace(", {name: llm, label: llm, weights: WEIGHTS}", ""))
     (line,) = ends(tmp_path / "t.yaml", registry)
-    reason = "the descriptions of items match 0 of 9 items: none describes '0', and 'B1' is no item of the data; csv: "
+    reason = "the descriptions of items match 0 of 9 items: none describes '0', and the data have no item 'B1'; csv: "
     assert f"{READS}, and this data set has none ({reason}" in line
 
 

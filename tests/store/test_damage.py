@@ -64,7 +64,7 @@ ANY = {
     "mark": (text(lambda content: b"\xef\xbb\xbf" + content), "not JSON"),
     "deep": (text(lambda content: b"[" * 100_000), "nested too deeply"),
     "digits": (text(lambda content: content.replace(b'"seed": 0', b'"seed": ' + b"1" * 5000)), "too many digits"),
-    "NaN": (text(lambda content: content.replace(b'"seed": 0', b'"seed": NaN')), "NaN is no number"),
+    "NaN": (text(lambda content: content.replace(b'"seed": 0', b'"seed": NaN')), "NaN is not a number"),
     "huge": (text(lambda content: content.replace(b'"seed": 0', b'"seed": 1e999')), "not finite"),
     "twice": (text(lambda content: content.replace(b"{", b'{"id": 1, "id": 2,', 1)), "'id' stands twice"),
     "half a character": (text(lambda content: content.replace(b'"mf"', b'"\\ud800"')), "half a character"),

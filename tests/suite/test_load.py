@@ -61,7 +61,7 @@ class Push(EmbeddingAttack):
 
     def threat(self) -> Any:
         if self.config.k == 13:
-            raise ValueError("13 is no k")
+            raise ValueError("13 is not a k")
         if self.config.k == 14:
             raise RuntimeError("no 14")
         return super().threat()
@@ -253,7 +253,7 @@ CASES = [
     (MODELS + "defenses: [none, {name: none}]\n", 4, "the same as defenses[0]"),
     (MODELS + "defenses: []\n", 4, "the list is empty"),
     (MODELS + "defenses: [{name: shield, lambda: []}]\n", 4, "defenses[0].lambda: the grid is empty"),
-    (MODELS + "attacks: [{name: push, epsilon: 0.1, k: 13}]\n", 4, "attacks[0]: 13 is no k"),
+    (MODELS + "attacks: [{name: push, epsilon: 0.1, k: 13}]\n", 4, "attacks[0]: 13 is not a k"),
     (MODELS + "attacks: [{name: push, epsilon: 0.1, k: 14}]\n", 4, PLUGIN_FAILS),
     (MODELS + "attacks: [{name: push, epsilon: yes}]\n", 4, "ε must be a number, got 'yes'"),
     (MODELS + "attacks: [{name: push, epsilon: true}]\n", 4, "ε must be a number, got True"),

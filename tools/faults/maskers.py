@@ -42,7 +42,7 @@ BYPASS = "scores bypass the inputs"  # the flag of every false model
 
 WRAPS = {
     "embedding": [*FALSE_WRAPS, *HONEST_WRAPS],
-    # "projected" is left out: it leaves the tables out of its gradient, so it is no honest victim of these attacks.
+    # "projected" is left out: it leaves the tables out of its gradient, so it is not an honest victim of these attacks.
     "parameters": [*FALSE_TABLES, *(name for name in HONEST_WRAPS if name != "projected")],
 }
 TRAINED = [

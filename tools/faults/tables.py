@@ -325,9 +325,9 @@ def _json_time(kind: str, rng: random.Random) -> tuple[str, Fraction | None]:
 
 
 def _damage_objects(objects: list[list[tuple[str, str]]], case: Case, rng: random.Random) -> None:
-    """Damages a random object if the damage concerns one.
+    """Damages one random object if the case has a damage of single objects.
 
-    The damage of the case becomes ``none`` if the object lacks the key.
+    The damage names a key. If the object does not have this key, the damage of the case becomes ``none``.
     """
     damage = case.form["damage"]
     what, _, name = damage.partition(" ")

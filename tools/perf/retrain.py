@@ -38,7 +38,7 @@ class InProcess(Executor):
 
 @hookimpl
 def robench_executors() -> dict[str, type[Executor]]:
-    """Returns the executor by its name."""
+    """Returns the executor ``InProcess`` under its name."""
     return {"in-process": InProcess}
 
 

@@ -111,8 +111,8 @@ class Metric(Component):
             per user then linearise the ratio: the mean of the values is the ratio, and their spread gives the error of
             the ratio. Such a value does not describe the outcome of one user, so worst cases are not taken per user.
         collective: whether the metric describes the lists of all users together, such as the number of different items
-            in these lists. Every user then has the same value, and the metric is also ``pooled``. Users are no sample,
-            so intervals come from the seeds alone.
+            in these lists. Every user then has the same value, and the metric is also ``pooled``. Users are not a
+            sample, so intervals come from the seeds alone.
     """
 
     version: ClassVar[int] = 1

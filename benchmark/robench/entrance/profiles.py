@@ -108,7 +108,7 @@ def _ids(values: Any, path: Path) -> list[str]:
     """Returns ids as strings.
 
     Raises:
-        UserError: if the value is no list of strings and whole numbers.
+        UserError: if the value is not a list in which each entry is a string or a whole number.
     """
     if not isinstance(values, list) or not all(isinstance(value, (str, int)) for value in values):
         raise UserError("targets and fake users must be lists of ids", where=str(path), hint=_KNOWN)

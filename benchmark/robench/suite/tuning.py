@@ -25,10 +25,10 @@ KEY = ("tuned",)
 
 @dataclass(frozen=True, eq=False)
 class Tuning:
-    """A checked claim about the search for a suite's settings.
+    """The search that chose a suite's settings, after its claims were checked.
 
     Args:
-        content: the file of trials.
+        content: the bytes of the file of trials.
         planned: what plan.json says about the search.
     """
 

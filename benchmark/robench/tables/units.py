@@ -26,7 +26,7 @@ def are_items(results: Results, measure: Measure) -> bool:
 def drop_repeats(results: Results, measure: Measure, values: FloatArray) -> FloatArray:
     """Returns the values, but only those of one unit for a collective metric.
 
-    All users share the value of such a metric, so they are no sample.
+    All users share the value of such a metric, so they are not a sample.
 
     Args:
         results: the results of the folder.

@@ -54,10 +54,9 @@ def distance(one: Model, two: Model) -> float:
 
 
 def fgsm_loss(step: Step, epsilon: float) -> torch.Tensor:
-    """Returns the loss of FGSM training with λ = 0.5 in L2.
+    """Returns the mean of the clean loss and the loss under FGSM in L2.
 
-    With this loss, the perturbation reaches the gradient. The gradients of other defences are compared with the
-    gradient of this loss.
+    The gradient of this loss depends on the perturbation. It is the reference for the gradients of other defences.
     """
     e = step.embed()
 

@@ -75,7 +75,8 @@ class MetricTests(Conformance):
     def values(self, outcome: Outcome) -> FloatArray:
         """Returns the value of the metric for each user.
 
-        Metrics that compare lists need a clean outcome. It has seed 1, so it has the same lists as the best outcome.
+        Metrics that compare lists need a clean outcome. The clean outcome has the same seed as the outcome that
+        ``outcome(1, best=True)`` returns, and therefore the same lists.
         """
         whole = replace(outcome, clean=self.outcome(1))
         return self.metric().per_user(whole, self.k if self.metric.at_k else 0)

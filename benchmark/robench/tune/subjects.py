@@ -38,7 +38,7 @@ class Subject:
 
     @property
     def part(self) -> Part:
-        """The first part, which has the name and the searched settings of all parts."""
+        """The first part. All parts have the same name and the same searched settings."""
         return self.parts[0]
 
     def fixed(self) -> dict[str, Any]:

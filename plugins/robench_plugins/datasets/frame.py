@@ -75,7 +75,7 @@ class Frame(Dataset):
         pair = given if isinstance(given, tuple) else (given, None)
         if len(pair) != 2 or not isinstance(pair[0], pd.DataFrame) or not isinstance(pair[1], pd.DataFrame | None):
             hint = "a frame of interactions, or (interactions, items)"
-            raise DataError(f"datasets['{name}'] is no pandas frame", hint=hint)
+            raise DataError(f"datasets['{name}'] is not a pandas frame", hint=hint)
         described = pair[1]
         if described is not None and "item" not in described.columns:
             described = described.rename(columns={"item_id": "item"})

@@ -37,10 +37,11 @@ class Apr(TrainingDefense):
         """Settings of APR."""
 
         epsilon: float = Field(
-            default=0.2, ge=0, description="L2 length of a row of the perturbation, in the unit of scale"
+            default=0.2, ge=0, description="L2 length of each row of the perturbation; scale sets its unit"
         )
         scale: Literal["relative", "absolute"] = Field(
-            default="relative", description="Unit of ε: the mean row norm of the table, or that of the embeddings"
+            default="relative",
+            description="Whether ε counts in mean row norms of the table (relative) or in the unit of the embeddings",
         )
 
     config: Config

@@ -27,12 +27,12 @@ def _regular_expression(pattern: str) -> str:
     """Returns the pattern, after checking it.
 
     Raises:
-        ValueError: if the pattern is no regular expression.
+        ValueError: if the pattern is not a regular expression.
     """
     try:
         re.compile(pattern)
     except re.error as error:
-        raise ValueError(f"'{pattern}' is no regular expression: {error}") from None
+        raise ValueError(f"'{pattern}' is not a regular expression: {error}") from None
     return pattern
 
 

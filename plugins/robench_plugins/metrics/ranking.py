@@ -61,7 +61,7 @@ class HitRate(RankMetric):
     """HR@k: 1 if any held-out item has rank ≤ k, else 0."""
 
     def per_user(self, outcome: Outcome, k: int) -> FloatArray:
-        """Returns the values of all users, float64 [users], each 0 or 1."""
+        """Returns the values of all users, float64 [users], each 0, 1 or NaN."""
         hits = outcome.per_user_sum((outcome.ranks <= k).astype(np.float64))
         return np.where(held_out_counts(outcome) > 0, (hits > 0).astype(np.float64), np.nan)
 

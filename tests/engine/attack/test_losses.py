@@ -17,7 +17,7 @@ GOALS = ["untargeted", "promote"]
 def split(row, items):
     """Returns the scores of the goal's items, and the sorted scores of the rivals.
 
-    The best rival comes first. Masked items are no rivals.
+    The best rival comes first. Masked items are not rivals.
     """
     own = [i for i in items if i >= 0]
     rivals = sorted((s for j, s in enumerate(row) if j not in own and s > -math.inf), reverse=True)

@@ -169,10 +169,10 @@ def test_ids_that_match_only_in_form_are_said():
     log = Ratings(np.array(["e\u0301", "\u00e9"]), np.array(["x", "y"]), profiles={"z": "1"})
     notes = prepare(log, DatasetConfig(), SPLITS[0]).summary.notes
     assert any("2 users have ids that differ only in form" in note for note in notes)
-    assert "the profiles match 0 of 2 users: none describes 'e\u0301', and 'z' is no user of the data" in notes
+    assert "the profiles match 0 of 2 users: none describes 'e\u0301', and the data have no user 'z'" in notes
     log = replace(log, profiles={}, catalogue={f"B{n}": Item("1") for n in range(3)})
     notes = prepare(log, DatasetConfig(), SPLITS[0]).summary.notes
-    assert "the descriptions of items match 0 of 2 items: none describes 'x', and 'B0' is no item of the data" in notes
+    assert "the descriptions of items match 0 of 2 items: none describes 'x', and the data have no item 'B0'" in notes
     log = Ratings(np.array(list("abc")), np.array(list("xyz")), catalogue={"x": Item("1")})
     notes = prepare(log, DatasetConfig(), SPLITS[0]).summary.notes
     assert "the descriptions of items match 1 of 3 items: none describes 'y'" in notes

@@ -56,14 +56,14 @@ def test_the_fingerprint_is_that_of_the_columns_that_are_read():
     [
         (LOG.drop(columns="item"), r"mine: no column 'item' \(its columns: user, rating, time, more\)"),
         (LOG.assign(user=["a", None, "b"]), r"mine\.iloc\[1\]: an empty user"),
-        (LOG.assign(item=[1.5, 2.0, 3.0]), "mine: .*no ids"),
+        (LOG.assign(item=[1.5, 2.0, 3.0]), "mine: .*not ids"),
         (LOG.assign(rating=[1.0, np.nan, 2.0]), r"mine\.iloc\[1\]: "),
         (LOG.assign(time=["2020-01-01", "2020-01-02", "never"]), r"mine\.iloc\[2\]: time 'never'"),
         (LOG.assign(time=[1, "x", object()]), "mine: column 'time'"),
         (LOG.iloc[:0], "mine: the frame has no rows"),
         ((LOG, ITEMS.assign(item=1)), r"mine\[1\]\.iloc\[1\]: item '1' is described twice"),
-        ((LOG, 3), "is no pandas frame"),
-        ([LOG], "is no pandas frame"),
+        ((LOG, 3), "is not a pandas frame"),
+        ([LOG], "is not a pandas frame"),
     ],
 )
 def test_a_wrong_frame_is_one_line(given, problem):

@@ -70,5 +70,5 @@ def test_patterns_can_be_given():
 
 
 def test_a_pattern_that_is_no_regular_expression_is_refused():
-    with pytest.raises(ValidationError, match="is no regular expression"):
+    with pytest.raises(ValidationError, match="is not a regular expression"):
         InjectionFilter.make(patterns=["("])

@@ -198,7 +198,7 @@ def test_the_fork_server_keeps_no_socket_of_its_first_task(monkeypatch):
     events = []
     with Launcher(work, 1) as launcher:
         launcher.run([Task("first", {"do": "sends garbage"})], 1, events.append)
-    assert error(events)[0].endswith("bytes to its pipe that are no message")
+    assert error(events)[0].endswith("bytes to its pipe that are not a message")
 
 
 def test_a_task_leaves_nothing_to_the_next(run):
@@ -265,10 +265,10 @@ def test_a_long_task_is_mentioned_with_its_last_progress(run, monkeypatch):
 @pytest.mark.parametrize(
     ("deed", "reason"),
     [
-        ("sends garbage", "bytes to its pipe that are no message"),
+        ("sends garbage", "bytes to its pipe that are not a message"),
         ("sends code", "threading.Thread, which is not plain data"),
         ("sends another's", "an event of another task"),
-        ("sends an array", "a message that is no event"),
+        ("sends an array", "a message that is not an event"),
         ("names an array", "an event of another task"),
     ],
 )

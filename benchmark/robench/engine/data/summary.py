@@ -198,7 +198,7 @@ def _unmatched(names: Sequence[str], described: Mapping[str, object], texts: str
         return ""
     known = set(names)
     other = next((name for name in described if name not in known), None)
-    strange = "" if other is None else f", and {other!r} is no {kind.removesuffix('s')} of the data"
+    strange = "" if other is None else f", and the data have no {kind.removesuffix('s')} {other!r}"
     return f"{line}: none describes {missing[0]!r}{strange}"
 
 

@@ -65,7 +65,8 @@ class ProfileBudget:
         """Checks profiles against the limits, and returns the profiles unchanged.
 
         Raises:
-            PluginError: if there are too many profiles, if a profile is no int64 array of one dimension, if it has too
+            PluginError: if there are too many profiles, if a profile is not an int64 array of one dimension, if it has
+            too
                 many items, if an item is repeated or outside the catalogue, if a profile lacks the targets that are
                 promoted, or if it contains a target that is demoted.
         """
@@ -73,7 +74,7 @@ class ProfileBudget:
             raise PluginError(f"the attack gave {len(profiles.rows)} fake users; its budget is {self.users}")
         for number, row in enumerate(profiles.rows):
             if not (isinstance(row, np.ndarray) and row.dtype == np.int64 and row.ndim == 1):
-                raise PluginError(f"fake user {number} is no int64 array of one dimension")
+                raise PluginError(f"fake user {number} is not an int64 array of one dimension")
             if len(row) > self.size:
                 raise PluginError(f"fake user {number} has {len(row)} items; the profile size is {self.size}")
             if len(np.unique(row)) != len(row):

@@ -22,13 +22,13 @@ class EditEffects(HistoryAttack):
     """Edits a history by the measured effects of deletions and insertions.
 
     First, the attack scores every deletion of one item, and every insertion of one allowed item at the end of the
-    history. (A large catalogue is sampled.) The differences to the genuine scores are the effects of these edits. In
-    EASE and item-based neighbours, scores are a sum over the items of the history. Therefore the effects of a deletion
-    and an insertion add up to the effect of a substitution, and the best substitution is known exactly. For other
-    models, the sum is an estimate. The attack scores the ``verified`` substitutions with the highest sums. The
-    ``leaders`` are the items of the best insertions and substitutions. The attack also scores each leader at the latest
-    ``places`` of the history, both inserted and substituted. The best edit of all is made if it does more damage than
-    no edit.
+    history. In a large catalogue, only a sample of the items is inserted. The effect of an edit is the change of the
+    scores. In EASE and item-based neighbours, scores are a sum over the items of the history. Therefore the effects of
+    a deletion and an insertion add up to the effect of a substitution, and the best substitution is known exactly. For
+    other models, the sum is an estimate. The attack scores the substitutions with the highest sums, as many as the
+    setting ``verified`` says. The ``leaders`` are the items of the best insertions and substitutions. The attack also
+    inserts and substitutes each leader at the last places of the history. The setting ``places`` is their number. The
+    best edit of all is made if it does more damage than no edit.
 
     For further edits of the budget, the attack combines the same effects with the scores of the edited history.
 

@@ -56,8 +56,8 @@ class HotFlip(TextAttack):
         """Yields the best titles after each step that changes them, one per item.
 
         Raises:
-            PluginError: if the model offers no gradient with respect to the tokens of a title, or reads none of the
-                words that may come in.
+            PluginError: if the model offers no gradient with respect to the tokens of a title, or knows none of the
+                words that the attack may insert.
         """
         c, budget = self.config, oracle.budget()
         if not any(budget):

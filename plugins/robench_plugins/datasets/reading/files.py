@@ -91,7 +91,7 @@ def _read_json_lines(path: Path, form: Delimited) -> Table:
         for name, value in row.items():
             if name in form.ids and isinstance(value, list | dict):
                 raise DataError(
-                    f"the value of '{name}' is no id", where=f"{path}:{line}", hint="write text or a number"
+                    f"the value of '{name}' is not an id", where=f"{path}:{line}", hint="write text or a number"
                 )
             try:
                 columns.setdefault(name, [None] * len(lines)).append(_cell(value))

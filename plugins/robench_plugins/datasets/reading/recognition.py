@@ -94,7 +94,7 @@ def _unrecognised(path: Path) -> DataError:
     if plain_suffix(path) in JSON_LINES:
         names = list(first_object(lines) or ())
         if not names:
-            return DataError("its first line is no JSON object", where=f"{path}:1", hint="write one object per line")
+            return DataError("its first line is not a JSON object", where=f"{path}:1", hint="write one object per line")
     else:
         usual = Delimited().separator_of(path)
         separator = _separator(lines, usual)

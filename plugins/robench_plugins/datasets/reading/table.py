@@ -138,7 +138,7 @@ class Table:
         """Returns a column of ids as strings.
 
         Raises:
-            DataError: if the column holds values that are no ids, such as lists or fractions.
+            DataError: if the column holds values that are not ids, such as lists or fractions.
         """
         kind = column.type
         if is_text(kind):
@@ -148,7 +148,7 @@ class Table:
                 raise pa.ArrowNotImplementedError
             return column.cast(pa.string())
         except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
-            raise self.error(f"the column of {key}s holds {kind}, which are no ids", hint="write text") from None
+            raise self.error(f"the column of {key}s holds {kind}, which are not ids", hint="write text") from None
 
     def numbers(self, name: str, key: str, decimal: str = ".") -> FloatArray:
         """Returns a column of finite numbers, float64.

@@ -29,7 +29,7 @@ def find_encoding(name: str) -> codecs.CodecInfo | None:
     Encodings of escape sequences, such as ``unicode-escape``, do not count.
     """
     try:
-        "".encode(name)  # refuses codecs that are no encodings of text
+        "".encode(name)  # refuses codecs that are not encodings of text
         codec = codecs.lookup(name)
     except (LookupError, ValueError):
         return None

@@ -72,7 +72,7 @@ def read_times(table: Table, name: str, key: str = "time", decimal: str = ".") -
     if pa.types.is_signed_integer(kind):
         return _from_whole(table, to_whole(column), key)
     if not (is_text(kind) or pa.types.is_decimal(kind) or pa.types.is_integer(kind)):
-        raise table.error(f"the column of {key}s holds {kind}, which are no times")
+        raise table.error(f"the column of {key}s holds {kind}, which are not times")
     column = pc.ascii_trim_whitespace(column.cast(pa.large_string()))
     if pc.all(pc.match_substring_regex(column, "^[0-9]{1,18}$")).as_py():
         return _from_whole(table, np.asarray(column.cast(pa.int64()).to_numpy()), key)

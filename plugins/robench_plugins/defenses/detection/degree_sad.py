@@ -16,9 +16,9 @@ LEAST_LEAF = 0.01  # the smallest share of the training examples in a leaf
 
 
 class DegreeSad(Detector):
-    """Suspects users whose items have the popularity of fake users' items.
+    """Suspects users whose items are as popular as those of fake users.
 
-    DegreeSAD (Li et al., IEICE Transactions 2016) is a decision tree with the criterion of entropy. The degree of an
+    DegreeSAD (Li et al., IEICE Transactions 2016) is a decision tree that splits by entropy. The degree of an
     item is the number of its users. The tree has three features of a user: the mean degree of the user's items, the
     range of their degrees (largest minus smallest), and the lower quartile of their degrees.
 

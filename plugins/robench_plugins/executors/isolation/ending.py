@@ -53,7 +53,7 @@ class MemoryKills:
 def _killed() -> int:
     """Returns the number of processes that were killed for lack of memory.
 
-    All processes in the control group of this process count. The result is 0 if the number is unknown.
+    The number covers the control group to which this process belongs. It is 0 if it is unknown.
     """
     with suppress(OSError):
         for entry in Path("/proc/self/cgroup").read_text().splitlines():

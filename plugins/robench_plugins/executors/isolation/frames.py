@@ -95,7 +95,7 @@ class Frames:
         while len(self._buffer) >= HEADER.size:
             magic, length = HEADER.unpack_from(self._buffer)
             if magic != MAGIC:
-                raise RefusedError("it wrote bytes to its pipe that are no message")
+                raise RefusedError("it wrote bytes to its pipe that are not a message")
             if length > self._largest:
                 most = f"{self._largest / MIB:.0f} MiB, the most that an event of its task can have"
                 raise RefusedError(f"it sent a message of {length / MIB:.0f} MiB, more than {most}")

@@ -127,7 +127,7 @@ class TaskProcess:
             RefusedError: if the message is not an event, or belongs to another task.
         """
         if not isinstance(event, dict) or not isinstance(event.get("kind"), str):
-            raise RefusedError("it sent a message that is no event")
+            raise RefusedError("it sent a message that is not an event")
         task = event.setdefault("task", self.task.id)
         if not isinstance(task, str) or task != self.task.id:
             raise RefusedError("it sent an event of another task")

@@ -20,7 +20,7 @@ PREFIX_BYTES = 2**30  # the largest size of the cached prompts in bytes; beyond 
 class TitleLikelihoods:
     """The mean log-likelihoods of titles after prompts, in nats per token.
 
-    The last bits of a likelihood depend on the titles that are evaluated with it. Therefore the genuine titles of a
+    The last bits of a log-likelihood depend on the titles that are evaluated with it. Therefore the genuine titles of a
     user are always evaluated together, and a rewritten title is evaluated alone. So every number is independent of
     earlier evaluations. Results are cached and have no gradient, unless a method says otherwise.
 
@@ -43,7 +43,9 @@ class TitleLikelihoods:
         self.prefixes.clear()
 
     def of_titles(self, prompt: Sequence[int], vectors: Tensor, titles: Sequence[Sequence[int]]) -> Tensor:
-        """Returns the likelihoods of titles that are evaluated together, float [titles].
+        """Returns the log-likelihoods of titles that are evaluated together.
+
+        The result is float [titles].
 
         Args:
             prompt: the tokens of the prompt.
@@ -53,7 +55,7 @@ class TitleLikelihoods:
         return self._cached((prompt, titles), vectors, lambda: self.decoder.log_likelihoods(vectors, titles))
 
     def of_titles_perturbed(self, prompt: Sequence[int], vectors: Tensor, titles: Sequence[Sequence[int]]) -> Tensor:
-        """Returns the likelihoods of several titles after a perturbed prompt.
+        """Returns the log-likelihoods of several titles after a perturbed prompt.
 
         The result is float [titles]. The results are cached by the content of the vectors, because the host often
         evaluates a perturbation twice.
@@ -68,7 +70,7 @@ class TitleLikelihoods:
         return self._cached(inputs, vectors, lambda: self.decoder.log_likelihoods(vectors, titles))
 
     def of_title(self, prompt: Sequence[int], vectors: Tensor, title: Sequence[int]) -> Tensor:
-        """Returns the likelihood of one title that is evaluated alone, float [].
+        """Returns the log-likelihood of one title that is evaluated alone, float [].
 
         Args:
             prompt: the tokens of the prompt.
@@ -78,16 +80,16 @@ class TitleLikelihoods:
         return self._cached((prompt, "alone", title), vectors, lambda: self._after_prefix(prompt, vectors, title))
 
     def of_soft_title(self, prompt: Sequence[int], vectors: Tensor, title: Sequence[int], soft: Soft) -> Tensor:
-        """Returns the likelihood of a soft title, float [].
+        """Returns the log-likelihood of a soft title, float [].
 
-        The result is not cached, and it is differentiable with respect to ``soft``.
+        The result is float []. It is not cached, and it is differentiable with respect to ``soft``.
         """
         return self._after_prefix(prompt, vectors, title, soft)
 
     def of_soft_title_perturbed(self, vectors: Tensor, title: Sequence[int], soft: Soft) -> Tensor:
-        """Returns the likelihood of a soft title after a perturbed prompt, float [].
+        """Returns the log-likelihood of a soft title after a perturbed prompt.
 
-        The result is not cached, and it is differentiable with respect to ``soft``.
+        The result is float []. It is not cached, and it is differentiable with respect to ``soft``.
         """
         return self.decoder.log_likelihood_after(self.decoder.prefix(vectors.detach()), title, soft)
 
@@ -101,7 +103,7 @@ class TitleLikelihoods:
     def _after_prefix(
         self, prompt: Sequence[int], vectors: Tensor, title: Sequence[int], soft: Soft | None = None
     ) -> Tensor:
-        """Returns the likelihood of one title after a prompt that is read once: float []."""
+        """Returns the log-likelihood of a title after a prompt that is read once."""
         key = _hash((prompt,), vectors)
         if (prefix := self.prefixes.pop(key, None)) is None:
             prefix = self.decoder.prefix(vectors)

@@ -24,7 +24,7 @@ def test_each_new_title_is_compared_with_its_own_old_one(encoder, monkeypatch):
     rows = [{"before": old, "after": new} for old, new in pairs]
     with record_usage() as usage:
         similarities = similarity.title_similarity(rows)
-    assert usage.amounts() == {}, "the host's own look is no cost of the attack"
+    assert usage.amounts() == {}, "the host's own look is not a cost of the attack"
     expected = []
     for old, new in pairs:
         one, two = encoder.encode([old])[0], encoder.encode([new])[0]
