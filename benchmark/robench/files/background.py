@@ -125,7 +125,7 @@ def write_group(files: Sequence[File]) -> None:
 
 
 def write_batch(batch: Sequence[Group], threads: ThreadPoolExecutor) -> None:
-    """Writes several groups of files atomically.
+    """Writes several groups of files, each file atomically.
 
     The last file of each group appears after the others.
 

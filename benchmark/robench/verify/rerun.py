@@ -43,7 +43,7 @@ class Sample:
         count: the number of cells, or None for all.
         seed: the seed of the draw.
         workers: the number of worker processes, or None for one per core.
-        data: the folder to which the suite's relative paths refer, or None for the folder of results.
+        data: the folder from which the suite's relative paths start, or None for the folder of results.
     """
 
     count: int | None

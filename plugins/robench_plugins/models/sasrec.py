@@ -94,7 +94,7 @@ class SasRec(SequenceModel):
     def last_states(self, batch: Batch, e: Embedded) -> Tensor:
         """Returns the state at each row's last item, float [B, dim].
 
-        Without dropout, the last block is computed only at these positions.
+        In evaluation mode, the last block is computed only at these positions.
         """
         if self.training:
             return super().last_states(batch, e)

@@ -67,9 +67,9 @@ def _gradient(probe: Probe, point: Delta, weights: Tensor, items: Tensor) -> dic
 def _reach(probe: Probe, direction: Delta) -> Tensor:
     """Returns the longest step along a direction for each user, float [B].
 
-    At this length, the place that moves most changes by the size of a typical input. Both sizes are root mean squares.
-    A gradient may be concentrated on a few of many places. A step of the whole radius would then leave the
-    neighbourhood in which slopes predict anything.
+    At this length, no vector of the input moves further than a typical vector is long. Lengths are root mean squares
+    over the entries. A gradient may be concentrated on a few of many vectors. A step of the whole radius would then
+    leave the neighbourhood in which slopes predict anything.
 
     Args:
         probe: the users.

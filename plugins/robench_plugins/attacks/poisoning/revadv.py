@@ -12,19 +12,23 @@ from robench_plugins.attacks.poisoning.surrogate import Surrogate
 
 
 class RevAdv(GradientAttack):
-    """Adds fake users that a gradient through the fit of a surrogate improves.
+    """Improves fake users by gradients through the fit of a surrogate.
 
-    This is the attack of Tang, Wen & Wang (RecSys 2020). The profiles A lower L(θ*(A)). Here θ*(A) are the vectors of a
-    surrogate that is fitted on the real rows and A, and L is the outer loss that ``OuterLoss`` defines. The gradient
-    dL/dA flows back only through the last ``unrolled`` rounds of the fit, which bounds the memory. It includes the
-    effects on the vectors of items, fake users and real users.
+    This is the attack of Tang, Wen & Wang (RecSys 2020). It fits a surrogate on the real rows and the profiles. The
+    outer loss is the mean of −log softmax(s_u)_t over all real users u and targets t, where s_u are the surrogate's
+    scores of all items for u. The profiles follow the gradient of this loss. The gradient flows back through the last
+    ``unrolled`` rounds of the fit, which bounds the memory. It includes the effects on the vectors of items, fake users
+    and real users.
 
-    The attack differs from the paper in four points. The targets are in every profile, and the candidate with the
-    lowest outer loss is returned. (With few interactions of a target its hit rate stays at 0, so a choice by hit rates
-    returns the first candidate.) A profile has a fixed size, while the paper keeps all entries above a threshold. The
-    surrogate is fitted by alternating least squares with a fixed number of rounds. The paper's surrogates are fitted
-    for 50 epochs, whose number of steps grows with the data. Fractions of an interaction mix two losses (see
-    ``Surrogate``).
+    The attack differs from the paper:
+
+    - The targets are in every profile.
+    - The candidate with the lowest outer loss is returned. If a target has few interactions, its hit rate stays at 0,
+      and a choice by hit rates returns the first candidate.
+    - A profile has a fixed size, while the paper keeps all entries above a threshold.
+    - The surrogate is fitted by alternating least squares with a fixed number of rounds. The paper uses 50 epochs of
+      gradient descent, whose number of steps grows with the data.
+    - ``Surrogate`` says how the fit treats an entry between 0 and 1.
 
     With ``sharpness``, the gradient is taken at a worse surrogate. This is the step of SharpAP (Xie et al., 2026),
     which approximates the surrogate with the largest outer loss within a radius. Here the radius is relative to the

@@ -92,7 +92,10 @@ class TitleOracle:
         return dict(zip(self.items.tolist(), titles, strict=True))
 
     def judge(self, titles: Sequence[str]) -> TitleJudgement:
-        """Judges titles over all scorings by the host, without counting queries."""
+        """Returns the averages of all scorings that the host makes with the titles.
+
+        No query is counted.
+        """
         victim = self.reader.victim(self.by_row(titles))
         sums = torch.zeros(4, len(self.items), dtype=torch.float64)
         for context in self.reader.draws.host():
