@@ -168,12 +168,13 @@ def tables(folder: Path) -> dict[str, bytes]:
     return {name: (folder / name).read_bytes() for name in TABLES}
 
 
-def test_tables_are_recomputed_from_the_cells_alone(robench, done, tmp_path):
+def test_tables_are_recomputed_from_plan_cells_and_users(robench, done, tmp_path):
     out = done / "results" / "liked"
     before = tables(out)
     copy = tmp_path / "results" / "liked"
     copy.mkdir(parents=True)
-    shutil.copy(out / "plan.json", copy)
+    for name in ("plan.json", "users.npz"):
+        shutil.copy(out / name, copy)
     shutil.copytree(out / "cells", copy / "cells")
     result = robench(tmp_path, "leaderboard", "results/liked")
     assert result.returncode == 0, result.stderr

@@ -71,7 +71,7 @@ def test_profiles_of_another_type_are_refused(row):
         def profiles(self, train, *, targets, n_users, profile_size, rng):
             return Profiles((row,) * n_users)
 
-    with pytest.raises(PluginError, match="no int64 array"):
+    with pytest.raises(PluginError, match="not an int64 array"):
         poison(Odd.make(), data.train, targets=np.array([3, 8]), epsilon=0.1, rng=Rng(0))
 
 
