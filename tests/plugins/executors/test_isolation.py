@@ -109,7 +109,7 @@ def computes():
 
 def waits():
     threading.Thread(target=computes, daemon=True).start()  # this thread proves nothing about the main thread
-    threading.Event().wait(1)
+    threading.Event().wait(2)
 
 
 def crashes():
@@ -248,7 +248,7 @@ def test_only_a_task_that_executes_nothing_is_silent(run, monkeypatch, deed, sil
     run("nothing")  # starts the fork server, which takes time
     monkeypatch.setattr(process, "SILENCE", 0.4)
     monkeypatch.setattr(process, "LONG", 0.6)
-    found = run(deed, limits={"seconds": 1.2})[deed]
+    found = run(deed, limits={"seconds": 2.4})[deed]
     notes = [event["text"] for event in found if event["kind"] == "note"]
     assert len(notes) == 1
     assert notes[0].startswith("silent for " if silent else "still at work, 0 min after its start")
