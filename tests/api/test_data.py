@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from robench.api.data import Interactions
 
@@ -36,3 +38,12 @@ def test_appended_rows_come_last_and_change_nothing_before():
     assert rows.appended([]) is rows
     assert more.counts().tolist() == [2, 1, 2]
     assert more.users().tolist() == [0, 0, 1, 2, 2]
+
+
+@given(rows=st.lists(st.lists(st.integers(0, 8), max_size=6), min_size=1, max_size=9), data=st.data())
+def test_rows_of_some_users_come_in_the_given_order(rows, data):
+    train = Interactions.from_rows(rows, 9)
+    order = data.draw(st.permutations(range(len(rows))))[: data.draw(st.integers(0, len(rows)))]
+    chosen = train.rows_in(np.array(order, dtype=np.int64))
+    assert [chosen.row(place).tolist() for place in range(chosen.n_users)] == [rows[user] for user in order]
+    assert train.rows_in(np.arange(len(rows))) is train

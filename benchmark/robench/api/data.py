@@ -157,14 +157,16 @@ class Interactions:
         return Interactions(ends[self.indptr], self.items[kept], self.times[kept], self.n_items)
 
     def rows_in(self, order: IntArray) -> Interactions:
-        """Returns the rows in another order.
+        """Returns the rows of some or all users, in any order.
 
         Args:
-            order: the user whose row comes at each place, int64 [n_users], each user once.
+            order: the user whose row comes at each place, int64 [n], no user twice.
         """
+        if np.array_equal(order, np.arange(self.n_users)):
+            return self
         lengths = self.lengths()[order]
         indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        places = np.arange(len(self), dtype=np.int64) + np.repeat(self.indptr[order] - indptr[:-1], lengths)
+        places = np.arange(indptr[-1], dtype=np.int64) + np.repeat(self.indptr[order] - indptr[:-1], lengths)
         return Interactions(indptr, self.items[places], self.times[places], self.n_items)
 
     def without_users(self, dropped: NDArray[np.bool_]) -> Interactions:

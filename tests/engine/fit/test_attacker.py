@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from robench.api import Interactions, PoisoningAttack, Profiles, Rng
 from robench.api.knowledge import Knowledge
 from robench.api.threat import Threat
-from robench.engine.fit.attacker import choose_seen_users, keep_users
+from robench.engine.fit.attacker import choose_seen_users
 from robench.engine.fit.poisoning import poison
 from robench_plugins.attacks.poisoning.bandwagon import Bandwagon
 from robench_plugins.attacks.poisoning.copy_profile import CopyProfile
@@ -44,16 +44,6 @@ def test_a_larger_share_sees_the_users_of_a_smaller_one(n_users, shares, seed):
     small, large = (set(choose_seen_users(n_users, share, Rng(seed)).tolist()) for share in sorted(shares))
     assert small <= large
     assert 1 <= len(small) <= n_users
-
-
-@given(rows=ROWS, data=st.data())
-@settings(max_examples=30, deadline=None)
-def test_kept_rows_are_those_of_the_kept_users(rows, data):
-    train = Interactions.from_rows(rows, N_ITEMS)
-    users = np.array(sorted(data.draw(st.sets(st.integers(0, len(rows) - 1)))), dtype=np.int64)
-    kept = keep_users(train, users)
-    assert [kept.row(row).tolist() for row in range(kept.n_users)] == [rows[user] for user in users]
-    assert keep_users(train, np.arange(len(rows))) is train
 
 
 class Peeking(PoisoningAttack):

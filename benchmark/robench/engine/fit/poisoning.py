@@ -16,7 +16,7 @@ from robench.api.data import Catalogue, IntArray, Interactions, Item
 from robench.api.errors import PluginError
 from robench.api.rng import Rng
 from robench.api.threat import round_up
-from robench.engine.fit.attacker import choose_seen_users, keep_users
+from robench.engine.fit.attacker import choose_seen_users
 from robench.engine.fit.poisoning_budget import ProfileBudget, checked_changes
 
 
@@ -80,7 +80,7 @@ def make_view(attack: PoisoningAttack, train: Interactions, catalogue: Catalogue
         rng: the random stream of the poisoning. The sample of users is a child of this stream.
     """
     users = choose_seen_users(train.n_users, attack.config.knowledge.data, rng.child("seen"))
-    return AttackerView(keep_users(train, users), catalogue)
+    return AttackerView(train.rows_in(users), catalogue)
 
 
 def make_profiles(

@@ -8,19 +8,6 @@ from numpy.typing import NDArray
 from robench.api import IntArray, Interactions
 
 
-def without(train: Interactions, dropped: NDArray[np.bool_]) -> Interactions:
-    """Returns the interactions except for the dropped ones.
-
-    Args:
-        train: the n interactions.
-        dropped: True for each dropped interaction, bool [n].
-    """
-    kept = np.concatenate([[0], np.cumsum(~dropped)])
-    return Interactions(
-        kept[train.indptr].astype(np.int64), train.items[~dropped], train.times[~dropped], train.n_items
-    )
-
-
 def drop_in_order(train: Interactions, order: IntArray, count: int) -> Interactions:
     """Returns the interactions without the first ones of the given order.
 
@@ -36,9 +23,9 @@ def drop_in_order(train: Interactions, order: IntArray, count: int) -> Interacti
     listed, from_end = np.unique(users[::-1], return_index=True)
     whole = np.bincount(users, minlength=train.n_users)[listed] == train.lengths()[listed]
     order = np.delete(order, len(order) - 1 - from_end[whole])
-    dropped = np.zeros(len(train), dtype=np.bool_)
-    dropped[order[:count]] = True
-    return without(train, dropped)
+    kept = np.ones(len(train), dtype=np.bool_)
+    kept[order[:count]] = False
+    return train.only(kept)
 
 
 def by_user(train: Interactions, turns: IntArray, within: IntArray, chosen: NDArray[np.bool_]) -> IntArray:
