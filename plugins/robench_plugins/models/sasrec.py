@@ -16,7 +16,7 @@ from robench.api.component import search
 from robench.api.models.divergence import Logits
 from robench.api.models.terms import Terms
 from robench_plugins.models.dropout import Dropout
-from robench_plugins.models.transformer import PreNormBlock, TransformerConfig, causal_outputs, causal_states
+from robench_plugins.models.transformer import PreNormBlock, TransformerConfig, causal_outputs
 
 
 class SasRec(SequenceModel):
@@ -89,7 +89,8 @@ class SasRec(SequenceModel):
 
         Position t sees only the positions up to t.
         """
-        return causal_states(e.inputs["items"], self.positions, self.blocks, self.drop, self.norm)
+        states: Tensor = self.norm(causal_outputs(e.inputs["items"], self.positions, self.blocks, self.drop))
+        return states
 
     def last_states(self, batch: Batch, e: Embedded) -> Tensor:
         """Returns the state at each row's last item, float [B, dim].

@@ -33,7 +33,7 @@ from robench.pretrained import Encoder, cached_array, cached_array_path, folder_
 from robench_plugins.models.dropout import Dropout
 from robench_plugins.models.padded_tokens import replace_texts, select_texts
 from robench_plugins.models.recurrent_model import recurrent_states
-from robench_plugins.models.transformer import PreNormBlock, TransformerConfig, causal_states
+from robench_plugins.models.transformer import PreNormBlock, TransformerConfig, causal_outputs
 
 
 class TextBert(TokenModel, SequenceModel):
@@ -294,4 +294,5 @@ class TextBert(TokenModel, SequenceModel):
         x = self.inwards(self._history_texts(e))
         if self.config.history == "lstm":
             return recurrent_states(x, self.network, self.drop)
-        return causal_states(x, self.positions, self.network, self.drop, self.norm)
+        states: Tensor = self.norm(causal_outputs(x, self.positions, self.network, self.drop))
+        return states

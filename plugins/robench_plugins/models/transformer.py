@@ -156,21 +156,3 @@ def causal_outputs(x: Tensor, positions: Tensor, blocks: Iterable[nn.Module], dr
     for block in blocks:
         x = block(x, later)
     return x
-
-
-def causal_states(
-    x: Tensor, positions: Tensor, blocks: Iterable[nn.Module], drop: nn.Module, norm: nn.Module
-) -> Tensor:
-    """Returns the states of a causal transformer, float [B, L, d].
-
-    The states are the normalised outputs of the blocks.
-
-    Args:
-        x: the vectors of the items, float [B, L, d].
-        positions: the vectors of the positions, float [at least L, d].
-        blocks: the transformer blocks, which take vectors and a mask.
-        drop: the dropout on the sum of item and position.
-        norm: the layer norm at the end.
-    """
-    states: Tensor = norm(causal_outputs(x, positions, blocks, drop))
-    return states
