@@ -24,15 +24,18 @@ The exit code is 1 if the goal is missed.
 
 import argparse
 import importlib
-import os
 import sys
 import time
 import warnings
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
+
+sys.path.insert(0, str(Path(__file__).parent))
+from worker_environment import enter_worker_environment  # a module in the same folder
 
 from robench.api import Batch, Embedded, Rng, TorchModel, TrainData
 from robench.api.attacks.ball import Ball
@@ -40,7 +43,6 @@ from robench.api.data import Interactions
 from robench.engine.measure import MeasuredVictim
 from robench.testing.worlds import catalogue
 from robench_plugins.attacks.embedding.pgd import Pgd
-from robench_plugins.executors.isolation.launch import ALLOCATOR
 from robench_plugins.models.lstm import Lstm
 from robench_plugins.models.mf import MatrixFactorization
 
@@ -272,8 +274,5 @@ def main():
 
 
 if __name__ == "__main__":
-    if (
-        not ALLOCATOR.keys() <= os.environ.keys()
-    ):  # read at the start of a process; a suite's workers have these settings too
-        os.execve(sys.executable, [sys.executable, *sys.argv], ALLOCATOR | os.environ)
+    enter_worker_environment()
     sys.exit(main())

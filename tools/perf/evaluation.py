@@ -11,14 +11,16 @@ because the settings of the allocator matter.
 """
 
 import argparse
-import os
 import resource
-import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import torch
+
+sys.path.insert(0, str(Path(__file__).parent))
+from worker_environment import enter_worker_environment  # a module in the same folder
 
 from robench.api import PairwiseModel
 from robench.api.data import Interactions
@@ -30,7 +32,6 @@ from robench.host.registry import Registry
 from robench.store.record import build_outcome
 from robench.suite.schema import DEFAULT_METRICS
 from robench.testing.worlds import ReferencePairwise
-from robench_plugins.executors.isolation.launch import ALLOCATOR, environment
 
 FACTORS, KNOWN = 64, 165
 
@@ -94,9 +95,7 @@ def main() -> None:
     for name, value in (("users", 6040), ("items", 40_000), ("targets", 0), ("rounds", 5)):
         parser.add_argument(f"--{name}", type=int, default=value)
     args = parser.parse_args()
-    if any(name not in os.environ for name in ALLOCATOR):
-        with environment(1):
-            sys.exit(subprocess.run([sys.executable, *sys.argv], check=False).returncode)
+    enter_worker_environment()
     torch.set_num_threads(1)
     history, held = interactions(args.users, args.items)
     model, users = fitted(args.users, args.items), np.arange(args.users)

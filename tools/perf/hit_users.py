@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import cProfile
-import os
 import pstats
 import sys
 import time
@@ -27,10 +26,10 @@ import numpy as np
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
-from suite_victims import suite_victims  # the module in the same folder
+from suite_victims import suite_victims  # a module in the same folder
+from worker_environment import enter_worker_environment  # a module in the same folder
 
 from robench_plugins.attacks.auto import Auto
-from robench_plugins.executors.isolation.launch import ALLOCATOR
 
 GOALS = {"mf": 55.0, "sasrec": 130.0}  # milliseconds per hit user
 LAST = 10  # the length of the lists
@@ -93,8 +92,5 @@ def main():
 
 
 if __name__ == "__main__":
-    if (
-        not ALLOCATOR.keys() <= os.environ.keys()
-    ):  # read at the start of a process; a suite's workers have these settings too
-        os.execve(sys.executable, [sys.executable, *sys.argv], ALLOCATOR | os.environ)
+    enter_worker_environment()
     sys.exit(main())
