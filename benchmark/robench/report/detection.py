@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from robench.report.blocks import Grid, Section
-from robench.report.numbers import build_grid, format_defense, format_interval, format_number
+from robench.report.numbers import build_grid, format_attack, format_defense, format_interval, format_number
 from robench.tables.build import Tables
 
 DETECTION = (
@@ -25,8 +25,7 @@ def build_detection_grid(tables: Tables) -> Grid:
     body = [
         [
             row.defense_label,
-            "–" if row.attack_label == "none" else row.attack_label,
-            "–" if row.attack_label == "none" else f"{row.epsilon:g}",
+            *format_attack(row.attack_label, row.epsilon),
             *map(format_number, (row.auroc, row.average_precision, row.precision, row.recall, row.false_alarms)),
             "yes" if row.known else "",
         ]
@@ -54,8 +53,7 @@ def build_training_defences_section(tables: Tables) -> Section | None:
         [
             row.key.model_label,
             format_defense(row.key),
-            "–" if row.attack_label == "none" else row.attack_label,
-            "–" if row.attack_label == "none" else f"{row.epsilon:g}",
+            *format_attack(row.attack_label, row.epsilon),
             str(row.metric),
             format_number(row.twin),
             format_number(row.defended),

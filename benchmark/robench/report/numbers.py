@@ -58,6 +58,11 @@ def format_defense(key: RowKey, own_weights: Mapping[str, float] | None = None) 
     return f"{key.defense_label} λ={key.lambda_:g}{own}"
 
 
+def format_attack(label: str, epsilon: float) -> list[str]:
+    """Returns an attack's label and its ε, or two dashes if there is no attack."""
+    return ["–", "–"] if label == "none" else [label, f"{epsilon:g}"]
+
+
 def format_victim(key: RowKey, own_weights: Mapping[str, float] | None = None) -> str:
     """Returns a model with its defence, such as ``lstm, adversarial-training λ=0.5``."""
     return f"{key.model_label}, {format_defense(key, own_weights)}"

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from robench.report.blocks import Section
-from robench.report.numbers import build_grid, format_bounds, format_defense, format_interval, format_number
+from robench.report.numbers import (
+    build_grid,
+    format_attack,
+    format_bounds,
+    format_defense,
+    format_interval,
+    format_number,
+)
 from robench.tables.build import Tables
 
 TEXT = (
@@ -22,8 +29,7 @@ def build_poisoning_section(tables: Tables) -> Section | None:
         [
             row.key.model_label,
             format_defense(row.key),
-            row.attack_label,
-            f"{row.epsilon:g}",
+            *format_attack(row.attack_label, row.epsilon),
             str(row.metric),
             format_number(row.before),
             format_number(row.after),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from robench.report.blocks import Section
-from robench.report.numbers import build_grid, format_defense, format_interval
+from robench.report.numbers import build_grid, format_attack, format_defense, format_interval
 from robench.tables.build import Tables
 
 TEXT = (
@@ -23,8 +23,7 @@ def build_slices_section(tables: Tables) -> Section | None:
         [
             row.key.model_label,
             format_defense(row.key),
-            row.attack_label,
-            f"{row.epsilon:g}",
+            *format_attack(row.attack_label, row.epsilon),
             str(row.metric),
             row.slice,
             row.group,

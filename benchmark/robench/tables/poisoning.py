@@ -100,12 +100,10 @@ def _effects(results: Results, key: RowKey, cells: Sequence[CellRow]) -> Iterato
     ``PoisoningRow.alike``, and the effect.
     """
     clean = {cell.seed: cell for cell in results.clean_cells(key)}
-    without = {"targets"} if cells[0].goal == "untargeted" else set()
     listed = results.plan.metrics
-    of_lists = [measure for measure in listed if results.metric(measure).needs == "items"]
-    for measure in [*(measure for measure in MEASURES if measure in listed), *of_lists]:
-        if results.metric(measure).needs in without:
-            continue
+    left_out = "targets" if cells[0].goal == "untargeted" else None
+    usual = [measure for measure in MEASURES if measure in listed and results.metric(measure).needs != left_out]
+    for measure in [*usual, *(measure for measure in listed if results.metric(measure).needs == "items")]:
         pair = pair_units(results, cells, measure, lambda cell: clean.get(cell.seed))
         if pair is not None:
             before, after = pair
