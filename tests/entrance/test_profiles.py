@@ -52,7 +52,7 @@ def test_the_fake_users_of_arlib_are_read_and_their_targets_come_from_elsewhere(
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        ("{}", "no file of fake users"),
+        ("{}", "not a file of fake users"),
         ("1 2\n", "train.txt:1: not a user, an item and a rating"),
         ("1 2 3\n", "no fake user"),
         ('{"target_items": [], "fake_users": {"a": []}}', "has no items"),

@@ -1,4 +1,4 @@
-"""What an attack with fake users knows, as a part of its threat model."""
+"""The knowledge that an attack with fake users states in its threat model."""
 
 from __future__ import annotations
 

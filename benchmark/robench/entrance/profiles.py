@@ -72,13 +72,13 @@ def _from_json(content: Mapping[str, Any], path: Path) -> tuple[str, tuple[str, 
         if {targets, users} <= content.keys():
             rows = content[users].values() if isinstance(content[users], Mapping) else content[users]
             return tool, tuple(_ids(content[targets], path)), _checked([_ids(row, path) for row in rows], path)
-    raise UserError("no file of fake users that robench knows", where=str(path), hint=_KNOWN)
+    raise UserError("not a file of fake users that robench knows", where=str(path), hint=_KNOWN)
 
 
 def _from_lines(content: bytes, path: Path) -> list[list[str]]:
     """Returns the profiles of fake users in a poisoned training file of ARLib.
 
-    Each line holds a user, an item and a rating, separated by blanks.
+    Each line holds a user, an item and a rating, separated by white space.
 
     Raises:
         UserError: if the file is not UTF-8, if a line has another form, or if there is no fake user.
@@ -118,7 +118,7 @@ def _ids(values: Any, path: Path) -> list[str]:
 def _parse_targets(text: str) -> tuple[str, ...]:
     """Returns the distinct ids in a string, or in the file that the string names.
 
-    Ids are separated by commas or blanks, and may have quotes.
+    Ids are separated by commas or white space, and may have quotes.
     """
     path = Path(text)
     if path.is_file():

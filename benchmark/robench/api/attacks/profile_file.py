@@ -51,9 +51,9 @@ def read_profile_file(path: Path) -> ProfileFile:
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror}", where=str(path)) from None
     except (ValueError, RecursionError):
-        raise DataError("no file with profiles", where=str(path), hint=_HINT) from None
+        raise DataError("not a file of profiles", where=str(path), hint=_HINT) from None
     if not (isinstance(content, dict) and content.keys() == KEYS and content["robench_profiles"] == FORMAT):
-        raise DataError("no file with profiles", where=str(path), hint=_HINT)
+        raise DataError("not a file of profiles", where=str(path), hint=_HINT)
     rows = content["profiles"]
     if not (isinstance(content["source"], str) and isinstance(rows, list) and all(map(_is_profile, rows))):
         raise DataError("profiles must be lists of different ids", where=str(path), hint=_HINT)

@@ -45,7 +45,7 @@ class PointwiseConfig(FakeUserConfig):
 
 
 class FillerState:
-    """What an attack knows when it chooses fillers, and what it keeps between groups.
+    """The inputs and the state of the choice of fillers, for all fake users.
 
     Args:
         train: the training items of the real users that the attack sees.

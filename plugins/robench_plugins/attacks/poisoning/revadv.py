@@ -31,8 +31,8 @@ class RevAdv(GradientAttack):
     - ``Surrogate`` says how the fit treats an entry between 0 and 1.
 
     With ``sharpness``, the gradient is taken at a worse surrogate. This is the step of SharpAP (Xie et al., 2026),
-    which approximates the surrogate with the largest outer loss within a radius. Here the radius is relative to the
-    norm of the surrogate's vectors.
+    which approximates the surrogate with the largest outer loss within a radius. It is written from the paper's
+    published summary. Here the radius is relative to the norm of the surrogate's vectors.
     """
 
     class Config(GradientConfig):

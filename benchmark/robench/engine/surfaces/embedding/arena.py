@@ -72,9 +72,10 @@ class EmbeddingArena(UserArena):
 
     @property
     def form(self) -> Hashable:
-        """What pooled arenas must share: the norm, and the form of their oracles.
+        """The norm, together with the form of the oracle.
 
-        The value is None if an ensemble goes on attacking broken users.
+        Arenas can be pooled only if these are the same. The value is None if an ensemble goes on attacking broken
+        users.
         """
         return (self.ball.norm, self.oracle.form) if self.stops else None
 
