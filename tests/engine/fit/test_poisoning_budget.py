@@ -141,13 +141,19 @@ def test_a_changed_order_is_charged():
 
 
 class Rewinding(Corruption):
-    """A corruption that negates all times, so early events become late events."""
+    """A corruption that negates the times of the first users."""
+
+    users = 1
 
     def corrupt(self, train, *, share, rng):
-        return Interactions(train.indptr, train.items, -train.times, train.n_items)
+        sign = np.where(train.users() < self.users, -1, 1)
+        return Interactions(train.indptr, train.items, sign * train.times, train.n_items)
 
 
-def test_times_that_contradict_the_order_are_refused():
+@pytest.mark.parametrize("users", [1, 60])
+def test_times_that_contradict_the_order_are_refused(users):
     data, _ = crowd()
+    attack = Rewinding.make()
+    attack.users = users
     with pytest.raises(PluginError, match="order of their times"):
-        poison(Rewinding.make(), data.train, targets=np.empty(0, np.int64), epsilon=0.05, rng=Rng(0))
+        poison(attack, data.train, targets=np.empty(0, np.int64), epsilon=0.05, rng=Rng(0))
