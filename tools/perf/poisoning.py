@@ -139,7 +139,9 @@ def show(lines, given):
             seconds = np.mean([one["seconds"] for one in mine]) if mine else np.nan
             print(f"| {name} | {' | '.join(cells)} | {seconds:.1f} |")
         for victim, part in itertools.product(given.victims, ("percentile", "hr")):
-            print(f"{victim}, {part}: {order(lines, epsilon, victim, part)}")
+            words = order(lines, epsilon, victim, part)
+            if words:
+                print(f"{victim}, {part}: {words}")
     for victim in given.victims:
         means = []
         for name in ("clean", *given.attacks):
@@ -152,6 +154,7 @@ def order(lines, epsilon, victim, part):
     """Returns in words how many sets and seeds have the expected order of attacks.
 
     ``part`` names the compared number, ``percentile`` or ``hr``.
+    The result is empty if no two attacks were measured on the same set and seed.
     """
     value = {key(one): one[part] * (1 if part == "percentile" else -1) for one in lines}
     cases = sorted({(one["set"], one["seed"]) for one in lines})
@@ -162,6 +165,8 @@ def order(lines, epsilon, victim, part):
             pair = [[value.get((name, epsilon, number, seed, victim)) for name in some] for some in (weaker, stronger)]
             if all(one is not None for some in pair for one in some):
                 gaps.append(min(pair[0]) - min(pair[1]))
+        if not gaps:
+            continue
         error = np.std(gaps, ddof=1) / len(gaps) ** 0.5 if len(gaps) > 1 else np.nan
         words.append(
             f"{' or '.join(stronger)} beats {' and '.join(weaker)} in {sum(gap > 0 for gap in gaps)} of {len(gaps)}, "
