@@ -4,6 +4,9 @@
 
 For each row and norm at ε = 0.05, users are attacked again if auto leaves their held-out item in the top 10. The
 stronger attack is APGD on five losses with 100 steps and 3 restarts, and in L2 also Carlini & Wagner with more search.
+A defended victim is also attacked with the perturbations that APGD finds for its undefended twin of the same seed. They
+are scaled to the victim's radii, judged as they are, and then serve as starting points of APGD. For this, ``--rows``
+must also select the twin, which the suite has to list before. A line names the rows without a twin.
 The script prints two sums of NDCG@10 over all users and seeds. The first is the sum under auto alone. The second takes
 the lower value of each user under auto and the stronger attack. With ``--users N``, only the first N of these users per
 chunk are attacked again. The goal is a difference of at most 2%. The exit code is 1 if a row misses the goal.
@@ -22,6 +25,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent))
 from suite_victims import suite_victims  # the module in the same folder
 
+from robench.api.attacks.ball import wide
 from robench.engine.attack.arena import search_worst
 from robench.engine.attack.costs import Costs, Diagnosis
 from robench_plugins.attacks.auto import Auto
@@ -43,20 +47,60 @@ def stronger(norm):
     return attacks | ({"cw": CarliniWagner.make(steps=100, search=9, restarts=3)} if norm == "l2" else {})
 
 
-def left(victim, norm, most):
-    """Returns the summed NDCG@10 under auto alone, and under auto and ``stronger``.
+class Transferred(Apgd):
+    """APGD from given perturbations, which are also candidates themselves."""
+
+    start = None
+
+    def perturb(self, oracle, ball, rng):
+        """Yields the given perturbations, and then those that APGD finds from there."""
+        start = {name: part * wide(ball.radius, part) for name, part in self.start.items()}
+        yield start
+        yield from self._ascend(oracle, ball, start)
+
+
+def transferred(norm, start):
+    """Returns the attacks that start from given perturbations, by name.
+
+    ``start`` is in units of a user's radius: tensors [B, ...] per input.
+    """
+    attacks = {}
+    for loss in ("margin", "ndcg"):
+        attacks[f"transferred {loss}"] = attack = Transferred.make(norm=norm, loss=loss, steps=100)
+        attack.start = start
+    return attacks
+
+
+def directions(victim, norm):
+    """Returns perturbations of a victim's users that APGD finds, one dict per chunk.
+
+    They are in units of each user's radius: tensors [B, ...] per input.
+    """
+    attack, found = Apgd.make(norm=norm, loss="margin", steps=100), []
+    for arena in victim.surface("embedding").arenas(attack, EPSILON, Costs(), Diagnosis()):
+        candidate = next(iter(arena.proposals(attack, victim.rng.child("directions"))))
+        found.append({name: part / wide(arena.ball.radius, part) for name, part in candidate.items()})
+    return found
+
+
+def left(victim, norm, most, starts=None):
+    """Returns the summed NDCG@10 under auto alone, and under all attacks.
 
     With several attacks, the lowest value of each user counts. In each chunk of users, the stronger attacks are tried
     on the first ``most`` users for whom auto leaves a value above 0, or on all of these if ``most`` is None.
+    ``starts`` holds the ``directions`` of the undefended twin, or is None.
     """
     auto = Auto.make(norm=norm)
     base = gains(victim.attacked(auto, EPSILON, "").arrays["ranks"])
     best, start = base.copy(), 0
-    for arena in victim.surface("embedding").arenas(auto, EPSILON, Costs(), Diagnosis()):
+    for chunk, arena in enumerate(victim.surface("embedding").arenas(auto, EPSILON, Costs(), Diagnosis())):
         users = arena.n_users
         place = np.flatnonzero(base[start : start + users])[:most]
         part = arena.rows(torch.from_numpy(place)) if len(place) else None
-        for name, attack in stronger(norm).items() if part else ():
+        attacks = stronger(norm)
+        if starts is not None:
+            attacks |= transferred(norm, {name: tensor[place] for name, tensor in starts[chunk].items()})
+        for name, attack in attacks.items() if part else ():
             damage = search_worst(part, attack, victim.rng.child("stronger", name)).judgement.damage
             ranks = np.rint(2 ** (1 / -damage.numpy()) - 1)  # the damage of one held-out item is −1 / log2(1 + rank)
             best[start + place] = np.minimum(best[start + place], gains(ranks))
@@ -71,10 +115,17 @@ def main():
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--users", type=int, help="the most users per chunk that are attacked again")
     given = parser.parse_args()
-    sums = defaultdict(lambda: np.zeros(2))
+    sums, twins = defaultdict(lambda: np.zeros(2)), {}
     for one in suite_victims(given.suite, [*given.rows, "attack=auto"], [f"seeds={given.seeds}"]):
         for norm in sorted({cell.threat.norm for cell in one.cells if cell.attack is not None}):
-            sums[one.row, norm] += left(one.model, norm, given.users)
+            spec = one.cells[0].victim
+            twin, defended = (spec.dataset.label, spec.model.label, spec.seed, norm), spec.defense.name != "none"
+            if not defended:
+                twins[twin] = directions(one.model, norm)
+            elif twin not in twins:
+                print(f"{one.label}: no twin was selected before, so nothing is transferred", flush=True)
+            starts = twins[twin] if defended and twin in twins else None
+            sums[one.row, norm] += left(one.model, norm, given.users, starts)
     missed = 0
     for (row, norm), (auto, strong) in sums.items():
         less = 1 - strong / auto if auto else 0.0
