@@ -14,12 +14,13 @@ MISSED = {**CAUGHT, "auroc": 0.4, "precision": None, "recall": 0.0, "false_alarm
 RANKS = {"target_ranks": [[3] * USERS] * 20}
 
 
-def build(folder, *, adaptive="oblivious", models=("mf", "ease"), detection=True):
+def build(folder, *, adaptive="oblivious", choices=(0, 0), models=("mf", "ease"), detection=True):
     """Returns the tables of models with and without a defence, clean and poisoned.
 
     Args:
         folder: The folder for the results.
         adaptive: The value of the column ``adaptive`` in the poisoned cells.
+        choices: The number of filter choices that the host has counted for each of the two seeds.
         models: The names of the models.
         detection: Whether the records of defended victims have the numbers of a detection.
     """
@@ -41,6 +42,7 @@ def build(folder, *, adaptive="oblivious", models=("mf", "ease"), detection=True
                     epsilon=0.05,
                     threat=FAKES,
                     adaptive=adaptive,
+                    achieved={"filter_choices": choices[seed]},
                     arrays={"target_ranks": [[9 if weight < 1 else 2] * USERS] * 20},
                     **found,
                 )
@@ -97,8 +99,15 @@ def test_without_a_detector_there_is_no_detection(tmp_path):
 
 
 def test_a_filter_that_no_attack_aims_at_has_no_rank(tmp_path):
-    for adaptive, flagged in (("oblivious", True), ("yes", False)):
-        (table,) = build(tmp_path / adaptive, adaptive=adaptive).leaderboard
+    # The host's count decides, whatever the attack says about itself, and every seed must have it.
+    for adaptive, choices, flagged in (
+        ("oblivious", (0, 0), True),
+        ("yes", (0, 0), True),
+        ("yes", (1, 1), True),
+        ("yes", (2, 0), True),
+        ("yes", (2, 5), False),
+    ):
+        (table,) = build(tmp_path / f"{adaptive}{choices}", adaptive=adaptive, choices=choices).leaderboard
         rows = {row.key.defended: row for row in table.rows if row.key.model == "mf"}
         assert ("filter not attacked" in rows[True].flags) == flagged
         assert "filter not attacked" not in rows[False].flags

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from robench.spec import CellRow
+from robench.store.plan_file import PlannedTable
+from robench.tables.attack_set import select_judged_cells
 from robench.tables.results import Results
 
 
@@ -63,6 +65,27 @@ def build_detection_rows(results: Results) -> list[DetectionRow]:
 def detects(results: Results, cells: Iterable[CellRow]) -> bool:
     """Returns whether any of these cells has a defence that cleans the training data."""
     return any(results.ok(cell) and "detection" in results.record(cell) for cell in cells)
+
+
+def count_filter_choices(results: Results, table: PlannedTable, cells: Iterable[CellRow]) -> int:
+    """Counts the sets of fake users that an attack chose among by a row's filter.
+
+    The host counts the different sets that an attack has put through the filter of the victim's defence. It counts 0
+    if the set that the attack returned is none of them. The result is the count of the attack with the highest count,
+    and the count of an attack is the lowest over its measured cells.
+
+    Args:
+        results: the results of the folder.
+        table: the table. Only the cells from which it takes its worst case count.
+        cells: the cells of the row.
+    """
+    counts: dict[tuple[str, float], int] = {}
+    for cell in select_judged_cells(results, table, cells):
+        if results.ok(cell):
+            choices = int(results.record(cell)["achieved"].get("filter_choices", 0))
+            attack = (cell.attack_label, cell.epsilon)
+            counts[attack] = min(counts.get(attack, choices), choices)
+    return max(counts.values(), default=0)
 
 
 def _row(

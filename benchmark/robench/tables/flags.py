@@ -17,7 +17,7 @@ from robench.store.plan_file import PlannedTable
 from robench.store.record import ENSEMBLE
 from robench.tables.checks import flag_checks
 from robench.tables.comparisons import GRADIENT, compare_attacks, make_held_out_yardstick, make_promotion_yardsticks
-from robench.tables.detection import detects
+from robench.tables.detection import count_filter_choices, detects
 from robench.tables.diagnoses import (
     flag_additivity,
     flag_budgets,
@@ -38,6 +38,7 @@ BLIND = ("no better than random", "black-box beats white-box")
 LEAST_HITS = 50  # the number of hit users below which a gap cannot be judged
 LEAST_ITEMS = 3  # the number of rewritten titles below which a gap cannot be judged
 LEAST_TARGETS = 20  # the number of target items below which a row has no rank
+LEAST_CHOICES = 2  # the number of sets of fake users below which an attack has not chosen by a filter
 LEAST_GAP = 0.02  # the smallest gap that counts, as a share of the clean value
 
 
@@ -105,16 +106,18 @@ def _completeness(row: Row) -> Iterator[Flag]:
 
 
 def _unattacked_filter(results: Results, row: Row, table: PlannedTable | None) -> Iterator[Flag]:
-    """Yields a flag if a defence cleans the data, and no attack adapts to it.
+    """Yields a flag if no attack was made through the filter of a row's defence.
 
-    The row then has no rank and no p-value. Only tables of attacks at training time have this flag.
+    The row then has no rank and no p-value. Only tables of attacks at training time have this flag. It does not matter
+    what an attack says about itself: ``count_filter_choices`` reads what the host has counted.
     """
-    if table is None or table.threat.stage != "train" or "yes" in row.adaptive.split(", "):
+    if table is None or table.threat.stage != "train":
         return
-    if detects(results, results.by_row[row.key]):
+    cells = results.by_row[row.key]
+    if detects(results, cells) and (choices := count_filter_choices(results, table, cells)) < LEAST_CHOICES:
         why = "no attack was made through the defence's filter, and one that evades it may do more, so it is unranked"
         row.distrust()
-        yield Flag("filter not attacked", why, {"adaptive": row.adaptive})
+        yield Flag("filter not attacked", why, {"adaptive": row.adaptive, "filter_choices": choices})
 
 
 def _not_above_popularity(

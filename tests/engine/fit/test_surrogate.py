@@ -82,8 +82,10 @@ def test_other_surrogates_differ_from_the_victim_and_from_each_other(tmp_path):
 def test_a_surrogate_of_a_defended_victim_is_cleaned_and_has_its_suspicions(tmp_path):
     attack = attack_of(VICTIM)
     victim = victim_fit(tmp_path, model=ReferencePairwise, attack=attack, defense=Suspecting()).fit()
-    np.testing.assert_array_equal(Fitting.surrogates[0].suspicion, [-3] * 4)
-    np.testing.assert_array_equal(attack.scores, [-3] * 4)
+    for suspicion in (Fitting.surrogates[0].suspicion, attack.scores):
+        np.testing.assert_array_equal(suspicion.fakes, [-3] * 4)
+        np.testing.assert_array_equal(suspicion.seen, -attack.view.train.lengths())
+        np.testing.assert_array_equal(suspicion.flagged, [False, True, False, True])
     assert states_of(victim.model) != states_of(victim_fit(tmp_path, attack=attack_of({})).fit().model)
     assert states_of(Fitting.surrogates[0].model) == states_of(victim.model)
 
@@ -104,6 +106,84 @@ def test_an_attack_cannot_raise_its_own_number_of_fits(tmp_path):
         victim_fit(tmp_path, attack=Greedy.make(**SURROGATE)).fit()
 
 
+class Asking(Fitting):
+    """An attack that asks about ``asked`` sets, and returns set number ``answer``."""
+
+    asked = 3
+    answer = 2
+
+    def craft(self, view, *, targets, n_users, profile_size, rng):
+        def fakes(number):
+            return Profiles.of([[*targets.tolist(), 20 + i + number] for i in range(n_users)])
+
+        for number in range(self.asked):
+            self.left = view.pipeline.requests_left
+            self.scores = view.pipeline.suspicion(fakes(number))
+        return fakes(self.answer)
+
+
+def asked(folder, defense, **rules):
+    attack = Asking.make(**SURROGATE, suspicion_requests=3)
+    for name, value in rules.items():
+        setattr(attack, name, value)
+    return attack, victim_fit(folder, model=ReferencePairwise, attack=attack, defense=defense).fit()
+
+
+def test_requests_for_suspicion_are_counted_and_recorded(tmp_path):
+    attack, fitted = asked(tmp_path, Suspecting())
+    assert attack.left == 1
+    for numbers in (fitted.achieved, fitted.report):
+        assert (numbers["suspicion_requests"], numbers["filter_choices"], numbers["surrogate_fits"]) == (3, 3, 0)
+    assert 0 < fitted.report["suspicion_seconds"] <= fitted.report["profile_seconds"]
+
+
+def test_a_defence_without_a_filter_has_no_suspicion_to_request(tmp_path):
+    attack, fitted = asked(tmp_path, None, asked=9)
+    assert attack.scores is None
+    assert attack.left == 3
+    assert (fitted.achieved["suspicion_requests"], fitted.achieved["filter_choices"]) == (0, 0)
+
+
+def test_a_request_beyond_the_budget_ends_in_one_line(tmp_path):
+    with pytest.raises(PluginError) as caught:
+        asked(tmp_path, Suspecting(), asked=4)
+    assert str(caught.value) == "the attack asked for suspicion scores more than 3 times (suspicion_requests)"
+
+
+def test_an_attack_that_returns_other_fakes_has_chosen_nothing_by_the_filter(tmp_path):
+    assert asked(tmp_path / "other", Suspecting(), answer=3)[1].achieved["filter_choices"] == 0
+    assert asked(tmp_path / "first", Suspecting(), answer=0)[1].achieved["filter_choices"] == 3
+    assert asked(tmp_path / "none", Suspecting(), asked=0)[1].achieved["filter_choices"] == 0
+
+
+def test_the_same_fakes_are_one_choice_however_often_an_attack_asks(tmp_path):
+    class Insisting(Asking):
+        def craft(self, view, *, targets, n_users, **more):
+            profiles = Profiles.of([[*targets.tolist(), 20 + i] for i in range(n_users)])
+            view.pipeline.fit(Profiles(()))
+            view.pipeline.fit(profiles)
+            for _ in range(3):
+                view.pipeline.suspicion(profiles)
+            return profiles
+
+    attack = Insisting.make(**SURROGATE, suspicion_requests=3)
+    fitted = victim_fit(tmp_path, model=ReferencePairwise, attack=attack, defense=Suspecting()).fit()
+    assert (fitted.achieved["suspicion_requests"], fitted.achieved["filter_choices"]) == (3, 1)
+
+
+def test_an_attack_cannot_state_what_the_host_counts(tmp_path):
+    class Boasting(Asking):
+        asked = 1
+
+        def craft(self, view, **more):
+            made = super().craft(view, **more)
+            return Profiles(made.rows, {"filter_choices": 99, "suspicion_requests": 99})
+
+    attack = Boasting.make(**SURROGATE)
+    fitted = victim_fit(tmp_path, model=ReferencePairwise, attack=attack, defense=Suspecting()).fit()
+    assert (fitted.achieved["suspicion_requests"], fitted.achieved["filter_choices"]) == (1, 0)
+
+
 def test_fits_and_seconds_and_stated_costs_are_recorded(tmp_path):
     fitted = victim_fit(tmp_path, attack=attack_of(SURROGATE, times=2)).fit()
     assert fitted.achieved["surrogate_fits"] == fitted.report["surrogate_fits"] == 2
@@ -122,14 +202,20 @@ def test_the_view_holds_the_seen_users_only(tmp_path, model):
             return self.profiles(view.train, **more)
 
     attack = Looking.make(knowledge={"data": 0.25, "model": model})
-    victim_fit(tmp_path, attack=attack).fit()
+    victim_fit(tmp_path, model=ReferencePairwise, attack=attack, defense=Suspecting()).fit()
     assert attack.view.train.n_users == 10
     assert attack.adaptivity() == ("oblivious" if model == "none" else "yes")
     if model == "none":
         assert attack.view.pipeline is None
     else:
-        data = attack.view.pipeline.data
-        assert data.train.n_users == data.validation.n_users == 10
+        profiles = attack.profiles(attack.view.train, targets=np.array([3, 8]), n_users=2, profile_size=3, rng=None)
+        assert len(attack.view.pipeline.suspicion(profiles).seen) == 10
+        assert {name for name in dir(attack.view.pipeline) if not name.startswith("__")} == {
+            "fit",
+            "fits_left",
+            "requests_left",
+            "suspicion",
+        }
 
 
 def test_profiles_are_made_once_for_all_models_and_adaptive_ones_once_per_pipeline(tmp_path):

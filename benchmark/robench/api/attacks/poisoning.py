@@ -86,6 +86,12 @@ class AdaptivePoisoningConfig(PoisoningConfig):
     surrogate_fits: int = Field(
         default=1, ge=1, description="Largest number of fits of the victim's pipeline", json_schema_extra=LATER
     )
+    suspicion_requests: int = Field(
+        default=100,
+        ge=1,
+        description="Largest number of times that the victim's defence computes suspicion scores for the attack",
+        json_schema_extra=LATER,
+    )
 
 
 class PoisoningAttack(Attack):

@@ -21,31 +21,53 @@ class FittedModel(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
+class Suspicion:
+    """The suspicion scores of a defence, before the victim is fitted.
+
+    They are computed on the users that the attack sees and on its fake users. A higher score means more suspicion.
+
+    Args:
+        fakes: the suspicion score of each fake user, float64 [fakes].
+        seen: the suspicion score of each user that the attack sees, float64 [users].
+        flagged: whether the defence drops all interactions of a fake user, bool [fakes].
+    """
+
+    fakes: FloatArray
+    seen: FloatArray
+    flagged: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
 class Surrogate:
     """A fitted copy of the victim: the same model with the same defence.
 
     Args:
         model: the fitted ``Model``, which the defence may have wrapped. Row u of the surrogate's users is the u-th user
             that the attack sees.
-        suspicion: the suspicion score of each fake user, float64 [fakes], or None if the defence computes no scores.
+        suspicion: the defence's suspicion of the users, or None if the defence computes no scores.
         validation_ndcg: the NDCG@10 on the validation items of the users that the attack sees, or NaN without such
             items.
     """
 
     model: FittedModel
-    suspicion: FloatArray | None
+    suspicion: Suspicion | None
     validation_ndcg: float
 
 
 class Pipeline(Protocol):
     """The victim's defence and model, on the users that an attack sees.
 
-    The host counts the fits and their seconds. A record holds both.
+    The host counts the fits, the requests for suspicion scores, and the seconds of both. A record holds these numbers.
     """
 
     @property
     def fits_left(self) -> int:
         """The number of fits that the attack may still request."""
+        ...
+
+    @property
+    def requests_left(self) -> int:
+        """The number of times that the attack may still request suspicion scores."""
         ...
 
     def fit(self, profiles: Profiles) -> Surrogate:
@@ -61,16 +83,15 @@ class Pipeline(Protocol):
         """
         ...
 
-    def suspicion(self, profiles: Profiles) -> FloatArray | None:
-        """Returns the suspicion score of each fake user, float64 [fakes].
+    def suspicion(self, profiles: Profiles) -> Suspicion | None:
+        """Returns the suspicion of the seen users and the fake users, without a fit.
 
-        A higher score means more suspicion. The defence computes the scores on the seen users and the fake users,
-        without a fit. The result is None if the defence computes no scores.
+        The result is None if the defence computes no scores. Then no request is counted.
 
         Args:
             profiles: fake users within the budget of the attack.
 
         Raises:
-            PluginError: if the profiles exceed the budget.
+            PluginError: if no request is left, or if the profiles exceed the budget.
         """
         ...

@@ -23,7 +23,7 @@ from robench.api.rng import Rng
 from robench.engine.fit.attacker import choose_seen_users, keep_seen
 from robench.engine.fit.poisoning import make_profiles
 from robench.engine.fit.poisoning_budget import ProfileBudget
-from robench.engine.fit.surrogate import HostPipeline, SurrogateCosts
+from robench.engine.fit.surrogate import HostPipeline, PipelineCosts, seal
 from robench.files.cache import Arrays
 
 Report = dict[str, float]  # what the profiles cost, by name
@@ -83,16 +83,17 @@ class ProfileMaker:
         """Asks the attack for profiles, and returns them with a report of their costs.
 
         The profiles are returned as arrays. The report holds the seconds of the attack as ``profile_seconds``, and each
-        cost that the attack states as ``profile_<name>``. If the attack may fit surrogates, the report also holds their
-        number and seconds as ``surrogate_fits`` and ``surrogate_seconds``.
+        cost that the attack states as ``profile_<name>``. If the attack may fit surrogates, the report also holds what
+        the host has counted: ``surrogate_fits``, ``surrogate_seconds``, ``suspicion_requests``, ``suspicion_seconds``
+        and ``filter_choices``, which is the result of ``PipelineCosts.choices``.
 
         Raises:
             PluginError: if the profiles exceed the budget, if the attack has changed the rows of real users, or if it
                 states costs that are not finite numbers.
         """
-        costs = SurrogateCosts()
+        costs = PipelineCosts()
         pipeline = self._pipeline(costs)
-        view = AttackerView(self.seen.train, self.seen.catalogue, pipeline)
+        view = AttackerView(self.seen.train, self.seen.catalogue, pipeline and seal(pipeline))
         before, start = self.data.train.sha256(), time.perf_counter()
         profiles = make_profiles(
             self.attack, view, self.data.n_users, targets=self.targets, epsilon=self.epsilon, rng=self.rng
@@ -101,7 +102,13 @@ class ProfileMaker:
         if self.data.train.sha256() != before:
             raise PluginError("the attack changed the rows of real users")
         if pipeline is not None:
-            report |= {"surrogate_fits": costs.fits, "surrogate_seconds": round(costs.seconds, 4)}
+            report |= {
+                "surrogate_fits": costs.fits,
+                "surrogate_seconds": round(costs.seconds, 4),
+                "suspicion_requests": costs.requests,
+                "suspicion_seconds": round(costs.request_seconds, 4),
+                "filter_choices": costs.choices(profiles, self.data.n_items),
+            }
         return _to_arrays(profiles), report
 
     def read(self, arrays: Arrays) -> Profiles:
@@ -112,10 +119,10 @@ class ProfileMaker:
         """
         return self.budget.checked(_from_arrays(arrays))
 
-    def _pipeline(self, costs: SurrogateCosts) -> HostPipeline | None:
+    def _pipeline(self, costs: PipelineCosts) -> HostPipeline | None:
         """Returns the pipeline that the attack may fit, or None.
 
-        The fits are counted in ``costs``.
+        The fits and the requests for suspicion scores are counted in ``costs``.
         """
         knowledge, victim = self.attack.config.knowledge, self.victim
         if knowledge.model == "none":
@@ -127,6 +134,7 @@ class ProfileMaker:
             victim.defense,
             self.budget,
             self.attack.setting("surrogate_fits", 1),
+            self.attack.setting("suspicion_requests", 1),
             Rng(victim.seed) if same else self.rng.child("surrogate"),
             victim.device,
             fresh=not same,

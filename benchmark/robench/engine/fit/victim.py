@@ -33,6 +33,8 @@ from robench.files.cache import Arrays, Cache
 from robench.spec import NO_DEFENSE, Victim
 
 Notes = dict[str, Any]  # the JSON notes that are stored with a checkpoint
+# What the host counts while an attack makes its fake users, by name
+COUNTED = ("surrogate_fits", "suspicion_requests", "filter_choices")
 
 
 @dataclass(eq=False)
@@ -201,7 +203,7 @@ class VictimFit:
         maker = ProfileMaker(attack, self.data, self.targets, poisoning.epsilon, rng, pipeline)
         arrays, report = self.cache.get("profiles", digest(self._identify_profiles(attack), 32), maker.make)
         poisoned = add_profiles(train, maker.read(arrays))
-        spent = {name: report[name] for name in ("surrogate_fits",) if name in report}
+        spent = {name: report[name] for name in COUNTED if name in report}
         return replace(poisoned, achieved=poisoned.achieved | spent, report=report)
 
     def _identify_profiles(self, attack: PoisoningAttack) -> Notes:
