@@ -18,10 +18,16 @@ from robench.tables.curves import CurveRow
 from robench.tables.twins import TwinRow
 from robench_plugins.metrics.ranking import Ndcg
 from robench_plugins.metrics.stability import Rbo
-from robench_plugins.metrics.targets import TargetHitRate, TargetPercentile
+from robench_plugins.metrics.targets import TargetHitRate, TargetNdcg, TargetPercentile
 
 USERS = 200
-METRICS = {"ndcg": Ndcg(), "rbo": Rbo(), "t-hr": TargetHitRate(), "t-percentile": TargetPercentile()}
+METRICS = {
+    "ndcg": Ndcg(),
+    "rbo": Rbo(),
+    "t-hr": TargetHitRate(),
+    "t-ndcg": TargetNdcg(),
+    "t-percentile": TargetPercentile(),
+}
 L2 = {"stage": "test", "surface": "embedding", "norm": "l2", "scale": "relative", "goal": "untargeted", "k": 10}
 FAKES = {"stage": "train", "surface": "interactions", "norm": "users", "scale": "relative", "goal": "promote", "k": 10}
 PROMOTED = {**L2, "goal": "promote"}

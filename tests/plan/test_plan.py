@@ -147,7 +147,7 @@ def test_without_ranking_every_threat_gets_its_table(load):
     assert {(t.threat.surface, t.threat.norm, str(t.metric)) for t in plan.ranking} == {
         ("embedding", "l2", "ndcg@10"),
         ("embedding", "linf", "ndcg@10"),
-        ("interactions", "users", "t-hr@10"),
+        ("interactions", "users", "t-percentile"),
     }
 
 

@@ -285,7 +285,7 @@ def test_promotion_is_shown_as_a_difference(tmp_path):
     grid = build_leaderboard_grid(tables.leaderboard[0])
     head, (line,) = grid.head, grid.body
     assert "drop" not in head
-    assert line[head.index("rise")] == ".3900"
+    assert line[head.index("shift")].startswith(".3900 [")
     assert row(tables).drop == pytest.approx(1 - 0.4 / 0.01)
 
 

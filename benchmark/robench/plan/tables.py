@@ -81,8 +81,9 @@ def _problem(
 def _usual(names: Sequence[str], cells: Sequence[Cell], metrics: Mapping[str, Metric]) -> str | None:
     """Returns the measure by which a table is ranked if the suite has no ``ranking``.
 
-    The default is ``ndcg@10``, or ``t-hr@10`` if items are promoted or demoted. If the suite does not list the default,
-    the result is the first listed measure of the same kind that all cells have. If there is none, the result is None.
+    The default is ``ndcg@10``. If items are promoted or demoted, it is ``t-hr@10``, or ``t-percentile`` for fake users.
+    If the suite does not list the default, the result is the first listed measure of the same kind that all cells have.
+    If there is none, the result is None.
 
     Args:
         names: the measures of the suite.
@@ -92,6 +93,8 @@ def _usual(names: Sequence[str], cells: Sequence[Cell], metrics: Mapping[str, Me
     threat = cells[0].threat
     promoted = threat is not None and threat.goal != "untargeted"
     usual, kind = ("t-hr@10", "targets") if promoted else ("ndcg@10", "held-out")
+    if threat is not None and promoted and threat.stage == "train":
+        usual = "t-percentile"
     if usual in names:
         return usual
     fit = [name for name in names if metrics[Measure.parse(name).name].needs == kind]

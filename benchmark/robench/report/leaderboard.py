@@ -7,14 +7,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from robench.api.errors import counted
 from robench.report.blocks import Block, Grid, LeaderboardChart, Section
-from robench.report.numbers import format_defense, format_interval, format_number, format_rank, format_unit
+from robench.report.numbers import (
+    format_bounds,
+    format_defense,
+    format_interval,
+    format_number,
+    format_rank,
+    format_unit,
+)
+from robench.spec import TargetChoice
 from robench.tables.build import Tables
 from robench.tables.leaderboard import LeaderboardRow, LeaderboardTable
 from robench.tables.results import grouped
 
 WITHIN = "Ranks are within one model: the same ε is not the same strength for two models."
 WITHIN_WHITE_BOX = "Ranks are within one model: attacks use gradients, which not every model has."
+
+BY_SHIFT = (
+    "Ranks, p and verdicts compare the shift, which is the attacked value less the clean one. The null control is the "
+    "interval of the shift that retraining alone would cause."
+)
 
 NO_ATTACKS = "The suite has no attacks, so rows have no rank."
 
@@ -37,16 +51,27 @@ def format_change(table: LeaderboardTable, row: LeaderboardRow) -> str:
     return "–" if row.drop is None else f"{100 * row.drop + 0.0:.1f}%"
 
 
+def _format_changes(table: LeaderboardTable, row: LeaderboardRow) -> list[str]:
+    """Returns the change of the metric under attack.
+
+    If rows are compared by their shift, the null control follows.
+    """
+    if table.targets is None:
+        return [format_change(table, row)]
+    return [format_interval(row.shift), "–" if row.control is None else format_bounds(row.control)]
+
+
 def build_leaderboard_grid(table: LeaderboardTable) -> Grid:
     """Returns a leaderboard table as a grid with a header."""
     worst = "attacked" if table.threat.goal != "untargeted" else "worst case"
+    change = ["shift", "null control"] if table.targets is not None else ["rise" if table.rise else "drop"]
     head = [
         "rank",
         "model",
         "defence",
         f"clean {table.metric}",
         worst,
-        "rise" if table.rise else "drop",
+        *change,
         "p",
         f"users hit@{table.hit_k}",
         "flags",
@@ -59,7 +84,7 @@ def build_leaderboard_grid(table: LeaderboardTable) -> Grid:
             format_defense(row.key, row.own_weights),
             format_interval(row.clean_interval),
             format_interval(row.worst_interval),
-            format_change(table, row),
+            *_format_changes(table, row),
             format_number(row.p_value),
             f"{row.users_hit:.0f} of {row.users}",
             row.flags,
@@ -70,12 +95,18 @@ def build_leaderboard_grid(table: LeaderboardTable) -> Grid:
     return Grid(head, body)
 
 
+def _describe_targets(targets: TargetChoice) -> str:
+    """Returns a sentence about the choice of the targets."""
+    return f"Targets: {counted(targets.sets, 'set')} of {targets.count}, `pick: {targets.pick}`."
+
+
 def build_leaderboard_section(table: LeaderboardTable) -> Section:
     """Returns the section of one table, with its chart."""
     attacks = ", ".join(table.attacks)
     judged_by = f" ({attacks})" if table.ensemble else ""
     words = [f"**{table.title}**: {attacks}."] if table.title != attacks else []  # the heading names an ensemble
     rules = table.threat.rules
+    words += [] if table.targets is None else [f"{_describe_targets(table.targets)} {BY_SHIFT}"]
     words += [] if table.threat.ranks_models else [WITHIN_WHITE_BOX if rules and rules.white_box else WITHIN]
     blocks: list[Block] = [*([" ".join(words)] if words else []), build_leaderboard_grid(table)]
     return Section(f"{format_title(table)}{judged_by}", blocks, LeaderboardChart(table))

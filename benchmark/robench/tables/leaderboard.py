@@ -6,17 +6,20 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from robench.api.codec import IF_SET, JSON_ONLY, inline
 from robench.api.metric import Measure
 from robench.api.threat import Threat
-from robench.spec import RowKey
+from robench.spec import RowKey, TargetChoice
 from robench.store.plan_file import PlannedTable
 from robench.tables.attack_set import AttackSet, build_attack_set, has_ensembles
 from robench.tables.clean import CleanRow, choose_reference, compute_baseline_values
 from robench.tables.flags import set_flags
+from robench.tables.poisoning import compute_null_interval, cut_control
 from robench.tables.ranking import rank_rows
 from robench.tables.results import BASELINE, Results
-from robench.tables.rows import Flag, Row, build_rows, compute_drop, compute_own_weights
+from robench.tables.rows import Flag, Row, build_rows, compute_drop, compute_own_weights, uses_shift
 from robench.tables.stats import Interval
 
 
@@ -61,6 +64,9 @@ class LeaderboardRow:
         verdict: what the row shows against its undefended twin. See ``write_verdict``. The string is empty without a
             p-value. It is also empty if the row has no rank, unless the only reason is that no seed is common to the
             rows.
+        shift: the mean difference between the worst case and the clean value, if the table compares rows by it.
+            Otherwise, this field and the next are None.
+        control: the null control, the interval of the shift that retraining alone would cause.
     """
 
     rank: int | None
@@ -90,6 +96,8 @@ class LeaderboardRow:
     users_hit: float = field(metadata=JSON_ONLY)
     notes: tuple[Flag, ...] = field(metadata=JSON_ONLY)
     verdict: str = ""
+    shift: Interval | None = field(default=None, metadata={**JSON_ONLY, **IF_SET})
+    control: Interval | None = field(default=None, metadata={**JSON_ONLY, **IF_SET})
 
     @property
     def clean_interval(self) -> Interval:
@@ -126,6 +134,7 @@ class LeaderboardTable:
         attacks: the names of the attacks.
         rows: the rows. Ranked rows come before unranked ones, within each model if models are ranked separately. The
             baseline comes last.
+        targets: the choice of the targets if the rows are compared by their shift, or None.
     """
 
     threat: Threat = field(metadata=inline())
@@ -139,6 +148,7 @@ class LeaderboardTable:
     rise: bool
     attacks: tuple[str, ...]
     rows: tuple[LeaderboardRow, ...]
+    targets: TargetChoice | None = field(default=None, metadata=IF_SET)
 
 
 def build_leaderboard(results: Results) -> list[LeaderboardTable]:
@@ -220,6 +230,7 @@ def _table(
         table.threat.goal == "promote" and not results.metric(table.metric).higher_is_better,
         tuple(attacks.attacks),
         tuple(_leaderboard_row(results, table, row, attacks) for row in ordered),
+        results.plan.targets if uses_shift(results, table) else None,
     )
 
 
@@ -245,6 +256,11 @@ def _order(row: Row, model: int, within: bool) -> tuple[object, ...]:
         within: whether rows are ranked separately for each model.
     """
     return row.baseline, model if within else 0, row.rank is None, row.rank or (math.inf,), model
+
+
+def _control(row: Row) -> Interval:
+    """Returns the null control of a row's shift."""
+    return cut_control(compute_null_interval([float(np.nanmean(values)) for values in row.clean]), row.reach)
 
 
 def _leaderboard_row(results: Results, table: PlannedTable, row: Row, attacks: AttackSet) -> LeaderboardRow:
@@ -279,4 +295,6 @@ def _leaderboard_row(results: Results, table: PlannedTable, row: Row, attacks: A
         users_hit=row.hits(results, choose_hit_k(results, table)),
         notes=tuple(row.notes),
         verdict=row.verdict,
+        shift=row.shift_interval(),
+        control=_control(row) if row.by_shift and worst is not None else None,
     )

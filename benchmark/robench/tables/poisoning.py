@@ -71,6 +71,23 @@ class PoisoningRow:
     verdict: str
 
 
+def choose_measures(results: Results, goal: str) -> list[Measure]:
+    """Returns the measures of a poisoning that tables show.
+
+    These are the usual measures and all other measures of target items, as far as the suite lists them. Measures of
+    target items are left out if there are no targets. Measures of lists are not included.
+
+    Args:
+        results: the results of the folder.
+        goal: the goal of the attack, or an empty string without an attack.
+    """
+    listed = results.plan.metrics
+    usual = [measure for measure in MEASURES if measure in listed]
+    usual += [one for one in listed if one not in usual and results.metric(one).needs == "targets"]
+    left_out = "targets" if goal in ("", "untargeted") else None
+    return [measure for measure in usual if results.metric(measure).needs != left_out]
+
+
 def build_poisoning_rows(results: Results) -> list[PoisoningRow]:
     """Returns the effects of attacks at training time, each with its control.
 
@@ -100,10 +117,8 @@ def _effects(results: Results, key: RowKey, cells: Sequence[CellRow]) -> Iterato
     ``PoisoningRow.alike``, and the effect.
     """
     clean = {cell.seed: cell for cell in results.clean_cells(key)}
-    listed = results.plan.metrics
-    left_out = "targets" if cells[0].goal == "untargeted" else None
-    usual = [measure for measure in MEASURES if measure in listed and results.metric(measure).needs != left_out]
-    for measure in [*usual, *(measure for measure in listed if results.metric(measure).needs == "items")]:
+    lists = [measure for measure in results.plan.metrics if results.metric(measure).needs == "items"]
+    for measure in [*choose_measures(results, cells[0].goal), *lists]:
         pair = pair_units(results, cells, measure, lambda cell: clean.get(cell.seed))
         if pair is not None:
             before, after = pair
@@ -131,11 +146,9 @@ def _effect(
 
     Intervals are cut at ``reach``, the range of possible differences. No verdict depends on the cut.
     """
-    if math.isfinite(control.high):
-        control = Interval(control.mean, max(control.low, reach[0]), min(control.high, reach[1]))
     gap = estimate_mean(differences)
     means = float(np.nanmean(before)), float(np.nanmean(after))
-    return Effect(len(after), *means, gap.interval(reach), control, decide_verdict(gap))
+    return Effect(len(after), *means, gap.interval(reach), cut_control(control, reach), decide_verdict(gap))
 
 
 def _effect_on_lists(
@@ -208,6 +221,16 @@ def compute_null_interval(clean_means: list[float], seeds: int | None = None) ->
         return Interval(0.0, -math.inf, math.inf)
     half = compute_t_quantile(n - 1) * float(np.std(clean_means, ddof=1)) * math.sqrt(2 / n)
     return Interval(0.0, -half, half)
+
+
+def cut_control(control: Interval, reach: tuple[float, float]) -> Interval:
+    """Returns a null control, cut at the bounds of a difference.
+
+    An unbounded control is not cut.
+    """
+    if not math.isfinite(control.high):
+        return control
+    return Interval(control.mean, max(control.low, reach[0]), min(control.high, reach[1]))
 
 
 def decide_verdict(effect: Estimate) -> str:

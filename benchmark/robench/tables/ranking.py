@@ -16,6 +16,7 @@ from robench.tables.verdicts import write_verdict
 def rank_rows(rows: Sequence[Row], results: Results, table: PlannedTable) -> None:
     """Sets the ranks, the p-values and the verdicts of rows.
 
+    Rows are compared by ``Row.compared``: the worst case, or its shift from the clean value if targets are poisoned.
     A p-value compares a defended row with its undefended twin, on at least two common seeds. The p-values are adjusted
     by Holm's method over the defended rows of the table. A row that lacks an attack of its table has no rank and no
     p-value. No other row is tested against it. A row is marked ``blind`` if the attacks may have hurt its victims less
@@ -37,11 +38,11 @@ def _test(rows: Sequence[Row], *, higher_is_better: bool) -> None:
     tested: list[tuple[Row, Row, Estimate]] = []
     for row in whole:
         twin = twins.get(row.key.model_key)
-        if row.defended and row.worst is not None and twin is not None and twin.worst is not None:
+        if row.defended and twin is not None and row.compared is not None and twin.compared is not None:
             common = [seed for seed in row.seeds if seed in twin.seeds]
             if len(common) > 1:
-                mine = np.stack([row.worst[row.seeds.index(seed)] for seed in common])
-                other = np.stack([twin.worst[twin.seeds.index(seed)] for seed in common])
+                mine = np.stack([row.compared[row.seeds.index(seed)] for seed in common])
+                other = np.stack([twin.compared[twin.seeds.index(seed)] for seed in common])
                 tested.append((row, twin, estimate_mean(mine - other)))
     adjusted = adjust_p_values([gap.compute_p() for *_, gap in tested])
     for (row, twin, gap), p in zip(tested, adjusted, strict=True):
@@ -72,9 +73,9 @@ def _rank(group: Sequence[Row], *, higher_is_better: bool) -> None:
             why = "another row lacks seeds that this row has, and ranks compare rows on the same seeds"
             row.notes.append(Flag(name, why, {"seeds": len(seeds)}))
     chosen = [
-        np.stack([row.worst[i] for i, seed in enumerate(row.seeds) if seed in seeds])
+        np.stack([values[i] for i, seed in enumerate(row.seeds) if seed in seeds])
         for row in group
-        if row.worst is not None
+        if (values := row.compared) is not None
     ]
     for row, ranks in zip(group, compute_rank_ranges(chosen, higher_is_better=higher_is_better), strict=True):
         row.rank = ranks

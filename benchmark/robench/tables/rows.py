@@ -66,6 +66,7 @@ class Row:
         rank: the rank, the best rank and the worst rank that the data allow.
         p_value: the p-value of the difference from the undefended twin, or None. See ``rank_rows``.
         verdict: what the row shows against its undefended twin, or an empty string. See ``rank_rows``.
+        by_shift: whether rows are compared by their shift, the worst case less the clean value. See ``uses_shift``.
     """
 
     key: RowKey
@@ -87,6 +88,27 @@ class Row:
     rank: tuple[int, int, int] | None = None
     p_value: float | None = None
     verdict: str = ""
+    by_shift: bool = False
+
+    @property
+    def compared(self) -> FloatArray | None:
+        """The values by which rows are ranked and tested, float64 [seeds, units].
+
+        The result is None without a worst case.
+        """
+        return self.worst - self.clean if self.by_shift and self.worst is not None else self.worst
+
+    @property
+    def reach(self) -> tuple[float, float]:
+        """The smallest and the largest possible shift."""
+        return self.bounds[0] - self.bounds[1], self.bounds[1] - self.bounds[0]
+
+    def shift_interval(self) -> Interval | None:
+        """Returns the mean shift with its interval, or None.
+
+        The result is None if rows are not compared by their shift, or without a worst case.
+        """
+        return compute_interval(self.compared, self.reach) if self.by_shift and self.compared is not None else None
 
     @property
     def defended(self) -> bool:
@@ -143,6 +165,15 @@ def build_rows(results: Results, table: PlannedTable, place: tuple[str, str], at
     """
     rows = (_attacked_row(results, table, key, attacks) for key in results.by_row if key.place == place)
     return [row for row in rows if row is not None]
+
+
+def uses_shift(results: Results, table: PlannedTable) -> bool:
+    """Returns whether the rows of a table are compared by their shift.
+
+    This holds if fake users promote or demote targets. A target may be near the top of a model's lists without any
+    attack, and the shift does not count this place against the model.
+    """
+    return table.threat.stage == "train" and are_items(results, table.metric)
 
 
 def compute_own_weights(results: Results, key: RowKey) -> dict[str, float]:
@@ -222,6 +253,7 @@ def _attacked_row(results: Results, table: PlannedTable, key: RowKey, attacks: A
         # A "frozen" attack was made against another pipeline and may do little harm here. So the row has no rank.
         ranked=worst is not None and not missing and not frozen,
         blind=frozen,
+        by_shift=uses_shift(results, table),
     )
 
 

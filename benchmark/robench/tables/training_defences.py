@@ -14,7 +14,7 @@ from robench.api.codec import inline
 from robench.api.metric import Measure
 from robench.spec import CellRow, RowKey
 from robench.tables.detection import detects
-from robench.tables.poisoning import MEASURES, decide_verdict
+from robench.tables.poisoning import choose_measures, decide_verdict
 from robench.tables.results import Results
 from robench.tables.stats import Interval, estimate_mean
 from robench.tables.units import pair_units
@@ -77,10 +77,7 @@ def _rows(results: Results, key: RowKey, twin: RowKey, measured: Sequence[CellRo
     }
     for label, epsilon in dict.fromkeys((cell.attack_label, cell.epsilon) for cell in trained):
         cells = [cell for cell in trained if (cell.attack_label, cell.epsilon) == (label, epsilon)]
-        without = {"targets"} if cells[0].goal in ("", "untargeted") else set()
-        for measure in (measure for measure in MEASURES if measure in results.plan.metrics):
-            if results.metric(measure).needs in without:
-                continue
+        for measure in choose_measures(results, cells[0].goal):
             pair = pair_units(
                 results,
                 cells,
