@@ -23,6 +23,7 @@ from robench.entrance.data_commands import data_app
 from robench.entrance.signals import describe_interruption, exit_code, interrupting_signals
 from robench.host.discovery import Host
 from robench.host.registry import Registry
+from robench.report.choices import Form, Shown
 
 
 class Commands(typer.core.TyperGroup):
@@ -56,6 +57,8 @@ Only = Annotated[list[str] | None, typer.Option("--only", metavar="KEY=VALUE", h
 Workers = Annotated[int | None, typer.Option(help="worker processes [default: cores]")]
 ExecutorName = Annotated[str, typer.Option("--executor", help="where victims are fitted")]
 Scheduler = Annotated[str | None, typer.Option(metavar="tcp://HOST:PORT", help="join this scheduler's dask cluster")]
+TablesShown = Annotated[Shown, typer.Option("--tables", help="what the text shows")]
+Format = Annotated[Form, typer.Option("--format", help="the format of the tables on standard output")]
 Folder = Annotated[Path, typer.Argument(help="a folder of results", show_default=False)]
 
 
@@ -69,19 +72,23 @@ def run(
     set_: Set = None,
     only: Only = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="measure stored cells again")] = False,
+    tables: TablesShown = Shown.HEADLINE,
+    form: Format = Form.TEXT,
 ) -> None:
     """Run a suite and write the leaderboard and its page.
 
-    The victims are fitted, and every cell without a valid stored result is measured.
+    The victims are fitted, and every cell without a valid stored result is measured. At the end, one screen shows the
+    best rows of each table.
     """
     from robench.entrance.suite import run_suite  # noqa: PLC0415  # imports torch
-    from robench.report.terminal import print_tables  # noqa: PLC0415
+    from robench.report.terminal import check_choices, print_tables  # noqa: PLC0415
     from robench.run.runner import Options  # noqa: PLC0415  # as above
 
+    check_choices(tables, form)
     options = Options(results, workers, executor, scheduler, tuple(set_ or ()), tuple(only or ()), fresh)
     with interrupting_signals():
-        summary, tables = run_suite(suite, options)
-    print_tables(tables, summary.folder, screen())
+        summary, built = run_suite(suite, options)
+    print_tables(built, summary.folder, screen(), tables, form)
     for line in summary.failure_lines():
         say(line, err=True)
     if summary.failures:
@@ -135,12 +142,13 @@ def tune(
 
 
 @app.command()
-def leaderboard(folder: Folder) -> None:
+def leaderboard(folder: Folder, tables: TablesShown = Shown.HEADLINE, form: Format = Form.TEXT) -> None:
     """Rebuild the tables and the page from plan.json, the records and the arrays."""
     from robench.entrance.tables import rebuild_tables  # noqa: PLC0415  # numpy and scipy take a moment
-    from robench.report.terminal import print_tables  # noqa: PLC0415
+    from robench.report.terminal import check_choices, print_tables  # noqa: PLC0415
 
-    print_tables(rebuild_tables(folder, Registry.of(Host.discover())), folder, screen())
+    check_choices(tables, form)
+    print_tables(rebuild_tables(folder, Registry.of(Host.discover())), folder, screen(), tables, form)
 
 
 @app.command()
@@ -191,15 +199,17 @@ def show(
         typer.Argument(help="an id below results/ (or its first digits), a record, or a folder", show_default=False),
     ],
     user: Annotated[str | None, typer.Option(help="a user's id: the list before and after the attack")] = None,
+    tables: Annotated[Shown | None, typer.Option("--tables", help="print tables of a folder as text")] = None,
+    form: Format = Form.TEXT,
 ) -> None:
     """Show a stored cell, or a summary of a folder.
 
-    An attacked cell is shown with the verdict of its row. With --user, show that user's list before and after the
-    attack.
+    With --tables or --format, the tables of a folder are printed, and no file is written. An attacked cell is shown
+    with the verdict of its row. With --user, show that user's list before and after the attack.
     """
     from robench.entrance.show import show as show_stored  # noqa: PLC0415  # numpy takes a moment
 
-    show_stored(cell, user, Registry.of(Host.discover()), screen())
+    show_stored(cell, user, Registry.of(Host.discover()), screen(), tables, form)
 
 
 @app.command()

@@ -1,6 +1,7 @@
 """Tests that ``robench show`` says what the tables say."""
 
 import io
+import json
 
 import pytest
 from rich.console import Console
@@ -11,6 +12,8 @@ from robench.entrance.show import show
 from robench.entrance.tables import read_folder
 from robench.host.discovery import Host
 from robench.host.registry import Registry
+from robench.report.choices import Form, Shown
+from robench.report.files import build_texts
 from robench.tables.leaderboard import build_leaderboard
 
 WARNING = "INCOMPLETE: cells of these models failed or are missing: lstm (1 of 1)."
@@ -85,3 +88,26 @@ def test_a_record_is_shown_if_the_tables_cannot_be_made(world, registry, caplog)
     text = shown(world.store.folder / world.cells[-1]["cell"], registry)
     assert " ok " in text
     assert "no verdict is shown" in caplog.text
+
+
+def test_the_tables_of_a_folder_are_printed_without_writing_a_file(world, registry, capsys):
+    tables = world.build()
+    before = sorted(path.name for path in world.store.folder.iterdir())
+    show(world.store.folder, None, registry, Console(width=120), Shown.RANKING)
+    assert "gains +.1" in capsys.readouterr().out
+    show(world.store.folder, None, registry, Console(), form=Form.CSV)
+    assert capsys.readouterr().out == build_texts(tables)["leaderboard.csv"]
+    assert sorted(path.name for path in world.store.folder.iterdir()) == before
+
+
+def test_a_record_is_printed_as_json_and_in_no_other_format(world, registry, capsys):
+    world.build()
+    cell = world.store.folder / world.cells[-1]["cell"]
+    show(cell, None, registry, Console(), form=Form.JSON)
+    assert json.loads(capsys.readouterr().out)["id"] == world.cells[-1]["cell"]
+    with pytest.raises(UserError, match="--format: a record is printed as text or json"):
+        show(cell, None, registry, Console(), form=Form.CSV)
+    with pytest.raises(UserError, match="--tables: a cell has no tables"):
+        show(cell, None, registry, Console(), Shown.ALL)
+    with pytest.raises(UserError, match="--tables: only text has a choice of tables"):
+        show(world.store.folder, None, registry, Console(), Shown.ALL, Form.CSV)

@@ -65,7 +65,7 @@ def test_a_suite_without_attacks_shows_its_clean_values(two):
         assert "clean values" in shown
         assert "20 of 200" in shown
         assert "The suite has no attacks, so rows have no rank." in shown
-    assert len(re.findall(r"│ \[\.\d{4}, \.\d{4}\] │ \[\.\d{4}, \.\d{4}\] │", out.getvalue())) == 2
+    assert len(re.findall(r" \[\.\d{4}, \.\d{4}\]  \[\.\d{4}, \.\d{4}\]", out.getvalue())) == 2
     assert "defence" not in out.getvalue()
 
 

@@ -5,7 +5,7 @@ from rich.console import Console
 from tests.fakes import FAKES, POISONING, USERS, World
 
 from robench.report.markdown import to_markdown
-from robench.report.terminal import print_leaderboard
+from robench.report.terminal import print_sections
 
 CLEAN = {"real_users": 200, "fake_users": 0, "flagged_real": 6, "flagged_fakes": 0, "false_alarms": 0.03}
 UNDEFINED = dict.fromkeys(("auroc", "average_precision", "precision", "recall"))
@@ -87,7 +87,7 @@ def test_the_leaderboard_and_the_terminal_show_the_detection(tables, capsys):
     assert "| at" in text.partition("## Detection\n")[2].partition("\n## ")[0]
     assert "yes" in text.partition("## Detection\n")[2].partition("\n## ")[0]
     assert "falls" in text.partition("## Defences on the same training data\n")[2].partition("\n## ")[0]
-    print_leaderboard(tables, Console(width=200))
+    print_sections(tables, Console(width=200))
     assert "Detection" in capsys.readouterr().out
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,10 +12,14 @@ from rich.console import Console
 from robench.api.errors import UserError
 from robench.entrance.tables import read_folder
 from robench.host.registry import Registry
-from robench.report.lookup import find_cell
+from robench.report.choices import Form, Shown
+from robench.report.lookup import find_cell, read_cell
 from robench.report.record import show_cell
+from robench.report.terminal import check_choices, print_tables
 from robench.report.verdicts import print_row, print_verdicts, print_warning
 from robench.spec import CellRow
+from robench.store.record import to_text
+from robench.tables.build import make_tables
 from robench.tables.completeness import find_incomplete_models
 from robench.tables.leaderboard import LeaderboardTable, build_leaderboard
 from robench.tables.results import Results
@@ -22,8 +27,15 @@ from robench.tables.results import Results
 log = logging.getLogger("robench")
 
 
-def show(path: Path, user: str | None, registry: Registry, console: Console) -> None:
-    """Prints a record, the lists of one user, or a summary of a folder.
+def show(
+    path: Path,
+    user: str | None,
+    registry: Registry,
+    console: Console,
+    shown: Shown | None = None,
+    form: Form = Form.TEXT,
+) -> None:
+    """Prints a record, the lists of one user, or a summary or the tables of a folder.
 
     If any model has failed or missing cells, a warning comes first. The verdicts of all rows follow the summary of a
     folder. The verdict of the cell's row follows the record of an attacked cell. If the folder cannot be read as a
@@ -34,12 +46,22 @@ def show(path: Path, user: str | None, registry: Registry, console: Console) -> 
         user: the id of a user, or None. If ``path`` is a folder, the id is ignored.
         registry: the plugins, of which only metrics are used.
         console: the console to print on.
+        shown: which tables of a folder to print as text, or None for the summary.
+        form: the format. For a cell, it is text or JSON.
 
     Raises:
-        UserError: if there is no such record or user, if several records match, or if the record or the plan is
-            damaged.
+        UserError: if there is no such record or user, if several records match, if the record or the plan is damaged,
+            or if ``shown`` and ``form`` do not fit.
     """
     whole = path.is_dir() and path.name != "cells"
+    if not whole and (shown is not None or form is not Form.TEXT):
+        _print_record(path, user, shown, form)
+        return
+    if whole and (shown is not None or form is not Form.TEXT):
+        check_choices(shown or Shown.HEADLINE, form)
+        tables = make_tables(read_folder(path, registry))
+        print_tables(tables, path, console, shown or Shown.HEADLINE, form)
+        return
     folder, name = (path, "") if whole else find_cell(path)
     try:
         results = read_folder(folder, registry)
@@ -53,6 +75,15 @@ def show(path: Path, user: str | None, registry: Registry, console: Console) -> 
         print_verdicts(build_leaderboard(results), console)
     elif user is None and (cell := _attacked_cell(results, name)):
         print_row(_tables_of(results, cell), cell.key, console)
+
+
+def _print_record(path: Path, user: str | None, shown: Shown | None, form: Form) -> None:
+    """Prints a record as JSON."""
+    if shown is not None:
+        raise UserError("a cell has no tables, a folder of results has", path="--tables")
+    if form is not Form.JSON or user is not None:
+        raise UserError("a record is printed as text or json, and a user's list as text", path="--format")
+    sys.stdout.write(to_text(read_cell(path).record))
 
 
 def _attacked_cell(results: Results, name: str) -> CellRow | None:

@@ -61,16 +61,20 @@ def _format_changes(table: LeaderboardTable, row: LeaderboardRow) -> list[str]:
     return [format_interval(row.shift), "–" if row.control is None else format_bounds(row.control)]
 
 
+def name_worst_case(table: LeaderboardTable) -> str:
+    """Returns the title of the column with the values under attack."""
+    return "attacked" if table.threat.goal != "untargeted" else "worst case"
+
+
 def build_leaderboard_grid(table: LeaderboardTable) -> Grid:
     """Returns a leaderboard table as a grid with a header."""
-    worst = "attacked" if table.threat.goal != "untargeted" else "worst case"
     change = ["shift", "null control"] if table.targets is not None else ["rise" if table.rise else "drop"]
     head = [
         "rank",
         "model",
         "defence",
         f"clean {table.metric}",
-        worst,
+        name_worst_case(table),
         *change,
         "p",
         f"users hit@{table.hit_k}",
