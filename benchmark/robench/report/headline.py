@@ -103,7 +103,7 @@ def build_headline_grid(table: LeaderboardTable, rows: Iterable[LeaderboardRow],
 
 
 def _format_change(table: LeaderboardTable, row: LeaderboardRow, detail: int) -> str:
-    """Returns the change by which rows are compared, with its interval if there is room."""
+    """Returns the drop, the rise or the shift, which may have an interval."""
     if table.targets is None:
         return format_change(table, row)
     return format_interval(row.shift) if detail else format_number(row.shift and row.shift.mean)
