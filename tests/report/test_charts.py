@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from tests.fakes import EMBEDDING, USERS, World, curve, ranks, twin
 
-from robench.report.blocks import CurvesChart, LeaderboardChart, Section, TwinsChart
-from robench.report.charts import AFTER, BEFORE, draw_charts
+from robench.report.blocks import CurvesChart, DetectionChart, LeaderboardChart, Section, TwinsChart
+from robench.report.charts import AFTER, BEFORE, PANEL, draw_charts
 from robench.report.sections import build_sections
+from robench.tables.detection import DetectionRow
 
 CIRCLE, DIAMOND = "A", "L0,"  # each mark has this text in its SVG path
 
@@ -26,11 +27,11 @@ class Picture:
 
     ``points`` maps the label of a point to (x, y, fill, path). ``lines`` holds the straight lines, each as (x, y,
     width, height, stroke, dashes). ``paths`` holds the curves, each as (x, y, path, stroke, dashes). ``texts`` holds
-    all texts.
+    all texts. ``names`` maps the label of a text to its colour.
     """
 
     def __init__(self, svg):
-        self.points, self.lines, self.paths, self.texts = {}, [], [], []
+        self.points, self.lines, self.paths, self.texts, self.names = {}, [], [], [], {}
         self._walk(ElementTree.fromstring(svg), "", (0.0, 0.0))
 
     def _walk(self, element, group, origin):
@@ -39,6 +40,8 @@ class Picture:
         x, y = origin[0] + at[0], origin[1] + at[1]
         if element.get("aria-roledescription") == "point":
             self.points[element.get("aria-label")] = (x, y, element.get("fill"), element.get("d"))
+        if element.get("aria-roledescription") == "text mark":
+            self.names[element.get("aria-label")] = element.get("fill")
         if element.tag.endswith("line") and "layer_" in group:
             size = (float(element.get("x2", 0)), float(element.get("y2", 0)))
             self.lines.append((x, y, *size, element.get("stroke"), element.get("stroke-dasharray")))
@@ -163,3 +166,47 @@ def test_a_twin_s_line_leads_from_its_clean_value_to_the_attacked_one():
     where = picture.across()
     found = {tuple(sorted((round(x, 1), round(x + across, 1)))) for x, _, across, *_ in picture.lines}
     assert found == {tuple(round(where(v), 1) for v in pair) for pair in ((0.3, 0.7), (0.5, 0.6))}
+
+
+def roc(attack, auroc, recall, *, detector="fap", epsilon=0.01, dataset="d"):
+    numbers = (auroc, None, None, None, None, False, (*[recall] * 100, 1.0))
+    return DetectionRow(dataset, "s", detector, attack, epsilon, ("mf",), 1, *numbers)
+
+
+def drawn_curves(*rows):
+    return dict(draw_charts(Section("Detection", [], DetectionChart(rows))))
+
+
+def test_each_attack_has_a_named_curve_in_the_panel_of_its_detector():
+    rows = [roc("random", 0.25, 0.25), roc("bandwagon", 0.75, 0.75), roc("random", 0.5, 0.5, detector="pca")]
+    ((caption, svg),) = drawn_curves(*rows).items()
+    assert caption == "d, s: ROC of each detector, one curve per attack. Dashed: chance."
+    picture = Picture(svg)
+    curves = [path for path in picture.paths if not path[4]]
+    assert len(curves) == 3
+    assert len([path for path in picture.paths if path[4]]) == 2, "a line of chance per panel"
+    heights = sorted(numbers(path)[1] for _, _, path, _, _ in curves)
+    assert heights == pytest.approx([PANEL * share for share in (0.25, 0.5, 0.75)])
+    names = picture.names
+    assert set(names) == {
+        "fap, random, ε = 0.01: AUROC .2500",
+        "fap, bandwagon, ε = 0.01: AUROC .7500",
+        "pca, random, ε = 0.01: AUROC .5000",
+    }
+    colours = {round(numbers(path)[1] / PANEL, 2): stroke for _, _, path, stroke, _ in curves}
+    for label, fill in names.items():
+        assert fill == colours[round(1 - float(label[-5:]), 2)], "a name has the colour of its curve"
+
+
+def test_a_panel_shows_the_attacks_that_are_found_least():
+    rows = [roc(f"attack-{n}", n / 10, n / 10) for n in (7, 1, 2, 3, 4, 5, 6)]
+    ((caption, svg),) = drawn_curves(*rows).items()
+    assert caption.endswith("A panel shows the 6 attacks with the lowest AUROC.")
+    assert {text for text in Picture(svg).texts if "attack-" in text} == {f"attack-{n}" for n in range(1, 7)}
+
+
+def test_budgets_are_named_if_there_are_several_and_data_sets_have_pictures_of_their_own():
+    pictures = drawn_curves(roc("a", 0.5, 0.5), roc("a", 0.6, 0.6, epsilon=0.05), roc("b", 0.5, 0.5, dataset="e"))
+    one, two = (Picture(svg).texts for svg in pictures.values())
+    assert {"a 0.01", "a 0.05"} <= set(one)
+    assert "b" in two

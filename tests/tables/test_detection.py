@@ -1,9 +1,13 @@
 """Tests the tables about defences that clean the training data."""
 
+import json
+
+import numpy as np
 import pytest
 from rich.console import Console
 from tests.fakes import FAKES, POISONING, USERS, World
 
+from robench.report.files import to_json
 from robench.report.markdown import to_markdown
 from robench.report.terminal import print_sections
 
@@ -12,6 +16,10 @@ UNDEFINED = dict.fromkeys(("auroc", "average_precision", "precision", "recall"))
 CAUGHT = {**CLEAN, "auroc": 0.9, "average_precision": 0.5, "precision": 0.25, "recall": 0.8, "known_attack": 1}
 MISSED = {**CAUGHT, "auroc": 0.4, "precision": None, "recall": 0.0, "false_alarms": 0.01}
 RANKS = {"target_ranks": [[3] * USERS] * 20}
+FAKE_USERS = 4
+# The last rows are fake users. With seed 0 all of them have the highest score, and with seed 1 the lowest.
+SCORES = {seed: np.append(np.zeros(USERS), np.full(FAKE_USERS, 1.0 - 2 * seed)) for seed in (0, 1)}
+FLAGGED = np.zeros(USERS + FAKE_USERS, dtype=np.int8)
 
 
 def build(folder, *, adaptive="oblivious", choices=(0, 0), models=("mf", "ease"), detection=True):
@@ -42,8 +50,11 @@ def build(folder, *, adaptive="oblivious", choices=(0, 0), models=("mf", "ease")
                     epsilon=0.05,
                     threat=FAKES,
                     adaptive=adaptive,
-                    achieved={"filter_choices": choices[seed]},
-                    arrays={"target_ranks": [[9 if weight < 1 else 2] * USERS] * 20},
+                    achieved={"fake_users": FAKE_USERS, "filter_choices": choices[seed]},
+                    arrays={
+                        "target_ranks": [[9 if weight < 1 else 2] * USERS] * 20,
+                        **({"suspicion": SCORES[seed], "flagged": FLAGGED} if found else {}),
+                    },
                     **found,
                 )
     return world.build()
@@ -64,6 +75,14 @@ def test_numbers_are_means_over_the_victims_that_define_them(tables):
     assert poisoned.precision == 0.25, "nobody was flagged with the other seed"
     assert poisoned.recall == pytest.approx(0.4)
     assert poisoned.known
+
+
+def test_the_curve_is_the_mean_over_victims_and_comes_from_the_stored_scores(tables):
+    clean, poisoned = tables.detection
+    assert clean.roc is None
+    assert poisoned.roc == (*[0.5] * 100, 1.0), "found first with one seed, and last with the other"
+    stored = json.loads(to_json(tables))["detection"]
+    assert [row["roc"] for row in stored] == [None, [*[0.5] * 100, 1.0]]
 
 
 def test_the_cost_is_the_difference_to_the_twin_on_clean_data(tables):

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from robench.tables.curves import CurveRow
+from robench.tables.detection import DetectionRow
 from robench.tables.leaderboard import LeaderboardTable
 from robench.tables.twins import TwinRow
 
@@ -52,7 +53,14 @@ class TwinsChart:
     rows: Sequence[TwinRow]
 
 
-Chart = LeaderboardChart | CurvesChart | TwinsChart
+@dataclass(frozen=True)
+class DetectionChart:
+    """Charts of the ROC curves of detectors."""
+
+    rows: Sequence[DetectionRow]
+
+
+Chart = LeaderboardChart | CurvesChart | TwinsChart | DetectionChart
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ from typing import Any
 import altair as alt
 
 from robench.api.escapes import visible
-from robench.report.blocks import CurvesChart, LeaderboardChart, Section, TwinsChart
+from robench.report.blocks import CurvesChart, DetectionChart, LeaderboardChart, Section, TwinsChart
 from robench.report.drawing import draw_pictures
+from robench.report.labels import place_labels
 from robench.report.numbers import (
     format_defense,
     format_interval,
@@ -22,11 +23,13 @@ from robench.report.numbers import (
     format_victim,
 )
 from robench.tables.curves import CurveRow
+from robench.tables.detection import DetectionRow
 from robench.tables.leaderboard import LeaderboardRow, LeaderboardTable
 from robench.tables.results import grouped
 from robench.tables.twins import TwinRow
 
 WIDTH, STEP, PANEL = 420, 15, 210  # in pixels: the width of a chart, half the height of its rows, the width of a panel
+MOST_CURVES = 6  # the ROC curves in a panel
 BEFORE, AFTER = "#8a8f98", "#c8442e"  # the colours of clean and of attacked values
 Point = Mapping[str, str | float]  # a row of a chart's data
 VegaLite = dict[str, Any]  # a chart as JSON types
@@ -52,6 +55,8 @@ def build_charts(section: Section) -> Iterator[tuple[str, VegaLite]]:
         yield from _curves_charts(chart.rows)
     elif isinstance(chart, TwinsChart):
         yield from _twins_charts(chart.rows)
+    elif isinstance(chart, DetectionChart):
+        yield from _roc_charts(chart.rows)
 
 
 def _distinct(points: Sequence[Point], name: str) -> list[str]:
@@ -159,9 +164,9 @@ def _curves_title(row: CurveRow) -> str:
     return place + (f": ε{unit}" if unit else "")
 
 
-def _many(count: int) -> alt.Scale:
-    """Returns a scale of 10 colours, or of 20 colours for more than 10 values."""
-    return alt.Scale(scheme="tableau10" if count <= 10 else "tableau20")
+def _many(count: int, few: str = "tableau10") -> alt.Scale:
+    """Returns a scale of 10 colours, which ``few`` names, or of 20 colours for more than 10 values."""
+    return alt.Scale(scheme=few if count <= 10 else "tableau20")
 
 
 def _twins_charts(rows: Sequence[TwinRow]) -> Iterator[tuple[str, VegaLite]]:
@@ -199,3 +204,53 @@ def _pairs(rows: Sequence[TwinRow]) -> tuple[list[Point], list[str]]:
                 words = {"victim": name, "metric": str(row.metric), "what": what, "label": label}
                 points[name, str(row.metric), what] = {**words, "value": value, "other": other}
     return list(points.values()), list(dict.fromkeys(name for name, _, _ in points))
+
+
+def _roc_charts(rows: Sequence[DetectionRow]) -> Iterator[tuple[str, VegaLite]]:
+    """Yields a caption and a chart for each data set and split.
+
+    A chart has one panel per detector. In a panel, each attack has one ROC curve with its name beside it. If there are
+    more than ``MOST_CURVES`` attacks, the panel shows those with the lowest AUROC.
+    """
+    for (dataset, split), group in grouped(rows, lambda row: (row.dataset, row.split)).items():
+        several = len({row.epsilon for row in group}) > 1
+        panels = grouped(group, lambda row: row.defense_label)
+        values = [point for panel in panels.values() for point in _roc_points(panel, several)]
+        attacks = [name for name in _distinct(values, "attack") if name]
+        color = alt.Color("attack:N", sort=attacks, legend=None, scale=_many(len(attacks), "category10"))
+        base = _chart(values).encode(
+            x=alt.X("false alarms:Q", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(tickCount=4)),
+            y=alt.Y("recall:Q", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(tickCount=4)),
+        )
+        chance = base.transform_filter("datum.kind == 'chance'").mark_line(strokeDash=[3, 3], color="#666", aria=False)
+        line = base.transform_filter("datum.kind == 'roc'").mark_line(aria=False).encode(color=color)
+        text = base.transform_filter("datum.kind == 'name'").mark_text(align="left", baseline="top", dx=4, dy=2)
+        text = text.encode(text="attack:N", color=color, description="label:N")
+        chart = alt.layer(chance, line, text).properties(width=PANEL, height=PANEL)
+        most = max(map(len, panels.values()))
+        few = f" A panel shows the {MOST_CURVES} attacks with the lowest AUROC." if most > MOST_CURVES else ""
+        caption = f"{dataset}, {split}: ROC of each detector, one curve per attack. Dashed: chance.{few}"
+        facet = alt.Facet("detector:N", sort=list(panels), title=None)
+        yield caption, _styled(chart.facet(facet=facet, columns=3))
+
+
+def _roc_points(panel: Sequence[DetectionRow], several: bool) -> Iterator[Point]:
+    """Yields the points of one detector's panel: the line of chance, and each curve with the place of its name.
+
+    Args:
+        panel: the rows of the detector.
+        several: whether the name of a curve says the ε of its attack.
+    """
+    detector = panel[0].defense_label
+    for place in (0.0, 1.0):
+        yield {"detector": detector, "kind": "chance", "attack": "", "false alarms": place, "recall": place}
+    shown = sorted(panel, key=lambda row: 2.0 if row.auroc is None else row.auroc)[:MOST_CURVES]
+    shown = [row for row in panel if row in shown]
+    names = [f"{row.attack_label} {row.epsilon:g}" if several else row.attack_label for row in shown]
+    curves = [row.roc or () for row in shown]
+    for row, name, curve, place in zip(shown, names, curves, place_labels(curves, names, PANEL), strict=True):
+        words = {"detector": detector, "attack": name}
+        points = [{"false alarms": n / (len(curve) - 1), "recall": recall} for n, recall in enumerate(curve)]
+        yield from ({**words, "kind": "roc", **point} for point in points)
+        label = f"{detector}, {row.attack_label}, ε = {row.epsilon:g}: AUROC {format_number(row.auroc)}"
+        yield {**words, "kind": "name", "label": label, **points[place]}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from robench.report.blocks import Grid, Section
+from robench.report.blocks import DetectionChart, Grid, Section
 from robench.report.numbers import build_grid, format_attack, format_defense, format_interval, format_number
 from robench.tables.build import Tables
 
@@ -38,7 +38,10 @@ def build_detection_grid(tables: Tables) -> Grid:
 
 def build_detection_section(tables: Tables) -> Section | None:
     """Returns the section on detectors of fake users, or None if there are none."""
-    return Section("Detection", [DETECTION, build_detection_grid(tables)]) if tables.detection else None
+    if not tables.detection:
+        return None
+    chart = DetectionChart([row for row in tables.detection if row.roc is not None])
+    return Section("Detection", [DETECTION, build_detection_grid(tables)], chart)
 
 
 def build_training_defences_section(tables: Tables) -> Section | None:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from robench.api.data import FloatArray, IntArray
 
 FLAGGED, NOT_FLAGGED, NO_ITEMS = 1, 0, -1  # the values of the array ``flagged``
+ROC_STEPS = 100  # the ROC curve is stored at false alarms of 0, 1/100, ..., 1
 Detection = dict[str, float | None]
 
 
@@ -80,6 +81,36 @@ def count_by_threshold(scores: FloatArray, positive: NDArray[np.bool_]) -> tuple
     order = np.argsort(-scores, kind="stable")
     last = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True)) if len(order) else np.empty(0, np.int64)
     return np.cumsum(positive[order])[last].astype(np.int64), (last + 1).astype(np.int64)
+
+
+def compute_roc(suspicion: FloatArray, flagged: NDArray[np.int8], n_real: int) -> FloatArray | None:
+    """Returns the ROC curve of suspicion scores, or None if a class is empty.
+
+    A threshold on the score flags every user with at least this score. The curve joins the points (false alarms,
+    recall) of all thresholds by straight lines, from (0, 0) to (1, 1). If it rises vertically, the upper end counts.
+    The area under the curve is the ``auroc`` of ``measure_detection``. The trapezoids between the returned values have
+    this area up to 1 / (2 · ``ROC_STEPS``), because the curve never falls and rises by 1 in total.
+
+    Args:
+        suspicion: the suspicion score of each user, as in ``measure_detection``.
+        flagged: as in ``measure_detection``. Users without training items are left out here too.
+        n_real: the number of real users.
+
+    Returns:
+        The recall at the false alarms 0, 1/``ROC_STEPS``, ..., 1, float64 [``ROC_STEPS`` + 1].
+    """
+    judged = flagged != NO_ITEMS
+    fake, scores = (np.arange(len(flagged)) >= n_real)[judged], suspicion[judged]
+    if fake.all() or not fake.any():
+        return None
+    hits, counts = count_by_threshold(scores, fake)
+    recall = np.append(0.0, hits / fake.sum())
+    alarms = np.append(0.0, (counts - hits) / (~fake).sum())
+    at = np.arange(ROC_STEPS + 1) / ROC_STEPS
+    left = np.searchsorted(alarms, at, "right") - 1  # the last threshold with at most these false alarms
+    right = np.minimum(left + 1, len(alarms) - 1)
+    width = np.where(right > left, alarms[right] - alarms[left], 1)
+    return recall[left] + (recall[right] - recall[left]) * (at - alarms[left]) / width
 
 
 def _share(part: int, whole: int) -> float | None:

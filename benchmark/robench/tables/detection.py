@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
+from robench.api.data import FloatArray
 from robench.spec import CellRow
+from robench.store.detection import compute_roc
 from robench.store.plan_file import PlannedTable
 from robench.tables.attack_set import select_judged_cells
 from robench.tables.results import Results
@@ -32,6 +36,8 @@ class DetectionRow:
         recall: the share of the fake users that are flagged.
         false_alarms: the share of the real users that are flagged.
         known: whether the detector has learned from fake users of this attack.
+        roc: the ROC curve, as the recall at the false alarms 0, 0.01, ..., 1. See ``compute_roc``. It is computed from
+            the stored suspicion scores. The field is None without fake users.
     """
 
     dataset: str
@@ -47,6 +53,7 @@ class DetectionRow:
     recall: float | None
     false_alarms: float | None
     known: bool
+    roc: tuple[float, ...] | None
 
 
 def build_detection_rows(results: Results) -> list[DetectionRow]:
@@ -111,4 +118,20 @@ def _row(
         mean("recall"),
         mean("false_alarms"),
         any(one.get("known_attack") for one in numbers),
+        _mean_roc(results, cells),
     )
+
+
+def _mean_roc(results: Results, cells: Iterable[CellRow]) -> tuple[float, ...] | None:
+    """Returns the mean ROC curve of these victims, or None if none of them has a curve."""
+    curves = [curve for cell in cells if (curve := _roc(results, cell)) is not None]
+    return tuple(np.mean(curves, axis=0).tolist()) if curves else None
+
+
+def _roc(results: Results, cell: CellRow) -> FloatArray | None:
+    """Returns the ROC curve of one victim, or None without fake users or without stored scores."""
+    arrays, fakes = results.arrays(cell), int(results.record(cell)["achieved"].get("fake_users", 0))
+    if not fakes or "suspicion" not in arrays:
+        return None
+    flagged = arrays["flagged"]
+    return compute_roc(arrays["suspicion"], flagged.astype(np.int8), len(flagged) - fakes)
