@@ -17,7 +17,7 @@ FLAGGED = (np.arange(USERS + 10) >= USERS - 20).astype(np.int8)
 
 
 def build_world(folder, numbers):
-    """Returns the tables of one poisoned cell whose record has these numbers of a detection."""
+    """Returns the tables of one poisoned cell with these numbers."""
     world = World(folder, [])
     arrays = {"suspicion": SUSPICION, "flagged": FLAGGED, "target_ranks": [[3] * USERS]}
     world.cell(

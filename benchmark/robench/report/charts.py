@@ -6,7 +6,7 @@ The charts are drawn as SVG without scripts.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import altair as alt
 
@@ -164,8 +164,13 @@ def _curves_title(row: CurveRow) -> str:
     return place + (f": ε{unit}" if unit else "")
 
 
-def _many(count: int, few: str = "tableau10") -> alt.Scale:
-    """Returns a scale of 10 colours, which ``few`` names, or of 20 colours for more than 10 values."""
+def _many(count: int, few: Literal["tableau10", "category10"] = "tableau10") -> alt.Scale:
+    """Returns a scale of 10 colours, or of 20 colours for more than 10 values.
+
+    Args:
+        count: the number of values.
+        few: the scheme of 10 colours.
+    """
     return alt.Scale(scheme=few if count <= 10 else "tableau20")
 
 
@@ -235,7 +240,9 @@ def _roc_charts(rows: Sequence[DetectionRow]) -> Iterator[tuple[str, VegaLite]]:
 
 
 def _roc_points(panel: Sequence[DetectionRow], several: bool) -> Iterator[Point]:
-    """Yields the points of one detector's panel: the line of chance, and each curve with the place of its name.
+    """Yields the points of one detector's panel.
+
+    They are those of the line of chance, of each curve, and of the place of its name.
 
     Args:
         panel: the rows of the detector.
@@ -250,7 +257,10 @@ def _roc_points(panel: Sequence[DetectionRow], several: bool) -> Iterator[Point]
     curves = [row.roc or () for row in shown]
     for row, name, curve, place in zip(shown, names, curves, place_labels(curves, names, PANEL), strict=True):
         words = {"detector": detector, "attack": name}
-        points = [{"false alarms": n / (len(curve) - 1), "recall": recall} for n, recall in enumerate(curve)]
-        yield from ({**words, "kind": "roc", **point} for point in points)
+        points: list[dict[str, float]] = [
+            {"false alarms": n / (len(curve) - 1), "recall": recall} for n, recall in enumerate(curve)
+        ]
+        for point in points:
+            yield {**words, "kind": "roc", **point}
         label = f"{detector}, {row.attack_label}, ε = {row.epsilon:g}: AUROC {format_number(row.auroc)}"
         yield {**words, "kind": "name", "label": label, **points[place]}

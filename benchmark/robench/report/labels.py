@@ -41,7 +41,7 @@ def _pixels(curve: Sequence[float], side: float) -> list[tuple[float, float]]:
 
 
 def _line(curve: Sequence[float], side: float) -> list[tuple[float, float]]:
-    """Returns the points of a curve, with further ones between them where it is steep."""
+    """Returns the points of a curve, and further ones along its steep parts."""
     points = _pixels(curve, side)
     line = points[:1]
     for (x, y), (after, below) in pairwise(points):

@@ -110,7 +110,8 @@ def compute_roc(suspicion: FloatArray, flagged: NDArray[np.int8], n_real: int) -
     left = np.searchsorted(alarms, at, "right") - 1  # the last threshold with at most these false alarms
     right = np.minimum(left + 1, len(alarms) - 1)
     width = np.where(right > left, alarms[right] - alarms[left], 1)
-    return recall[left] + (recall[right] - recall[left]) * (at - alarms[left]) / width
+    curve: FloatArray = recall[left] + (recall[right] - recall[left]) * (at - alarms[left]) / width
+    return curve
 
 
 def _share(part: int, whole: int) -> float | None:

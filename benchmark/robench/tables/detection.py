@@ -123,13 +123,16 @@ def _row(
 
 
 def _mean_roc(results: Results, cells: Iterable[CellRow]) -> tuple[float, ...] | None:
-    """Returns the mean ROC curve of these victims, or None if none of them has a curve."""
+    """Returns the mean ROC curve of these victims, or None if none has one."""
     curves = [curve for cell in cells if (curve := _roc(results, cell)) is not None]
     return tuple(np.mean(curves, axis=0).tolist()) if curves else None
 
 
 def _roc(results: Results, cell: CellRow) -> FloatArray | None:
-    """Returns the ROC curve of one victim, or None without fake users or without stored scores."""
+    """Returns the ROC curve of one victim.
+
+    The result is None if there are no fake users or no stored scores.
+    """
     arrays, fakes = results.arrays(cell), int(results.record(cell)["achieved"].get("fake_users", 0))
     if not fakes or "suspicion" not in arrays:
         return None
