@@ -3,9 +3,10 @@
 import io
 import json
 
+import numpy as np
 import pytest
 from rich.console import Console
-from tests.fakes import EMBEDDING, World, ranks
+from tests.fakes import EMBEDDING, USERS, World, ranks
 
 from robench.api.errors import UserError
 from robench.entrance.show import show
@@ -111,3 +112,13 @@ def test_a_record_is_printed_as_json_and_in_no_other_format(world, registry, cap
         show(cell, None, registry, Console(), Shown.ALL)
     with pytest.raises(UserError, match="--tables: only text has a choice of tables"):
         show(world.store.folder, None, registry, Console(), Shown.ALL, Form.CSV)
+
+
+def test_a_cell_shows_its_groups_of_users_and_names_the_worst(world, registry):
+    world.facts(history_length=np.arange(USERS) * 3 // USERS)
+    world.build()
+    for cell in world.cells[-2:]:  # clean and attacked
+        text = shown(world.store.folder / cell["cell"], registry).partition("groups of users")[2]
+        rows = [line for line in text.splitlines() if "activity" in line]
+        assert len(rows) == 3
+        assert ["high" in row for row in rows if "worst" in row] == [True]

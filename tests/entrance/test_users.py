@@ -47,3 +47,23 @@ def test_a_list_that_is_shorter_than_others_has_items_alone(world):
     top[1] = -1
     frame = users(world, world.cell(ranks(40, 99), attack="a", arrays={"top": top}))
     assert frame["top"][:3].tolist() == [list(range(7)), [], list(range(10))]
+
+
+def test_a_cell_has_a_frame_of_slices_and_without_facts_an_empty_one(tmp_path):
+    world = World(tmp_path / "w", [])
+    lengths = np.arange(USERS) % 2
+    world.facts(history_length=lengths)
+    cell = world.cell(np.where(lengths == 0, 99, 1), attack="a", threat=L2)["cell"]
+    world.build()
+    folder = world.store.folder
+    frame = ResultFrames(folder, read_results(folder, METRICS)).slices(cell)
+    assert frame.dtypes.astype(str).tolist() == ["string", "string", "string", "Int64", "float64", "boolean"]
+    chosen = frame[(frame["metric"] == "ndcg@10") & (frame["slice"] == "activity")]
+    assert chosen.set_index("group")[["users", "value", "worst"]].to_dict("index") == {
+        "low": {"users": USERS // 2, "value": 0.0, "worst": True},
+        "middle": {"users": USERS // 2, "value": 1.0, "worst": False},
+    }
+    (folder / "users.npz").unlink()
+    empty = ResultFrames(folder, read_results(folder, METRICS)).slices(cell)
+    assert len(empty) == 0
+    assert empty.dtypes.astype(str).tolist() == frame.dtypes.astype(str).tolist()

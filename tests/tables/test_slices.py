@@ -4,10 +4,11 @@ import json
 
 import numpy as np
 import pytest
-from tests.fakes import FAKES, USERS, World, ranks
+from tests.fakes import FAKES, METRICS, USERS, World, ranks
 
 from robench.report.files import build_texts
-from robench.tables.slices import group_users
+from robench.tables.results import read_results
+from robench.tables.slices import build_cell_slices, group_users
 
 LENGTHS = np.arange(USERS) // (USERS // 3 + 1)  # 0, 1 and 2, a third each
 
@@ -44,6 +45,9 @@ def test_cold_items_are_a_group_of_their_own(world):
     assert (rows["popularity", "cold"].users, rows["popularity", "cold"].value.mean) == (5, 0.0)
     assert rows["popularity", "cold"].worst
     assert rows["popularity", "low"].value.mean == 1.0
+    assert (rows["cold or warm", "cold"].users, rows["cold or warm", "cold"].worst) == (5, True)
+    warm = rows["cold or warm", "warm"]
+    assert (warm.users, warm.value.mean, warm.worst) == (USERS - 5, 1.0, False)
 
 
 def test_equal_values_are_in_one_group(world):
@@ -63,6 +67,20 @@ def test_poisoned_victims_have_rows_of_their_own(world):
     assert rows_of(world, attack_label="none")["activity", "high"].value.mean == 1.0
     assert rows_of(world, attack_label="b")["activity", "high"].value.mean == 0.0
     assert not rows_of(world, attack_label="a")  # an attack at test time changes the histories or the inputs
+
+
+def test_a_cell_under_an_attack_at_test_time_has_slices(world):
+    world.facts(history_length=LENGTHS)
+    world.cell(ranks(USERS, 99))
+    cell = world.cell(np.where(LENGTHS == 2, 99, 1), attack="a", epsilon=0.05)["cell"]
+    world.build()
+    results = read_results(world.store.folder, METRICS)
+    (attacked,) = (planned for planned in results.cells if planned.cell == cell)
+    (measure,) = (one for one in results.plan.metrics if str(one) == "ndcg@10")
+    rows = {(row.slice, row.group): row for row in build_cell_slices(results, attacked, [measure])}
+    thirds = [rows["activity", group] for group in ("low", "middle", "high")]
+    assert [(row.value, row.worst) for row in thirds] == [(1, False), (1, False), (0, True)]
+    assert [row.users for row in thirds] == np.bincount(LENGTHS).tolist()
 
 
 def test_a_folder_without_facts_has_no_slices(world):

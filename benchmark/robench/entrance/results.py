@@ -27,11 +27,14 @@ from robench.store.folder import Store
 from robench.store.npz import Arrays
 from robench.tables.build import make_tables
 from robench.tables.cells import ValueRow, build_value_rows
+from robench.tables.clean import is_comparable
 from robench.tables.leaderboard import LeaderboardRow
 from robench.tables.results import Results
+from robench.tables.slices import build_cell_slices
 
 log = logging.getLogger("robench")
 
+SLICE = ("metric", "slice", "group", "users", "value")  # the columns of a frame of slices, without ``worst``
 FEW = 8  # the largest number of ids that a message lists
 INTEGERS = ("k", "metric_version", "rank", "rank_high", "rank_low", "seed", "seeds", "target_set", "users")
 NUMBERS = (
@@ -148,6 +151,34 @@ class ResultFrames:
             values = self._results.over_sets(measured, measure)
             if values is not None:
                 frame[str(measure)] = values.astype(np.float64)
+        return frame
+
+    def slices(self, cell: str) -> pd.DataFrame:
+        """Returns the values of groups of users in a measured cell.
+
+        There is one row per metric and group. The frame has these columns:
+
+        - ``metric`` is the name of the metric, string. Every metric counts that judges each user by the ranks of
+          held-out items, and for which higher values are better.
+        - ``slice`` and ``group`` say which users are in the group, string.
+        - ``users`` is the number of users in the group, Int64.
+        - ``value`` is the mean over these users, float64.
+        - ``worst`` is true if no other group of the slice has a lower value, boolean.
+
+        The groups and the values are computed from users.npz and the arrays of the cell. The frame is empty for results
+        of earlier versions of robench, which hold no facts about users.
+
+        Args:
+            cell: the id of the cell, or the first digits of the id.
+
+        Raises:
+            UserError: if no cell or more than one cell matches, or if the cell was not measured.
+        """
+        measured = self._measured(cell)
+        measures = [one for one in self._results.plan.metrics if is_comparable(self._results.metric(one))]
+        rows = build_cell_slices(self._results, measured, measures)
+        frame = pd.DataFrame({name: column_of([encode(getattr(row, name)) for row in rows], name) for name in SLICE})
+        frame["worst"] = pd.array([row.worst for row in rows], dtype="boolean")
         return frame
 
     def titles(self, cell: str) -> pd.Series[str]:

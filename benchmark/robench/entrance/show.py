@@ -16,13 +16,15 @@ from robench.report.choices import Form, Shown
 from robench.report.lookup import find_cell, read_cell
 from robench.report.record import show_cell
 from robench.report.terminal import check_choices, print_tables
-from robench.report.verdicts import print_row, print_verdicts, print_warning
+from robench.report.verdicts import print_cell_slices, print_row, print_verdicts, print_warning
 from robench.spec import CellRow
 from robench.store.record import to_text
 from robench.tables.build import make_tables
+from robench.tables.clean import choose_reference
 from robench.tables.completeness import find_incomplete_models
 from robench.tables.leaderboard import LeaderboardTable, build_leaderboard
 from robench.tables.results import Results
+from robench.tables.slices import build_cell_slices
 
 log = logging.getLogger("robench")
 
@@ -38,8 +40,9 @@ def show(
     """Prints a record, the lists of one user, or a summary or the tables of a folder.
 
     If any model has failed or missing cells, a warning comes first. The verdicts of all rows follow the summary of a
-    folder. The verdict of the cell's row follows the record of an attacked cell. If the folder cannot be read as a
-    whole, neither the warning nor a verdict is shown. No table is written.
+    folder. The values of groups of users follow the record of a measured cell, and the verdict of the cell's row
+    follows that of an attacked cell. If the folder cannot be read as a whole, only the record is shown. No table is
+    written.
 
     Args:
         path: a cell or a folder. See ``show_cell``.
@@ -73,8 +76,11 @@ def show(
     show_cell(path, user, console)
     if whole:
         print_verdicts(build_leaderboard(results), console)
-    elif user is None and (cell := _attacked_cell(results, name)):
-        print_row(_tables_of(results, cell), cell.key, console)
+    elif user is None and (cell := _measured_cell(results, name)):
+        if results.ok(cell) and (measure := choose_reference(results)):
+            print_cell_slices(build_cell_slices(results, cell, [measure]), console)
+        if not cell.clean:
+            print_row(_tables_of(results, cell), cell.key, console)
 
 
 def _print_record(path: Path, user: str | None, shown: Shown | None, form: Form) -> None:
@@ -86,9 +92,9 @@ def _print_record(path: Path, user: str | None, shown: Shown | None, form: Form)
     sys.stdout.write(to_text(read_cell(path).record))
 
 
-def _attacked_cell(results: Results, name: str) -> CellRow | None:
-    """Returns the planned cell with this id, or None if it is clean or not planned."""
-    return next((cell for cell in results.cells if cell.cell == name and not cell.clean), None)
+def _measured_cell(results: Results, name: str) -> CellRow | None:
+    """Returns the planned cell with this id, or None if it is not planned."""
+    return next((cell for cell in results.cells if cell.cell == name), None)
 
 
 def _tables_of(results: Results, cell: CellRow) -> list[LeaderboardTable]:

@@ -1,20 +1,21 @@
-"""Prints the verdicts in the tables of a folder, for ``robench show``."""
+"""Prints verdicts and the values of groups of users, for ``robench show``."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from rich.console import Console
 
 from robench.api.escapes import visible
 from robench.report.blocks import Grid
 from robench.report.leaderboard import format_title
-from robench.report.numbers import format_defense, format_rank
+from robench.report.numbers import format_defense, format_number, format_rank
 from robench.report.sections import write_warning
 from robench.report.terminal import print_grid
 from robench.spec import RowKey
 from robench.tables.completeness import IncompleteModel
 from robench.tables.leaderboard import LeaderboardRow, LeaderboardTable
+from robench.tables.slices import CellSliceRow
 
 
 def print_warning(incomplete: Iterable[IncompleteModel], console: Console) -> None:
@@ -44,6 +45,18 @@ def print_row(tables: Iterable[LeaderboardTable], key: RowKey, console: Console)
     """Prints the rank, the verdict and the flags of one row, a line per table."""
     for line in _lines(tables, key):
         console.print(visible(line), markup=False, highlight=False, soft_wrap=True)
+
+
+def print_cell_slices(rows: Sequence[CellSliceRow], console: Console) -> None:
+    """Prints the values of the groups of users in one cell.
+
+    Nothing is printed if there are no groups.
+    """
+    if not rows:
+        return
+    head = ["slice", "group", "users", str(rows[0].metric), ""]
+    body = [[row.slice, row.group, str(row.users), format_number(row.value), "worst" * row.worst] for row in rows]
+    print_grid(console, "groups of users", Grid(head, body))
 
 
 def _lines(tables: Iterable[LeaderboardTable], key: RowKey) -> Iterator[str]:

@@ -98,10 +98,14 @@ def choose_reference(results: Results, table: PlannedTable | None = None) -> Mea
     """
     listed = results.plan.metrics
     wanted = [measure for measure in (REFERENCE, *([table.metric] if table else [])) if measure in listed]
-    return next((measure for measure in [*wanted, *listed] if _compares(results.metric(measure))), None)
+    return next((measure for measure in [*wanted, *listed] if is_comparable(results.metric(measure))), None)
 
 
-def _compares(metric: Metric) -> bool:
+def is_comparable(metric: Metric) -> bool:
+    """Returns whether users can be compared by a metric.
+
+    Such a metric judges each user by the ranks of held-out items, and higher values are better.
+    """
     return metric.needs == "held-out" and metric.higher_is_better and not metric.pooled
 
 

@@ -18,8 +18,8 @@ from robench.tables.clean import choose_reference
 from robench.tables.results import Results, is_baseline
 from robench.tables.stats import Interval, compute_interval
 
-Kind = Literal["activity", "popularity"]
-COLD, THIRDS = "cold", ("low", "middle", "high")
+Kind = Literal["activity", "popularity", "cold or warm"]
+COLD, WARM, THIRDS = "cold", "warm", ("low", "middle", "high")
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class SliceRow:
         attack_label: the label of the attack at training time, or ``none`` for clean victims.
         epsilon: the budget of the attack.
         metric: the measure.
-        slice: what the group has in common: the users' ``activity``, or the ``popularity`` of their held-out items.
+        slice: what the group has in common. See ``group_users``.
         group: the name of the group. See ``group_users``.
         users: the number of users in the group.
         seeds: the number of seeds.
@@ -51,13 +51,35 @@ class SliceRow:
     worst: bool
 
 
+@dataclass(frozen=True)
+class CellSliceRow:
+    """The value of one group of users in one measured cell.
+
+    Args:
+        metric: the measure.
+        slice: what the group has in common. See ``group_users``.
+        group: the name of the group.
+        users: the number of users in the group.
+        value: the mean over the users.
+        worst: whether the slice has several groups, and none of them has a lower mean.
+    """
+
+    metric: Measure
+    slice: Kind
+    group: str
+    users: int
+    value: float
+    worst: bool
+
+
 def group_users(known: Arrays) -> dict[Kind, dict[str, NDArray[np.bool_]]]:
     """Returns which users are in each group, bool [users], by slice and group.
 
     By activity, users are divided into thirds by the length of their history. By popularity, users are divided into
     thirds by the number of training interactions of their held-out item. If a user has several held-out items, the mean
     of their numbers counts. Equal values are in the same group, so groups differ in size, and an empty group is left
-    out. If no held-out item of a user has training interactions, the user is in the group ``cold``.
+    out. If no held-out item of a user has training interactions, the user is in the group ``cold``. If there are such
+    users and others, the slice ``cold or warm`` has all others together as ``warm``.
 
     Args:
         known: the arrays of users.npz for one data set and split, by short name.
@@ -73,6 +95,8 @@ def group_users(known: Arrays) -> dict[Kind, dict[str, NDArray[np.bool_]]]:
     }
     if cold.any():
         groups["popularity"] = {COLD: cold} | groups["popularity"]
+        if not cold.all():
+            groups["cold or warm"] = {COLD: cold, WARM: ~cold}
     return groups
 
 
@@ -105,6 +129,33 @@ def build_slice_rows(results: Results) -> list[SliceRow]:
         groups = known.get("/".join(key.place))
         if groups is not None:
             rows += list(_rows(results, measure, (key, label, epsilon), part, groups))
+    return rows
+
+
+def build_cell_slices(results: Results, cell: CellRow, measures: Sequence[Measure]) -> list[CellSliceRow]:
+    """Returns the values of groups of users in one measured cell.
+
+    Any cell has slices, under an attack at test time too. The groups are those of the genuine data in users.npz, and
+    the values follow from the cell's arrays. The list is empty for data without facts about users.
+
+    Args:
+        results: the results of the folder.
+        cell: the measured cell.
+        measures: the measures. Higher values must be better. Those that do not apply to the cell have no rows.
+    """
+    known = results.known.get("/".join(cell.key.place), {})
+    if "train_count" not in known:
+        return []
+    rows = []
+    for measure in measures:
+        values = results.per_user(cell, measure)
+        if values is None:
+            continue
+        for kind, parts in group_users(known).items():
+            means = {name: float(values[members].mean()) for name, members in parts.items()}
+            for name, members in parts.items():
+                worst = len(parts) > 1 and means[name] == min(means.values())
+                rows.append(CellSliceRow(measure, kind, name, int(members.sum()), means[name], worst))
     return rows
 
 
