@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
@@ -14,6 +15,8 @@ from robench.api.threat import GoalName
 from robench_plugins.attacks.poisoning.fake_users import FakeUserAttack, FakeUserConfig
 from robench_plugins.attacks.poisoning.outer_loss import OuterLoss
 from robench_plugins.attacks.poisoning.surrogate import Surrogate
+
+Model = TypeVar("Model")  # the class of the surrogate
 
 
 class GradientConfig(FakeUserConfig):
@@ -39,7 +42,7 @@ class GradientConfig(FakeUserConfig):
     )
 
 
-class GradientAttack(FakeUserAttack):
+class GradientAttack(FakeUserAttack, Generic[Model]):
     """An attack that improves fake profiles by the gradient of an outer loss.
 
     The first profiles are real rows with at most the profile size. Targets that are promoted are added, and random
@@ -54,7 +57,26 @@ class GradientAttack(FakeUserAttack):
     config: GradientConfig
 
     @abstractmethod
-    def loss_and_gradient(self, surrogate: Surrogate, profiles: Tensor, loss: OuterLoss) -> tuple[float, Tensor]:
+    def make_surrogate(self, train: Interactions, n_users: int, generator: np.random.Generator) -> Model:
+        """Returns the surrogate with its first parameters.
+
+        Args:
+            train: the training items of the real users that the attack sees.
+            n_users: the number of fake users.
+            generator: the source of the first parameters.
+        """
+
+    @abstractmethod
+    def cost_of_a_fit(self) -> tuple[str, int]:
+        """Returns the unit in which a fit of the surrogate is counted, and their number."""
+
+    def make_factorisation(self, train: Interactions, generator: np.random.Generator) -> Surrogate:
+        """Returns the weighted matrix factorisation that the settings describe."""
+        c = self.config
+        return Surrogate(train, c.factors, c.confidence, c.weight_decay, generator)
+
+    @abstractmethod
+    def loss_and_gradient(self, surrogate: Model, profiles: Tensor, loss: OuterLoss) -> tuple[float, Tensor]:
         """Returns the outer loss, and its gradient with respect to profiles.
 
         Args:
@@ -75,7 +97,7 @@ class GradientAttack(FakeUserAttack):
         shorter if the catalogue has too few items.
         """
         c, goal = self.config, self.config.goal
-        surrogate = Surrogate(train, c.factors, c.confidence, c.weight_decay, rng.child("surrogate").numpy())
+        surrogate = self.make_surrogate(train, n_users, rng.child("surrogate").numpy())
         loss, fixed = OuterLoss(train, targets, goal), torch.tensor(targets)
         size = profile_size if goal != "promote" else max(profile_size, len(targets))
         scores = first_scores(train, n_users, size, rng.child("start").numpy())
@@ -91,7 +113,8 @@ class GradientAttack(FakeUserAttack):
             profiles = project(profiles - c.learning_rate * velocity, fixed, size, goal)
         fillers = [np.flatnonzero(row).astype(np.int64) for row in best.index_fill(1, fixed, 0).numpy()]
         arranged = self.arranged(targets, fillers, train, rng.child("order").numpy())
-        costs = {"surrogate_fits": c.steps, "surrogate_rounds": c.steps * c.rounds, "outer_loss": lowest}
+        unit, count = self.cost_of_a_fit()
+        costs = {"surrogate_fits": c.steps, f"surrogate_{unit}": c.steps * count, "outer_loss": lowest}
         return Profiles(arranged.rows, costs)
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
 
+from robench.api import Interactions
 from robench_plugins.attacks.poisoning.gradient_attack import GradientAttack, GradientConfig
 from robench_plugins.attacks.poisoning.outer_loss import OuterLoss
 from robench_plugins.attacks.poisoning.surrogate import Surrogate
 
 
-class Pga(GradientAttack):
+class Pga(GradientAttack[Surrogate]):
     """Adds fake users that are improved by an implicit gradient of a surrogate.
 
     This is the projected gradient ascent of Li et al. (NeurIPS 2016) on implicit feedback. After a fit by alternating
@@ -34,6 +36,14 @@ class Pga(GradientAttack):
         learning_rate: float = Field(default=10.0, gt=0, description="Length of a step along the accumulated gradient")
 
     config: Config
+
+    def make_surrogate(self, train: Interactions, n_users: int, generator: np.random.Generator) -> Surrogate:
+        """Returns the weighted matrix factorisation with its first item vectors."""
+        return self.make_factorisation(train, generator)
+
+    def cost_of_a_fit(self) -> tuple[str, int]:
+        """Returns the number of rounds of least squares."""
+        return "rounds", self.config.rounds
 
     def loss_and_gradient(self, surrogate: Surrogate, profiles: Tensor, loss: OuterLoss) -> tuple[float, Tensor]:
         """Returns the outer loss and its gradient through the item vectors."""

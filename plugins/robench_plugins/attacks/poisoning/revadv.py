@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+from typing import Literal, Self
+
+import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
+from robench.api import Interactions
+from robench.api.component import LATER
 from robench_plugins.attacks.poisoning.gradient_attack import GradientAttack, GradientConfig
+from robench_plugins.attacks.poisoning.item_autoencoder import ItemAutoencoder, ItemAutoencoderConfig
 from robench_plugins.attacks.poisoning.outer_loss import OuterLoss
 from robench_plugins.attacks.poisoning.surrogate import Surrogate
 
+OF_WMF = ("factors", "confidence", "weight_decay", "rounds", "unrolled")  # the settings of the surrogate wmf
 
-class RevAdv(GradientAttack):
+
+class RevAdv(GradientAttack[Surrogate | ItemAutoencoder]):
     """Improves fake users by gradients through the fit of a surrogate.
 
     This is the attack of Tang, Wen & Wang (RecSys 2020). It fits a surrogate on the real rows and the profiles. The
     outer loss is the mean of −log softmax(s_u)_t over all real users u and targets t, where s_u are the surrogate's
     scores of all items for u. The profiles follow the gradient of this loss. The gradient flows back through the last
     ``unrolled`` rounds of the fit, which bounds the memory. It includes the effects on the vectors of items, fake users
-    and real users.
+    and real users. The surrogate is a weighted matrix factorisation (``wmf``) or an autoencoder of items (``item-ae``),
+    which are two of the paper's surrogates.
 
     The attack differs from the paper:
 
@@ -26,9 +35,10 @@ class RevAdv(GradientAttack):
     - The candidate with the lowest outer loss is returned. If a target has few interactions, its hit rate stays at 0,
       and a choice by hit rates returns the first candidate.
     - A profile has a fixed size, while the paper keeps all entries above a threshold.
-    - The surrogate is fitted by alternating least squares with a fixed number of rounds. The paper uses 50 epochs of
-      gradient descent, whose number of steps grows with the data.
-    - ``Surrogate`` says how the fit treats an entry between 0 and 1.
+    - The surrogate ``wmf`` is fitted by alternating least squares with a fixed number of rounds, and ``item-ae`` with a
+      fixed number of steps. The paper uses 50 epochs of gradient descent, whose number of steps grows with the data.
+    - ``Surrogate`` and ``ItemAutoencoder`` say how a fit treats an entry between 0 and 1. There, it is a mixture of an
+      interaction and no interaction.
 
     With ``sharpness``, the gradient is taken at a worse surrogate. This is the step of SharpAP (Xie et al., 2026),
     which approximates the surrogate with the largest outer loss within a radius. It is written from the paper's
@@ -43,14 +53,51 @@ class RevAdv(GradientAttack):
             ge=1,
             description="Last rounds through which gradients flow; the paper's share of a fit, 10 of 50 epochs",
         )
+        surrogate: Literal["wmf", "item-ae"] = Field(
+            default="wmf",
+            description="What the attack fits in place of the victim: the weighted matrix factorisation, or the "
+            "autoencoder of items",
+            json_schema_extra=LATER,
+        )
+        autoencoder: ItemAutoencoderConfig = Field(
+            default=ItemAutoencoderConfig(), description="Settings of the surrogate item-ae", json_schema_extra=LATER
+        )
+
+        @model_validator(mode="after")
+        def _check_surrogate(self) -> Self:
+            fields = type(self).model_fields
+            idle = ["autoencoder"] if self.surrogate == "wmf" else list(OF_WMF)
+            for name in idle:
+                if getattr(self, name) != fields[name].get_default(call_default_factory=True):
+                    raise ValueError(f"{name} has no effect with surrogate: {self.surrogate}")
+            return self
 
     config: Config
 
-    def loss_and_gradient(self, surrogate: Surrogate, profiles: Tensor, loss: OuterLoss) -> tuple[float, Tensor]:
-        """Returns the outer loss and its gradient through the last rounds of the fit."""
+    def make_surrogate(
+        self, train: Interactions, n_users: int, generator: np.random.Generator
+    ) -> Surrogate | ItemAutoencoder:
+        """Returns the surrogate that the settings name."""
+        if self.config.surrogate == "wmf":
+            return self.make_factorisation(train, generator)
+        return ItemAutoencoder(train, n_users, self.config.autoencoder, generator)
+
+    def cost_of_a_fit(self) -> tuple[str, int]:
+        """Returns the number of rounds of least squares, or of steps of Adam."""
+        if self.config.surrogate == "wmf":
+            return "rounds", self.config.rounds
+        return "steps", self.config.autoencoder.steps
+
+    def loss_and_gradient(
+        self, surrogate: Surrogate | ItemAutoencoder, profiles: Tensor, loss: OuterLoss
+    ) -> tuple[float, Tensor]:
+        """Returns the outer loss and its gradient through the last part of the fit."""
         with torch.enable_grad():
             variable = profiles.detach().requires_grad_()
-            vectors = surrogate.fit(variable, self.config.rounds, self.config.unrolled)
+            if isinstance(surrogate, ItemAutoencoder):
+                vectors = surrogate.fit(variable)
+            else:
+                vectors = surrogate.fit(variable, self.config.rounds, self.config.unrolled)
             slope = loss.slope(vectors, self.config.sharpness)
             outputs = [(vectors.items, slope.items), (vectors.real, slope.real)]
             used = [pair for pair in outputs if pair[0].requires_grad]  # one unrolled round fits real users before A
