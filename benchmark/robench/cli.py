@@ -193,6 +193,26 @@ def verify(
 
 
 @app.command()
+def compare(
+    a: Annotated[Path, typer.Argument(metavar="A", help="a folder of results", show_default=False)],
+    b: Annotated[Path | None, typer.Argument(metavar="[B]", help="another one", show_default=False)] = None,
+    row: Annotated[
+        list[str] | None, typer.Option("--row", metavar="ROW", help="a row such as 'mf, apr λ=0.5'; twice for two rows")
+    ] = None,
+    form: Format = Form.TEXT,
+) -> None:
+    """Compare two folders of results, or two rows of a folder.
+
+    The output shows differences with their intervals and verdicts, and what cannot be compared and why.
+    """
+    from robench.comparison.board import compare_boards  # noqa: PLC0415  # numpy and scipy take a moment
+    from robench.comparison.forms import check_form, print_comparison  # noqa: PLC0415
+
+    check_form(form)
+    print_comparison(compare_boards(a, b, row or (), Registry.of(Host.discover())), screen(), form)
+
+
+@app.command()
 def show(
     cell: Annotated[
         Path,

@@ -12,8 +12,10 @@ from robench.api.errors import counted
 from robench.report.blocks import Grid
 from robench.report.leaderboard import format_change, name_worst_case
 from robench.report.numbers import format_interval, format_number, format_rank, format_victim
+from robench.spec import RowKey
 from robench.tables.leaderboard import LeaderboardRow, LeaderboardTable
 from robench.tables.results import grouped
+from robench.tables.rows import Row
 
 OWN_LINES = 4  # the lines of a table besides its rows: title, header, the number of further rows, and an empty line
 NO_ATTACK = "no attack was measured in all seeds"
@@ -152,13 +154,16 @@ def explain_unranked(table: LeaderboardTable) -> list[str]:
     An example is ``no rank, low power: lstm (3 rows); mf, none``.
     """
     unranked = [row for row in table.rows if row.rank is None and not row.is_baseline]
-    lines = [f"no rank, {reason}: {_list_rows(rows)}" for reason, rows in grouped(unranked, find_reason).items()]
+    lines = [
+        f"no rank, {reason}: {list_rows([row.key for row in rows])}"
+        for reason, rows in grouped(unranked, find_reason).items()
+    ]
     baselines = [row for row in table.rows if row.is_baseline]
     values = [f"{row.key.model_label}, clean {table.metric} {format_number(row.clean)}" for row in baselines]
     return [*lines, *([f"baseline: {'; '.join(dict.fromkeys(values))}"] if values else [])]
 
 
-def find_reason(row: LeaderboardRow) -> str:
+def find_reason(row: LeaderboardRow | Row) -> str:
     """Returns the flags that took the rank of a row, separated by ``and``."""
     names = list(dict.fromkeys(note.flag for note in row.notes))
     missing = [name.removeprefix(UNRANKED) for name in names if name.startswith(UNRANKED)]
@@ -166,10 +171,10 @@ def find_reason(row: LeaderboardRow) -> str:
     return " and ".join([*more, *(name for name in names if name in RANKLESS)]) or row.flags or NO_ATTACK
 
 
-def _list_rows(rows: Sequence[LeaderboardRow]) -> str:
+def list_rows(keys: Sequence[RowKey]) -> str:
     """Returns the names of rows, with one entry per model."""
-    by_model = grouped(rows, lambda row: row.key.model_label).items()
+    by_model = grouped(keys, lambda key: key.model_label).items()
     return "; ".join(
-        f"{label} ({counted(len(some), 'row')})" if len(some) > 1 else format_victim(some[0].key)
+        f"{label} ({counted(len(some), 'row')})" if len(some) > 1 else format_victim(some[0])
         for label, some in by_model
     )

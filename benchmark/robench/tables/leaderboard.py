@@ -159,16 +159,28 @@ def build_leaderboard(results: Results) -> list[LeaderboardTable]:
     tables = []
     for place in results.places:
         for table in results.plan.ranking:
-            attacks = build_attack_set(results, table, place)
-            rows = build_rows(results, table, place, attacks)
-            reference = choose_reference(results, table)
-            popularity = compute_baseline_values(results, place, reference)
-            for row in rows:
-                set_flags(results, row, reference, popularity, table)
-            rank_rows(rows, results, table)
+            rows, attacks = build_ranked_rows(results, table, place)
             if any(row.worst is not None for row in rows):
                 tables.append(_table(results, table, place, rows, attacks))
     return tables
+
+
+def build_ranked_rows(results: Results, table: PlannedTable, place: tuple[str, str]) -> tuple[list[Row], AttackSet]:
+    """Returns the rows of a table with their flags and ranks, and the attacks.
+
+    Args:
+        results: the results of the folder.
+        table: the table.
+        place: the data set and the split.
+    """
+    attacks = build_attack_set(results, table, place)
+    rows = build_rows(results, table, place, attacks)
+    reference = choose_reference(results, table)
+    popularity = compute_baseline_values(results, place, reference)
+    for row in rows:
+        set_flags(results, row, reference, popularity, table)
+    rank_rows(rows, results, table)
+    return rows, attacks
 
 
 def build_rows_without_attacks(results: Results, clean: Sequence[CleanRow]) -> list[LeaderboardRow]:

@@ -1,0 +1,1 @@
+"""Compares two folders of results, or two rows."""
