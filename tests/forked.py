@@ -85,12 +85,12 @@ def started(folder: Path, *arguments: str, **environment: str) -> Iterator[BaseP
             process.join()
 
 
-def conformance(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def conformance(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Runs ``pytest ARGUMENTS`` in a forked process.
 
     The author of a plugin would run the same command in ``folder``.
     """
-    return _forked("pytest", folder, (*arguments, "-p", "no:cacheprovider"), {"PYTHONPATH": "."})
+    return _forked("pytest", folder, (*arguments, "-p", "no:cacheprovider"), {"PYTHONPATH": ".", **environment})
 
 
 def real(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -19,6 +19,7 @@ import typer.core
 from robench import __version__
 from robench.api.errors import UserError, counted
 from robench.api.terminal import say, screen
+from robench.authoring.kinds import PackageKind
 from robench.entrance.data_commands import data_app
 from robench.entrance.signals import describe_interruption, exit_code, interrupting_signals
 from robench.host.discovery import Host
@@ -281,6 +282,22 @@ def plugins(
     sound = print_plugins(screen(), check=check)
     if check and not sound:
         raise typer.Exit(1)
+
+
+@app.command("new-plugin")
+def new_plugin(
+    name: Annotated[str, typer.Argument(help="the name of the plugin, such as my-model", show_default=False)],
+    kind: Annotated[PackageKind, typer.Option(help="what the plugin adds", show_default=False)],
+    to: Annotated[Path, typer.Option(help="the folder in which the package gets a folder")] = Path(),
+) -> None:
+    """Write a package with a working plugin, its conformance test and a suite.
+
+    Nothing is overwritten.
+    """
+    from robench.authoring.package import new_plugin as write_plugin  # noqa: PLC0415  # jinja2 takes a moment
+
+    for line in write_plugin(name, kind, to, Registry.of(Host.discover())):
+        say(line)
 
 
 cache_app = typer.Typer(help="Show how large the cache is, or remove what was not used for the longest time.")

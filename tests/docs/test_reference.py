@@ -83,7 +83,7 @@ def test_the_defaults_of_targets_and_rankings_are_told():
 
 def test_every_command_and_every_option_is_listed():
     commands = get_command(app).commands
-    assert set(re.findall(r"^\| `robench (\w+)", COMMANDS, re.M)) == set(commands)
+    assert set(re.findall(r"^\| `robench ([\w-]+)", COMMANDS, re.M)) == set(commands)
     rows = re.findall(r"^\| `(--[a-z]+)", section(COMMANDS, "Options of `run` and `plan`"), re.M)
     options = {option for name in ("run", "plan") for parameter in commands[name].params for option in parameter.opts}
     assert set(rows) == {option for option in options if option.startswith("--")}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import logging
 import os
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from importlib import metadata
@@ -37,6 +39,7 @@ class Host:
         self.broken: dict[str, str] = {}
         self.owners: list[str] = []
         self.idle: list[str] = []
+        self._warned: set[str] = set()
 
     @classmethod
     def discover(cls) -> Host:
@@ -119,15 +122,39 @@ class Host:
     def notify(self, hook: str, **arguments: Any) -> None:
         """Calls a hook of every plugin, and logs failures instead of raising them.
 
+        Each plugin gets copies of the arguments. A failure is one warning, which is not repeated if the plugin fails
+        again in the same way.
+
         Args:
             hook: the name of a hook that follows a run.
             arguments: the arguments of the hook.
         """
         for owner, implementation in self._calls(hook):
             try:
-                implementation.function(*(arguments[name] for name in implementation.argnames))
-            except Exception:
-                log.exception("%s of plugin %s failed", hook, owner)
+                implementation.function(*(copy.deepcopy(arguments[name]) for name in implementation.argnames))
+            except (Exception, SystemExit) as error:  # a report may raise anything
+                warning = f"{hook} of plugin {owner} failed: {describe_error(error)}{_place(error)}"
+                if warning not in self._warned:
+                    self._warned.add(warning)
+                    log.warning("%s", warning)
+
+    def call(self, hook: str, **arguments: Any) -> None:
+        """Calls a hook of every plugin, and lets exceptions pass.
+
+        Conformance tests use this method instead of ``notify``.
+
+        Args:
+            hook: the name of a hook that follows a run.
+            arguments: the arguments of the hook.
+        """
+        for _, implementation in self._calls(hook):
+            implementation.function(*(arguments[name] for name in implementation.argnames))
+
+
+def _place(error: BaseException) -> str:
+    """Returns the file and line where a plugin raised an error, or an empty string."""
+    frames = traceback.extract_tb(error.__traceback__)[1:]  # the first frame is the host's own call
+    return f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
 
 
 def _import(name: str) -> Any:

@@ -12,3 +12,4 @@ from robench.testing.ensemble import EnsembleTests as EnsembleTests
 from robench.testing.defenses import DefenseTests as DefenseTests
 from robench.testing.metrics import MetricTests as MetricTests
 from robench.testing.executors import ExecutorTests as ExecutorTests
+from robench.testing.reports import ReportTests as ReportTests

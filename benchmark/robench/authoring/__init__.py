@@ -1,0 +1,1 @@
+"""Writes new plugin packages from templates, for ``robench new-plugin``."""
