@@ -8,7 +8,7 @@ from __future__ import annotations
 from robench.report.blocks import CurvesChart, Section
 from robench.report.numbers import build_grid, format_defense, format_number, format_unit
 from robench.tables.build import Tables
-from robench.tables.members import MemberRow
+from robench.tables.members import EnsembleRow, MemberRow
 
 RADII = (
     "The least ε that this attack found to push a hit user's item out of the top k, among users hit at clean: "
@@ -81,7 +81,7 @@ def build_ensembles_section(tables: Tables) -> Section | None:
             f"{row.epsilon:g}{format_unit(row.threat)}",
             "–" if row.to_break is None else f"{row.to_break:.0f}",
             "–" if row.broken is None else f"{row.broken:.1f}",
-            ", ".join(map(_part, row.members)),
+            format_members(row),
             f"{row.queries:.3g}",
             f"{row.gradients:.3g}",
         ]
@@ -89,6 +89,11 @@ def build_ensembles_section(tables: Tables) -> Section | None:
     ]
     keys = [row.key for row in tables.ensembles]
     return Section("What the ensemble's members did", [MEMBERS, build_grid(keys, head, body)])
+
+
+def format_members(row: EnsembleRow) -> str:
+    """Returns the members of an ensemble with their shares of first breaks, or with the damage that they did."""
+    return ", ".join(map(_part, row.members))
 
 
 def _part(member: MemberRow) -> str:

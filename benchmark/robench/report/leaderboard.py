@@ -40,6 +40,11 @@ def format_title(table: LeaderboardTable) -> str:
     return f"{table.dataset}, {table.split}: {table.metric} under {attacks}, ε ≤ {table.epsilon:g}{unit}"
 
 
+def describe_board(table: LeaderboardTable) -> str:
+    """Returns a table's title with the name of its attacks in brackets."""
+    return f"{format_title(table)} ({table.title})"
+
+
 def format_change(table: LeaderboardTable, row: LeaderboardRow) -> str:
     """Returns the drop in percent, or the absolute rise if attacks raise the metric.
 
@@ -64,6 +69,12 @@ def _format_changes(table: LeaderboardTable, row: LeaderboardRow) -> list[str]:
 def name_worst_case(table: LeaderboardTable) -> str:
     """Returns the title of the column with the values under attack."""
     return "attacked" if table.threat.goal != "untargeted" else "worst case"
+
+
+def describe_row(row: LeaderboardRow) -> str:
+    """Returns the rank, the verdict and the flags of a row in one line."""
+    rank = f"rank {format_rank(row)}" if row.rank is not None else "no rank"
+    return "; ".join(filter(None, [rank, row.verdict or "no verdict", row.flags]))
 
 
 def build_leaderboard_grid(table: LeaderboardTable) -> Grid:

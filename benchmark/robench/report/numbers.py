@@ -9,6 +9,7 @@ from robench.api.threat import Threat
 from robench.report.blocks import Grid
 from robench.spec import RowKey
 from robench.tables.leaderboard import LeaderboardRow
+from robench.tables.rows import Flag
 from robench.tables.stats import Interval
 from robench.tables.twins import TwinRow
 
@@ -66,6 +67,12 @@ def format_attack(label: str, epsilon: float) -> list[str]:
 def format_victim(key: RowKey, own_weights: Mapping[str, float] | None = None) -> str:
     """Returns a model with its defence, such as ``lstm, adversarial-training λ=0.5``."""
     return f"{key.model_label}, {format_defense(key, own_weights)}"
+
+
+def format_flag(flag: Flag) -> str:
+    """Returns a flag in bold, with its reason and its numbers."""
+    numbers = ", ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in flag.numbers.items())
+    return f"**{flag.flag}**: {flag.why} ({numbers})."
 
 
 def name_places(keys: Sequence[RowKey]) -> list[str]:

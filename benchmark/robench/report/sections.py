@@ -11,7 +11,7 @@ from robench.report.data import build_data_section
 from robench.report.detection import build_detection_section, build_training_defences_section
 from robench.report.inputs import build_inputs_section
 from robench.report.leaderboard import NO_ATTACKS, build_clean_grids, build_leaderboard_section
-from robench.report.numbers import format_defense, format_victim, name_places
+from robench.report.numbers import format_defense, format_flag, format_victim, name_places
 from robench.report.poisoning import build_poisoning_section
 from robench.report.reranking import build_reranking_section
 from robench.report.slices import build_slices_section
@@ -20,7 +20,6 @@ from robench.report.tuning import build_tuning_section
 from robench.report.twins import build_twins_section
 from robench.tables.build import Tables
 from robench.tables.completeness import IncompleteModel
-from robench.tables.rows import Flag
 
 
 def write_warning(incomplete: Sequence[IncompleteModel]) -> str:
@@ -45,6 +44,11 @@ def write_opening(tables: Tables) -> str:
 def build_sections(tables: Tables) -> Iterator[Section]:
     """Yields every section that has something to show."""
     yield from map(build_leaderboard_section, tables.leaderboard)
+    yield from build_further_sections(tables)
+
+
+def build_further_sections(tables: Tables) -> Iterator[Section]:
+    """Yields every section after the ranking tables that has something to show."""
     yield from (Section(title, [grid]) for title, grid in build_clean_grids(tables))
     further = (
         build_twins_section,
@@ -95,12 +99,8 @@ def _flags_section(tables: Tables) -> Section | None:
     for (_, name, notes), where in zip(rows, name_places([key for key, *_ in rows]), strict=True):
         place = f"{where}: " if where else ""
         for flag in notes:
-            lines[f"{place}{name}: **{flag.flag}**: {flag.why} ({_numbers(flag)})."] = None
+            lines[f"{place}{name}: {format_flag(flag)}"] = None
     return Section("Flags", [Bullets(list(lines))]) if lines else None
-
-
-def _numbers(flag: Flag) -> str:
-    return ", ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in flag.numbers.items())
 
 
 def _failures_section(tables: Tables) -> Section | None:

@@ -8,13 +8,13 @@ from rich.console import Console
 
 from robench.api.escapes import visible
 from robench.report.blocks import Grid
-from robench.report.leaderboard import format_title
+from robench.report.leaderboard import describe_row, format_title
 from robench.report.numbers import format_defense, format_number, format_rank
 from robench.report.sections import write_warning
 from robench.report.terminal import print_grid
 from robench.spec import RowKey
 from robench.tables.completeness import IncompleteModel
-from robench.tables.leaderboard import LeaderboardRow, LeaderboardTable
+from robench.tables.leaderboard import LeaderboardTable
 from robench.tables.slices import CellSliceRow
 
 
@@ -63,9 +63,4 @@ def _lines(tables: Iterable[LeaderboardTable], key: RowKey) -> Iterator[str]:
     for table in tables:
         for row in table.rows:
             if row.key == key:
-                yield f"{format_title(table)} ({table.title}): {_describe(row)}"
-
-
-def _describe(row: LeaderboardRow) -> str:
-    rank = f"rank {format_rank(row)}" if row.rank is not None else "no rank"
-    return "; ".join(filter(None, [rank, row.verdict or "no verdict", row.flags]))
+                yield f"{format_title(table)} ({table.title}): {describe_row(row)}"

@@ -28,6 +28,7 @@ from robench.tables.detection import DetectionRow, build_detection_rows
 from robench.tables.inputs import InputRow, build_input_rows
 from robench.tables.leaderboard import LeaderboardRow, LeaderboardTable, build_leaderboard, build_rows_without_attacks
 from robench.tables.members import EnsembleRow, build_ensemble_rows
+from robench.tables.origin import Origin, build_origin
 from robench.tables.poisoning import PoisoningRow, build_poisoning_rows
 from robench.tables.radii import RadiusRow, build_radius_rows
 from robench.tables.reranking import RerankingRow, build_reranking_rows
@@ -36,6 +37,7 @@ from robench.tables.slices import SliceRow, build_slice_rows
 from robench.tables.titles import TitleRow, build_title_rows
 from robench.tables.training_defences import TrainingDefenceRow, build_training_defence_rows
 from robench.tables.twins import TwinRow, build_twin_rows
+from robench.tables.worst_cases import WorstCases, build_worst_cases
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,8 @@ class Tables:
         detection: how well defences on training data detect fake users.
         training_defences: defended models, compared with their twins on the same training data.
         slices: the values of groups of users.
+        worst_cases: further values of each ranking table, in the order of the tables.
+        origin: where the numbers come from: versions, machines and digests.
     """
 
     suite: str
@@ -97,6 +101,8 @@ class Tables:
     slices: list[SliceRow] = field(default_factory=list)
     detection: list[DetectionRow] = field(default_factory=list)
     training_defences: list[TrainingDefenceRow] = field(default_factory=list)
+    worst_cases: list[WorstCases] = field(default_factory=list)
+    origin: Origin = field(default_factory=Origin)
 
     def rows(self) -> list[LeaderboardRow]:
         """Returns the rows of all ranking tables, in the order of the tables."""
@@ -157,4 +163,6 @@ def make_tables(results: Results) -> Tables:
         build_slice_rows(results),
         build_detection_rows(results),
         build_training_defence_rows(results),
+        build_worst_cases(results, leaderboard),
+        build_origin(results),
     )

@@ -1,4 +1,4 @@
-"""Builds the text of index.html, a single file with all sections and pictures.
+"""Builds the text of index.html, a single file with all tables and pictures.
 
 The page loads no other file.
 """
@@ -17,12 +17,18 @@ from robench.api.escapes import describe_error, visible
 from robench.report.blocks import Block, Bullets, Grid, Section
 from robench.report.charts import build_charts
 from robench.report.drawing import DrawingError, draw_pictures
-from robench.report.sections import build_sections, write_opening
+from robench.report.page.board import build_boards
+from robench.report.page.columns import WORST_CASE
+from robench.report.page.guide import TERMS
+from robench.report.page.headlines import build_headlines
+from robench.report.page.tested import list_commands, list_facts, write_citation, write_tested
+from robench.report.sections import build_further_sections, write_opening
 from robench.tables.build import Tables
 
 log = logging.getLogger("robench")
 
 FILES = ("leaderboard.csv", "leaderboard.json", "leaderboard.md", "cells.csv", "timings.csv", "plan.json", "suite.yaml")
+MANY_ROWS = 40  # a section whose tables have more rows is closed until the reader opens it
 _NUMBER = re.compile(r"(–|[-+]?\d*\.?\d+(e[-+]\d+)?%?( \(\d+–\d+\)| of \d+| \[.*\])?)?")
 
 
@@ -40,21 +46,40 @@ def to_page(tables: Tables, *, drawn: bool = True) -> str:
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_finalize
     )
     environment.filters |= {"inline": _inline, "kind": _kind, "numeric": _numeric}
-    source = files("robench.report").joinpath("page.html").read_text(encoding="utf-8")
-    sections = list(build_sections(tables))
+    sections = list(build_further_sections(tables))
     pictures = _draw(sections) if drawn else None
-    shown = [
+    further = [
         {
             "id": f"section-{number}",
             "title": section.title,
             "blocks": section.blocks,
             "pictures": [] if pictures is None else pictures[number],
+            "open": sum(len(block.body) for block in section.blocks if isinstance(block, Grid)) <= MANY_ROWS,
         }
         for number, section in enumerate(sections)
     ]
-    template = environment.from_string(source)
-    content = {"suite": tables.suite, "opening": write_opening(tables), "sections": shown, "files": FILES}
-    return template.render(**content, undrawn=pictures is None) + "\n"
+    content = {
+        "suite": tables.suite,
+        "tested": write_tested(tables),
+        "opening": write_opening(tables),
+        "headlines": build_headlines(tables),
+        "facts": list_facts(tables),
+        "commands": list_commands(tables),
+        "citation": write_citation(tables),
+        "boards": build_boards(tables),
+        "worst_case": ",".join(WORST_CASE),
+        "sections": further,
+        "terms": TERMS,
+        "files": FILES,
+        "undrawn": pictures is None,
+        "style": Markup(_read("style.css")),
+        "script": Markup(_read("script.js")),
+    }
+    return environment.from_string(_read("page.html")).render(**content) + "\n"
+
+
+def _read(name: str) -> str:
+    return files("robench.report.page").joinpath(name).read_text(encoding="utf-8")
 
 
 def _draw(sections: Sequence[Section]) -> list[list[tuple[str, Markup]]] | None:

@@ -1,0 +1,85 @@
+"""Holds the definitions that the page explains under "How to read this"."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+DOCS = "../../docs"  # the documentation of a checkout, seen from ``results/NAME``
+
+
+@dataclass(frozen=True)
+class Term:
+    """A term with its definition, and the page of the documentation that says more.
+
+    Args:
+        id: the id of the element.
+        name: the term.
+        meaning: the definition.
+        link: the address of the page.
+    """
+
+    id: str
+    name: str
+    meaning: str
+    link: str
+
+
+_READING = f"{DOCS}/guide/reading-a-leaderboard.md"
+_STATISTICS = f"{DOCS}/reference/statistics.md"
+TERMS = (
+    Term(
+        "term-epsilon",
+        "ε",
+        "The budget of an attack: the largest shift of an embedding, number of edits, or share of fake users. "
+        "The host enforces it. A relative ε is a multiple of the size of a victim's own inputs.",
+        f"{DOCS}/reference/threat-models.md",
+    ),
+    Term(
+        "term-lambda",
+        "λ",
+        "The weight of the clean loss when a defence trains. λ = 1 is the undefended twin; a smaller λ gives more "
+        "weight to the defence.",
+        f"{DOCS}/reference/defences.md",
+    ),
+    Term(
+        "term-worst",
+        "worst case",
+        "The value that remains under the worst outcome of all attacks of a table. If every user is attacked alone, "
+        "the worst outcome of each user counts; otherwise, the single attack with the worst mean counts.",
+        f"{_READING}#a-row",
+    ),
+    Term(
+        "term-rank",
+        "rank (range)",
+        "The place by the worst case. The range in brackets holds all ranks that the data allow: rows whose ranges "
+        "overlap are not separated. Rows without a rank show nothing about robustness.",
+        f"{_READING}#rank-and-its-range",
+    ),
+    Term(
+        "term-p",
+        "p",
+        "The p-value of the difference between a defended row and its undefended twin, paired over users and seeds, "
+        "and adjusted for the number of defended rows.",
+        f"{_STATISTICS}#the-test",
+    ),
+    Term(
+        "term-verdict",
+        "verdict",
+        "A row gains or loses if p is below 5%. Otherwise it is undecided, and the verdict says how many seeds or "
+        "users would decide.",
+        f"{_READING}#p-and-verdict",
+    ),
+    Term(
+        "term-twin",
+        "twin",
+        "The undefended victim of the same model, data and seed. It is the row with the defence none.",
+        f"{_READING}#what-to-look-at-first",
+    ),
+    Term(
+        "term-flags",
+        "flags",
+        "Warnings that are computed from the cells, never typed in. They name attacks that were too weak, victims "
+        "that hide their gradients, and rows with too little data.",
+        f"{DOCS}/reference/results.md#flags",
+    ),
+)

@@ -1,0 +1,123 @@
+"""Writes what a board tested, where its numbers come from, and how to repeat and cite it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Sequence
+
+from robench.api.errors import counted
+from robench.api.threat import Threat
+from robench.report.numbers import format_unit
+from robench.spec import CellRow
+from robench.tables.build import Tables
+from robench.tables.results import grouped, is_baseline
+
+MOST_NAMES = 12  # the most names in a sentence
+SURFACES = {
+    "embedding": "shifts of the embedded inputs",
+    "parameters": "shifts of the embedding tables",
+    "history": "edits of users' histories",
+    "text": "rewritten titles",
+    "interactions": "changes of the training data",
+}
+
+
+def write_tested(tables: Tables) -> list[str]:
+    """Returns three sentences: the models and the data, the attacks, and what the values mean."""
+    cells = [value.cell for value in tables.values]
+    if not cells:
+        return ["The suite has no cells."]
+    models = _distinct(cell.key.model_label for cell in cells if not is_baseline(cell))
+    defences = _distinct(cell.key.defense_label for cell in cells if cell.key.defended)
+    data = _distinct(", ".join(cell.key.place) for cell in cells)
+    seeds = sorted({cell.seed for cell in cells})
+    tried = f"without a defence and with {_listed(defences, 'defence')}" if defences else "without any defence"
+    return [
+        f"This board compares {_listed(models, 'model')} on {_listed(data, 'data set')}: each was fitted with "
+        f"{counted(len(seeds), 'seed')}, {tried}.",
+        _attacks_sentence(cells),
+        "A worst case is the worst outcome of a table's attacks within its ε, and every value is a mean over seeds "
+        "and users with a 95% interval.",
+    ]
+
+
+def _attacks_sentence(cells: Sequence[CellRow]) -> str:
+    attacked = [cell for cell in cells if cell.threat is not None and cell.status != "skipped"]
+    if not attacked:
+        return "No attack was made, so the board says nothing about robustness."
+    parts = []
+    for threat, some in grouped(attacked, lambda cell: cell.threat).items():
+        if threat is not None:
+            parts.append(f"{_threat_in_words(threat)} by {_budgets(threat, some)}")
+    return f"The attacks were {'; '.join(parts)}."
+
+
+def _threat_in_words(threat: Threat) -> str:
+    return f"{SURFACES.get(threat.surface, threat.surface)} ({threat.norm}, {threat.goal})"
+
+
+def _budgets(threat: Threat, cells: Sequence[CellRow]) -> str:
+    attacks = _distinct(cell.attack_label for cell in cells)
+    budgets = ", ".join(f"{epsilon:g}" for epsilon in sorted({cell.epsilon for cell in cells}))
+    return f"{_listed(attacks, 'attack')} at ε = {budgets}{format_unit(threat)}"
+
+
+def _distinct(names: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(names))
+
+
+def _listed(names: Sequence[str], noun: str) -> str:
+    """Returns names in one phrase, with their number if there are several."""
+    if len(names) == 1:
+        return names[0]
+    shown = ", ".join(names[:MOST_NAMES])
+    return f"{counted(len(names), noun)} ({shown}{', …' if len(names) > MOST_NAMES else ''})"
+
+
+def list_facts(tables: Tables) -> list[tuple[str, str]]:
+    """Returns the date, the versions, the hardware and the costs of the board as terms with their texts."""
+    origin = tables.origin
+    first, last = (origin.dates[0], origin.dates[-1]) if origin.dates else ("", "")
+    when = first if first == last else f"{first} to {last}"
+    facts = [("Measured", when or "the records of this board do not state a day")]
+    versions = [f"{name} {' and '.join(some)}" for name, some in origin.versions.items() if some]
+    foreign = {owner: some for owner, some in origin.plugins.items() if not owner.startswith("robench:")}
+    versions += [f"{owner} {' and '.join(some)}" for owner, some in foreign.items()]
+    memory = f"; at most {origin.memory / 1024:.1f} GiB of memory per worker" if origin.memory else ""
+    if versions:
+        facts.append(("Versions", ", ".join(versions)))
+    if origin.machines:
+        facts.append(("Hardware", f"{'; '.join(origin.machines)}{memory}"))
+    if origin.seconds:
+        facts.append(("Cost", f"{origin.seconds / 3600:.1f} hours of fits and measurements in all"))
+    return facts
+
+
+def list_commands(tables: Tables) -> list[tuple[str, str]]:
+    """Returns the commands that repeat and check the board, each after what it does."""
+    folder = f"results/{shlex.quote(tables.suite)}"
+    return [
+        ("Measure everything again", f"robench run {folder}/suite.yaml --results again/{shlex.quote(tables.suite)}"),
+        ("Recompute every table, and measure a sample of cells again", f"robench verify {folder}"),
+    ]
+
+
+def write_citation(tables: Tables) -> str:
+    """Returns an entry for BibTeX that names the board by the digest of its plan."""
+    origin = tables.origin
+    version = " and ".join(origin.versions.get("robench", ())) or "unknown"
+    when = f", measured {origin.dates[-1]}" if origin.dates else ""
+    name = "".join(char if char.isalnum() else "-" for char in tables.suite)
+    return "\n".join(
+        [
+            f"@misc{{robench-{name},",
+            "  author = {{The robench developers}},",
+            f"  title  = {{robench: the board {_bibtex(tables.suite)}}},",
+            f"  note   = {{robench {version}{when}, plan sha256 {origin.plan_sha256[:16]}}}",
+            "}",
+        ]
+    )
+
+
+def _bibtex(text: str) -> str:
+    return "".join(f"\\{char}" if char in "&%$#_{}" else char for char in text)

@@ -1,0 +1,84 @@
+"""Computes the worst case of each row at every ε, and what a defence costs on clean data.
+
+The page shows both beside the ranking tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from robench.spec import RowKey
+from robench.store.plan_file import PlannedTable
+from robench.tables.attack_set import build_attack_set, has_ensembles
+from robench.tables.leaderboard import LeaderboardTable
+from robench.tables.results import Results
+from robench.tables.rows import Row, build_rows
+from robench.tables.stats import Interval, compute_interval
+
+Curve = tuple[tuple[float, Interval], ...]  # budgets in ascending order, with the worst case within each
+
+
+@dataclass(frozen=True)
+class WorstCases:
+    """Values of the rows of one ranking table that the table itself does not show.
+
+    Args:
+        curves: the worst case at every ε of the threat model, by row. The first point is the clean value at ε = 0. At
+            the table's ε, the point equals the row's worst case. A row without attacks has no curve.
+        costs: the clean value of a defended row minus that of its undefended twin, paired over seeds and units, by
+            row. Rows without a common seed have no entry.
+    """
+
+    curves: Mapping[RowKey, Curve] = field(default_factory=dict)
+    costs: Mapping[RowKey, Interval] = field(default_factory=dict)
+
+
+def build_worst_cases(results: Results, tables: Sequence[LeaderboardTable]) -> list[WorstCases]:
+    """Returns the further values of every ranking table, in the order of the tables."""
+    return [_worst_cases(results, table) for table in tables]
+
+
+def _worst_cases(results: Results, table: LeaderboardTable) -> WorstCases:
+    planned, place = PlannedTable(table.threat, table.metric, table.epsilon), (table.dataset, table.split)
+    curves: dict[RowKey, list[tuple[float, Interval]]] = {}
+    costs: dict[RowKey, Interval] = {}
+    for epsilon in _budgets(results, planned, place):
+        step = replace(planned, epsilon=epsilon)
+        rows = build_rows(results, step, place, build_attack_set(results, step, place))
+        for row in rows:
+            worst = row.worst_interval()
+            if worst is not None:
+                curves.setdefault(row.key, [(0.0, row.clean_interval())]).append((epsilon, worst))
+        if epsilon == table.epsilon:
+            costs = _costs(rows)
+    return WorstCases({key: tuple(points) for key, points in curves.items()}, costs)
+
+
+def _budgets(results: Results, table: PlannedTable, place: tuple[str, str]) -> list[float]:
+    """Returns the budgets at which the attacks of a table are measured, in ascending order.
+
+    The table's own ε is always among them. Budgets below those of the table's ensembles are left out, because other
+    attacks would judge the rows there.
+    """
+    least = results.ensemble_budgets[table.threat] if has_ensembles(results, table) else 0.0
+    cells = (cell for cell in results.cells if cell.key.place == place and cell.threat == table.threat)
+    budgets = {cell.epsilon for cell in cells if cell.status != "skipped" and cell.epsilon >= max(least, 1e-12)}
+    return sorted(budgets | {table.epsilon})
+
+
+def _costs(rows: Sequence[Row]) -> dict[RowKey, Interval]:
+    """Returns the difference of the clean values from the twin's, by defended row."""
+    twins = {row.key.model_key: row for row in rows if not row.defended}
+    costs = {}
+    for row in rows:
+        twin = twins.get(row.key.model_key)
+        if not row.defended or twin is None or row.clean.shape[1] != twin.clean.shape[1]:
+            continue
+        common = [seed for seed in row.seeds if seed in twin.seeds]
+        if common:
+            mine, other = (np.stack([one.clean[one.seeds.index(seed)] for seed in common]) for one in (row, twin))
+            costs[row.key] = compute_interval(mine - other)
+    return costs
