@@ -1,4 +1,4 @@
-"""Tests that index.html has the content of leaderboard.md, with details and pictures.
+"""Tests that index.html has the content of leaderboard.md, and more.
 
 The page escapes text from users and loads no other file.
 """

@@ -92,7 +92,10 @@ def build_ensembles_section(tables: Tables) -> Section | None:
 
 
 def format_members(row: EnsembleRow) -> str:
-    """Returns the members of an ensemble with their shares of first breaks, or with the damage that they did."""
+    """Returns the members of an ensemble with what each of them did.
+
+    This is the share of first breaks, or the damage.
+    """
     return ", ".join(map(_part, row.members))
 
 

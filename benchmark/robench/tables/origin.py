@@ -1,4 +1,4 @@
-"""Summarises where the numbers of a folder come from: versions, machines, costs and digests."""
+"""Summarises the origin of a folder: versions, machines, costs and digests."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def _distinct(values: Iterable[str]) -> tuple[str, ...]:
 
 
 def _machine(origin: Mapping[str, Any]) -> str:
-    """Returns a machine in words: the platform, the processor, the device and the number of threads."""
+    """Returns the platform, the processor, the device and the threads."""
     threads = f"{origin['threads']} thread{'' if origin['threads'] == 1 else 's'}"
     return ", ".join(filter(None, (origin["platform"], origin.get("processor", ""), origin["device"], threads)))
 

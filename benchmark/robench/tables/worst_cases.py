@@ -1,4 +1,4 @@
-"""Computes the worst case of each row at every ε, and what a defence costs on clean data.
+"""Computes the worst case of each row at every ε, and the cost of a defence.
 
 The page shows both beside the ranking tables.
 """
@@ -58,7 +58,7 @@ def _worst_cases(results: Results, table: LeaderboardTable) -> WorstCases:
 
 
 def _budgets(results: Results, table: PlannedTable, place: tuple[str, str]) -> list[float]:
-    """Returns the budgets at which the attacks of a table are measured, in ascending order.
+    """Returns the budgets of a table's attacks in ascending order.
 
     The table's own ε is always among them. Budgets below those of the table's ensembles are left out, because other
     attacks would judge the rows there.

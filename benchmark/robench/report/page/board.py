@@ -1,4 +1,4 @@
-"""Builds the ranking tables of the page: columns, rows, and the details of each row."""
+"""Builds the ranking tables of the page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Defines the columns of a ranking table on the page, with the text that explains each of them."""
+"""Defines and explains the columns of a ranking table on the page."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ class Column:
 
 
 def build_columns(table: LeaderboardTable, measures: list[Measure]) -> list[Column]:
-    """Returns the columns of ``build_leaderboard_grid``, and two further columns for each measure.
+    """Returns the columns of a ranking table.
+
+    They are those of ``build_leaderboard_grid``, and two further columns for each measure.
 
     Args:
         table: the ranking table.
@@ -51,7 +53,7 @@ def build_columns(table: LeaderboardTable, measures: list[Measure]) -> list[Colu
 
 
 def _explain(table: LeaderboardTable) -> dict[str, str]:
-    """Returns a sentence for each column of ``build_leaderboard_grid``, by the key of the column."""
+    """Returns a sentence for each column of ``build_leaderboard_grid``, by key."""
     among = "all rows" if table.threat.ranks_models else "the rows of one model"
     if table.rise:
         worst = "The mean under the attack, with its 95% interval. Attacks raise this metric, so a low value is good."

@@ -1,4 +1,7 @@
-"""Builds the details of a row: every measured value, the records, and the commands that repeat the row."""
+"""Builds the details of a row.
+
+They are the measured values, the records, and the commands that repeat the row.
+"""
 
 from __future__ import annotations
 

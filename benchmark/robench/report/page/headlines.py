@@ -1,4 +1,7 @@
-"""Writes in words what each ranking table shows: the best rows, the defences, and what nobody survives."""
+"""Writes in words what each ranking table shows.
+
+The sentences are about the best rows, the defences, and what nobody survives.
+"""
 
 from __future__ import annotations
 
@@ -79,7 +82,7 @@ def _kept(table: LeaderboardTable, row: LeaderboardRow) -> str:
 
 
 def _defended(table: LeaderboardTable) -> Iterator[str]:
-    """Yields sentences on the defended rows: which gain, which lose, and how many are undecided."""
+    """Yields sentences on the defended rows that gain, lose or are undecided."""
     rows = [row for row in table.rows if row.key.defended and row.worst is not None]
     if not rows:
         yield "**No defence was tested** under these attacks."
@@ -103,7 +106,7 @@ def _defended(table: LeaderboardTable) -> Iterator[str]:
 
 
 def _survival(table: LeaderboardTable, ranked: Sequence[LeaderboardRow], more: WorstCases) -> str:
-    """Returns a sentence on the smallest ε at which no ranked row keeps half of its clean value."""
+    """Returns a sentence on the smallest ε that no ranked row survives."""
     if table.rise:
         rises = [(row.worst - row.clean, row) for row in ranked if row.worst is not None]
         if not rises:
@@ -156,7 +159,7 @@ def _unranked(table: LeaderboardTable) -> Iterator[str]:
 
 
 def _best_of_models(table: LeaderboardTable, ranked: Sequence[LeaderboardRow]) -> Iterator[tuple[str, Grid]]:
-    """Yields a table with the best row of each model, if models are ranked separately."""
+    """Yields the best row of each model, if models are ranked separately."""
     if table.threat.ranks_models or not ranked:
         return
     twins = {row.key.model_key: row for row in table.rows if not row.key.defended}
@@ -180,7 +183,7 @@ def _best_of_models(table: LeaderboardTable, ranked: Sequence[LeaderboardRow]) -
 
 
 def _defence_grid(table: LeaderboardTable, more: WorstCases) -> Iterator[tuple[str, Grid]]:
-    """Yields a table with what each defence costs on clean data, and what it brings under attack."""
+    """Yields what each defence costs on clean data, and brings under attack."""
     twins = {row.key.model_key: row for row in table.rows if not row.key.defended}
     rows = [row for row in table.rows if row.key.defended and row.worst is not None and row.key.model_key in twins]
     lines: list[tuple[float, list[str]]] = []

@@ -1,4 +1,4 @@
-"""Writes what a board tested, where its numbers come from, and how to repeat and cite it."""
+"""Writes what a board tested, its origin, and how to repeat and cite it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SURFACES = {
 
 
 def write_tested(tables: Tables) -> list[str]:
-    """Returns three sentences: the models and the data, the attacks, and what the values mean."""
+    """Returns three sentences on the models, the attacks and the values."""
     cells = [value.cell for value in tables.values]
     if not cells:
         return ["The suite has no cells."]
@@ -75,7 +75,7 @@ def _listed(names: Sequence[str], noun: str) -> str:
 
 
 def list_facts(tables: Tables) -> list[tuple[str, str]]:
-    """Returns the date, the versions, the hardware and the costs of the board as terms with their texts."""
+    """Returns the date, versions, hardware and cost, as terms with texts."""
     origin = tables.origin
     first, last = (origin.dates[0], origin.dates[-1]) if origin.dates else ("", "")
     when = first if first == last else f"{first} to {last}"
