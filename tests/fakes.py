@@ -137,6 +137,7 @@ class World:
             "seed": seed,
             "status": "planned",
             "reason": "",
+            **({"surrogate": more.pop("surrogate")} if "surrogate" in more else {}),
         }
         self.cells.append(columns)
         status = more.pop("status", "ok")

@@ -241,6 +241,7 @@ class CellRow:
         reason: the reason why the cell is skipped.
         baseline: whether the model is the baseline that other models must beat.
         standard: whether the attack is the fixed ensemble by which leaderboards are ranked.
+        surrogate: the model that an attack with fake users fits in place of the victim, or an empty string.
     """
 
     cell: CellId
@@ -263,6 +264,7 @@ class CellRow:
     reason: str = ""
     baseline: bool = field(default=False, metadata=IF_SET)
     standard: bool = field(default=False, metadata=IF_SET)
+    surrogate: str = field(default="", metadata=IF_SET)
 
     @cached_property
     def threat(self) -> Threat | None:
@@ -294,6 +296,7 @@ class Cell:
         target_set: the number of the target set of an attack at test time, or None if the attack has no targets.
         baseline: whether the model is the baseline that other models must beat.
         standard: whether the attack is the ensemble by which leaderboards are ranked.
+        surrogate: the model that an attack with fake users fits in place of the victim, or an empty string.
     """
 
     victim: Victim
@@ -307,6 +310,7 @@ class Cell:
     target_set: int | None = None
     baseline: bool = False
     standard: bool = False
+    surrogate: str = ""
 
     def content(self) -> Content:
         """Returns the data that identifies the cell.
@@ -373,6 +377,7 @@ class Cell:
             reason=self.skip,
             baseline=self.baseline,
             standard=self.standard,
+            surrogate=self.surrogate,
         )
 
     def columns(self) -> Mapping[str, Any]:

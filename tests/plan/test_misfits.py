@@ -2,14 +2,17 @@
 
 import pytest
 
-from robench.api import Defense, TorchModel
+from robench.api import Defense, PoisoningAttack, TorchModel
+from robench.api.attacks.poisoning import AdaptivePoisoningConfig
+from robench.api.codec import encode
 from robench.api.errors import UserError
 from robench.api.metric import Measure
 from robench.host.discovery import Host
 from robench.host.registry import Entry, Registry
-from robench.plan.plan import make_plan
+from robench.plan.parts import PlannedAttack
+from robench.plan.plan import make_plan, name_surrogate
 from robench.run.task import cell_from_payload, cell_to_payload
-from robench.spec import NO_DEFENSE
+from robench.spec import NO_DEFENSE, Part
 from robench.suite.load import load_suite
 from robench_plugins.models.mf import MatrixFactorization
 
@@ -239,3 +242,34 @@ def test_knowledge_and_goals_of_fake_users_make_tables_of_their_own(load):
     }
     with pytest.raises(UserError, match="several threat models are meant"):
         load(f"[{attacks}]", "[ease]", "ranking: [{surface: interactions, goal: promote, metric: t-hr@10, epsilon: 1}]")
+
+
+def test_the_plan_names_the_surrogate_of_each_attack(load):
+    attacks = ["bandwagon", "revadv", "revadv, surrogate: item-ae", "pga", "dpa2dl"]
+    plan = load(f"[{', '.join(f'{{name: {attack}, epsilon: 0.05}}' for attack in attacks)}]", "[wmf, ease]")
+    named = {(row.attack_label, row.surrogate) for cell in plan.cells if (row := cell.row()).stage == "train"}
+    assert named == {
+        ("bandwagon", ""),
+        ("revadv", "wmf"),
+        ("revadv[surrogate=item-ae]", "item-ae"),
+        ("pga", "wmf"),
+        ("dpa2dl", "pointwise mf"),
+    }
+    bandwagon = next(row for cell in plan.cells if (row := cell.row()).attack == "bandwagon")
+    assert "surrogate" not in encode(bandwagon), "plans of other attacks stay as they were"
+
+
+def test_the_surrogate_of_an_attack_on_the_victim_s_pipeline_is_the_victim_s_model(load):
+    class Adaptive(PoisoningAttack):
+        Config = AdaptivePoisoningConfig
+
+        def profiles(self, train, **of):
+            raise AssertionError
+
+    plan = load("[{name: bandwagon, epsilon: 0.05}]", "[wmf, ease]")
+    names = []
+    for knowledge in ("none", "surrogate", "victim"):
+        attack = Adaptive.make(knowledge={"model": knowledge})
+        planned = PlannedAttack(Part("adaptive", {}, "adaptive"), attack, True, attack.threat(), (0.05,))
+        names.append([name_surrogate(planned, cell.victim) for cell in plan.cells if cell.victim.poison])
+    assert names == [["", ""], ["wmf", "ease"], ["wmf", "ease"]]

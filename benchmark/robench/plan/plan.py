@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
 
+from robench.api.attacks.poisoning import VICTIM, PoisoningAttack
 from robench.api.codec import encode
 from robench.api.defense import Defense
 from robench.api.errors import UserError, UserErrors
@@ -158,4 +159,13 @@ def _poisoned_cells(
             adaptive=attack.component.adaptivity(),
             skip=skip,
             baseline=is_baseline(model),
+            surrogate=name_surrogate(attack, clean),
         )
+
+
+def name_surrogate(attack: PlannedAttack, victim: Victim) -> str:
+    """Returns the model that an attack fits in place of a victim, or an empty string."""
+    if not isinstance(attack.component, PoisoningAttack):
+        return ""
+    named = attack.component.surrogate
+    return victim.model.name if named == VICTIM else named

@@ -84,6 +84,7 @@ def to_json(tables: Tables) -> str:
         **({"detection": tables.detection} if tables.detection else {}),
         **({"training_defenses": tables.training_defences} if tables.training_defences else {}),
         **({"slices": tables.slices} if tables.slices else {}),
+        **({"transfer": tables.transfer} if tables.transfer else {}),
     }
     return json.dumps(round_numbers(encode(content)), indent=1, ensure_ascii=False) + "\n"
 

@@ -16,6 +16,7 @@ from robench.report.poisoning import build_poisoning_section
 from robench.report.reranking import build_reranking_section
 from robench.report.slices import build_slices_section
 from robench.report.titles import build_titles_section
+from robench.report.transfer import build_transfer_section
 from robench.report.tuning import build_tuning_section
 from robench.report.twins import build_twins_section
 from robench.tables.build import Tables
@@ -56,6 +57,7 @@ def build_further_sections(tables: Tables) -> Iterator[Section]:
         build_titles_section,
         build_reranking_section,
         build_poisoning_section,
+        build_transfer_section,
         build_training_defences_section,
         build_detection_section,
         build_slices_section,

@@ -36,6 +36,7 @@ from robench.tables.results import Results, read_results
 from robench.tables.slices import SliceRow, build_slice_rows
 from robench.tables.titles import TitleRow, build_title_rows
 from robench.tables.training_defences import TrainingDefenceRow, build_training_defence_rows
+from robench.tables.transfer import TransferRow, build_transfer_rows
 from robench.tables.twins import TwinRow, build_twin_rows
 from robench.tables.worst_cases import WorstCases, build_worst_cases
 
@@ -73,6 +74,7 @@ class Tables:
         slices: the values of groups of users.
         worst_cases: further values of each ranking table, in the order of the tables.
         origin: where the numbers come from: versions, machines and digests.
+        transfer: the effects of attacks with fake users on victims other than their surrogates.
     """
 
     suite: str
@@ -103,6 +105,7 @@ class Tables:
     training_defences: list[TrainingDefenceRow] = field(default_factory=list)
     worst_cases: list[WorstCases] = field(default_factory=list)
     origin: Origin = field(default_factory=Origin)
+    transfer: list[TransferRow] = field(default_factory=list)
 
     def rows(self) -> list[LeaderboardRow]:
         """Returns the rows of all ranking tables, in the order of the tables."""
@@ -134,14 +137,14 @@ def make_tables(results: Results) -> Tables:
     Raises:
         UserError: if a record used another version of a metric.
     """
-    leaderboard = build_leaderboard(results)
+    leaderboard, poisoning = build_leaderboard(results), build_poisoning_rows(results)
     clean = build_clean_rows(results, [row.key for table in leaderboard for row in table.rows])
     return Tables(
         results.plan.suite,
         {measure: results.metric(measure).version for measure in results.plan.metrics},
         Counter(map(results.status, results.cells)),
         leaderboard,
-        build_poisoning_rows(results),
+        poisoning,
         build_radius_rows(results),
         build_ensemble_rows(results),
         build_curve_rows(results, REFERENCE),
@@ -165,4 +168,5 @@ def make_tables(results: Results) -> Tables:
         build_training_defence_rows(results),
         build_worst_cases(results, leaderboard),
         build_origin(results),
+        build_transfer_rows(results, poisoning),
     )

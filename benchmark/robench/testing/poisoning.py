@@ -51,6 +51,9 @@ class PoisoningAttackTests(Conformance):
         assert poisoned.train.n_users - train.n_users == round_up(epsilon, train.n_users)
         assert poisoned.achieved["fake_users"] == round_up(epsilon, train.n_users)
 
+    def test_the_surrogate_has_a_name_or_is_none(self) -> None:
+        assert isinstance(self.attack.make(**self.settings).surrogate, str)
+
     def test_real_users_are_untouched(self) -> None:
         train, _, poisoned = self.poisoned(0.2)
         n = train.n_users

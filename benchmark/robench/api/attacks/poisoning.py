@@ -18,6 +18,8 @@ from robench.api.rng import Rng
 from robench.api.surfaces import Surface
 from robench.api.threat import GoalName, Stage, Threat
 
+VICTIM = "victim"  # the surrogate of an attack that fits the victim's own pipeline
+
 
 @dataclass(frozen=True, eq=False)
 class AttackerView:
@@ -118,6 +120,16 @@ class PoisoningAttack(Attack):
     def goal(self) -> GoalName:
         """The goal of the attack: the setting ``goal``, or else ``promote``."""
         return self.setting("goal", "promote")
+
+    @property
+    def surrogate(self) -> str:
+        """The model that the attack fits in place of the victim.
+
+        The value is the name of a model, such as ``wmf``. It is ``VICTIM`` if the attack fits the victim's own
+        pipeline, and an empty string if the attack fits no model. Tables show it, and no number depends on it. By
+        default, an attack fits the victim's pipeline if its knowledge includes the model, and no model otherwise.
+        """
+        return "" if self.config.knowledge.model == "none" else VICTIM
 
     def adaptivity(self) -> Adaptive:
         """Returns ``yes`` if the attack may fit the victim's pipeline.

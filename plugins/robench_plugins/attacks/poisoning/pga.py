@@ -36,6 +36,7 @@ class Pga(GradientAttack[Surrogate]):
         learning_rate: float = Field(default=10.0, gt=0, description="Length of a step along the accumulated gradient")
 
     config: Config
+    surrogate = "wmf"
 
     def make_surrogate(self, train: Interactions, n_users: int, generator: np.random.Generator) -> Surrogate:
         """Returns the weighted matrix factorisation with its first item vectors."""

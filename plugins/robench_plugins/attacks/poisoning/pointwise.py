@@ -155,6 +155,7 @@ class PointwiseAttack(FakeUserAttack):
 
     Config: ClassVar[type[BaseConfig]] = PointwiseConfig
     config: PointwiseConfig
+    surrogate = "pointwise mf"
 
     @abstractmethod
     def fillers(self, surrogate: PointwiseSurrogate, fakes: range, state: FillerState) -> list[IntArray]:

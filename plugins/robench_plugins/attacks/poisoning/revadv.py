@@ -74,6 +74,12 @@ class RevAdv(GradientAttack[Surrogate | ItemAutoencoder]):
 
     config: Config
 
+    @property
+    def surrogate(self) -> str:
+        """The surrogate that the settings name."""
+        name: str = self.config.surrogate
+        return name
+
     def make_surrogate(
         self, train: Interactions, n_users: int, generator: np.random.Generator
     ) -> Surrogate | ItemAutoencoder:
