@@ -1,11 +1,14 @@
 """Tests the ranking of victims by the shift of targets, and its null control."""
 
+import re
+
 import numpy as np
 import pytest
 from tests.fakes import FAKES, PROMOTED, USERS, World, row
 
 from robench.report.leaderboard import build_leaderboard_section
 from robench.report.markdown import to_markdown
+from robench.report.page import to_page
 from robench.tables.poisoning import compute_null_interval
 
 PERCENTILE = {**FAKES, "metric": "t-percentile", "epsilon": 0.05}
@@ -107,6 +110,14 @@ def test_the_table_says_what_it_compares_and_which_targets_it_has(world):
     shift, control = (line[grid.head.index(name)] for name in ("shift", "null control"))
     assert shift.startswith(".2929 [")
     assert control.startswith("[-.")
+
+
+def test_the_page_names_the_shift_as_what_ranks(world):
+    fill(world, "mf", clean=90, attacks=[("b", 0.05, 50)])
+    fill(world, "lstm", clean=30, attacks=[("b", 0.05, 20)])
+    page = to_page(world.build())
+    assert "Best by shift: lstm" in page
+    assert re.search("The place among [a-z ]+ by the shift[.]", page)
 
 
 def test_tables_at_test_time_compare_attacked_values(tmp_path):

@@ -62,10 +62,11 @@ def _explain(table: LeaderboardTable) -> dict[str, str]:
         worst = f"The mean under the worst outcome of the attacks within ε ≤ {table.epsilon:g}, with its 95% interval."
         change = "1 − worst case / clean: the share of the clean value that the attacks take away."
     control = {"control": "The interval of the shift that retraining alone would cause."} if table.targets else {}
+    by = "shift" if table.targets else "worst case"
     if table.targets:
         change = "Attacked minus clean, paired, with its 95% interval. Ranks, p and verdicts compare this shift."
     return {
-        "rank": f"The place among {among} by the worst case. The brackets hold every rank that the data allow.",
+        "rank": f"The place among {among} by the {by}. The brackets hold every rank that the data allow.",
         "model": "The recommender. popularity is the baseline that a model must beat.",
         "defence": "How the model was defended; none is the undefended twin. λ is the weight of the clean loss.",
         "clean": "The mean without an attack, over users and seeds, with its 95% interval.",

@@ -70,7 +70,8 @@ def _best(table: LeaderboardTable, ranked: Sequence[LeaderboardRow]) -> str:
     best = ranked[0]
     equal = sum(row is not best and (row.rank_low or 0) <= 1 for row in ranked)
     rivals = f"; the data allow {counted(equal, 'other row')} the first place too" if equal else ""
-    return f"**Best by worst case: {_name(best)}**, {_kept(table, best)} (rank {format_rank(best)}){rivals}."
+    by = "shift" if table.targets is not None else "worst case"
+    return f"**Best by {by}: {_name(best)}**, {_kept(table, best)} (rank {format_rank(best)}){rivals}."
 
 
 def _kept(table: LeaderboardTable, row: LeaderboardRow) -> str:
