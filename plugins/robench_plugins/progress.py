@@ -7,23 +7,24 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.live import Live
+from rich.text import Text
 
 from robench.api import hookimpl
 from robench.api.errors import counted
 from robench.api.escapes import visible
 from robench.api.summary import DataSummary, describe_summary
 from robench.api.terminal import Terminal
+from robench.api.time_left import TimeLeft
 
-EARLY = 0.1  # the share of finished cells below which the pace is unknown
-INTERVAL = 60.0  # the seconds between two lines, if there are no bars
+INTERVAL = 60.0  # the seconds between two lines in a file
+REFRESHES = 4  # how often a second the live line is drawn
 
 
-class ProgressBar:
-    """A display of the active victims, the remaining cells and the remaining time.
+class ProgressLine:
+    """A line with the finished cells, the time that is left, and the active victim.
 
-    On a terminal that can move its cursor, the display is live. Elsewhere the display consists of one line per finished
-    victim, and about one line per minute in between.
+    On a terminal that can move its cursor, the line is live. Elsewhere, it is printed about once a minute.
 
     Args:
         console: the console to print on. The default is standard error.
@@ -31,108 +32,95 @@ class ProgressBar:
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Terminal(stderr=True)
-        self.progress: Progress | None = None
-        self.rows: dict[str, TaskID] = {}
-        self.left: dict[str, int] = {}
+        self.live: Live | None = None
+        self.active: dict[str, str] = {}
         self.total = self.done = self.failed = 0
-        self.neural: set[str] = set()
-        self.pace_known = False
-        self.started = self.printed = 0.0
+        self.time_left: TimeLeft | None = None
+        self.printed = 0.0
 
     @hookimpl
     def robench_data_read(self, data: str, summary: DataSummary) -> None:
         """Prints the summary of a data set."""
-        self.console.print(f"{data}: {describe_summary(summary)}", highlight=False, soft_wrap=True)
+        self._print(f"{data}: {describe_summary(summary)}")
 
     @hookimpl
-    def robench_suite_started(self, suite: str, victims: int, cells: int, stored: int) -> None:
-        """Prints the size of the suite, and starts the bars.
+    def robench_suite_started(
+        self, suite: str, victims: int, cells: int, stored: int, time_left: TimeLeft | None
+    ) -> None:
+        """Prints the size of the suite, and starts the live line.
 
-        There are bars only if cells are to be measured and the terminal can move its cursor.
+        There is a live line only if cells are to be measured and the terminal can move its cursor.
         """
-        self.total, self.done, self.failed = cells, 0, 0
-        self.started = self.printed = time.monotonic()
-        self.rows, self.neural, self.pace_known = {}, set(), False
+        self.total, self.done, self.failed, self.active = cells, 0, 0, {}
+        self.time_left, self.printed = time_left, time.monotonic()
         note = f", {stored} stored already" if stored else ""
-        self.console.print(
-            f"{suite}: {counted(cells, 'cell')} of {counted(victims, 'victim')} to measure{note}",
-            highlight=False,
-            soft_wrap=True,
-        )
-        if not cells or not self.console.is_terminal or self.console.is_dumb_terminal:
-            return
-        columns = (
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[note]}", markup=False),
-        )
-        self.progress = Progress(*columns, TimeElapsedColumn(), console=self.console, transient=True)
-        self.overall = self.progress.add_task("cells", total=cells, note="")
-        self.progress.start()
+        left = time_left.describe() if time_left is not None and cells else ""
+        estimate = f", by earlier records {left}" if left else ""
+        self._print(f"{suite}: {counted(cells, 'cell')} of {counted(victims, 'victim')} to measure{note}{estimate}")
+        if cells and self.console.is_terminal and not self.console.is_dumb_terminal:
+            self.live = Live(
+                get_renderable=self._text, console=self.console, transient=True, refresh_per_second=REFRESHES
+            )
+            self.live.start()
 
     @hookimpl
-    def robench_victim_progress(self, victim: str, label: str, phase: str, done: int, total: int) -> None:
-        """Updates or removes the bar of a victim.
-
-        Without bars, the method prints a line when the victim is finished.
-        """
-        finished = phase == "measure" and done == total
+    def robench_victim_progress(
+        self, victim: str, label: str, phase: str, done: int, total: int, time_left: TimeLeft | None
+    ) -> None:
+        """Shows the phase of a victim, until all its cells are measured."""
+        self.time_left = time_left
+        self.active.pop(victim, None)
         if phase == "fit":
-            self.neural.add(victim)
-        self.pace_known |= finished and victim in self.neural
-        if self.progress is None:
-            if finished:
-                self.print_line(f"{label}: {counted(total, 'cell')} ({self.note()})")
-            return
-        if victim not in self.rows:
-            self.rows[victim] = self.progress.add_task(visible(label), total=total, note="")
-        note = "epochs" if phase == "fit" else "cells"
-        self.progress.update(self.rows[victim], completed=done, total=total, note=note)
-        if finished:
-            self.progress.remove_task(self.rows.pop(victim))
+            self.active[victim] = f"{label}: epoch {done} of {total}"
+        elif done < total:
+            self.active[victim] = f"{label}: cell {done} of {total}"
+        self._print_each_minute()
 
     @hookimpl
-    def robench_cell_finished(self, record: Mapping[str, Any]) -> None:
-        """Updates the bar of all cells, or prints about one line per minute."""
+    def robench_cell_finished(self, record: Mapping[str, Any], time_left: TimeLeft | None) -> None:
+        """Counts a cell."""
+        self.time_left = time_left
         self.done += 1
         self.failed += record["status"] == "failed"
-        if self.progress is not None:
-            self.progress.update(self.overall, completed=self.done, note=self.note())
-        elif time.monotonic() - self.printed > INTERVAL:
-            self.print_line(self.note())
+        self._print_each_minute()
 
     @hookimpl
     def robench_suite_finished(self, suite: str, ok: int, failed: int, skipped: int, seconds: float) -> None:
-        """Removes the bars and prints a summary."""
-        if self.progress is not None:
-            self.progress.stop()
-            self.progress = None
+        """Removes the live line and prints a summary."""
+        if self.live is not None:
+            self.live.stop()
+            self.live = None
         parts = [
             f"{ok} measured",
             *([f"{failed} failed"] if failed else []),
             *([f"{skipped} skipped"] if skipped else []),
         ]
-        self.console.print(f"{suite}: {', '.join(parts)} in {duration(seconds)}", highlight=False, soft_wrap=True)
+        self._print(f"{suite}: {', '.join(parts)} in {duration(seconds)}")
 
-    def print_line(self, text: str) -> None:
-        """Prints an indented line, and stores the time."""
-        self.printed = time.monotonic()
-        self.console.print(f"  {text}", highlight=False, soft_wrap=True)
+    def line(self) -> str:
+        """Returns the line: finished cells, failures, the time left, and a victim.
 
-    def note(self) -> str:
-        """Describes the remaining cells, the remaining time and the failed cells.
-
-        The time is an estimate from the present pace. The first victims are often cheap and say little about the pace.
-        The time is therefore left out until a tenth of the cells, or a victim that is trained in epochs, is finished.
+        The victim comes last, because a narrow terminal cuts the end of the line. If several victims are active, the
+        line names the one with the latest news.
         """
-        left = self.total - self.done
-        pace = (time.monotonic() - self.started) / max(1, self.done)
-        failed = f", {self.failed} failed" if self.failed else ""
-        if not left:
-            return f"none left{failed}"
-        known = self.pace_known or self.done >= EARLY * self.total
-        return f"{left} left, {duration(left * pace)} at this pace{failed}" if known else f"{left} left{failed}"
+        left = self.time_left.describe() if self.time_left is not None and self.done < self.total else ""
+        parts = [f"{self.done} of {self.total} cells", *([f"{self.failed} failed"] if self.failed else []), left]
+        line = ", ".join(filter(None, parts))
+        active = list(self.active.values())  # a copy, because another thread draws the line
+        more = f" (+{len(active) - 1})" if len(active) > 1 else ""
+        return f"{line}; {active[-1]}{more}" if active else line
+
+    def _text(self) -> Text:
+        return Text(visible(self.line()), no_wrap=True, overflow="ellipsis")
+
+    def _print_each_minute(self) -> None:
+        now = time.monotonic()
+        if self.live is None and now - self.printed > INTERVAL:
+            self.printed = now
+            self._print(f"  {self.line()}")
+
+    def _print(self, text: str) -> None:
+        self.console.print(text, highlight=False, soft_wrap=True)
 
 
 def duration(seconds: float) -> str:

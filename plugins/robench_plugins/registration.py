@@ -1,4 +1,4 @@
-"""Registers the names of all built-in components, and the progress bar.
+"""Registers the names of all built-in components, and the progress line.
 
 A new built-in component needs one line here. Like any other plugin package, this package implements the hooks of
 ``robench.api.hooks``.
@@ -7,9 +7,9 @@ A new built-in component needs one line here. Like any other plugin package, thi
 from __future__ import annotations
 
 from robench.api import hookimpl
-from robench_plugins.progress import ProgressBar
+from robench_plugins.progress import ProgressLine
 
-_progress = ProgressBar()
+_progress = ProgressLine()
 robench_data_read = _progress.robench_data_read
 robench_suite_started = _progress.robench_suite_started
 robench_victim_progress = _progress.robench_victim_progress

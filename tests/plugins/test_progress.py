@@ -1,83 +1,106 @@
 import io
 
+import pytest
 from rich.console import Console
 
-from robench_plugins.progress import ProgressBar, duration
+from robench.api.time_left import TimeLeft, round_duration
+from robench_plugins.progress import ProgressLine, duration
+
+LEFT = TimeLeft(180.0)
+LABEL = "mf[factors=8], seed 0"
 
 
-def output(terminal):
-    """Returns what the progress bar prints in a short run, to a terminal or a file."""
+def start(line, cells=3, time_left=LEFT):
+    line.robench_suite_started(suite="s", victims=2, cells=cells, stored=4, time_left=time_left)
+
+
+def output(terminal, width=120):
+    """Returns what the progress line prints in a short run, to a terminal or a file."""
     out = io.StringIO()
-    bar = ProgressBar(Console(file=out, force_terminal=terminal, width=120, markup=False))
-    bar.robench_suite_started(suite="s", victims=2, cells=3, stored=4)
-    bar.robench_victim_progress(victim="v", label="mf[factors=8], seed 0", phase="fit", done=2, total=9)
-    bar.robench_cell_finished(record={"status": "ok"})
-    bar.robench_victim_progress(victim="v", label="mf[factors=8], seed 0", phase="measure", done=1, total=2)
-    if bar.progress is not None:
-        bar.progress.refresh()
-    bar.robench_cell_finished(record={"status": "failed"})
-    bar.robench_victim_progress(victim="v", label="mf[factors=8], seed 0", phase="measure", done=2, total=2)
-    bar.robench_suite_finished(suite="s", ok=2, failed=1, skipped=5, seconds=75)
+    line = ProgressLine(Console(file=out, force_terminal=terminal, width=width, markup=False))
+    start(line)
+    line.robench_victim_progress(victim="v", label=LABEL, phase="fit", done=2, total=9, time_left=LEFT)
+    line.robench_cell_finished(record={"status": "ok"}, time_left=LEFT)
+    if line.live is not None:
+        line.live.refresh()
+    line.robench_cell_finished(record={"status": "failed"}, time_left=LEFT)
+    line.robench_victim_progress(victim="v", label=LABEL, phase="measure", done=2, total=2, time_left=LEFT)
+    line.robench_suite_finished(suite="s", ok=2, failed=1, skipped=5, seconds=75)
     return out.getvalue()
 
 
-def test_a_file_gets_a_line_per_victim():
-    lines = output(terminal=False).splitlines()
-    assert lines[0] == "s: 3 cells of 2 victims to measure, 4 stored already"
-    assert lines[1].startswith("  mf[factors=8], seed 0: 2 cells (1 left, 0 s at this pace")
-    assert "1 failed" in lines[1]
-    assert lines[-1] == "s: 2 measured, 1 failed, 5 skipped in 1 min 15 s"
+def test_a_short_run_prints_two_lines_into_a_file():
+    assert output(terminal=False).splitlines() == [
+        "s: 3 cells of 2 victims to measure, 4 stored already, by earlier records about 3 min left",
+        "s: 2 measured, 1 failed, 5 skipped in 1 min 15 s",
+    ]
 
 
-def test_a_terminal_shows_the_victim_its_phase_and_the_cells_left(monkeypatch):
+def test_a_terminal_shows_one_line_with_the_victim_its_phase_and_the_time(monkeypatch):
     monkeypatch.setenv("TERM", "xterm")  # without this, rich may assume that the terminal cannot move the cursor
-    text = output(terminal=True)
-    assert "mf[factors=8], seed 0" in text
-    assert "cells" in text
-    assert "at this pace" in text
+    assert "1 of 3 cells, about 3 min left; mf[factors=8], seed 0: epoch 2 of 9" in output(terminal=True)
+
+
+def test_a_narrow_terminal_cuts_the_victim_and_not_the_time(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    text = output(terminal=True, width=40)
+    assert "1 of 3 cells, about 3 min left; mf" in text
+    assert "epoch" not in text
 
 
 def test_a_terminal_that_cannot_move_its_cursor_gets_lines_too(monkeypatch):
     monkeypatch.setenv("TERM", "dumb")
-    assert (
-        output(terminal=True).splitlines()[1].startswith("  mf[factors=8], seed 0: 2 cells (1 left, 0 s at this pace")
-    )
+    assert len(output(terminal=True).splitlines()) == 2
 
 
-def test_no_time_is_given_before_the_pace_is_known(monkeypatch):
-    monkeypatch.setattr("robench_plugins.progress.time.monotonic", lambda: 100.0)
-    bar = ProgressBar(Console(file=io.StringIO(), width=120, markup=False))
-    bar.robench_suite_started(suite="s", victims=30, cells=100, stored=0)
-    for victim in range(5):
-        bar.robench_cell_finished(record={"status": "ok"})
-        bar.robench_victim_progress(victim=str(victim), label="popularity", phase="measure", done=1, total=1)
-    assert bar.note() == "95 left"
-    bar.robench_victim_progress(victim="v", label="mf", phase="fit", done=9, total=9)
-    bar.robench_cell_finished(record={"status": "ok"})
-    assert bar.note() == "94 left"
-    bar.robench_victim_progress(victim="v", label="mf", phase="measure", done=1, total=1)
-    assert bar.note().startswith("94 left, 0 s at this pace")
-    bar.robench_suite_started(suite="s", victims=30, cells=100, stored=0)
-    for _ in range(10):
-        assert "pace" not in bar.note()
-        bar.robench_cell_finished(record={"status": "failed"})
-    assert bar.note().startswith("90 left, 0 s at this pace")
-
-
-def test_a_file_gets_a_line_per_minute_during_a_long_victim(monkeypatch):
+def test_a_file_gets_a_line_per_minute(monkeypatch):
     now = [0.0]
     monkeypatch.setattr("robench_plugins.progress.time.monotonic", lambda: now[0])
     out = io.StringIO()
-    bar = ProgressBar(Console(file=out, force_terminal=False, width=120, markup=False))
-    bar.robench_suite_started(suite="s", victims=1, cells=10, stored=0)
-    for _ in range(7):
+    line = ProgressLine(Console(file=out, force_terminal=False, width=120, markup=False))
+    start(line, cells=10)
+    for epoch in range(4):  # a long fit prints lines, too
         now[0] += 25
-        bar.robench_cell_finished(record={"status": "ok"})
+        line.robench_victim_progress(victim="v", label="mf", phase="fit", done=epoch, total=9, time_left=LEFT)
+    for _ in range(4):
+        now[0] += 25
+        line.robench_cell_finished(record={"status": "ok"}, time_left=TimeLeft(40.0, unknown=2))
     assert out.getvalue().splitlines()[1:] == [
-        "  7 left, 2 min 55 s at this pace",
-        "  4 left, 1 min 40 s at this pace",
+        "  0 of 10 cells, about 3 min left; mf: epoch 2 of 9",
+        "  2 of 10 cells, at least 40 s left; mf: epoch 3 of 9",
     ]
+
+
+def test_the_line_names_the_latest_of_several_victims():
+    line = ProgressLine(Console(file=io.StringIO(), width=120))
+    start(line, cells=10, time_left=None)
+    for victim in ("a", "b", "a"):
+        line.robench_victim_progress(victim=victim, label=victim, phase="measure", done=1, total=5, time_left=None)
+    assert line.line() == "0 of 10 cells; a: cell 1 of 5 (+1)"
+    for victim in ("a", "b"):
+        line.robench_victim_progress(victim=victim, label=victim, phase="measure", done=5, total=5, time_left=None)
+    assert line.line() == "0 of 10 cells"
+
+
+@pytest.mark.parametrize(
+    ("left", "words"),
+    [
+        (TimeLeft(0.4), "about 5 s left"),
+        (TimeLeft(57), "about 55 s left"),
+        (TimeLeft(58), "about 1 min left"),
+        (TimeLeft(89), "about 1 min left"),
+        (TimeLeft(3569), "about 59 min left"),
+        (TimeLeft(4700), "about 1 h 20 min left"),
+        (TimeLeft(7100), "about 2 h left"),
+        (TimeLeft(36_000), "about 10 h left"),
+        (TimeLeft(180, unknown=2), "at least 3 min left"),
+        (TimeLeft(0, unknown=2), ""),
+    ],
+)
+def test_the_time_left_is_for_people(left, words):
+    assert left.describe() == words
 
 
 def test_durations_are_for_people():
     assert [duration(s) for s in (0.4, 59.4, 60, 3725)] == ["0 s", "59 s", "1 min 0 s", "62 min 5 s"]
+    assert round_duration(100 * 3600) == "100 h"

@@ -12,6 +12,7 @@ from typing import Any
 import pluggy
 
 from robench.api.summary import DataSummary
+from robench.api.time_left import TimeLeft
 
 hookspec = pluggy.HookspecMarker("robench")
 hookimpl = pluggy.HookimplMarker("robench")
@@ -62,26 +63,32 @@ def robench_data_read(data: str, summary: DataSummary) -> None:
 
 
 @hookspec
-def robench_suite_started(suite: str, victims: int, cells: int, stored: int) -> None:
+def robench_suite_started(suite: str, victims: int, cells: int, stored: int, time_left: TimeLeft | None) -> None:
     """Announces the start of a run.
 
     The hook receives the numbers of victims and cells that are still to be measured, and the number of stored cells.
+    ``time_left`` is the estimated time until the end of the run, or None without an estimate. An implementation may
+    leave out arguments that it does not need.
     """
 
 
 @hookspec
-def robench_victim_progress(victim: str, label: str, phase: str, done: int, total: int) -> None:
+def robench_victim_progress(
+    victim: str, label: str, phase: str, done: int, total: int, time_left: TimeLeft | None
+) -> None:
     """Announces the progress of a victim.
 
-    ``done`` and ``total`` count epochs in the phase ``fit``, and cells in the phase ``measure``.
+    ``done`` and ``total`` count epochs in the phase ``fit``, and cells in the phase ``measure``. ``time_left`` is the
+    estimated time until the end of the run.
     """
 
 
 @hookspec
-def robench_cell_finished(record: Mapping[str, Any]) -> None:
+def robench_cell_finished(record: Mapping[str, Any], time_left: TimeLeft | None) -> None:
     """Announces that a cell was measured or has failed.
 
     The hook receives the stored record. If the cell failed and was measured earlier, this is the earlier record.
+    ``time_left`` is the estimated time until the end of the run.
     """
 
 

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from robench.api.errors import counted
 from robench.api.escapes import MOST_MESSAGE, in_one_line, shortened
 from robench.api.executor import Event
+from robench.api.time_left import TimeLeft
 from robench.host.discovery import Host
+from robench.run.forecast import Forecast
 from robench.run.summary import Failure, Summary
 from robench.run.task import LostEvent, NoteEvent, ProgressEvent, WorkerEvent, record_of
 from robench.spec import Cell
@@ -38,6 +40,7 @@ class Inbox:
         host: the host, which calls the lifecycle hooks of plugins.
         label: a function that returns the readable name of a cell's victim.
         data_sha256: a function that returns the digest of a cell's prepared data.
+        forecast: the forecast of the run's end, which is updated.
     """
 
     def __init__(
@@ -48,13 +51,14 @@ class Inbox:
         host: Host,
         label: Callable[[Cell], str],
         data_sha256: Callable[[Cell], str],
+        forecast: Forecast | None = None,
     ) -> None:
         self.open: dict[str, dict[str, Cell]] = {}
         for cell in cells:
             self.open.setdefault(cell.victim.id, {})[cell.id] = cell
         self._labels = {task: label(next(iter(some.values()))) for task, some in self.open.items()}
         self._store, self._summary, self._host = store, summary, host
-        self._data_sha256 = data_sha256
+        self._data_sha256, self._forecast = data_sha256, forecast
         self._lost: dict[str, str] = {}
         self._refused: set[str] = set()
         self._noted: set[str] = set()
@@ -101,7 +105,13 @@ class Inbox:
 
     def _progress(self, event: ProgressEvent) -> None:
         names = {"victim": event["task"], "label": self._labels[event["task"]], "phase": event["phase"]}
-        self._host.notify("robench_victim_progress", **names, done=event["done"], total=event["total"])
+        counts = {"done": event["done"], "total": event["total"]}
+        if self._forecast is not None:
+            self._forecast.progress(event["task"], event["phase"], **counts)
+        self._host.notify("robench_victim_progress", **names, **counts, time_left=self._time_left())
+
+    def _time_left(self) -> TimeLeft | None:
+        return None if self._forecast is None else self._forecast.time_left()
 
     def _note(self, event: NoteEvent) -> None:
         if not event.get("once"):
@@ -150,7 +160,9 @@ class Inbox:
             self._summary.measured += 1
         elif line := self._summary.add_failure(failure):
             log.warning("%s", line)
-        self._host.notify("robench_cell_finished", record=stored)
+        if self._forecast is not None:
+            self._forecast.finish(cell, record)
+        self._host.notify("robench_cell_finished", record=stored, time_left=self._time_left())
 
     def _lose(self, event: LostEvent) -> None:
         task, error = event["task"], shortened(event["error"], MOST_MESSAGE)

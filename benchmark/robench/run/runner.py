@@ -20,6 +20,7 @@ from robench.api.codec import encode
 from robench.api.errors import UserError, UserErrors, in_lines
 from robench.api.executor import Executor, Task
 from robench.api.summary import DataSummary
+from robench.api.time_left import TimeLeft
 from robench.files.cache import Cache, default_folder
 from robench.files.leftovers import remove_leftovers
 from robench.files.lock import sharing, working_alone, writing_tables
@@ -33,8 +34,9 @@ from robench.run.data import DataKey, SuiteData, data_name, group_by_data, hash_
 from robench.run.dependencies import Dependencies, check_files
 from robench.run.device import pick_device
 from robench.run.dropped import check_overrides, dropped_notes, find_dropped
-from robench.run.estimates import Estimates, longest_first
+from robench.run.estimates import Estimates, group_by_victim, longest_first
 from robench.run.execution import make_executor
+from robench.run.forecast import Forecast, count_workers
 from robench.run.inbox import Inbox
 from robench.run.limits import largest_event, limited_last, strictest
 from robench.run.summary import Summary
@@ -157,10 +159,15 @@ class Runner:
         for note in dropped_notes(dropped):
             log.warning("%s", note)
         self._note_skipped(todo)
-        self._notify_start(cells)
+        estimates = Estimates(self.plan.cells if cells else (), self.store)
+        victims = {name: {cell.id: cell for cell in some} for name, some in group_by_victim(cells).items()}
+        forecast = Forecast(
+            victims, estimates, count_workers(self.options.workers, self.options.executor, self.suite.device)
+        )
+        self._notify_start(cells, forecast.time_left())
         try:
-            self._measure(executor, cells, read.keys)
-        finally:  # The progress bar must restore the terminal, even after an interrupt or on a full disk.
+            self._measure(executor, cells, read.keys, estimates, forecast)
+        finally:  # The progress line must restore the terminal, even after an interrupt or on a full disk.
             self.summary.seconds = time.perf_counter() - start
             self._notify_end()
 
@@ -249,7 +256,14 @@ class Runner:
         for note in [*budget_notes(self.cells), *todo.notes(), *note_skips(cell.skip for cell in self.cells)]:
             log.warning("%s", note)
 
-    def _measure(self, executor: Executor, cells: Sequence[Cell], keys: Mapping[str, DataKey]) -> None:
+    def _measure(
+        self,
+        executor: Executor,
+        cells: Sequence[Cell],
+        keys: Mapping[str, DataKey],
+        estimates: Estimates,
+        forecast: Forecast,
+    ) -> None:
         """Measures cells in at most two rounds.
 
         If a worker dies, its unfinished cells are tried again in the second round. These cells fail at once if the
@@ -263,12 +277,10 @@ class Runner:
             self.host,
             lambda cell: self._label(cell.victim),
             lambda cell: digests[data_name(cell.victim)],
+            forecast,
         )
         with self.store.in_background():
-            victims: Mapping[str, Mapping[str, Cell]] = inbox.open
-            if cells:
-                victims = longest_first(victims, Estimates(self.plan.cells, self.store))
-            executor.run(self._tasks(victims, keys), work, inbox.receive)
+            executor.run(self._tasks(longest_first(inbox.open, estimates), keys), work, inbox.receive)
             if left := inbox.unfinished():
                 executor.run(self._tasks(left, keys), work, inbox.receive)
             inbox.close()
@@ -301,13 +313,14 @@ class Runner:
         several = len({other.dataset.label for other in self._victims.values()}) > 1
         return f"{victim.dataset.label}: {describe_victim(victim)}" if several else describe_victim(victim)
 
-    def _notify_start(self, cells: Sequence[Cell]) -> None:
+    def _notify_start(self, cells: Sequence[Cell], time_left: TimeLeft) -> None:
         self.host.notify(
             "robench_suite_started",
             suite=self.suite.name,
             victims=len({cell.victim.id for cell in cells}),
             cells=len(cells),
             stored=self.summary.stored,
+            time_left=time_left,
         )
 
     def _notify_end(self) -> None:
