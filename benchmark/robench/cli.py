@@ -169,8 +169,30 @@ def pack(
 
 
 @app.command()
-def verify(
+def submit(
     folder: Folder,
+    licence: Annotated[str, typer.Option(help="the licence of the results, such as CC-BY-4.0", show_default=False)],
+    contact: Annotated[str, typer.Option(help="your e-mail address or web page", show_default=False)],
+    claims: Annotated[Path | None, typer.Option(help="values that you report, .csv or .yaml")] = None,
+    out: Annotated[Path | None, typer.Option(help="a .zip file or a folder [default: <suite>.zip]")] = None,
+) -> None:
+    """Pack a complete folder of results for review.
+
+    The folder is verified first. The submission also states the licence, the contact, the hardware and the claims.
+    """
+    from robench.submission.submit import submit as submit_results  # noqa: PLC0415  # imports torch
+
+    made = submit_results(folder, licence, contact, claims, out)
+    what = f"{counted(made.cells, 'cell')}, {counted(made.claims, 'claim')}, {made.size / 2**20:.1f} MiB"
+    say(f"submission: {made.path}, {what}")
+
+
+@app.command()
+def verify(
+    folder: Annotated[Path | None, typer.Argument(help="a folder of results", show_default=False)] = None,
+    submission: Annotated[Path | None, typer.Option(help="review this submission instead of a folder")] = None,
+    against: Annotated[Path | None, typer.Option(help="compare the submission with this board")] = None,
+    form: Annotated[Form, typer.Option("--format", help="format of a review: text or md")] = Form.TEXT,
     sample: Annotated[int, typer.Option(min=0, help="how many cells are measured again")] = 3,
     every: Annotated[bool, typer.Option("--all", help="measure every cell again")] = False,
     seed: Annotated[int | None, typer.Option(min=0, help="seed of the sample [default: another one each time]")] = None,
@@ -179,17 +201,19 @@ def verify(
 ) -> None:
     """Check every hash, recompute every table and measure some cells again.
 
-    The exit code is 1 if there is a problem.
+    With --submission, review a submission: its tables come from its arrays alone. The exit code is 1 if something
+    differs, and 2 if the input cannot be used.
     """
-    from robench.verify.folder import verify_folder  # noqa: PLC0415  # imports torch
+    from robench.submission.requests import Request, answer  # noqa: PLC0415  # imports torch
     from robench.verify.rerun import Sample  # noqa: PLC0415  # as above
 
     drawn = secrets.randbelow(1 << 32) if seed is None else seed  # nobody can know the sample in advance
+    request = Request(folder, submission, against, form)
     with interrupting_signals():
-        findings = verify_folder(folder, Sample(None if every else sample, drawn, workers, data))
-    for line in findings.lines():
+        lines, fine = answer(request, Sample(None if every else sample, drawn, workers, data))
+    for line in lines:
         typer.echo(line)
-    if findings.problems:
+    if not fine:
         raise typer.Exit(1)
 
 

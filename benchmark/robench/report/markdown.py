@@ -17,11 +17,12 @@ def to_markdown(tables: Tables) -> str:
     parts = [f"# {markdown_text(tables.suite)}", "", markdown_text(write_opening(tables)), ""]
     for section in build_sections(tables):
         parts += [f"## {markdown_text(section.title)}", ""]
-        parts += [line for block in section.blocks for line in _lines(block)]
+        parts += [line for block in section.blocks for line in to_lines(block)]
     return "\n".join(parts).rstrip() + "\n"
 
 
-def _lines(block: Block) -> Iterator[str]:
+def to_lines(block: Block) -> Iterator[str]:
+    """Yields the lines of a block, and an empty line at its end."""
     if isinstance(block, Grid):
         body = [[markdown_cell(cell) for cell in row] for row in block.body]
         yield tabulate(body, [markdown_cell(cell) for cell in block.head], tablefmt="github", disable_numparse=True)

@@ -2,22 +2,46 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from robench.api.errors import DataError, UserError, UserErrors
 from robench.host.discovery import Host
 from robench.host.registry import Registry
 from robench.store.plan_file import read_plan
-from robench.tables.build import make_tables
-from robench.tables.results import read_results
+from robench.tables.build import Tables, make_tables
+from robench.tables.results import Results, read_results
 from robench.verify.findings import Findings
 from robench.verify.rerun import Sample, check_sample
 from robench.verify.stored import check_archive, check_cells, check_plan, check_users
 from robench.verify.tables import check_tables
 
 
+@dataclass(frozen=True, eq=False)
+class Verification:
+    """The outcome of a verification.
+
+    Args:
+        findings: the findings.
+        results: the results of the folder.
+        tables: the tables, computed from the arrays of the folder.
+    """
+
+    findings: Findings
+    results: Results
+    tables: Tables
+
+
 def verify_folder(folder: Path, sample: Sample) -> Findings:
     """Verifies a folder of results, and measures a sample of its cells again.
+
+    The arguments and the errors are those of ``verify_results``.
+    """
+    return verify_results(folder, sample, Host.discover()).findings
+
+
+def verify_results(folder: Path, sample: Sample, host: Host) -> Verification:
+    """Verifies a folder of results, and returns the tables that its arrays give.
 
     The check covers the hashes, the plan, the records, the tables and the sample. Nothing in the folder is changed. If
     one part has a problem, the other parts are still checked.
@@ -25,12 +49,12 @@ def verify_folder(folder: Path, sample: Sample) -> Findings:
     Args:
         folder: the folder of results, which may be packed.
         sample: the cells to measure again.
+        host: the host with all plugins.
 
     Raises:
         UserError: if the folder holds no results, if a file that all cells share is damaged, if the plan contradicts a
             record, if no plugin offers a metric of the plan, or if a record used another version of a metric.
     """
-    host = Host.discover()
     registry = Registry.of(host)
     findings = Findings()
     plan = read_plan(folder)
@@ -44,7 +68,8 @@ def verify_folder(folder: Path, sample: Sample) -> Findings:
     with findings.checking():
         check_cells(results, findings)
     with findings.checking():
-        check_tables(folder, make_tables(results), findings)
+        tables = make_tables(results)
+        check_tables(folder, tables, findings)
     try:
         with findings.checking():
             check_sample(results, sample, host, registry, findings)
@@ -53,4 +78,4 @@ def verify_folder(folder: Path, sample: Sample) -> Findings:
         about_data = any(isinstance(one, DataError) for one in errors)
         advice = "; --data FOLDER says where the relative paths of the suite start" if about_data else ""
         findings.problems.append(f"no cell could be measured again: {error}{advice}")
-    return findings
+    return Verification(findings, results, tables)

@@ -61,7 +61,7 @@ def check_sample(results: Results, sample: Sample, host: Host, registry: Registr
     equal bit for bit. Otherwise, the mean difference of every metric over the users must be within four standard
     errors. A cell that is stored as failed must fail again.
     """
-    measured = [cell for cell in results.cells if results.status(cell) in ("ok", "failed")]
+    measured = choose_measured(results)
     count = len(measured) if sample.count is None else min(sample.count, len(measured))
     findings.limits = f", {count} of {counted(len(measured), 'cell')} measured again"
     if not count:
@@ -77,6 +77,11 @@ def check_sample(results: Results, sample: Sample, host: Host, registry: Registr
         findings.limits += f", {count - exact} of them compared within the noise of users only"
     alike = f"{exact} of them on the same processor and versions"
     findings.checked.append(f"measured again: {counted(count, 'cell')} (seed {sample.seed}), {alike}")
+
+
+def choose_measured(results: Results) -> list[CellRow]:
+    """Returns the cells from which a sample is drawn: those that were measured or that failed."""
+    return [cell for cell in results.cells if results.status(cell) in ("ok", "failed")]
 
 
 def _measure(folder: Path, ids: Sequence[str], sample: Sample, place: Path, host: Host, registry: Registry) -> Store:

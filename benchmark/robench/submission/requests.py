@@ -1,0 +1,58 @@
+"""Answers the requests of the command ``robench verify``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from robench.api.errors import UserError
+from robench.api.escapes import visible
+from robench.report.choices import Form
+from robench.submission.comment import to_comment
+from robench.submission.review import review_lines, review_submission
+from robench.verify.folder import verify_folder
+from robench.verify.rerun import Sample
+
+
+@dataclass(frozen=True)
+class Request:
+    """What ``robench verify`` is asked to verify.
+
+    Args:
+        folder: a folder of results, or None if a submission is reviewed.
+        submission: a submission, or None.
+        against: the board with which the submission is compared, or None.
+        form: the format of a review, ``text`` or ``md``.
+    """
+
+    folder: Path | None
+    submission: Path | None = None
+    against: Path | None = None
+    form: Form = Form.TEXT
+
+
+def answer(request: Request, sample: Sample) -> tuple[list[str], bool]:
+    """Verifies what is requested.
+
+    Returns:
+        The lines to print, and whether nothing differs.
+
+    Raises:
+        UserError: if options contradict each other, or if the input cannot be used.
+    """
+    if request.form not in (Form.TEXT, Form.MD):
+        raise UserError("a review is text or md", path="--format")
+    if request.submission is None:
+        if request.folder is None:
+            raise UserError("nothing to verify", path="DIR", hint="name a folder of results, or --submission FILE")
+        if request.against is not None or request.form is not Form.TEXT:
+            raise UserError("this needs --submission", path="--against, --format")
+        findings = verify_folder(request.folder, sample)
+        return findings.lines(), not findings.problems
+    if request.folder is not None:
+        problem = "a folder and a submission are not verified together"
+        raise UserError(problem, path="DIR, --submission", hint="--against DIR names the present board")
+    review = review_submission(request.submission, sample, request.against)
+    if request.form is Form.MD:
+        return to_comment(review).rstrip("\n").split("\n"), review.accepted
+    return [visible(line) for line in review_lines(review)], review.accepted
