@@ -64,7 +64,7 @@ def review(robench, path, *options):
 
 
 def refused(done, *words):
-    """Checks that a command ended with exit code 2 and one line that contains the words."""
+    """Checks that a command ended with exit code 2 and one line with the words."""
     assert done.returncode == 2, done.stdout + done.stderr
     (line,) = done.stderr.splitlines()
     assert all(word in line for word in words), line
@@ -95,7 +95,10 @@ def metrics_of(folder):
 
 
 def raise_ranks(robench, folder):
-    """Moves every held-out item to rank 1 under attack, with metrics and tables that follow from these ranks."""
+    """Moves every held-out item to rank 1 under attack.
+
+    The metrics and the tables follow from these ranks.
+    """
     store, results = Store(folder), read_results(folder, metrics_of(folder))
     attacked = [cell for cell in results.cells if not cell.clean and results.ok(cell)]
     for cell in attacked:

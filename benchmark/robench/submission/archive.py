@@ -1,4 +1,4 @@
-"""Writes a submission as one file, and opens submissions that strangers have sent."""
+"""Writes a submission as one file, and opens submissions of strangers."""
 
 from __future__ import annotations
 

@@ -124,7 +124,7 @@ def _find_reasons(new: Results, old: Results) -> _Reasons:
 
 
 def _metric_version(results: Results, measure: str) -> object:
-    """Returns the version of a metric in the records, or None if no record has the metric."""
+    """Returns the version of a metric in the records, or None."""
     values = (record["metrics"].get(measure) for record in results.records.values() if record["status"] == "ok")
     return next((value["version"] for value in values if value), None)
 

@@ -1,4 +1,4 @@
-"""Reads and writes SUBMISSION.json, which states what a submission adds to its results."""
+"""Reads and writes SUBMISSION.json, which states facts about a submission."""
 
 from __future__ import annotations
 

@@ -141,7 +141,7 @@ def _check_details(details: Details, folder: Path, verification: Verification) -
 
 
 def _shorten_paths(findings: Findings, folder: Path, path: Path) -> None:
-    """Replaces the temporary folder of an unpacked submission by the name of the submission."""
+    """Replaces the temporary folder of a submission by its name."""
     for lines in (findings.problems, findings.notes, findings.checked):
         lines[:] = [line.replace(f"{folder}/", f"{path}/").replace(str(folder), str(path)) for line in lines]
 

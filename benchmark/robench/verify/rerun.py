@@ -80,7 +80,10 @@ def check_sample(results: Results, sample: Sample, host: Host, registry: Registr
 
 
 def choose_measured(results: Results) -> list[CellRow]:
-    """Returns the cells from which a sample is drawn: those that were measured or that failed."""
+    """Returns the cells from which a sample is drawn.
+
+    These cells were measured, or they failed.
+    """
     return [cell for cell in results.cells if results.status(cell) in ("ok", "failed")]
 
 
