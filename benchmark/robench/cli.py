@@ -20,6 +20,7 @@ from robench import __version__
 from robench.api.errors import UserError, counted
 from robench.api.terminal import say, screen
 from robench.authoring.kinds import PackageKind
+from robench.entrance.cache_commands import cache_app
 from robench.entrance.data_commands import data_app
 from robench.entrance.signals import describe_interruption, exit_code, interrupting_signals
 from robench.host.discovery import Host
@@ -324,36 +325,7 @@ def new_plugin(
         say(line)
 
 
-cache_app = typer.Typer(help="Show how large the cache is, or remove what was not used for the longest time.")
 app.add_typer(cache_app, name="cache")
-
-
-@cache_app.command("info")
-def cache_info() -> None:
-    """Show how large the cache is.
-
-    The first line shows the folder of the cache. Each kind of entry then has a line with the number and the total size
-    of its entries. The last line shows the sum.
-    """
-    from robench.entrance.cache import describe_cache  # noqa: PLC0415  # numpy takes a moment
-
-    for line in describe_cache():
-        say(line)
-
-
-@cache_app.command("prune")
-def cache_prune(
-    max_size: Annotated[str, typer.Option("--max-size", help="what may be left, such as 2GiB", show_default=False)],
-) -> None:
-    """Remove the least recently used entries until the rest fits into --max-size.
-
-    If a later run needs a removed entry, the run makes the entry again.
-    """
-    from robench.entrance.cache import prune_cache  # noqa: PLC0415  # numpy takes a moment
-
-    say(prune_cache(max_size))
-
-
 app.add_typer(data_app, name="data")
 
 
