@@ -66,6 +66,11 @@ class GradientAttack(FakeUserAttack, Generic[Model]):
             generator: the source of the first parameters.
         """
 
+    @property
+    def step_length(self) -> float:
+        """The length of a step of the profiles along the accumulated gradient."""
+        return self.config.learning_rate
+
     @abstractmethod
     def cost_of_a_fit(self) -> tuple[str, int]:
         """Returns the unit in which a fit of the surrogate is counted, and their number."""
@@ -110,7 +115,7 @@ class GradientAttack(FakeUserAttack, Generic[Model]):
             gradient = gradient.index_fill(1, fixed, 0)
             length = gradient.norm(dim=1, keepdim=True).clamp_min(torch.finfo(gradient.dtype).tiny)
             velocity = c.momentum * velocity + gradient / length
-            profiles = project(profiles - c.learning_rate * velocity, fixed, size, goal)
+            profiles = project(profiles - self.step_length * velocity, fixed, size, goal)
         fillers = [np.flatnonzero(row).astype(np.int64) for row in best.index_fill(1, fixed, 0).numpy()]
         arranged = self.arranged(targets, fillers, train, rng.child("order").numpy())
         unit, count = self.cost_of_a_fit()

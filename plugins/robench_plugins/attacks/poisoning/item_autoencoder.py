@@ -25,8 +25,8 @@ class ItemAutoencoderConfig(BaseConfig):
     """The settings of the surrogate ``item-ae``.
 
     The layers are smaller than those of Tang et al. (RecSys 2020), which have 256 and 128 entries. Their weight of
-    interactions is 1 + α = 20, and 5 of 50 epochs are unrolled. The defaults of the other settings were chosen by
-    validation on MovieLens 100K.
+    interactions is 1 + α = 20, and they unroll 5 of 50 epochs. The defaults were chosen on MovieLens 100K: those of the
+    fit by validation, and ``unrolled`` and ``step_length`` by the outer loss on one set of targets.
     """
 
     hidden: tuple[Annotated[int, Field(ge=1)], ...] = Field(
@@ -34,7 +34,10 @@ class ItemAutoencoderConfig(BaseConfig):
     )
     confidence: float = Field(default=2.0, ge=0, description="Weight α of interactions, as in wmf")
     steps: int = Field(default=60, ge=1, description="Steps of Adam in every fit")
-    unrolled: int = Field(default=5, ge=1, description="Last steps through which gradients flow")
+    unrolled: int = Field(default=10, ge=1, description="Last steps through which gradients flow")
+    step_length: float = Field(
+        default=10.0, gt=0, description="Length of a step of the profiles, in place of the attack's"
+    )
     batch_size: int = Field(default=2048, ge=1, description="Items in a step")
     learning_rate: float = Field(default=1e-2, gt=0, description="Learning rate of Adam")
     weight_decay: float = Field(default=1e-6, ge=0, description="Weight of the L2 penalty")

@@ -16,7 +16,14 @@ from robench_plugins.attacks.poisoning.item_autoencoder import ItemAutoencoder, 
 from robench_plugins.attacks.poisoning.outer_loss import OuterLoss
 from robench_plugins.attacks.poisoning.surrogate import Surrogate
 
-OF_WMF = ("factors", "confidence", "weight_decay", "rounds", "unrolled")  # the settings of the surrogate wmf
+OF_WMF = (
+    "learning_rate",
+    "factors",
+    "confidence",
+    "weight_decay",
+    "rounds",
+    "unrolled",
+)  # the settings of the surrogate wmf
 
 
 class RevAdv(GradientAttack[Surrogate | ItemAutoencoder]):
@@ -87,6 +94,12 @@ class RevAdv(GradientAttack[Surrogate | ItemAutoencoder]):
         if self.config.surrogate == "wmf":
             return self.make_factorisation(train, generator)
         return ItemAutoencoder(train, n_users, self.config.autoencoder, generator)
+
+    @property
+    def step_length(self) -> float:
+        """The length of a step of the profiles, which depends on the surrogate."""
+        c = self.config
+        return c.learning_rate if c.surrogate == "wmf" else c.autoencoder.step_length
 
     def cost_of_a_fit(self) -> tuple[str, int]:
         """Returns the number of rounds of least squares, or of steps of Adam."""

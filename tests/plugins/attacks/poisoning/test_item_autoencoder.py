@@ -114,6 +114,11 @@ def test_the_loss_falls_and_the_costs_count_steps(train):
     assert made_by[1].costs["surrogate_fits"] == 12
 
 
+def test_the_profiles_move_by_the_step_length_of_the_surrogate():
+    assert RevAdv.make(learning_rate=3.0).step_length == 3.0
+    assert RevAdv.make(surrogate="item-ae", autoencoder={"step_length": 7.0}).step_length == 7.0
+
+
 def test_the_default_surrogate_leaves_the_settings_of_earlier_cells_unchanged():
     assert not {"surrogate", "autoencoder"} & set(RevAdv.Config().resolved())
     assert RevAdv.Config(surrogate="item-ae").resolved()["surrogate"] == "item-ae"
@@ -123,6 +128,7 @@ def test_the_default_surrogate_leaves_the_settings_of_earlier_cells_unchanged():
     ("settings", "idle"),
     [
         ({"autoencoder": {"steps": 7}}, "autoencoder has no effect with surrogate: wmf"),
+        ({"surrogate": "item-ae", "learning_rate": 2.0}, "learning_rate has no effect with surrogate: item-ae"),
         ({"surrogate": "item-ae", "rounds": 7}, "rounds has no effect with surrogate: item-ae"),
         ({"surrogate": "item-ae", "unrolled": 1}, "unrolled has no effect with surrogate: item-ae"),
     ],
