@@ -1,8 +1,8 @@
-# make run: install and run the default suite. make test: everything that must hold. make unit: what needs no torch.
+# make run: install and run the default suite. make test: everything that must hold. make unit: what needs no torch. site: the documentation and the boards.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test tests unit lint style types clean
+.PHONY: run test tests unit lint style types site clean
 
 run: .venv/run.installed
 	$(BIN)/robench run suites/default.yaml
@@ -29,8 +29,14 @@ style: .venv/dev.installed
 types: .venv/dev.installed
 	$(BIN)/mypy
 
+# The documentation and the boards of all committed results, in site/. Any web server can serve the folder.
+site: .venv/dev.installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --site-dir build/docs
+	$(BIN)/robench leaderboard $(sort $(dir $(wildcard results/*/MANIFEST.json))) --site site --docs build/docs
+	$(BIN)/python tools/site/links.py site
+
 clean:
-	rm -rf .venv dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv dist build site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 .venv/pyvenv.cfg:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "robench needs Python 3.11 or newer: make PYTHON=python3.11 ...")'

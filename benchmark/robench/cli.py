@@ -144,13 +144,31 @@ def tune(
 
 
 @app.command()
-def leaderboard(folder: Folder, tables: TablesShown = Shown.HEADLINE, form: Format = Form.TEXT) -> None:
-    """Rebuild the tables and the page from plan.json, the records and the arrays."""
+def leaderboard(
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="folders of results", show_default=False)],
+    tables: TablesShown = Shown.HEADLINE,
+    form: Format = Form.TEXT,
+    site: Annotated[Path | None, typer.Option(metavar="OUT", help="write a site of all boards to this folder")] = None,
+    docs: Annotated[Path | None, typer.Option(metavar="DIR", help="the built documentation, for --site")] = None,
+) -> None:
+    """Rebuild the tables and the page from plan.json, the records and the arrays.
+
+    With --site, the folders are only read. Their boards are written as a static site with a start page.
+    """
     from robench.entrance.tables import rebuild_tables  # noqa: PLC0415  # numpy and scipy take a moment
     from robench.report.terminal import check_choices, print_tables  # noqa: PLC0415
 
+    registry = Registry.of(Host.discover())
+    if site is not None:
+        from robench.entrance.site import build_site  # noqa: PLC0415  # as above
+
+        built = build_site(folders, site, registry, docs, lambda line: say(line, err=True))
+        say(f"site: {built.start}, {counted(len(built.cards), 'board')}")
+        return
+    if len(folders) > 1 or docs is not None:
+        raise UserError("needs --site", path="several folders" if docs is None else "--docs", hint="give --site OUT")
     check_choices(tables, form)
-    print_tables(rebuild_tables(folder, Registry.of(Host.discover())), folder, screen(), tables, form)
+    print_tables(rebuild_tables(folders[0], registry), folders[0], screen(), tables, form)
 
 
 @app.command()

@@ -16,11 +16,11 @@ from robench.files.lock import working_alone, writing_tables
 from robench.files.writing import naming
 from robench.host.registry import Registry
 from robench.report.files import DRAWERS, published_files
-from robench.store.archive import Archive, check_archive, write_archive
+from robench.store.archive import Archive, check_archive, copy_archive, write_archive
 from robench.store.folder import Store
 from robench.store.npz import Arrays
 from robench.store.origin import ORIGIN
-from robench.store.plan_file import read_plan
+from robench.store.plan_file import PlanFile, read_plan
 from robench.store.provenance import version_of
 
 
@@ -65,17 +65,10 @@ def pack_results(folder: Path, registry: Registry, to: Path | None = None) -> Pa
 def _pack(folder: Path, registry: Registry, to: Path | None) -> Packing:
     store = Store(folder)
     rewrite_tables(folder, registry, store)
-    cells = [cell.cell for cell in read_plan(folder).cells]
-    records = {cell: record for cell in cells if (record := store.read(cell)) is not None}
-
-    def read(cell: str) -> Arrays:
-        return store.arrays(records[cell]) if records[cell]["status"] == "ok" else {}
-
-    files = published_files(read_plan(folder))
+    plan = read_plan(folder)
+    files = published_files(plan)
     target = folder if to is None else _copied(folder, to, files)
-    versions = {name: version_of(name) for name in DRAWERS}
-    write_archive(target, records, read, store.users(), files, versions)
-    check_archive(Archive(target))
+    records = archive_cells(store, plan, target)
     if to is None:
         for path in (*(store.cells / f"{cell}{end}" for cell in records for end in (".json", ".npz")),):
             path.unlink(missing_ok=True)
@@ -85,7 +78,37 @@ def _pack(folder: Path, registry: Registry, to: Path | None) -> Packing:
             store.cells.rmdir()
     published = [*files, *Archive.FILES]
     size = sum((target / name).stat().st_size for name in published)
-    return Packing(target, len(records), len(cells) - len(records), size)
+    return Packing(target, len(records), len(plan.cells) - len(records), size)
+
+
+def archive_cells(store: Store, plan: PlanFile, target: Path) -> list[str]:
+    """Writes and checks the records and arrays in the published form.
+
+    Args:
+        store: the results.
+        plan: the plan of the results.
+        target: a folder with all other published files.
+
+    Returns:
+        The ids of the written cells.
+
+    Raises:
+        UserError: if a record or an array is damaged.
+    """
+    cells = [cell.cell for cell in plan.cells]
+    records = {cell: record for cell in cells if (record := store.read(cell)) is not None}
+    versions, files = {name: version_of(name) for name in DRAWERS}, published_files(plan)
+
+    def read(cell: str) -> Arrays:
+        return store.arrays(records[cell]) if records[cell]["status"] == "ok" else {}
+
+    archive = store.archive
+    if archive is not None and archive.cells == sorted(records) and all(map(archive.holds, records.values())):
+        copy_archive(archive, target, files, versions)
+    else:
+        write_archive(target, records, read, store.users(), files, versions)
+    check_archive(Archive(target))
+    return list(records)
 
 
 def _copied(folder: Path, to: Path, files: list[str]) -> Path:

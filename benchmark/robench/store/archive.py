@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 from robench.api.digest import digest
 from robench.api.errors import UserError, counted
-from robench.files.atomic import replacing
+from robench.files.atomic import replacing, write_bytes
 from robench.files.reading import parse_json, read_file
 from robench.spec import CellId
 from robench.store.models import Content, Sha256, first_problem
@@ -110,14 +110,44 @@ def write_archive(
         for name, file in ((RECORDS, record_file), (ARRAYS, array_file)):
             file.seek(0)
             hashes[name] = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]  # it is readable
-        manifest: dict[str, Any] = {
-            "format_version": FORMAT_VERSION,
-            "versions": dict(versions),
-            "files": dict(sorted(hashes.items())),
-            "cells": {cell: hash_cell(records[cell], read(cell)) for cell in cells},
-        }
-        manifest["root"] = hash_manifest(manifest)
-        manifest_file.write((json.dumps(manifest, indent=1, ensure_ascii=False) + "\n").encode())
+        hashed = {cell: hash_cell(records[cell], read(cell)) for cell in cells}
+        manifest_file.write(_manifest(hashes, hashed, versions))
+
+
+def copy_archive(archive: Archive, folder: Path, files: Sequence[str], versions: Mapping[str, str]) -> None:
+    """Writes the packed cells of another folder, and a new manifest.
+
+    The compressed arrays are copied, which takes a fraction of the time of ``write_archive``.
+
+    Args:
+        archive: the packed cells.
+        folder: the folder to write to, which already has the other files. It may be the folder of the archive.
+        files: the names of the other files that are published.
+        versions: the versions of the packages that wrote the tables and the page.
+    """
+    cells = archive.manifest["cells"]
+    for name in (RECORDS, ARRAYS):
+        write_bytes(folder / name, read_file(archive.folder / name))
+    hashes = {name: hash_file(folder / name) for name in (*files, RECORDS, ARRAYS)}
+    write_bytes(folder / MANIFEST, _manifest(hashes, cells, versions))
+
+
+def _manifest(hashes: Mapping[str, str], cells: Mapping[str, str], versions: Mapping[str, str]) -> bytes:
+    """Returns the content of MANIFEST.json.
+
+    Args:
+        hashes: the sha256 of every other file, by name.
+        cells: the sha256 of every cell, by id, in the order of records.jsonl.
+        versions: the versions of the packages that wrote the tables and the page.
+    """
+    manifest: dict[str, Any] = {
+        "format_version": FORMAT_VERSION,
+        "versions": dict(versions),
+        "files": dict(sorted(hashes.items())),
+        "cells": dict(cells),
+    }
+    manifest["root"] = hash_manifest(manifest)
+    return (json.dumps(manifest, indent=1, ensure_ascii=False) + "\n").encode()
 
 
 class Archive:

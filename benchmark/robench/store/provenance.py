@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
+import time
 from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import metadata
@@ -23,7 +24,7 @@ def provenance(owners: Iterable[str], code: Mapping[str, str], *, device: str, t
     """Returns a record's ``provenance``, without the digests of data and other files.
 
     The result contains the versions of robench, Python, torch, numpy and the plugins. It also contains the platform,
-    the processor, the device, the number of threads and the digests of the code.
+    the processor, the device, the number of threads, today's date (UTC) and the digests of the code.
 
     Args:
         owners: ``distribution:entry`` of every plugin that took part.
@@ -41,6 +42,7 @@ def provenance(owners: Iterable[str], code: Mapping[str, str], *, device: str, t
         "processor": processor(),
         "device": device,
         "threads": threads,
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "code": dict(code),
     }
 
