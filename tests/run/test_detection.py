@@ -1,14 +1,17 @@
 """Tests that a run stores, publishes and tabulates the numbers of a detection."""
 
 import json
+from io import StringIO
 
 import numpy as np
+from rich.console import Console
 from tests.run.inline import SMALL, run
 
 from robench.host.discovery import Host
 from robench.host.registry import Registry
 from robench.report.files import to_json
 from robench.report.page import to_page
+from robench.report.record import show_cell
 from robench.store.detection import measure_detection
 from robench.tables.build import build_tables
 
@@ -54,3 +57,39 @@ def test_a_run_measures_detectors_clean_and_poisoned(tmp_path):
     assert len(told["detection"]) == 6
     assert all(np.isfinite(row["difference"][0]) for row in told["training_defenses"])
     assert "Detection" in to_page(tables)
+
+
+EVASION = f"""
+name: t
+seeds: [0, 1]
+{SMALL}
+models: [popularity, {{name: item-knn}}]
+defenses: [none, near-duplicate]
+attacks:
+  - {{name: bandwagon, epsilon: 0.1, evade: EVADE, suspicion_requests: 12, knowledge: {{model: MODEL}}}}
+targets: {{count: 2}}
+metrics: [ndcg@10, t-percentile]
+ranking: [{{surface: interactions, goal: promote, metric: t-percentile, epsilon: 0.1}}]
+"""
+
+
+def test_a_filter_counts_as_attacked_if_an_attack_was_made_through_it(tmp_path):
+    for evades in (True, False):
+        suite = tmp_path / str(evades) / "t.yaml"
+        suite.parent.mkdir()
+        words = ("true", "surrogate") if evades else ("false", "none")
+        suite.write_text(EVASION.replace("EVADE", words[0]).replace("MODEL", words[1]))
+        job = run(suite)
+        for cell in job.cells:
+            record = job.store.read(cell.id)
+            assert record["status"] == "ok", record["error"]
+            asked = evades and cell.victim.poison is not None and cell.victim.defense.name == "near-duplicate"
+            assert (record["achieved"].get("filter_choices", 0) >= 2) == asked
+            assert (2 <= record["achieved"].get("suspicion_requests", 0) <= 12) == asked
+            if asked:
+                console = Console(width=200, record=True, file=StringIO())
+                show_cell(job.store.folder / "cells" / f"{cell.id}.json", None, console)
+                assert "suspicion_requests" in console.export_text()
+        tables = build_tables(job.store.folder, Registry.of(Host.discover()).metrics(["ndcg@10", "t-percentile"]))
+        rows = {row.key.defense_label: row for row in tables.leaderboard[0].rows if row.key.model != "popularity"}
+        assert ("filter not attacked" in rows["near-duplicate"].flags) != evades

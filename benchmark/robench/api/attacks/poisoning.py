@@ -76,8 +76,8 @@ class PoisoningConfig(BaseConfig):
     )
 
 
-class AdaptivePoisoningConfig(PoisoningConfig):
-    """The settings of attacks with fake users that may fit copies of the victim."""
+class FilterKnowledgeConfig(PoisoningConfig):
+    """The settings of attacks with fake users that may know the victim's defence."""
 
     knowledge: ModelKnowledgeConfig = Field(
         default=ModelKnowledgeConfig(),
@@ -85,14 +85,19 @@ class AdaptivePoisoningConfig(PoisoningConfig):
         "model",
         json_schema_extra=LATER,
     )
-    surrogate_fits: int = Field(
-        default=1, ge=1, description="Largest number of fits of the victim's pipeline", json_schema_extra=LATER
-    )
     suspicion_requests: int = Field(
         default=100,
         ge=1,
         description="Largest number of times that the victim's defence computes suspicion scores for the attack",
         json_schema_extra=LATER,
+    )
+
+
+class AdaptivePoisoningConfig(FilterKnowledgeConfig):
+    """The settings of attacks with fake users that may also fit copies of the victim."""
+
+    surrogate_fits: int = Field(
+        default=1, ge=1, description="Largest number of fits of the victim's pipeline", json_schema_extra=LATER
     )
 
 

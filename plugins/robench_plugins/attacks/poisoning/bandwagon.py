@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 from pydantic import AliasChoices, Field
 
-from robench.api import IntArray, Interactions, Profiles, Rng
-from robench_plugins.attacks.poisoning.fake_users import FakeUserAttack, FakeUserConfig
+from robench.api import FloatArray, IntArray, Interactions, Profiles, Rng
+from robench_plugins.attacks.poisoning.evading_attack import EvadingAttack, EvadingConfig
+from robench_plugins.attacks.poisoning.evasion import Fillers, Judge
 
 
-class Bandwagon(FakeUserAttack):
+class Bandwagon(EvadingAttack):
     """Adds fake users with all targets, popular items and uniform filler items.
 
     This is the bandwagon attack of Burke et al. (ITWP workshop at IJCAI 2005). Attacks by fake profiles go back to
@@ -17,9 +18,12 @@ class Bandwagon(FakeUserAttack):
     no counterpart. The popular items are the same in every profile. By default, the order within a profile is random,
     so sequence models see the targets both before and after popular items. If the goal is not ``promote``, the profiles
     have no targets. Demoted targets fall because popular items rise above them.
+
+    With ``evade``, fillers are exchanged until the victim's defence no longer suspects the fake users. Popular fillers
+    stay as far as possible, but they then differ between profiles.
     """
 
-    class Config(FakeUserConfig):
+    class Config(EvadingConfig):
         """Settings of the bandwagon attack."""
 
         popular_share: float = Field(
@@ -52,3 +56,15 @@ class Bandwagon(FakeUserAttack):
             for _ in range(n_users)
         ]
         return self.arranged(targets, rows, train, generator)
+
+    def judge(self, train: Interactions, targets: IntArray, n_users: int, rng: Rng) -> Judge:
+        """Returns a function by which popular fillers are valuable.
+
+        The value of a filler is the logarithm of its number of users plus 1. The loss is minus the mean value.
+        """
+        values = np.log1p(train.counts())[None, :]
+
+        def judge(fillers: Fillers) -> tuple[float, FloatArray]:
+            return -float(values[0, np.concatenate(fillers)].mean()), values
+
+        return judge

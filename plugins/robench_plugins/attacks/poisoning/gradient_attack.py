@@ -10,16 +10,17 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from robench.api import IntArray, Interactions, Profiles, Rng
+from robench.api import FloatArray, IntArray, Interactions, Profiles, Rng
 from robench.api.threat import GoalName
-from robench_plugins.attacks.poisoning.fake_users import FakeUserAttack, FakeUserConfig
+from robench_plugins.attacks.poisoning.evading_attack import EvadingAttack, EvadingConfig
+from robench_plugins.attacks.poisoning.evasion import Fillers, Judge
 from robench_plugins.attacks.poisoning.outer_loss import OuterLoss
 from robench_plugins.attacks.poisoning.surrogate import Surrogate
 
 Model = TypeVar("Model")  # the class of the surrogate
 
 
-class GradientConfig(FakeUserConfig):
+class GradientConfig(EvadingConfig):
     """The settings that ``revadv`` and ``pga`` share.
 
     The defaults of ``steps`` and ``momentum`` are those of Tang et al. (RecSys 2020). The defaults of the surrogate are
@@ -42,7 +43,7 @@ class GradientConfig(FakeUserConfig):
     )
 
 
-class GradientAttack(FakeUserAttack, Generic[Model]):
+class GradientAttack(EvadingAttack, Generic[Model]):
     """An attack that improves fake profiles by the gradient of an outer loss.
 
     The first profiles are real rows with at most the profile size. Targets that are promoted are added, and random
@@ -55,6 +56,7 @@ class GradientAttack(FakeUserAttack, Generic[Model]):
     """
 
     config: GradientConfig
+    evasion_rounds = 8
 
     @abstractmethod
     def make_surrogate(self, train: Interactions, n_users: int, generator: np.random.Generator) -> Model:
@@ -121,6 +123,24 @@ class GradientAttack(FakeUserAttack, Generic[Model]):
         unit, count = self.cost_of_a_fit()
         costs = {"surrogate_fits": c.steps, f"surrogate_{unit}": c.steps * count, "outer_loss": lowest}
         return Profiles(arranged.rows, costs)
+
+    def judge(self, train: Interactions, targets: IntArray, n_users: int, rng: Rng) -> Judge:
+        """Returns a function that computes the outer loss and its gradient.
+
+        The value of a filler is minus the gradient of the loss with respect to its entry.
+        """
+        surrogate = self.make_surrogate(train, n_users, rng.child("surrogate").numpy())
+        loss = OuterLoss(train, targets, self.config.goal)
+        held = targets if self.config.goal == "promote" else targets[:0]
+
+        def judge(fillers: Fillers) -> tuple[float, FloatArray]:
+            profiles = torch.zeros(len(fillers), train.n_items)
+            for profile, row in zip(profiles, fillers, strict=True):
+                profile[torch.tensor(np.concatenate([held, row]))] = 1
+            value, gradient = self.loss_and_gradient(surrogate, profiles, loss)
+            return value, -gradient.double().numpy()
+
+        return judge
 
 
 def first_scores(train: Interactions, n_users: int, size: int, generator: np.random.Generator) -> Tensor:
