@@ -3,7 +3,7 @@
 import pytest
 
 from robench.api import Defense, PoisoningAttack, TorchModel
-from robench.api.attacks.poisoning import AdaptivePoisoningConfig
+from robench.api.attacks.poisoning import AdaptivePoisoningConfig, ModelKnowledgeConfig, PoisoningConfig
 from robench.api.codec import encode
 from robench.api.errors import UserError
 from robench.api.metric import Measure
@@ -266,10 +266,16 @@ def test_the_surrogate_of_an_attack_on_the_victim_s_pipeline_is_the_victim_s_mod
         def profiles(self, train, **of):
             raise AssertionError
 
+    class Suspicious(Adaptive):
+        """An attack that knows the defence and fits no model."""
+
+        class Config(PoisoningConfig):
+            knowledge: ModelKnowledgeConfig = ModelKnowledgeConfig()
+
     plan = load("[{name: bandwagon, epsilon: 0.05}]", "[wmf, ease]")
     names = []
-    for knowledge in ("none", "surrogate", "victim"):
-        attack = Adaptive.make(knowledge={"model": knowledge})
+    for cls, knowledge in [*((Adaptive, one) for one in ("none", "surrogate", "victim")), (Suspicious, "surrogate")]:
+        attack = cls.make(knowledge={"model": knowledge})
         planned = PlannedAttack(Part("adaptive", {}, "adaptive"), attack, True, attack.threat(), (0.05,))
         names.append([name_surrogate(planned, cell.victim) for cell in plan.cells if cell.victim.poison])
-    assert names == [["", ""], ["wmf", "ease"], ["wmf", "ease"]]
+    assert names == [["", ""], ["wmf", "ease"], ["wmf", "ease"], ["", ""]]

@@ -132,9 +132,11 @@ class PoisoningAttack(Attack):
 
         The value is the name of a model, such as ``wmf``. It is ``VICTIM`` if the attack fits the victim's own
         pipeline, and an empty string if the attack fits no model. Tables show it, and no number depends on it. By
-        default, an attack fits the victim's pipeline if its knowledge includes the model, and no model otherwise.
+        default, an attack fits the victim's pipeline if its knowledge includes the model and it has a setting
+        ``surrogate_fits``. Any other attack fits no model by default.
         """
-        return "" if self.config.knowledge.model == "none" else VICTIM
+        fits = self.config.knowledge.model != "none" and self.has_setting("surrogate_fits")
+        return VICTIM if fits else ""
 
     def adaptivity(self) -> Adaptive:
         """Returns ``yes`` if the attack may fit the victim's pipeline.
