@@ -82,6 +82,7 @@ def to_json(tables: Tables) -> str:
         **({"rewritten": tables.titles} if tables.titles else {}),
         **({"stages": tables.reranking} if tables.reranking else {}),
         **({"detection": tables.detection} if tables.detection else {}),
+        **({"certificates": tables.certificates} if tables.certificates else {}),
         **({"training_defenses": tables.training_defences} if tables.training_defences else {}),
         **({"slices": tables.slices} if tables.slices else {}),
         **({"transfer": tables.transfer} if tables.transfer else {}),

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from robench.api.errors import counted
 from robench.report.attacks import build_curves_section, build_ensembles_section, build_radii_section
 from robench.report.blocks import Bullets, Section
+from robench.report.certificates import build_certificates_section
 from robench.report.data import build_data_section
 from robench.report.detection import build_detection_section, build_training_defences_section
 from robench.report.inputs import build_inputs_section
@@ -60,6 +61,7 @@ def build_further_sections(tables: Tables) -> Iterator[Section]:
         build_transfer_section,
         build_training_defences_section,
         build_detection_section,
+        build_certificates_section,
         build_slices_section,
         build_radii_section,
         build_inputs_section,

@@ -62,6 +62,7 @@ class Recorder:
             "members": measurement.members,
             "titles": measurement.titles,
             "detection": measurement.detection,
+            "certificate": measurement.certificate,
             "reading": usage,
         }
         return record | {name: value for name, value in extra.items() if value}

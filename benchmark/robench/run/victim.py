@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from robench.api.data import HeldOut, IntArray
 from robench.api.digest import digest
@@ -20,10 +22,12 @@ from robench.engine.data.prepared import Prepared
 from robench.engine.data.targets import choose_targets, evaluated_users
 from robench.engine.fit.victim import FitResult, VictimFit
 from robench.engine.measure import MeasuredVictim
+from robench.engine.rank.votes import collect_votes
 from robench.files.cache import Cache
 from robench.host.registry import Registry
 from robench.run.data import DataKey
 from robench.spec import NO_DEFENSE, Cell, Part, Victim
+from robench.store.certificate import Certificate, measure_certificate
 from robench.store.detection import Detection, measure_detection
 from robench.store.facts import collect_facts
 from robench.store.record import build_outcome, compute_metric_values
@@ -173,7 +177,26 @@ class FittedVictim:
         if fakes := self.fitted.fakes:
             arrays["fake_items"] = np.concatenate(fakes).astype(np.int32)
             arrays["fake_lengths"] = np.array([len(row) for row in fakes], dtype=np.int32)
-        return Measurement(arrays, dict(self.fitted.achieved), diagnostics, detection=detection)
+        certificate: Certificate = {}
+        if cell.victim.poison is None and cell.victim.defense.name == NO_DEFENSE.name:
+            certificate = self._certify(arrays, clean.victim)
+        return Measurement(
+            arrays, dict(self.fitted.achieved), diagnostics, detection=detection, certificate=certificate
+        )
+
+    def _certify(self, arrays: dict[str, NDArray[Any]], victim: MeasuredVictim) -> Certificate:
+        """Returns the certificate of a model that takes votes.
+
+        The votes are added to the arrays. The result is empty for other models. A defence may read the training data in
+        any way, so only undefended models have certificates.
+        """
+        trained = int((self.data.train.lengths() > 0).sum())
+        collected = collect_votes(victim.model, victim.chunks(), victim.history, arrays["top"], trained)
+        if collected is None:
+            return {}
+        votes, voting = collected
+        arrays |= votes
+        return measure_certificate(arrays, voting)
 
     def _attack(self, cell: Cell, part: Part, victim: MeasuredVictim) -> tuple[Measurement, Mapping[str, int]]:
         attack = self.registry.make("attack", part)

@@ -43,6 +43,8 @@ SHAPES: Mapping[str, tuple[str, tuple[str | int | None, ...]]] = {
     "calibration": ("f", (2,)),
     "suspicion": ("f", ("V",)),
     "flagged": ("i", ("V",)),
+    "item_votes": ("i", ("n",)),
+    "other_votes": ("i", ("U", 10)),
     "fake_items": ("i", (None,)),
     "fake_lengths": ("i", (None,)),
 }
@@ -95,7 +97,7 @@ def _range_problem(arrays: Arrays, count: int) -> str:
     if indptr[0] != 0 or indptr[-1] != count or (sizes < 0).any():
         return "the array 'indptr' does not cut the ranks by user"
     lowest = {"users": 0, "ranks": 1, "candidates": 1, "top": -1, "targets": 0, "target_ranks": 0, "spent": 0}
-    lowest |= {"fake_items": 0, "fake_lengths": 0}
+    lowest |= {"fake_items": 0, "fake_lengths": 0, "item_votes": 0, "other_votes": 0}
     for name, least in lowest.items():
         if name in arrays and arrays[name].size and arrays[name].min() < least:
             return f"the array '{name}' has values below {least}"

@@ -150,6 +150,7 @@ class MeasuredRecord(RecordHead):
     diagnostics: dict[str, Number | None]
     checks: dict[str, Number] = Field(default_factory=dict)
     detection: dict[str, Number | None] = Field(default_factory=dict)
+    certificate: dict[str, Number | None] = Field(default_factory=dict)
     fit: dict[str, Number | None]
     members: list[MemberContent] = Field(default_factory=list)
     titles: list[TitleContent] = Field(default_factory=list)

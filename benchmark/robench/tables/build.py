@@ -19,6 +19,7 @@ from robench.tables.cells import (
     build_timing_rows,
     build_value_rows,
 )
+from robench.tables.certificates import CertificateRow, build_certificate_rows
 from robench.tables.clean import REFERENCE, CleanRow, build_clean_rows
 from robench.tables.completeness import IncompleteModel, find_incomplete_models
 from robench.tables.curves import CurveRow, build_curve_rows
@@ -75,6 +76,7 @@ class Tables:
         worst_cases: further values of each ranking table, in the order of the tables.
         origin: where the numbers come from: versions, machines and digests.
         transfer: the effects of attacks with fake users on victims other than their surrogates.
+        certificates: certified values of lists that base models vote for.
     """
 
     suite: str
@@ -106,6 +108,7 @@ class Tables:
     worst_cases: list[WorstCases] = field(default_factory=list)
     origin: Origin = field(default_factory=Origin)
     transfer: list[TransferRow] = field(default_factory=list)
+    certificates: list[CertificateRow] = field(default_factory=list)
 
     def rows(self) -> list[LeaderboardRow]:
         """Returns the rows of all ranking tables, in the order of the tables."""
@@ -169,4 +172,5 @@ def make_tables(results: Results) -> Tables:
         build_worst_cases(results, leaderboard),
         build_origin(results),
         build_transfer_rows(results, poisoning),
+        build_certificate_rows(results),
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from robench.plan.plan import make_plan
 from robench.report.files import DRAWERS, published_files
 from robench.spec import CellRow
 from robench.store.archive import ARRAYS, MANIFEST, RECORDS, Archive, hash_file
+from robench.store.certificate import measure_certificate, read_voting
 from robench.store.detection import measure_detection
 from robench.store.folder import Store
 from robench.store.npz import hash_arrays
@@ -86,7 +88,7 @@ def check_users(store: Store, plan: PlanFile, findings: Findings) -> None:
 
 
 def check_cells(results: Results, findings: Findings) -> None:
-    """Computes the metrics and detections of every measured cell again.
+    """Computes metrics, detections and certificates of every measured cell again.
 
     Differences, damaged records and missing cells become problems.
     """
@@ -97,6 +99,7 @@ def check_cells(results: Results, findings: Findings) -> None:
         try:
             _check_metrics(results, cell, findings)
             _check_detection(results, cell, findings)
+            _check_certificate(results, cell, findings)
         except UserError as error:
             findings.problems.append(str(error))
     missing = sum(results.status(cell) == "missing" and cell.cell not in results.damaged for cell in results.cells)
@@ -130,6 +133,24 @@ def _check_detection(results: Results, cell: CellRow, findings: Findings) -> Non
     for name, value in expected.items():
         if stored.get(name) != value:
             problem = f"cell {cell.cell} has the detection {name} {stored.get(name)}, and its arrays give {value}"
+            findings.refuse(results.store.where(record), problem)
+
+
+def _check_certificate(results: Results, cell: CellRow, findings: Findings) -> None:
+    """Compares the numbers of a certificate with those that the stored votes give."""
+    record = results.record(cell)
+    stored = record.get("certificate", {})
+    if not stored:
+        return
+    arrays = results.arrays(cell)
+    users, known = arrays["users"].size, results.known.get("/".join(cell.key.place), {})
+    voting = read_voting(stored)
+    if "title" in known:  # the size of the catalogue decides on the confidence of each interval
+        voting = replace(voting, pairs=users * len(known["title"]))
+    expected = measure_certificate(arrays, voting)
+    for name, value in expected.items():
+        if stored.get(name) != value:
+            problem = f"cell {cell.cell} has the certificate {name} {stored.get(name)}, and its votes give {value}"
             findings.refuse(results.store.where(record), problem)
 
 

@@ -1,8 +1,8 @@
-"""Bagging: the median of models that are fitted on samples of the users."""
+"""Bagging: the median or the votes of models on samples of the users."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Literal
 
@@ -11,17 +11,19 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from robench.api import BaseConfig, IntArray, Interactions, Rng, TrainData
+from robench.api.component import LATER
+from robench.api.models.votes import Votes
 from robench_plugins.models.ease import Ease
 from robench_plugins.models.history_model import HistoryModel
 from robench_plugins.models.item_knn import ItemKnn
-from robench_plugins.models.sparse_matrix import Matrix
+from robench_plugins.models.sparse_matrix import Matrix, largest_entries, matrix_of_users, without_repeats
 from robench_plugins.models.wmf import Wmf
 
 BASES: dict[str, type[HistoryModel]] = {"ease": Ease, "item-knn": ItemKnn, "wmf": Wmf}
 
 
 class Bagging(HistoryModel):
-    """Scores an item by the median over models fitted on samples of the users.
+    """Scores an item by the median or the votes of models on samples of the users.
 
     This is bagging (Breiman, Machine Learning 1996) over users, against fake users. Each base model is fitted on the
     rows of a random share of the users, drawn without replacement. A score is the median of the base models' scores. If
@@ -29,8 +31,14 @@ class Bagging(HistoryModel):
     With a share s of the users and f fake users, a sample holds no fake user with a probability of about (1 − s)^f. So
     the median protects only against a few fake users, and with larger samples against fewer.
 
-    PORE (Jia et al., USENIX Security 2023) certifies such votes. It needs thousands of base models that vote for one
-    item each, and certifies nothing for 1% fake users on MovieLens 100K. This model certifies nothing.
+    With ``combine: votes``, this is PORE (Jia et al., USENIX Security 2023, section 4). Each base model is fitted on
+    ``sample_size`` users and votes for the ``vote_for`` items with the best positive scores. An item's score is the
+    number of its votes. Between equal numbers, the training counts decide. The host computes a certificate from the
+    votes: however the rows of a few fake users look, some held-out items stay in the list. See ``certify`` in
+    ``robench.store.certificate`` for the theorem and its proof. The certificate needs hundreds of base models, better
+    thousands. It holds for someone who keeps ``sample_size``, and it is about a few fake users, never about 1%. In the
+    paper, a base model votes only for users in its sample. Here it votes for every user with a history, so each user
+    gets more votes. A median has no certificate.
 
     Any base model can score a history, so users outside a sample are scored like all others. Base models have their
     default settings, and validation chooses none of them. A history without items gets the training counts.
@@ -41,11 +49,23 @@ class Bagging(HistoryModel):
 
         base: Literal["ease", "item-knn", "wmf"] = Field(default="ease", description="Base model")
         models: int = Field(default=11, ge=1, description="Number of base models; an odd number has a middle one")
-        users: float = Field(default=0.2, gt=0, le=1, description="Share of the users in each sample")
+        users: float = Field(default=0.2, gt=0, le=1, description="Share of the users in each sample, for medians")
+        combine: Literal["median", "votes"] = Field(
+            default="median",
+            description="How base models are combined; only votes have a certificate",
+            json_schema_extra=LATER,
+        )
+        sample_size: int = Field(
+            default=50, ge=1, description="Number of users in each sample, for votes", json_schema_extra=LATER
+        )
+        vote_for: int = Field(
+            default=1, ge=1, description="Number of items that a base model votes for", json_schema_extra=LATER
+        )
 
     config: Config
     bases: list[HistoryModel]
     samples: Rng
+    trained: int
 
     def declared_memory(self, users: int, items: int, interactions: int) -> int:
         """Returns the bytes of a fit of one base model, times the number of base models."""
@@ -59,18 +79,41 @@ class Bagging(HistoryModel):
 
     def learn(self, data: TrainData) -> None:
         """Fits every base model on a sample of the users."""
+        self.trained = count_trained(data.train)
+        size = self.config.sample_size if self.config.combine == "votes" else share_of(data.train, self.config.users)
         self.bases = []
         for number in range(self.config.models):
             rng = self.samples.child(number)
             base = self._new_base()
-            base.fit(replace(data, train=sample_users(data.train, self.config.users, rng)), rng.child("fit"))
+            base.fit(replace(data, train=draw_users(data.train, size, rng)), rng.child("fit"))
             self.bases.append(base)
 
     def score_rows(self, rows: Matrix, users: IntArray | None) -> NDArray[np.float32]:
-        """Returns the median of the base models' scores, float32 [B, n_items]."""
+        """Returns the median or the votes of the base models, float32 [B, n_items].
+
+        To each number of votes, a share of 1 is added that grows with the training count of the item.
+        """
+        if self.config.combine == "votes":
+            votes: NDArray[np.float32] = count_votes(self.bases, rows, self.config.vote_for).astype(np.float32)
+            votes += self.counts / (1 + self.counts.max())
+            return votes
         scores = np.stack([base.score_rows(rows.copy(), None) for base in self.bases])
         median: NDArray[np.float32] = np.median(scores, axis=0).astype(np.float32)
         return median
+
+    def votes(self, users: IntArray, history: Interactions) -> Votes | None:
+        """Returns the votes of the base models.
+
+        The result is None if the median combines them. Training counts decide on the list of a user without a history,
+        so such a user has no votes.
+        """
+        if self.config.combine != "votes":
+            return None
+        rows = matrix_of_users(without_repeats(history), users)
+        counts = count_votes(self.bases, rows, self.config.vote_for)
+        counts[np.diff(rows.indptr) == 0] = 0
+        sample = min(self.config.sample_size, self.trained)
+        return Votes(counts, self.config.models, sample, self.trained, self.config.vote_for)
 
     def learned_state(self) -> Mapping[str, NDArray[np.generic]]:
         """Returns the learned arrays of all base models.
@@ -85,6 +128,7 @@ class Bagging(HistoryModel):
 
     def load_learned(self, data: TrainData, state: Mapping[str, NDArray[np.generic]]) -> None:
         """Restores the base models."""
+        self.trained = count_trained(data.train)
         self.bases = []
         for number in range(self.config.models):
             start = f"{number}_"
@@ -109,8 +153,50 @@ def sample_users(train: Interactions, share: float, rng: Rng) -> Interactions:
         share: the share of the users with interactions to draw.
         rng: the random stream of the draw.
     """
+    return draw_users(train, share_of(train, share), rng)
+
+
+def count_trained(train: Interactions) -> int:
+    """Returns the number of users with interactions."""
+    return int((train.lengths() > 0).sum())
+
+
+def share_of(train: Interactions, share: float) -> int:
+    """Returns a share of the users with interactions, but at least 1 user."""
+    return max(1, round(share * count_trained(train)))
+
+
+def draw_users(train: Interactions, size: int, rng: Rng) -> Interactions:
+    """Returns the rows of random users with interactions, with all other rows empty.
+
+    Args:
+        train: the interactions of all users.
+        size: the number of users to draw. If there are fewer users with interactions, all of them are drawn.
+        rng: the random stream of the draw.
+    """
     users = np.flatnonzero(train.lengths())
-    drawn = rng.numpy().choice(users, min(len(users), max(1, round(share * len(users)))), replace=False)
+    drawn = rng.numpy().choice(users, min(len(users), size), replace=False)
     left = np.ones(train.n_users, dtype=bool)
     left[drawn] = False
     return train.without_users(left)
+
+
+def count_votes(bases: Iterable[HistoryModel], rows: Matrix, each: int) -> IntArray:
+    """Returns how many base models vote for each item, int64 [B, n_items].
+
+    A base model votes for the items with the best positive scores that are not in the history. Of equal items, the
+    first ones get the votes.
+
+    Args:
+        bases: the fitted base models.
+        rows: the histories, sparse float32 [B, n_items].
+        each: the number of items that a base model votes for.
+    """
+    counts = np.zeros(rows.shape, dtype=np.int64)
+    user = np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))
+    for base in bases:
+        scores = base.score_rows(rows.copy(), None)
+        scores[user, rows.indices] = 0
+        chosen = largest_entries(scores, each)
+        counts[np.repeat(np.arange(rows.shape[0]), np.diff(chosen.indptr)), chosen.indices] += 1
+    return counts

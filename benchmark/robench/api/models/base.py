@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from robench.api.component import Component
 from robench.api.data import Catalogue, IntArray, Interactions, Item, TrainData
+from robench.api.models.votes import Votes
 from robench.api.rng import Rng
 from robench.api.surfaces import Surface
 from robench.api.threat import GoalName
@@ -198,6 +199,18 @@ class Model(Component):
 
         Returns:
             The candidates of each user, int64 [B, n].
+        """
+        return None
+
+    def votes(self, users: IntArray, history: Interactions) -> Votes | None:
+        """Returns how many base models vote for each item, or None.
+
+        A model overrides this method if base models on samples of the users vote for its lists. The host then computes
+        a certificate against a few fake users. A list must hold the items with the most votes.
+
+        Args:
+            users: the rows of B real users, int64 [B].
+            history: the history of each real user, one row per user. Its items get no votes.
         """
         return None
 

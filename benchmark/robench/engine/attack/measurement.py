@@ -68,6 +68,8 @@ class Measurement:
         checks: the results of the victim's checks, by name, or an empty dict if the surface needs no checks.
         detection: the quality of the defence's suspicion scores, by name, or an empty dict without such scores. See
             ``measure_detection``.
+        certificate: the plain and certified values of lists by votes, by name, or an empty dict without votes. See
+            ``measure_certificate``.
     """
 
     arrays: CellArrays
@@ -77,6 +79,7 @@ class Measurement:
     titles: list[TitleChange] = field(default_factory=list)
     checks: dict[str, float] = field(default_factory=dict)
     detection: dict[str, float | None] = field(default_factory=dict)
+    certificate: dict[str, float | None] = field(default_factory=dict)
 
 
 def achieved_budget(arrays: CellArrays, costs: Costs) -> dict[str, float]:
