@@ -4,6 +4,7 @@ The first digits of an id also name a cell.
 """
 
 import io
+import re
 from pathlib import Path
 
 import numpy as np
@@ -227,3 +228,12 @@ def test_why_a_user_was_not_broken_is_told(tmp_path, monkeypatch):
     assert wanted + "the shortest that breaks has ε = 0.1235; left alone" in show(cell, "u1")
     assert show(cell, "u2").rstrip().endswith("┘")
     assert wanted + "none that breaks was found; left alone" in show(cell, "u3")
+
+
+def test_the_numbers_of_a_detection_are_shown(tmp_path):
+    world = World(tmp_path / "w", [])
+    cell = world.cell([1] * USERS, weight=0.5, detection={"auroc": 0.875, "precision": None})["cell"]
+    world.build()
+    text = show(world.store.folder / cell)
+    assert re.search(r"detection: auroc +│? *0.875", text)
+    assert re.search(r"detection: precision +│? *none", text)

@@ -60,7 +60,7 @@ def _show_record(stored: StoredCell, console: Console) -> None:
     if record["status"] == "ok":
         for name, value in describe_fakes(stored.store.arrays(record), targets, title):
             table.add_row(name, value)
-    for name in ("metrics", "achieved", "reading", "diagnostics", "fit", "provenance"):
+    for name in ("metrics", "achieved", "detection", "certificate", "reading", "diagnostics", "fit", "provenance"):
         for key, part in record.get(name, {}).items():
             value = part["value"] if name == "metrics" else part
             table.add_row(f"{name}: {key}", "\n".join(value_lines(value)))

@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from robench.api import Interactions, Rng
 from robench.api.data import joined
+from robench.store.certificate import LENGTH, Voting, certify_votes
 from robench.testing.worlds import crowd
 from robench_plugins.models.bagging import BASES, Bagging, draw_users, sample_users
 from robench_plugins.models.sparse_matrix import matrix_of_users, without_repeats
@@ -104,3 +107,36 @@ def test_a_restored_model_gives_the_same_votes():
 
 def test_new_settings_do_not_change_the_ids_of_earlier_cells():
     assert Bagging.make(base="ease").config.resolved() == {"base": "ease", "models": 11, "users": 0.2}
+
+
+def test_no_tried_attack_takes_more_from_a_list_than_the_certificate_allows():
+    data, held = crowd()
+    history, users = joined(data.train, data.validation), np.arange(data.n_users)
+    items = held.items
+
+    def fit(train):
+        model = Bagging.make(base="item-knn", models=400, combine="votes", sample_size=6)
+        model.fit(replace(data, train=train), Rng(1))
+        return model
+
+    clean = fit(data.train).votes(users, history)
+    others = clean.counts.copy()
+    others[history.users(), history.items] = 0
+    others[users, items] = 0
+    arrays = {
+        "indptr": np.arange(len(users) + 1),
+        "item_votes": clean.counts[users, items],
+        "other_votes": -np.sort(-others, axis=1)[:, :LENGTH],
+    }
+    voting = Voting(clean.models, clean.sample, clean.users, clean.each, clean.counts.size)
+    certified = certify_votes(arrays, voting)
+    assert 0.2 < certified[2].mean() < certified[0].mean()
+    popular = np.argsort(-data.train.counts())
+    attacks = (popular[:1], popular[:12], popular[-12:], np.arange(data.n_items))
+    for fakes in (1, 2):
+        for profile in attacks:
+            rows = [data.train.row(user).tolist() for user in users] + [profile.tolist()] * fakes
+            scores = fit(Interactions.from_rows(rows, data.n_items)).scores(users, history)
+            scores[history.users(), history.items] = -1
+            rank = (scores >= scores[users, items][:, None]).sum(axis=1)
+            assert ((rank <= LENGTH) >= certified[fakes]).all()
