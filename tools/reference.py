@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from robench.host.discovery import Host
+from robench.host.inspection import list_facts
 from robench.host.registry import Kind, Registry
-
-Setting = tuple[str, str, str]  # values, default, meaning
+from robench.host.settings import list_settings
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "reference" / "plugins.md"
@@ -53,101 +53,9 @@ SHARED = {
 }
 
 
-def code(value: Any) -> str:
-    """Returns a value in YAML syntax, marked as code."""
-    plain = {None: "null", True: "true", False: "false"}
-    text = (
-        plain[value]
-        if value is None or isinstance(value, bool)
-        else f"{value:g}"
-        if isinstance(value, float)
-        else str(value)
-    )
-    return f"`{text}`".replace("|", "\\|")
-
-
 def cell(text: str) -> str:
     """Returns a string as a cell of a Markdown table."""
     return text.replace("|", "\\|")
-
-
-def default_of(schema: dict[str, Any]) -> str:
-    """Returns the default of a setting as Markdown.
-
-    For a long list, the result is the number of entries. For a long string, it is ``a text``.
-    """
-    if "default" not in schema:
-        return "required"
-    value = schema["default"]
-    if isinstance(value, list):
-        return code(f"[{', '.join(map(str, value))}]") if len(str(value)) < 50 else f"{len(value)} entries"
-    if isinstance(value, str) and len(value) > 50:
-        return "a text"
-    return code(value) if value != "" else "empty"
-
-
-def values_of(schema: dict[str, Any], parts: dict[str, Any]) -> str:
-    """Describes the values of a setting, given its JSON schema."""
-    if "$ref" in schema:
-        return values_of(parts[schema["$ref"].rpartition("/")[2]], parts)
-    if "anyOf" in schema:
-        return " or ".join(dict.fromkeys(values_of(option, parts) for option in schema["anyOf"]))
-    if "enum" in schema or "const" in schema:
-        return ", ".join(code(value) for value in schema.get("enum", [schema.get("const")]))
-    kind = schema.get("type")
-    if kind in ("integer", "number"):
-        return " ".join([{"integer": "whole number", "number": "number"}[kind], *bounds(schema)])
-    if kind == "array":
-        items = schema.get("items") or next(iter(schema.get("prefixItems", [{}])))
-        return f"list of {values_of(items, parts).replace('number', 'numbers')}"
-    return {"boolean": "`true`, `false`", "string": "text", "null": "`null`"}.get(str(kind), str(kind or "anything"))
-
-
-def bounds(schema: dict[str, Any]) -> Iterator[str]:
-    """Yields the bounds of a setting, such as ``≥ 1`` or ``< 1``."""
-    signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
-    yield from (f"{sign} {schema[name]:g}" for name, sign in signs.items() if name in schema)
-
-
-def meaning_of(schema: dict[str, Any], inherited: str) -> str:
-    """Returns the description of a setting, with the searched values."""
-    text = schema.get("description") or inherited
-    if (search := schema.get("search")) is None:
-        return text
-    if "choices" in search:
-        values = ", ".join(map(code, search["choices"]))
-    else:
-        values = f"{code(search['low'])} to {code(search['high'])}{', log' if search['log'] else ''}"
-    return f"{text}; searched: {values}"
-
-
-def settings_of(config: type[Any]) -> dict[str, Setting]:
-    """Returns {setting: (values, default, meaning)} of a ``Config``.
-
-    A field that only changes an inherited default keeps the inherited meaning. The settings of a nested ``Config``
-    are named by paths such as ``knowledge.data``.
-    """
-    schema = config.model_json_schema(by_alias=True)
-    parts = schema.get("$defs", {})
-    fields = [getattr(base, "model_fields", {}) for base in config.__mro__]
-    meanings = {name: of[name].description for of in reversed(fields) for name in of if of[name].description}
-    return {
-        name: (values_of(field, parts), default_of(field), meaning_of(field, meanings.get(name, "")))
-        for name, field in flat_fields(schema.get("properties", {}), parts)
-    }
-
-
-def flat_fields(properties: dict[str, Any], parts: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yields the name and the schema of each setting.
-
-    Nested settings take the place of their parent.
-    """
-    for name, field in properties.items():
-        nested = parts.get(field.get("$ref", "").rpartition("/")[2], {}).get("properties")
-        if nested is None:
-            yield name, field
-        else:
-            yield from ((f"{name}.{inner}", schema) for inner, schema in flat_fields(nested, parts))
 
 
 def all_shared_of(config: type[Any]) -> list[type[Any]]:
@@ -168,18 +76,16 @@ def settings(config: type[Any]) -> Iterator[str]:
 
     The table has the settings that the ``Config`` adds or changes.
     """
-    base, own = shared_of(config), settings_of(config)
+    base, own = shared_of(config), list_settings(config)
     if base is not None:
-        inherited = settings_of(base)
+        inherited = list_settings(base)
         own = {name: cells for name, cells in own.items() if cells != inherited.get(name)}
         heading = SHARED[base.__name__]
         link = f"[{heading[:1].lower()}{heading[1:]}](#{anchor(heading)})"
         yield from ("It also has the settings of", f"{link}.", "")
     if own:
         yield from ("| setting | values | default | meaning |", "|---|---|---|---|")
-        yield from (
-            f"| `{name}` | {values} | {default} | {cell(meaning)} |" for name, (values, default, meaning) in own.items()
-        )
+        yield from (f"| `{name}` | {' | '.join(map(cell, setting))} |" for name, setting in own.items())
         yield ""
 
 
@@ -193,29 +99,11 @@ def sentence(cls: type[Any]) -> list[str]:
     return [line for part in lines for line in textwrap.wrap(part, 98, break_on_hyphens=False, break_long_words=False)]
 
 
-def facts(kind: Kind, cls: Any) -> list[str]:
-    """Returns the declarations of a class, each as a short sentence."""
-    if kind == "model":
-        return [f"Surfaces: {', '.join(f'`{name}`' for name in sorted(cls.surfaces))}."] if cls.surfaces else []
-    if kind == "attack":
-        surface = cls.Config.model_json_schema()["properties"].get("surface", {"const": cls.surface})
-        return [f"Surface: {values_of(surface, {})}.", f"Kind: {cls.kind() if cls.stage == 'test' else cls.adaptive}."]
-    if kind == "defense":
-        hooks = [name for name in ("sanitise", "clean_text", "loss", "wrap") if cls.overrides(name)]
-        return [f"Changes: {', '.join(f'`{name}`' for name in hooks)}."] if hooks else []
-    if kind == "dataset":
-        return [f"Licence: {cls.licence}.", f"Source: {cls.source}."]
-    if kind == "metric":
-        better = "higher" if cls.higher_is_better else "lower"
-        return [f"Needs: {cls.needs}.", f"Better: {better}.", f"Version: {cls.version}."]
-    return []
-
-
 def entry(kind: Kind, name: str, cls: Any) -> Iterator[str]:
     """Yields the lines of one component."""
     title = f"{name}@k" if kind == "metric" and cls.at_k else name
     yield from (f"### `{title}`", "", *sentence(cls), "")
-    stated = facts(kind, cls)
+    stated = [f"{fact}: {value}." for fact, value in list_facts(kind, cls)]
     if stated:
         yield from (*(line for item in stated for line in textwrap.wrap(f"- {item}", 98, subsequent_indent="  ")), "")
     yield from settings(cls.Config)

@@ -314,14 +314,23 @@ def recommend(
 
 @app.command()
 def plugins(
+    name: Annotated[str | None, typer.Argument(help="a component or a plugin to describe")] = None,
     check: Annotated[bool, typer.Option("--check", help="import each: what it offers and needs, or its error")] = False,
 ) -> None:
-    """List every component with its owner.
+    """List every component with its owner, or describe one.
 
-    With --check, the exit code is 1 if a plugin or a component is faulty, or if a plugin registers nothing.
+    A description has the settings with types, defaults and ranges. With --check, the exit code is 1 if a plugin or a
+    component is faulty, or if a plugin registers nothing.
     """
     from robench.entrance.plugins import print_plugins  # noqa: PLC0415
 
+    if name is not None:
+        from robench.entrance.component import print_component  # noqa: PLC0415
+
+        if check:
+            raise UserError("it checks all plugins", path="--check", hint=f"robench plugins {name} describes one")
+        print_component(name, screen())
+        return
     sound = print_plugins(screen(), check=check)
     if check and not sound:
         raise typer.Exit(1)

@@ -15,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from robench import __version__
 from robench.api.errors import UserError
+from robench.api.stability import written_for
 from robench.authoring.kinds import LAYOUTS, Layout, PackageKind
 from robench.authoring.names import Names, check_class_name, check_free, derive_names
 from robench.host.registry import KINDS, Registry
@@ -73,6 +74,7 @@ def render(names: Names, kind: PackageKind) -> dict[str, str]:
         "hook": KINDS[layout.component][0] if layout.component else "",
         "options": _options(kind, names),
         "version": __version__,
+        "requires_api": written_for(),
     }
     paths = _paths(names, layout, kind)
     return {path: environment.get_template(template).render(variables) for path, template in paths.items()}

@@ -41,6 +41,8 @@ def run_suite(path: Path, options: Options, frames: Mapping[str, Any] | None = N
     """
     host = Host.discover()
     registry = Registry.of(host)
+    for owner, reason in host.broken.items():  # a report is named nowhere, so nothing else would say that it is missing
+        log.warning("plugin %s is left out: %s", owner, reason)
     if frames is not None:
         registry = with_frames(registry, frames)
     runner = make_runner(path, host, registry, options)

@@ -16,6 +16,7 @@ import pluggy
 
 from robench.api import hooks
 from robench.api.escapes import describe_error
+from robench.host.compatibility import VARIABLE, find_misfit, read_requirement
 from robench.host.nearby import EXTRA, find_module
 
 GROUP = "robench"
@@ -53,9 +54,9 @@ class Host:
         # An editable install can list the same entry point twice.
         points = {(_owner(point), point.value): point for point in metadata.entry_points(group=GROUP)}
         for (owner, _), point in sorted(points.items(), key=lambda pair: pair[0]):
-            host._load(owner, point.load)
+            host._load(owner, point.load, point.value)
         for name in dict.fromkeys(filter(None, (part.strip() for part in os.environ.get(EXTRA, "").split(",")))):
-            host._load(f"{name}:{EXTRA}", partial(_import, name))
+            host._load(f"{name}:{EXTRA}", partial(_import, name), name)
         return host
 
     @classmethod
@@ -70,17 +71,27 @@ class Host:
             host._register(owner, plugin)
         return host
 
-    def _load(self, owner: str, load: Callable[[], Any]) -> None:
-        """Loads and registers one plugin, or records why the plugin is broken."""
+    def _load(self, owner: str, load: Callable[[], Any], place: str) -> None:
+        """Loads and registers one plugin, or records why the plugin is broken.
+
+        Args:
+            owner: the owner of the plugin.
+            load: the function that imports the plugin.
+            place: the module of the plugin, which may be followed by a colon and an attribute.
+        """
         try:
             plugin = load()
         except (Exception, SystemExit) as error:  # a plugin may raise anything when it is imported
-            self.broken[owner] = describe_error(error)
+            module = place.partition(":")[0].strip()
+            self.broken[owner] = find_misfit(read_requirement(module)) or describe_error(error)
             return
         self._register(owner, plugin)
 
     def _register(self, owner: str, plugin: Any) -> None:
         """Registers one plugin, or records why the plugin is broken."""
+        if misfit := find_misfit(getattr(plugin, VARIABLE, None)):
+            self.broken[owner] = misfit
+            return
         try:
             self.manager.register(plugin, name=owner)
             self.manager.check_pending()
@@ -101,6 +112,10 @@ class Host:
         """
         for implementation in getattr(self.manager.hook, hook).get_hookimpls():
             yield implementation.plugin_name, implementation
+
+    def hooks_of(self, owner: str) -> list[str]:
+        """Returns the names of the hooks that a plugin implements, sorted."""
+        return sorted(caller.name for caller in self.manager.get_hookcallers(self.manager.get_plugin(owner)) or ())
 
     def registered(self, hook: str) -> Iterator[tuple[str, dict[str, type[Any] | str]]]:
         """Yields the owner and the components of each plugin with a registration hook.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import Any, get_args
 
 from robench.api.component import BaseConfig, Component
 
@@ -44,11 +44,36 @@ def describe_component(cls: type[Component]) -> str:
     if surfaces:
         parts.append(f"surfaces: {', '.join(sorted(surfaces))}")
     if hasattr(cls, "threat"):
-        parts.append(_describe_threat(cls))
+        parts.append(describe_threat(cls))
     return "; ".join(parts) or "ok"
 
 
-def _describe_threat(cls: Any) -> str:
+def list_facts(kind: str, cls: Any) -> list[tuple[str, str]]:
+    """Returns what a component declares, as pairs of a name and a value.
+
+    Args:
+        kind: the kind of the component.
+        cls: the class of the component.
+    """
+    if kind == "model":
+        return [("Surfaces", ", ".join(f"`{name}`" for name in sorted(cls.surfaces)))] if cls.surfaces else []
+    if kind == "attack":
+        field = cls.Config.model_fields.get("surface")
+        surface = f"`{cls.surface}`" if field is None else ", ".join(f"`{one}`" for one in get_args(field.annotation))
+        return [("Surface", surface), ("Kind", cls.kind() if cls.stage == "test" else cls.adaptive)]
+    if kind == "defense":
+        hooks = [name for name in ("sanitise", "clean_text", "loss", "wrap") if cls.overrides(name)]
+        return [("Changes", ", ".join(f"`{name}`" for name in hooks))] if hooks else []
+    if kind == "dataset":
+        return [("Licence", cls.licence), ("Source", cls.source)]
+    if kind == "metric":
+        better = "higher" if cls.higher_is_better else "lower"
+        return [("Needs", cls.needs), ("Better", better), ("Version", str(cls.version))]
+    return []
+
+
+def describe_threat(cls: Any) -> str:
+    """Returns the default threat model of an attack: ``threat: embedding, test, ...``."""
     try:
         fields = cls().threat().as_dict()
     except Exception:  # a setting has no default, or the plugin has a bug; surface and stage are known nevertheless

@@ -1,0 +1,45 @@
+"""The version of the API, and the stability levels of its names.
+
+docs/reference/api.md lists every name with its level and says what a level promises.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Level = Literal["stable", "experimental"]
+# MAJOR.MINOR. A change that breaks plugins that use only stable names increases MAJOR. A new name, or a change that
+# breaks plugins that use experimental names, increases MINOR.
+API_VERSION = "1.0"
+EXPERIMENTAL = frozenset(
+    {
+        # attacks on titles, and models with slopes with respect to tokens
+        "TextAttack",
+        "TextAttackTests",
+        "TextConfig",
+        "TextOracle",
+        "TokenModel",
+        "Tokens",
+        # attacks on the interactions of real users
+        "Corruption",
+        "CorruptionTests",
+        # plugins that follow a run
+        "ReportTests",
+        "robench_data_read",
+        "robench_victim_progress",
+    }
+)
+
+
+def level_of(name: str) -> Level:
+    """Returns the stability level of a public name or of a hook.
+
+    Public names are those of ``robench.api`` and ``robench.testing``. All names of ``robench.pretrained`` are
+    experimental, and so is every name that only a module inside these packages offers.
+    """
+    return "experimental" if name in EXPERIMENTAL else "stable"
+
+
+def written_for(version: str = API_VERSION) -> str:
+    """Returns the requirement of a plugin for a version of the API: ``>=1.0,<2``."""
+    return f">={version},<{int(version.partition('.')[0]) + 1}"
