@@ -38,7 +38,7 @@ def test_every_name_is_on_the_page_with_its_level_and_a_page_that_names_it():
 
 
 def first_line(value):
-    """Returns the first line of a docstring as Markdown, or nothing for an alias of a type."""
+    """Returns the first line of a docstring, or nothing for an alias of a type."""
     own = inspect.isclass(value) or inspect.isfunction(value)
     return (inspect.getdoc(value) or "").partition("\n")[0].replace("``", "`") if own else ""
 

@@ -62,7 +62,7 @@ def test_a_measure_names_its_metric(capsys):
 def test_a_plugin_is_described_with_its_hooks_and_components(capsys):
     text = described("robench", capsys)
     assert "robench_cell_finished" in text
-    assert "Components of the kind executor: dask, local" in text
+    assert "Components, executor: dask, local" in text
 
 
 def test_settings_that_json_cannot_represent_and_markup_are_shown_as_text(clash, capsys):

@@ -107,9 +107,7 @@ def _print_plugin(name: str, host: Host, registry: Registry, console: Console) -
             ("Versions of robench.api", getattr(plugin, VARIABLE, None) or "not declared"),
         ]
         offered = {kind: [e.name for e in registry.entries[kind] if e.owner == owner] for kind in KINDS}
-        facts += [
-            (f"Components of the kind {kind}", ", ".join(sorted(names))) for kind, names in offered.items() if names
-        ]
+        facts += [(f"Components, {kind}", ", ".join(sorted(names))) for kind, names in offered.items() if names]
         _print_prose(owner, inspect.getdoc(plugin) or "", facts, console)
 
 

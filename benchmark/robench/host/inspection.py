@@ -73,7 +73,7 @@ def list_facts(kind: str, cls: Any) -> list[tuple[str, str]]:
 
 
 def describe_threat(cls: Any) -> str:
-    """Returns the default threat model of an attack: ``threat: embedding, test, ...``."""
+    """Returns an attack's default threat model: ``threat: embedding, test, ...``."""
     try:
         fields = cls().threat().as_dict()
     except Exception:  # a setting has no default, or the plugin has a bug; surface and stage are known nevertheless
