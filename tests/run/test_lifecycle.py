@@ -63,7 +63,14 @@ def test_every_hook_is_called_in_the_order_of_a_run(calls):
 def test_the_arguments_are_those_of_the_run(calls):
     called = dict(calls)
     assert called["robench_data_read"]["data"] == "synthetic"
-    assert called["robench_suite_started"] == {"suite": "t", "victims": 2, "cells": 3, "stored": 0}
+    nothing_known = "TimeLeft(seconds=0.0, unknown=2)"
+    assert called["robench_suite_started"] == {
+        "suite": "t",
+        "victims": 2,
+        "cells": 3,
+        "stored": 0,
+        "time_left": nothing_known,
+    }
     ended = called["robench_suite_finished"]
     assert (ended["ok"], ended["failed"], ended["skipped"]) == (3, 0, 1)
     progress = [arguments for name, arguments in calls if name == "robench_victim_progress"]

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import pytest
 
 from robench.api.summary import DataSummary
+from robench.api.time_left import TimeLeft
 from robench.host.discovery import Host
 from robench.store.record import Record, new_record
 from robench.testing.conformance import Conformance
@@ -23,6 +24,7 @@ FOLLOWING = (
 )
 
 
+LEFT = TimeLeft(60.0, unknown=1)
 SUMMARY = DataSummary(rows=200, low_ratings=0, repeats=0, outside_core=0, users=20, items=30, interactions=200)
 
 
@@ -89,12 +91,13 @@ class ReportTests(Conformance):
         """
         records = _records()
         host.call("robench_data_read", data="synthetic", summary=SUMMARY)
-        host.call("robench_suite_started", suite="example", victims=1, cells=len(records), stored=0)
+        host.call("robench_suite_started", suite="example", victims=1, cells=len(records), stored=0, time_left=LEFT)
         progress = {"victim": "f" * 16, "label": "mf none seed 0"}
-        host.call("robench_victim_progress", **progress, phase="fit", done=1, total=1)
+        host.call("robench_victim_progress", **progress, phase="fit", done=1, total=1, time_left=LEFT)
         for done, record in enumerate(records[:1] if interrupted else records, start=1):
-            host.call("robench_cell_finished", record=record)
-            host.call("robench_victim_progress", **progress, phase="measure", done=done, total=len(records))
+            host.call("robench_cell_finished", record=record, time_left=LEFT)
+            cells = {"done": done, "total": len(records)}
+            host.call("robench_victim_progress", **progress, phase="measure", **cells, time_left=LEFT)
         counts = {"ok": 1, "failed": 0} if interrupted else {"ok": 2, "failed": 1}
         host.call("robench_suite_finished", suite="example", **counts, skipped=0, seconds=1.0)
 
@@ -118,12 +121,12 @@ class ReportTests(Conformance):
 
     def test_it_follows_a_run_without_open_cells(self) -> None:
         _, host = self.make()
-        host.call("robench_suite_started", suite="example", victims=0, cells=0, stored=3)
+        host.call("robench_suite_started", suite="example", victims=0, cells=0, stored=3, time_left=None)
         host.call("robench_suite_finished", suite="example", ok=0, failed=0, skipped=0, seconds=0.1)
 
     def test_it_changes_no_record(self) -> None:
         _, host = self.make()
         record = _records()[0]
         before = copy.deepcopy(record)
-        host.call("robench_cell_finished", record=record)
+        host.call("robench_cell_finished", record=record, time_left=LEFT)
         assert record == before, "the report has changed a record"
