@@ -101,6 +101,22 @@ def test_the_loss_of_a_gradient_attack_falls_if_no_filter_is_in_its_way():
     assert report["profile_evade_loss_after"] < report["profile_evade_loss_before"]
 
 
+@pytest.mark.parametrize(("attack", "short"), [(Pga, SHORT), (RevAdv, SHORT), (Bandwagon, {})])
+def test_valuable_fillers_lower_the_loss(attack, short):
+    judge = attack.make(**short).judge(real_users(), TARGETS, 6, Rng(0))
+    fillers = [np.arange(10, 20) + 5 * fake for fake in range(6)]
+    values = np.broadcast_to(judge(fillers)[1], (6, ITEMS))
+    losses = []
+    for sign in (1, -1):  # the most valuable new fillers, and the least valuable ones
+        rows = []
+        for row, value in zip(fillers, values, strict=True):
+            keys = sign * value
+            keys[[*row, *TARGETS]] = -np.inf
+            rows.append(np.concatenate([row[:5], largest(keys, 5)]))
+        losses.append(judge(rows)[0])
+    assert losses[0] < losses[1]
+
+
 @given(
     requests=st.integers(1, 9),
     goal=st.sampled_from(["promote", "demote", "untargeted"]),
