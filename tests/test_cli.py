@@ -130,6 +130,8 @@ def test_plan_counts_what_exclude_removed_and_tells_of_lambda_one(robench, folde
         (["run", "t.yaml", "--results", "r.csv"], "r.csv: a file, not a folder of results"),
         (["run", "t.yaml", "--results", "r.csv/below"], "r.csv/below: cannot be written"),
         (["run", "t.yaml", "--results", "x" * 300], "cannot be used: File name too long"),
+        (["compare", "r.csv", "r.csv"], "r.csv: a file, not a folder of results"),
+        (["leaderboard", "results/t", "--tables", "all", "--format", "csv"], "--tables: only text has a choice"),
         (["run", "t.yaml", "--nope"], "robench run: no such option: --nope"),
         (["run", "t.yaml", "--workers", "x"], "'--workers': must be a whole number"),
         (["run"], "missing argument"),

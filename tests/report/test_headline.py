@@ -10,7 +10,8 @@ from tests.fakes import EMBEDDING, World, ranks
 
 from robench.report.choices import Form, Shown
 from robench.report.files import build_texts
-from robench.report.headline import RANKLESS, choose_rows, count_rows, describe_rest, explain_unranked
+from robench.report.headline import NO_RANK, RANKLESS, choose_rows, count_rows, describe_rest, explain_unranked
+from robench.report.page import to_page
 from robench.report.terminal import HEIGHT, print_headline, print_sections, print_tables
 
 MODELS = [f"m{number}" for number in range(6)]
@@ -94,8 +95,10 @@ def test_a_board_without_a_rank_says_so(tmp_path):
     for seed in (0, 1):
         world.cell(ranks(20, 99), seed=seed)
         world.cell(ranks(10, 99), seed=seed, attack="pgd", epsilon=0.05)
-    text = text_of(world.build())
-    assert "No row has a rank, so these tables order nothing." in text
+    tables = world.build()
+    text = text_of(tables)
+    assert NO_RANK in text
+    assert NO_RANK in re.sub("<[^>]+>", "", to_page(tables, drawn=False)), "the page has the same words"
     assert "no rank, low power: mf, none" in text
 
 

@@ -18,6 +18,7 @@ from robench.tables.results import grouped
 from robench.tables.rows import Row
 
 OWN_LINES = 4  # the lines of a table besides its rows: title, header, the number of further rows, and an empty line
+NO_RANK = "No row has a rank, so this table says nothing about who is robust."
 NO_ATTACK = "no attack was measured in all seeds"
 MOST_NAMES = 3  # the most rows that a line about verdicts names for each word
 DECIDED = ("gains", "loses")  # the first words of verdicts that are decided

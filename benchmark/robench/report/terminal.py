@@ -17,7 +17,14 @@ from robench.api.terminal import say
 from robench.report.blocks import Block, Bullets, Grid
 from robench.report.choices import Form, Shown
 from robench.report.files import build_texts
-from robench.report.headline import build_headline_grid, choose_rows, count_rows, describe_rest, explain_unranked
+from robench.report.headline import (
+    NO_RANK,
+    build_headline_grid,
+    choose_rows,
+    count_rows,
+    describe_rest,
+    explain_unranked,
+)
 from robench.report.latex import to_latex
 from robench.report.leaderboard import NO_ATTACKS, build_clean_grids, build_leaderboard_grid, format_title
 from robench.report.sections import build_sections, write_opening, write_warning
@@ -83,8 +90,6 @@ def print_headline(tables: Tables, console: Console) -> None:
         _print_headline_of(table, most, console)
     if not tables.leaderboard:
         _print_clean(tables, console)
-    elif all(row.rank is None for row in tables.rows()):
-        _print_line("No row has a rank, so these tables order nothing.", console)
 
 
 def _print_headline_of(table: LeaderboardTable, most: int, console: Console) -> None:
@@ -93,7 +98,7 @@ def _print_headline_of(table: LeaderboardTable, most: int, console: Console) -> 
     if rows:
         forms = [_build_plain(build_headline_grid(table, rows, detail)) for detail in DETAILS]
         console.print(next((form for form in forms if _fits(form, console)), forms[-1]))
-    for line in [*describe_rest(table, rows), *explain_unranked(table)]:
+    for line in [*([] if rows else [NO_RANK]), *describe_rest(table, rows), *explain_unranked(table)]:
         console.print(Padding(visible(line), (0, 0, 0, 2)), highlight=False)
     console.print()
 
