@@ -31,7 +31,7 @@ class Tab:
     """
 
     def __init__(self, browser, path, address="", **options):
-        self.context = browser.new_context(viewport={"width": 1280, "height": 900}, **options)
+        self.context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
         self.page, self.errors, self.requests = self.context.new_page(), [], []
         self.page.on("console", lambda message: self.errors.append(message.text))
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))

@@ -8,9 +8,9 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from tests.fakes import EMBEDDING, USERS, World, curve, ranks, twin
+from tests.fakes import EMBEDDING, USERS, World, ranks, twin
 
-from robench.report.blocks import CurvesChart, DetectionChart, LeaderboardChart, Section, TwinsChart
+from robench.report.blocks import DetectionChart, LeaderboardChart, Section, TwinsChart
 from robench.report.charts import AFTER, BEFORE, PANEL, draw_charts
 from robench.report.sections import build_sections
 from robench.tables.detection import DetectionRow
@@ -110,53 +110,6 @@ def test_without_popularity_there_is_no_dashed_line(tmp_path):
     ((caption, svg),) = draw_charts(section)
     assert not [line for line in Picture(svg).lines if line[3]]
     assert "popularity" not in caption
-
-
-def drawn(*rows):
-    return dict(draw_charts(Section("Along ε", [], CurvesChart(rows))))
-
-
-@pytest.mark.parametrize(
-    "other",
-    [
-        {"dataset": "e"},
-        {"split": "t"},
-        {"surface": "parameters"},
-        {"norm": "linf"},
-        {"goal": "promote"},
-        {"scale": "absolute"},
-    ],
-)
-def test_curves_of_two_threat_models_or_data_sets_are_two_pictures(other):
-    pictures = drawn(curve([0.5, 0.4, 0.3]), curve([0.6, 0.5, 0.2], **other))
-    assert [len(Picture(svg).points) for svg in pictures.values()] == [3, 3]
-
-
-def test_a_line_is_of_one_model_one_defence_and_one_attack():
-    rows = [
-        curve([0.5 + n / 100, 0.4, 0.3], model_label=model, defense_label=defence, attack_label=attack)
-        for n, (model, defence, attack) in enumerate(
-            (model, defence, attack) for model in ("mf", "lstm") for defence in ("at", "noise") for attack in ("a", "b")
-        )
-    ]
-    (svg,) = drawn(*rows).values()
-    picture = Picture(svg)
-    lines = [path for path in picture.paths if path[2].count("L") == 2]
-    assert len(lines) == 8, "each through its three values of ε"
-    assert len({stroke for _, _, _, stroke, _ in lines}) == 2, "a colour per defence"
-    assert len({dash for *_, dash in lines}) == 2, "dashes per attack"
-    panels = {label.split(",")[0]: set() for label in picture.points}
-    for label, (x, *_) in picture.points.items():
-        if "ε = 0:" in label:
-            panels[label.split(",")[0]].add(x)
-    assert {model: len(starts) for model, starts in panels.items()} == {"mf": 1, "lstm": 1}
-    assert panels["mf"] != panels["lstm"], "a panel per model"
-
-
-def test_without_a_choice_of_defences_colours_are_of_attacks():
-    (svg,) = drawn(curve([0.5, 0.4, 0.3]), curve([0.5, 0.45, 0.4], attack_label="fgsm")).values()
-    fills = {label.split(", ")[2]: fill for label, (_, _, fill, _) in Picture(svg).points.items()}
-    assert len(set(fills.values())) == len(fills) == 2
 
 
 def test_a_twin_s_line_leads_from_its_clean_value_to_the_attacked_one():

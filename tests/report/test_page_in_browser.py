@@ -1,10 +1,20 @@
 """Tests the page in a browser, on committed boards."""
 
+import csv
+import io
+import re
+from urllib.parse import unquote
+
 import pytest
 from tests.docs.pages import ROOT
+from tests.fakes import EMBEDDING, World, ranks
 from tests.report.browser import Tab, started
 
+from robench.report.page import to_page
+
 BOARDS = ("whitebox", "text", "corruption")
+WIDE = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+PAPER = "getComputedStyle(document.body).backgroundColor"
 
 
 @pytest.fixture(scope="module")
@@ -13,8 +23,23 @@ def browser():
         yield browser
 
 
+@pytest.fixture(scope="module")
+def tab(browser):
+    """The page of a board with many rows, for tests that put everything back."""
+    with Tab(browser, page_of("whitebox")) as tab:
+        yield tab
+
+
 def page_of(board):
     return ROOT / "results" / board / "index.html"
+
+
+def address(tab):
+    return unquote(tab.page.evaluate("location.hash"))
+
+
+def press(tab, name, board="board-1"):
+    tab.page.locator(f"#{board} .tools button", has_text=re.compile(f"^{name}$")).click()
 
 
 @pytest.mark.parametrize("board", BOARDS)
@@ -25,8 +50,214 @@ def test_a_page_opens_without_errors_and_asks_for_nothing_else(browser, board):
         assert tab.requests == [page_of(board).as_uri()]
 
 
-def test_a_filter_leaves_the_rows_with_all_its_words(browser):
-    with Tab(browser, page_of("whitebox")) as tab:
-        tab.page.locator("#board-1 input[type=search]").fill("SASRec pgd")
+@pytest.mark.parametrize(("board", "scheme"), [("llm", "light"), ("text", "dark"), ("corruption", "light")])
+def test_axe_finds_nothing_serious(browser, board, scheme):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    with Tab(browser, page_of(board), color_scheme=scheme) as tab:
+        tab.page.locator("#board-1-1 summary").click()
+        tab.page.locator("#board-1 .tools details summary").click()
+        violations = axe.run(tab.page, options={"resultTypes": ["violations"]}).response["violations"]
+        bad = [one for one in violations if one["impact"] in ("serious", "critical")]
+        assert [(one["id"], one["nodes"][0]["html"][:200]) for one in bad] == []
+        assert tab.page.locator("main").count() == 1
+
+
+def test_a_filter_leaves_the_rows_with_all_its_words(tab):
+    search = tab.page.locator("#board-1 input[type=search]")
+    search.fill("SASRec pgd")
+    assert {(row["model"], row["defence"]) for row in tab.rows()} == {("sasrec", "pgd training λ=0.5")}
+    assert tab.page.locator("#board-1 [role=status]").inner_text() == "1 of 39 rows"
+    assert "board-1-t.q=SASRec pgd" in address(tab)
+    search.fill("")
+    assert len(tab.rows()) == 39
+    assert address(tab) == ""
+
+
+def test_a_column_sorts_by_numbers_both_ways_and_rows_without_one_come_last(tab):
+    head = tab.page.locator("#board-1 th[data-k=worst] button")
+    for order, reverse in (("ascending", False), ("descending", True)):
+        head.click()
+        values = [row["worst"].split()[0] for row in tab.rows()]
+        numbers = [float(value) for value in values if value != "–"]
+        assert len(numbers) == 38
+        assert numbers == sorted(numbers, reverse=reverse)
+        assert values[-1] == "–", "popularity has no worst case"
+        assert tab.page.locator("#board-1 th[data-k=worst]").get_attribute("aria-sort") == order
+    assert "board-1-t.sort=-worst" in address(tab)
+    press(tab, "standard")
+    assert tab.rows()[0]["rank"] == "1 (1–4)"
+
+
+def test_presets_and_the_column_chooser_show_what_they_say(tab):
+    press(tab, "one line per model")
+    assert [row["model"] for row in tab.rows()] == ["mf", "lightgcn", "lstm", "sasrec", "bert4rec", "popularity"]
+    assert {row["rank"].partition(" ")[0] for row in tab.rows()[:-1]} == {"1"}
+    press(tab, "worst case")
+    rows = tab.rows()
+    assert list(rows[0]) == ["rank", "model", "defence", "clean", "worst", "change", "flags"]
+    worst = [float(row["worst"].split()[0]) for row in rows[:-1]]
+    assert worst == sorted(worst, reverse=True)
+    press(tab, "everything")
+    shown = list(tab.rows()[0])
+    assert {"recall@10:clean", "recall@10:attacked", "mrr@10:clean"} <= {*shown}, "other metrics appear"
+    press(tab, "standard")
+    assert "recall@10:clean" not in tab.rows()[0]
+    chooser = tab.page.locator("#board-1 .tools details")
+    chooser.locator("summary").click()
+    chooser.get_by_label("verdict", exact=True).uncheck()
+    assert "verdict" not in tab.rows()[0]
+    press(tab, "standard")
+    chooser.locator("summary").click()
+    assert "verdict" in tab.rows()[0]
+
+
+def test_complete_rows_only_hides_rows_without_some_cells(browser):
+    with Tab(browser, ROOT / "results" / "llm" / "index.html") as tab:
+        before = tab.rows()
+        press(tab, "complete rows only")
+        after = tab.rows()
+        assert after == [row for row in before if "unranked:" not in row["flags"] and "incomplete" not in row["flags"]]
+        assert 0 < len(after) < len(before)
+
+
+def test_two_rows_are_compared_with_their_difference(tab):
+    for row in (1, 3):
+        tab.page.locator(f"#board-1-{row} input").check()
+    lines = tab.page.evaluate(
+        "[...document.querySelectorAll('#board-1 .compare tr')].map(tr => [...tr.cells].map(td => td.textContent))"
+    )
+    table = {line[0]: line[1:] for line in lines}
+    one, two = tab.rows()[0], tab.rows()[2]
+    assert table["defence"] == [one["defence"], two["defence"], ""]
+    assert table["worst case"][:2] == [one["worst"], two["worst"]]
+    worst = [float(row["worst"].split()[0]) for row in (one, two)]
+    assert float(table["worst case"][2]) == pytest.approx(worst[1] - worst[0], abs=1e-9)
+    assert "board-1-t.compare=1,3" in address(tab)
+    tab.page.locator("#board-1 .compare button").click()
+    assert tab.page.locator("#board-1 .compare table").count() == 0
+
+
+def test_what_is_seen_is_copied_and_downloaded_as_csv(tab):
+    tab.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    tab.page.locator("#board-1 input[type=search]").fill("lstm")
+    press(tab, "copy as CSV")
+    tab.page.locator("#board-1 [role=status]", has_text="copied").wait_for()
+    copied = tab.page.evaluate("navigator.clipboard.readText()")
+    with tab.page.expect_download() as download:
+        press(tab, "download CSV")
+    with open(download.value.path(), encoding="utf-8", newline="") as file:
+        assert file.read() == copied
+    rows = list(csv.DictReader(io.StringIO(copied)))
+    assert [list(row.values()) for row in rows] == [list(row.values()) for row in tab.rows()]
+    assert rows[0]["model"] == "lstm"
+    tab.page.locator("#board-1 input[type=search]").fill("")
+
+
+def test_a_row_opens_its_details_by_the_keyboard(tab):
+    more = tab.page.locator("#board-1-2 + tr.more")
+    assert not more.is_visible()
+    opener = tab.page.locator("#board-1-2 summary")
+    opener.focus()
+    tab.page.keyboard.press("Enter")
+    text = more.inner_text()
+    row = tab.rows()[1]
+    assert text.startswith(f"rank {row['rank']}; {row['verdict']}")
+    assert "robench run results/whitebox/suite.yaml --results again/whitebox" in text
+    assert re.search(r"seed 0:\s*[0-9a-f]{16} \([0-9a-f]{12}\)", text), "a record and its hash"
+    assert "pgd-40" in text, "members of the ensemble"
+    assert "board-1-t.open=2" in address(tab)
+    tab.page.keyboard.press("Enter")
+    assert not more.is_visible()
+    tab.page.keyboard.press("Tab")
+    assert tab.page.evaluate("document.activeElement.type") == "checkbox"
+
+
+def test_the_address_brings_the_view_back(browser):
+    view = "board-1-t.q=lstm&board-1-t.sort=-worst&board-1-t.cols=model,worst&board-1-t.open=14&board-1-t.compare=13,14"
+    with Tab(browser, page_of("whitebox"), view) as tab:
         rows = tab.rows()
-        assert {(row["model"], row["defence"]) for row in rows} == {("sasrec", "pgd training λ=0.5")}
+        assert {row["model"] for row in rows} == {"lstm"}
+        assert list(rows[0]) == ["model", "worst"]
+        worst = [float(row["worst"].split()[0]) for row in rows]
+        assert worst == sorted(worst, reverse=True)
+        assert tab.page.locator("#board-1-14 + tr.more").is_visible()
+        assert tab.page.locator("#board-1 .compare table").is_visible()
+        assert len(tab.rows("board-2")) == 39, "another table has its own view"
+
+
+@pytest.mark.parametrize("board", BOARDS)
+def test_a_phone_shows_everything_and_only_tables_scroll(browser, board):
+    with Tab(browser, page_of(board), viewport={"width": 390, "height": 800}) as tab:
+        tab.page.locator("#board-1-1 summary").click()
+        tab.page.locator("#board-1 .tools details summary").click()
+        assert tab.page.evaluate(WIDE) == 0
+        cut = tab.page.evaluate(
+            """[...document.querySelectorAll('main *')].filter(e => {
+                 const box = e.getBoundingClientRect();
+                 return e.checkVisibility() && box.width && box.right > innerWidth + 1 && !e.closest('.scroll, pre, .quiet, svg');
+               }).map(e => e.outerHTML.slice(0, 100))"""
+        )
+        assert cut == []
+        scales = tab.page.evaluate(
+            """[...document.querySelectorAll('figure svg')].filter(e => e.checkVisibility()).map(e =>
+                 e.getBoundingClientRect().width / e.viewBox.baseVal.width)"""
+        )
+        assert scales
+        assert min(scales) > 0.7, "pictures stay readable"
+
+
+def test_dark_mode_has_no_white_boxes(browser):
+    with Tab(browser, page_of("whitebox"), color_scheme="dark") as tab:
+        assert tab.page.evaluate(PAPER) == "rgb(22, 24, 29)"
+        light = tab.page.evaluate(
+            """[...document.querySelectorAll('body *')].filter(e => {
+                 const parts = getComputedStyle(e).backgroundColor.match(/[\\d.]+/g).map(Number);
+                 return (parts[3] === undefined || parts[3] > .3) && parts[0] + parts[1] + parts[2] > 400;
+               }).map(e => e.outerHTML.slice(0, 100))"""
+        )
+        assert light == []
+        ink = tab.page.evaluate("getComputedStyle(document.querySelector('figure svg text')).fill")
+        assert ink == "rgb(228, 231, 236)"
+
+
+def test_a_print_has_no_empty_pages_and_no_tools(browser):
+    with Tab(browser, page_of("whitebox")) as tab:
+        pdf = tab.page.pdf(format="A4")
+        counts = [int(count) for count in re.findall(rb"/Type\s*/Pages[^>]*?/Count (\d+)", pdf)]
+        tab.page.emulate_media(media="print")
+        assert not tab.page.locator("#board-1 .tools").is_visible()
+        high = tab.page.evaluate("Math.max(...[...document.querySelectorAll('.panel')].map(e => e.offsetHeight))")
+        assert 0 < high < 1000, "a picture fits a page"
+        whole = tab.page.evaluate("document.documentElement.scrollHeight")
+    assert 5 < max(counts) < whole / 400
+
+
+def test_the_page_is_readable_without_scripts(browser):
+    with Tab(browser, page_of("whitebox"), java_script_enabled=False) as tab:
+        assert tab.page.locator("#board-1 tbody > tr:not(.more) >> visible=true").count() == 39
+        assert not tab.page.locator("#board-1-1 + tr.more").is_visible()
+        tab.page.locator("#board-1-1 summary").click()
+        assert tab.page.locator("#board-1-1 + tr.more").is_visible()
+        assert tab.page.locator("#board-1 .tools").count() == 0
+
+
+def test_a_label_with_markup_is_text(browser, tmp_path):
+    evil = "<script>alert(1)</script>"
+    world = World(tmp_path / "w", [EMBEDDING])
+    for seed in (0, 1):
+        world.cell(ranks(150, 99), seed=seed, model=evil)
+        for epsilon in (0.01, 0.05):
+            world.cell(ranks(50, 99), seed=seed, model=evil, attack=evil, epsilon=epsilon)
+    path = tmp_path / "index.html"
+    path.write_text(to_page(world.build()), "utf-8")
+    with Tab(browser, path) as tab:
+        asked = []
+        tab.page.on("dialog", lambda dialog: (asked.append(dialog.message), dialog.dismiss()))
+        assert tab.rows()[0]["model"] == evil
+        tab.page.locator("#board-1-1 summary").click()
+        assert evil in tab.page.locator("#board-1-1 + tr.more").inner_text()
+        tab.page.locator("#board-1-1 input").check()
+        press(tab, "everything")
+        assert asked == []
+        assert tab.errors == []
+        assert tab.page.locator("script").count() == 1

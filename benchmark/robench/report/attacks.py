@@ -5,7 +5,7 @@ The radius of a user is the smallest ε with which an attack breaks this user.
 
 from __future__ import annotations
 
-from robench.report.blocks import CurvesChart, Section
+from robench.report.blocks import Section
 from robench.report.numbers import build_grid, format_defense, format_number, format_unit
 from robench.tables.build import Tables
 from robench.tables.members import EnsembleRow, MemberRow
@@ -41,7 +41,7 @@ def build_curves_section(tables: Tables) -> Section | None:
     ]
     text = f"Mean {tables.curves[0].metric} over users and seeds, and its mean over the budget (trapezoid over ε)."
     keys = [row.key for row in tables.curves]
-    return Section("Along ε", [text, build_grid(keys, head, body)], CurvesChart(tables.curves))
+    return Section("Along ε", [text, build_grid(keys, head, body)])
 
 
 def build_radii_section(tables: Tables) -> Section | None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from robench.tables.curves import CurveRow
 from robench.tables.detection import DetectionRow
 from robench.tables.leaderboard import LeaderboardTable
 from robench.tables.twins import TwinRow
@@ -40,13 +39,6 @@ class LeaderboardChart:
 
 
 @dataclass(frozen=True)
-class CurvesChart:
-    """Charts that plot values against ε."""
-
-    rows: Sequence[CurveRow]
-
-
-@dataclass(frozen=True)
 class TwinsChart:
     """Charts that compare defended models with their twins."""
 
@@ -60,7 +52,7 @@ class DetectionChart:
     rows: Sequence[DetectionRow]
 
 
-Chart = LeaderboardChart | CurvesChart | TwinsChart | DetectionChart
+Chart = LeaderboardChart | TwinsChart | DetectionChart
 
 
 @dataclass(frozen=True)

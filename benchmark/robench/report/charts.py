@@ -11,18 +11,15 @@ from typing import Any, Literal
 import altair as alt
 
 from robench.api.escapes import visible
-from robench.report.blocks import CurvesChart, DetectionChart, LeaderboardChart, Section, TwinsChart
+from robench.report.blocks import DetectionChart, LeaderboardChart, Section, TwinsChart
 from robench.report.drawing import draw_pictures
 from robench.report.labels import place_labels
 from robench.report.numbers import (
-    format_defense,
     format_interval,
     format_number,
     format_twins_title,
-    format_unit,
     format_victim,
 )
-from robench.tables.curves import CurveRow
 from robench.tables.detection import DetectionRow
 from robench.tables.leaderboard import LeaderboardRow, LeaderboardTable
 from robench.tables.results import grouped
@@ -51,8 +48,6 @@ def build_charts(section: Section) -> Iterator[tuple[str, VegaLite]]:
     chart = section.chart
     if isinstance(chart, LeaderboardChart):
         yield _leaderboard_chart(chart.table)
-    elif isinstance(chart, CurvesChart):
-        yield from _curves_charts(chart.rows)
     elif isinstance(chart, TwinsChart):
         yield from _twins_charts(chart.rows)
     elif isinstance(chart, DetectionChart):
@@ -64,14 +59,16 @@ def _distinct(points: Sequence[Point], name: str) -> list[str]:
     return list(dict.fromkeys(str(point[name]) for point in points))
 
 
-def _styled(chart: Any) -> VegaLite:
+def style_chart(chart: Any) -> VegaLite:
+    """Returns a chart as JSON types, with the style of all pictures."""
     styled = chart.configure(background="transparent").configure_view(strokeOpacity=0.2)
     styled = styled.configure_axis(labelLimit=0).configure_header(labelLimit=PANEL).properties(padding=10)
     content: VegaLite = styled.to_dict()
     return content
 
 
-def _chart(values: Sequence[Point]) -> alt.Chart:
+def make_chart(values: Sequence[Point]) -> alt.Chart:
+    """Returns a chart with its data, in which invisible characters are marked."""
     drawn = [
         {name: visible(value) if isinstance(value, str) else value for name, value in point.items()} for point in values
     ]
@@ -86,7 +83,7 @@ def _leaderboard_chart(table: LeaderboardTable) -> tuple[str, VegaLite]:
     """
     points = [point for row in table.rows for point in _points(row)]
     order = _distinct(points, "victim")
-    base = _chart(points).encode(
+    base = make_chart(points).encode(
         y=alt.Y("victim:N", sort=order, title=None),
         yOffset=alt.YOffset("what:N", sort=["clean", "attacked"]),
         color=_color(),
@@ -98,11 +95,11 @@ def _leaderboard_chart(table: LeaderboardTable) -> tuple[str, VegaLite]:
     layers = [bars, dots]
     line = [row.clean for row in table.rows if row.is_baseline]
     if line:
-        rule = _chart([{"value": line[0]}]).mark_rule(strokeDash=[3, 3], color="#666", aria=False)
+        rule = make_chart([{"value": line[0]}]).mark_rule(strokeDash=[3, 3], color="#666", aria=False)
         layers.append(rule.encode(x="value:Q"))
     dashed = " Dashed: popularity, clean." if line else ""
     chart = alt.layer(*layers).properties(width=WIDTH, height=alt.Step(STEP))
-    return f"Clean and attacked, means with 95% intervals.{dashed}", _styled(chart)
+    return f"Clean and attacked, means with 95% intervals.{dashed}", style_chart(chart)
 
 
 def _points(row: LeaderboardRow) -> Iterator[Point]:
@@ -124,46 +121,6 @@ def _shape() -> alt.Shape:
     return alt.Shape("what:N", title=None, scale=alt.Scale(domain=["clean", "attacked"], range=["circle", "diamond"]))
 
 
-def _curves_charts(rows: Sequence[CurveRow]) -> Iterator[tuple[str, VegaLite]]:
-    """Yields a caption and a chart for each data set, split and threat model.
-
-    A chart plots values against ε, with one panel per model.
-    """
-    for title, lines in grouped(rows, _curves_title).items():
-        values: list[Point] = [
-            {
-                "model": row.key.model_label,
-                "defence": format_defense(row.key),
-                "attack": row.attack_label,
-                "ε": e,
-                "value": v,
-                "label": f"{format_victim(row.key)}, {row.attack_label}, ε = {e:g}: {format_number(v)}",
-            }
-            for row in lines
-            for e, v in zip(row.epsilon, row.value, strict=True)
-        ]
-        models, defences, attacks = (_distinct(values, name) for name in ("model", "defence", "attack"))
-        color = "defence" if len(defences) > 1 else "attack"
-        legend = alt.Legend(labelLimit=0)
-        base = _chart(values).encode(
-            x=alt.X("ε:Q", axis=alt.Axis(tickCount=5)),
-            y=alt.Y("value:Q", title=str(lines[0].metric)),
-            color=alt.Color(f"{color}:N", sort=None, legend=legend, scale=_many(max(len(defences), len(attacks)))),
-        )
-        line = base.mark_line(aria=False)
-        if len(defences) > 1 and len(attacks) > 1:
-            line = line.encode(strokeDash=alt.StrokeDash("attack:N", sort=attacks, legend=legend))
-        dots = base.mark_point(filled=True, size=25, opacity=1).encode(description="label:N")
-        chart = alt.layer(line, dots).properties(width=PANEL, height=150)
-        yield title, _styled(chart.facet(facet=alt.Facet("model:N", sort=models, title=None), columns=3))
-
-
-def _curves_title(row: CurveRow) -> str:
-    threat, unit = row.threat, format_unit(row.threat)
-    place = ", ".join(dict.fromkeys((*row.key.place, threat.surface, threat.norm, threat.goal)))
-    return place + (f": ε{unit}" if unit else "")
-
-
 def _many(count: int, few: Literal["tableau10", "category10"] = "tableau10") -> alt.Scale:
     """Returns a scale of 10 colours, or of 20 colours for more than 10 values.
 
@@ -183,7 +140,7 @@ def _twins_charts(rows: Sequence[TwinRow]) -> Iterator[tuple[str, VegaLite]]:
     for title, group in grouped(rows, format_twins_title).items():
         values, victims = _pairs(group)
         metrics = list(dict.fromkeys(str(row.metric) for row in group))
-        base = _chart(values).encode(y=alt.Y("victim:N", sort=victims, title=None))
+        base = make_chart(values).encode(y=alt.Y("victim:N", sort=victims, title=None))
         x = alt.X("value:Q", title=None, scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=4, labelOverlap=True))
         rule = base.mark_rule(color=BEFORE, aria=False).encode(x=x, x2="other:Q")
         dots = base.mark_point(filled=True, size=45, opacity=1).encode(
@@ -191,7 +148,7 @@ def _twins_charts(rows: Sequence[TwinRow]) -> Iterator[tuple[str, VegaLite]]:
         )
         panel = alt.layer(rule, dots).properties(width=PANEL, height=alt.Step(STEP))
         chart = panel.facet(facet=alt.Facet("metric:N", sort=metrics, title=None), columns=2)
-        yield f"{title}. Every axis has its own range.", _styled(chart.resolve_scale(x="independent"))
+        yield f"{title}. Every axis has its own range.", style_chart(chart.resolve_scale(x="independent"))
 
 
 def _pairs(rows: Sequence[TwinRow]) -> tuple[list[Point], list[str]]:
@@ -223,7 +180,7 @@ def _roc_charts(rows: Sequence[DetectionRow]) -> Iterator[tuple[str, VegaLite]]:
         values = [point for panel in panels.values() for point in _roc_points(panel, several)]
         attacks = [name for name in _distinct(values, "attack") if name]
         color = alt.Color("attack:N", sort=attacks, legend=None, scale=_many(len(attacks), "category10"))
-        base = _chart(values).encode(
+        base = make_chart(values).encode(
             x=alt.X("false alarms:Q", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(tickCount=4)),
             y=alt.Y("recall:Q", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(tickCount=4)),
         )
@@ -236,7 +193,7 @@ def _roc_charts(rows: Sequence[DetectionRow]) -> Iterator[tuple[str, VegaLite]]:
         few = f" A panel shows the {MOST_CURVES} attacks with the lowest AUROC." if most > MOST_CURVES else ""
         caption = f"{dataset}, {split}: ROC of each detector, one curve per attack. Dashed: chance.{few}"
         facet = alt.Facet("detector:N", sort=list(panels), title=None)
-        yield caption, _styled(chart.facet(facet=facet, columns=3))
+        yield caption, style_chart(chart.facet(facet=facet, columns=3))
 
 
 def _roc_points(panel: Sequence[DetectionRow], several: bool) -> Iterator[Point]:

@@ -26,6 +26,7 @@ from robench.tables.curves import CurveRow, build_curve_rows
 from robench.tables.data import DataRow, build_data_rows
 from robench.tables.defences import DefenceRow, build_defence_rows
 from robench.tables.detection import DetectionRow, build_detection_rows
+from robench.tables.examples import ExampleRow, build_example_rows
 from robench.tables.inputs import InputRow, build_input_rows
 from robench.tables.leaderboard import LeaderboardRow, LeaderboardTable, build_leaderboard, build_rows_without_attacks
 from robench.tables.members import EnsembleRow, build_ensemble_rows
@@ -74,6 +75,7 @@ class Tables:
         training_defences: defended models, compared with their twins on the same training data.
         slices: the values of groups of users.
         worst_cases: further values of each ranking table, in the order of the tables.
+        examples: lists of users before and after an attack, for each ranking table.
         origin: where the numbers come from: versions, machines and digests.
         transfer: the effects of attacks with fake users on victims other than their surrogates.
         certificates: certified values of lists that base models vote for.
@@ -106,6 +108,7 @@ class Tables:
     detection: list[DetectionRow] = field(default_factory=list)
     training_defences: list[TrainingDefenceRow] = field(default_factory=list)
     worst_cases: list[WorstCases] = field(default_factory=list)
+    examples: list[list[ExampleRow]] = field(default_factory=list)
     origin: Origin = field(default_factory=Origin)
     transfer: list[TransferRow] = field(default_factory=list)
     certificates: list[CertificateRow] = field(default_factory=list)
@@ -170,6 +173,7 @@ def make_tables(results: Results) -> Tables:
         build_detection_rows(results),
         build_training_defence_rows(results),
         build_worst_cases(results, leaderboard),
+        build_example_rows(results, leaderboard),
         build_origin(results),
         build_transfer_rows(results, poisoning),
         build_certificate_rows(results),

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
+from shlex import quote
 
 from robench.api.metric import Measure
-from robench.report.blocks import Block
+from robench.report.blocks import Block, Grid
 from robench.report.leaderboard import build_leaderboard_grid, build_leaderboard_section
 from robench.report.numbers import format_number, format_victim
 from robench.report.page.columns import Column, build_columns
-from robench.report.page.details import Details, Point, build_details, group_points
+from robench.report.page.details import Details, Point, build_details
 from robench.spec import RowKey
 from robench.tables.build import Tables
+from robench.tables.examples import ExampleRow
 from robench.tables.leaderboard import LeaderboardRow, LeaderboardTable
 from robench.tables.worst_cases import WorstCases
 
@@ -49,6 +52,7 @@ class Board:
         notes: the paragraphs above the table.
         columns: the columns.
         lines: the rows.
+        examples: lists of users before and after an attack.
     """
 
     id: str
@@ -56,18 +60,48 @@ class Board:
     notes: Sequence[Block]
     columns: Sequence[Column]
     lines: Sequence[Line] = field(repr=False)
+    examples: Sequence[Example] = field(repr=False)
 
 
-def build_boards(tables: Tables) -> list[Board]:
-    """Returns every ranking table of a folder, in order."""
-    points = group_points(tables)
+@dataclass(frozen=True)
+class Example:
+    """A user's list before and after an attack.
+
+    Args:
+        caption: the victim, the attack and the user.
+        outcome: what the attack moved.
+        lists: both lists, place by place.
+        command: the command that shows the same user.
+    """
+
+    caption: str
+    outcome: str
+    lists: Grid
+    command: str
+
+
+def build_boards(tables: Tables, points: Mapping[RowKey, Sequence[Point]]) -> list[Board]:
+    """Returns every ranking table of a folder, in order.
+
+    Args:
+        tables: the tables of the folder.
+        points: the points of every row. See ``group_points``.
+    """
     further = tables.worst_cases or [WorstCases()] * len(tables.leaderboard)
-    pairs = zip(tables.leaderboard, further, strict=True)
-    return [_board(f"board-{n}", tables, table, more, points) for n, (table, more) in enumerate(pairs, 1)]
+    examples = tables.examples or [[] for _ in tables.leaderboard]
+    return [
+        _board(f"board-{number}", tables, table, more, points, [_describe_example(tables, one) for one in some])
+        for number, (table, more, some) in enumerate(zip(tables.leaderboard, further, examples, strict=True), 1)
+    ]
 
 
 def _board(
-    name: str, tables: Tables, table: LeaderboardTable, more: WorstCases, points: Mapping[RowKey, Sequence[Point]]
+    name: str,
+    tables: Tables,
+    table: LeaderboardTable,
+    more: WorstCases,
+    points: Mapping[RowKey, Sequence[Point]],
+    examples: Sequence[Example],
 ) -> Board:
     section, grid = build_leaderboard_section(table), build_leaderboard_grid(table)
     measures = [
@@ -89,7 +123,16 @@ def _board(
             )
         )
     notes = section.blocks[:-1]
-    return Board(name, section.title, notes, build_columns(table, measures), lines)
+    return Board(name, section.title, notes, build_columns(table, measures), lines, examples)
+
+
+def _describe_example(tables: Tables, row: ExampleRow) -> Example:
+    names = [f"{title} ({mark})" if mark else title for title, mark in (*row.before, *row.after)]
+    before, after = names[: len(row.before)], names[len(row.before) :]
+    body = [[str(place), *pair] for place, pair in enumerate(zip_longest(before, after, fillvalue=""), 1)]
+    caption = f"User {row.user} of {format_victim(row.key)}, seed {row.seed}: {row.attack_label}, ε = {row.epsilon:g}"
+    command = f"robench show results/{quote(tables.suite)}/{row.cell} --user {quote(row.user)}"
+    return Example(caption, row.outcome, Grid(["place", "without the attack", "under the attack"], body), command)
 
 
 def _further_cells(table: LeaderboardTable, points: Sequence[Point], measures: Sequence[Measure]) -> list[str]:

@@ -5,27 +5,24 @@ The page loads no other file.
 
 from __future__ import annotations
 
-import logging
 import re
-from collections.abc import Sequence
 from importlib.resources import files
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
-from robench.api.escapes import describe_error, visible
-from robench.report.blocks import Block, Bullets, Grid, Section
-from robench.report.charts import build_charts
-from robench.report.drawing import DrawingError, draw_pictures
+from robench.api.escapes import visible
+from robench.report.blocks import Block, Bullets, Grid
 from robench.report.page.board import build_boards
 from robench.report.page.columns import WORST_CASE
+from robench.report.page.details import group_points
 from robench.report.page.guide import TERMS
 from robench.report.page.headlines import build_headlines
+from robench.report.page.heat import build_heat_maps
+from robench.report.page.pictures import make_pictures
 from robench.report.page.tested import list_commands, list_facts, write_citation, write_tested
 from robench.report.sections import build_further_sections, write_opening
 from robench.tables.build import Tables
-
-log = logging.getLogger("robench")
 
 FILES = ("leaderboard.csv", "leaderboard.json", "leaderboard.md", "cells.csv", "timings.csv", "plan.json", "suite.yaml")
 MANY_ROWS = 40  # a section whose tables have more rows is closed until the reader opens it
@@ -47,13 +44,14 @@ def to_page(tables: Tables, *, drawn: bool = True) -> str:
     )
     environment.filters |= {"inline": _inline, "kind": _kind, "numeric": _numeric}
     sections = list(build_further_sections(tables))
-    pictures = _draw(sections) if drawn else None
+    pictures = make_pictures(tables, sections, drawn=drawn)
+    points = group_points(tables)
     further = [
         {
             "id": f"section-{number}",
             "title": section.title,
             "blocks": section.blocks,
-            "pictures": [] if pictures is None else pictures[number],
+            "pictures": pictures.sections[number],
             "open": sum(len(block.body) for block in section.blocks if isinstance(block, Grid)) <= MANY_ROWS,
         }
         for number, section in enumerate(sections)
@@ -66,12 +64,13 @@ def to_page(tables: Tables, *, drawn: bool = True) -> str:
         "facts": list_facts(tables),
         "commands": list_commands(tables),
         "citation": write_citation(tables),
-        "boards": build_boards(tables),
+        "boards": list(zip(build_boards(tables, points), pictures.boards, strict=True)),
+        "heat_maps": build_heat_maps(tables, points),
         "worst_case": ",".join(WORST_CASE),
         "sections": further,
         "terms": TERMS,
         "files": FILES,
-        "undrawn": pictures is None,
+        "undrawn": not pictures.drawn,
         "style": Markup(_read("style.css")),
         "script": Markup(_read("script.js")),
     }
@@ -80,24 +79,6 @@ def to_page(tables: Tables, *, drawn: bool = True) -> str:
 
 def _read(name: str) -> str:
     return files("robench.report.page").joinpath(name).read_text(encoding="utf-8")
-
-
-def _draw(sections: Sequence[Section]) -> list[list[tuple[str, Markup]]] | None:
-    """Returns the captions and pictures of every section.
-
-    The result is None if the pictures cannot be drawn.
-    """
-    try:
-        charts = [list(build_charts(section)) for section in sections]
-        drawn = iter(draw_pictures([chart for some in charts for _, chart in some]))
-    except DrawingError as error:
-        problem = str(error)
-    except Exception as error:  # altair may fail in any way, for example for lack of memory
-        problem = describe_error(error)
-    else:
-        return [[(caption, Markup(next(drawn))) for caption, _ in some] for some in charts]  # vega escapes text
-    log.warning("the page is written without pictures: %s", problem)
-    return None
 
 
 def _inline(text: str) -> Markup:

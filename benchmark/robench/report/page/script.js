@@ -51,7 +51,7 @@ function enhance(table, board) {
     set(table, "sort", at < 0 ? "" : (down ? "-" : "") + keys[at]);
   }
   heads.forEach((th, i) => {
-    if (i < skip) return;
+    if (i < skip || !th.textContent.trim()) return;
     const button = make("button", th.textContent.trim(), { type: "button", title: th.title });
     button.onclick = () => sort(i, th.getAttribute("aria-sort") === "ascending");
     th.replaceChildren(button);
@@ -126,7 +126,7 @@ function enhance(table, board) {
     link.click();
     URL.revokeObjectURL(link.href);
   };
-  const beside = make("div", undefined, { className: "scroll" });
+  const beside = make("div", undefined, { className: "scroll compare" });
   let picked = [];
   function compare() {
     beside.replaceChildren();
