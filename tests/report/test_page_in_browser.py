@@ -194,7 +194,8 @@ def test_a_phone_shows_everything_and_only_tables_scroll(browser, board):
         cut = tab.page.evaluate(
             """[...document.querySelectorAll('main *')].filter(e => {
                  const box = e.getBoundingClientRect();
-                 return e.checkVisibility() && box.width && box.right > innerWidth + 1 && !e.closest('.scroll, pre, .quiet, svg');
+                 return e.checkVisibility() && box.width && box.right > innerWidth + 1
+                   && !e.closest('.scroll, pre, .quiet, svg');
                }).map(e => e.outerHTML.slice(0, 100))"""
         )
         assert cut == []
