@@ -1,4 +1,7 @@
-"""Builds the charts below a ranking table: worst cases along ε, and the Pareto front.
+"""Builds the charts below a ranking table.
+
+They show the worst cases along ε, and the Pareto front.
+
 
 Each chart is a panel of one model, so the panels fit a phone and a printed page.
 """
@@ -60,7 +63,7 @@ def build_curve_panels(table: LeaderboardTable, more: WorstCases) -> tuple[str, 
 
 
 def _choose(rows: Sequence[LeaderboardRow], *, rise: bool) -> list[LeaderboardRow]:
-    """Returns the rows of a panel: the undefended twin, then the defended rows, best first."""
+    """Returns the undefended twin, then the defended rows, best first."""
     twins = [row for row in rows if not row.key.defended]
     defended = [row for row in rows if row.key.defended and row.worst is not None]
     defended.sort(key=lambda row: row.worst or 0.0, reverse=not rise)
@@ -120,7 +123,7 @@ def _names(ends: Mapping[str, float], most: float, top: float, color: alt.Color)
 
 
 def _spread(pixels: Sequence[float]) -> list[float]:
-    """Returns places with a distance of at least ``LINE``, close to the given ones, in the same order."""
+    """Returns places close to the given ones, ``LINE`` apart, in the same order."""
     order = sorted(range(len(pixels)), key=pixels.__getitem__)
     places = [pixels[n] for n in order]
     for _ in range(50):
@@ -209,7 +212,7 @@ def _share(value: float, domain: Sequence[float]) -> float:
 
 
 def _place_letters(pixels: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Returns a place for the letter of each point, close to the point and away from the others.
+    """Returns a place for the letter of each point, away from the others.
 
     Places and points are in pixels. If a letter fits nowhere, it stands in the first of the places that were tried.
     """

@@ -42,7 +42,7 @@ class HeatMap:
 
 
 def build_heat_maps(tables: Tables, points: Mapping[RowKey, Sequence[Point]]) -> list[HeatMap]:
-    """Returns a heat map for each data set and metric with several attacks and models.
+    """Returns a heat map per data set and metric, if it has several attacks.
 
     Args:
         tables: the tables of the folder.

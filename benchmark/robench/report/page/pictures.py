@@ -93,7 +93,7 @@ def _section_charts(section: Section) -> Charts:
 
 
 def split_panels(chart: VegaLite) -> list[VegaLite]:
-    """Returns the panels of a chart as single charts, so that they fit a narrow screen.
+    """Returns the panels of a chart as charts that fit a narrow screen.
 
     A chart without a facet is returned unchanged. Panels must not share a scale that depends on the data.
     """
