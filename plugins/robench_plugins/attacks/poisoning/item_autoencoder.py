@@ -5,8 +5,8 @@ The attack ``revadv`` can use it as its surrogate of the victim.
 
 from __future__ import annotations
 
-import itertools
 import math
+from itertools import pairwise
 from typing import Annotated, NamedTuple
 
 import numpy as np
@@ -87,31 +87,38 @@ class ItemAutoencoder:
         self.config, self.n_real, self.n_fakes = config, train.n_users, n_fakes
         self.real = torch.zeros(train.n_items, train.n_users, dtype=dtype)
         self.real[torch.tensor(train.items), torch.tensor(train.users())] = 1
-        sizes = [train.n_users + n_fakes, *config.hidden]
+        self.generator = generator
+        self.draw()
+
+    def draw(self) -> None:
+        """Draws the first weights and the batches of the next fit."""
+        sizes = [self.n_real + self.n_fakes, *self.config.hidden]
         sizes += sizes[-2::-1]
         self.start: list[Tensor] = []
-        for inputs, outputs in itertools.pairwise(sizes):
+        for inputs, outputs in pairwise(sizes):
             bound = 1 / math.sqrt(inputs)
             for shape in ((outputs, inputs), (outputs,)):
-                self.start.append(torch.from_numpy(generator.uniform(-bound, bound, shape)).to(dtype))
-        self.batches = [self._batch(generator) for _ in range(config.steps)]
+                self.start.append(torch.from_numpy(self.generator.uniform(-bound, bound, shape)).to(self.real.dtype))
+        self.batches = [self._batch() for _ in range(self.config.steps)]
 
-    def _batch(self, generator: np.random.Generator) -> Tensor | None:
+    def _batch(self) -> Tensor | None:
         """Returns the items of a batch, or None for all items."""
         n_items = len(self.real)
         if self.config.batch_size >= n_items:
             return None
-        return torch.tensor(generator.choice(n_items, self.config.batch_size, replace=False))
+        return torch.tensor(self.generator.choice(n_items, self.config.batch_size, replace=False))
 
     def fit(self, profiles: Tensor) -> Vectors:
-        """Fits the network from the first weights, and returns the vectors.
+        """Fits the network from new first weights, and returns the vectors.
 
+        Profiles that suit a single draw of the first weights would do little to other models.
         Gradients with respect to ``profiles`` flow through the last ``unrolled`` steps, and through the encoding of the
         items after the fit. The memory grows with ``unrolled``, and not with ``steps``.
 
         Args:
             profiles: the profiles of the fake users, [fakes, items], with entries from 0 to 1.
         """
+        self.draw()
         state = self.first_state()
         last = self.config.steps - self.config.unrolled
         for number in range(self.config.steps):
@@ -119,7 +126,7 @@ class ItemAutoencoder:
         return self.vectors(state, profiles)
 
     def first_state(self) -> State:
-        """Returns the state before the first step."""
+        """Returns the state before the first step, with the drawn weights."""
         zeros = tuple(torch.zeros_like(weights) for weights in self.start)
         return State(tuple(self.start), zeros, zeros)
 

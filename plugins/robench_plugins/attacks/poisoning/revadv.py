@@ -44,6 +44,7 @@ class RevAdv(GradientAttack[Surrogate | ItemAutoencoder]):
     - A profile has a fixed size, while the paper keeps all entries above a threshold.
     - The surrogate ``wmf`` is fitted by alternating least squares with a fixed number of rounds, and ``item-ae`` with a
       fixed number of steps. The paper uses 50 epochs of gradient descent, whose number of steps grows with the data.
+    - A fit of ``item-ae`` starts from new weights, so the outer losses of two candidates also differ by chance.
     - ``Surrogate`` and ``ItemAutoencoder`` say how a fit treats an entry between 0 and 1. There, it is a mixture of an
       interaction and no interaction.
 

@@ -17,6 +17,7 @@ from robench_plugins.attacks.poisoning.revadv import RevAdv
 
 N_ITEMS, TARGETS = 9, np.array([1, 6])
 SHORT = {"hidden": [4, 3], "steps": 3, "unrolled": 2}
+LONGER = ItemAutoencoderConfig(hidden=(4, 3), steps=40, unrolled=10, learning_rate=0.03)
 
 
 @pytest.fixture
@@ -67,6 +68,7 @@ def test_it_is_an_autoencoder_of_items_trained_with_adam(train):
     sizes = [14, 4, 3, 4, 14]
     layers = [nn.Linear(*pair, dtype=torch.float64) for pair in itertools.pairwise(sizes)]
     network = nn.Sequential(*[part for layer in layers for part in (layer, nn.Tanh())][:-1])
+    vectors = surrogate.fit(profiles)
     with torch.no_grad():
         for own, start in zip(network.parameters(), surrogate.start, strict=True):
             own.copy_(start)
@@ -79,7 +81,6 @@ def test_it_is_an_autoencoder_of_items_trained_with_adam(train):
         (weights * (inputs - network(inputs)) ** 2).sum().backward()
         adam.step()
     with torch.no_grad():
-        vectors = surrogate.fit(profiles)
         scores = torch.cat([vectors.real, vectors.fake]) @ vectors.items.mT
         torch.testing.assert_close(scores, network(inputs).mT, rtol=1e-6, atol=1e-9)
 
@@ -92,26 +93,35 @@ def test_a_user_without_items_gives_no_infinite_gradient():
     assert gradient.any()
 
 
-def test_fits_start_from_the_same_weights_which_no_fit_changes(train):
-    surrogate, profiles = made(train, steps=3, unrolled=3), fractional()
-    before = [one.clone() for one in surrogate.start]
+def test_every_fit_starts_from_new_weights_which_it_does_not_change(train):
+    one, other, profiles = made(train, steps=3, unrolled=3), made(train, steps=3, unrolled=3), fractional()
     loss = OuterLoss(train, TARGETS, "promote")
-    found = [RevAdv.make(surrogate="item-ae").loss_and_gradient(surrogate, profiles, loss) for _ in range(2)]
-    torch.testing.assert_close(found[0][1], found[1][1], rtol=0, atol=0)
-    assert all(torch.equal(one, other) for one, other in zip(surrogate.start, before, strict=True))
-    assert not any(one.requires_grad for one in [*surrogate.start, surrogate.real])
+    attack = RevAdv.make(surrogate="item-ae")
+    found = [attack.loss_and_gradient(one, profiles, loss)[1] for _ in range(2)]
+    assert relative_error(found[0], found[1]) > 0.01
+    other.draw()
+    assert not torch.equal(one.start[0], other.start[0])
+    torch.testing.assert_close(attack.loss_and_gradient(other, profiles, loss)[1], found[1], rtol=0, atol=0)
+    assert all(torch.equal(mine, its) for mine, its in zip(one.start, other.start, strict=True))
+    assert not any(weights.requires_grad for weights in [*one.start, one.real])
 
 
-def test_the_loss_falls_and_the_costs_count_steps(train):
-    made_by = [
-        RevAdv.make(steps=steps, surrogate="item-ae", autoencoder=SHORT).profiles(
-            train, targets=TARGETS, n_users=3, profile_size=4, rng=Rng(0)
-        )
-        for steps in (1, 12)
-    ]
-    assert made_by[1].costs["outer_loss"] < made_by[0].costs["outer_loss"]
-    assert made_by[1].costs["surrogate_steps"] == 36
-    assert made_by[1].costs["surrogate_fits"] == 12
+def test_the_loss_falls_on_other_weights_and_the_costs_count_steps(train):
+    """The profiles are rated on fits with other first weights."""
+    judge, loss = ItemAutoencoder(train, 3, LONGER, np.random.default_rng(7)), OuterLoss(train, TARGETS, "promote")
+    values, costs = [], []
+    for steps in (1, 12):
+        attack = RevAdv.make(steps=steps, surrogate="item-ae", autoencoder=LONGER.model_dump())
+        found = attack.profiles(train, targets=TARGETS, n_users=3, profile_size=4, rng=Rng(0))
+        profiles = torch.zeros(3, N_ITEMS)
+        for row, items in zip(profiles, found.rows, strict=True):
+            row[torch.tensor(items)] = 1
+        judge.generator = np.random.default_rng(7)
+        with torch.no_grad():
+            values.append(np.mean([loss.slope(judge.fit(profiles)).value for _ in range(20)]))
+        costs.append(found.costs)
+    assert values[1] < values[0]
+    assert (costs[1]["surrogate_steps"], costs[1]["surrogate_fits"]) == (12 * LONGER.steps, 12)
 
 
 def test_the_profiles_move_by_the_step_length_of_the_surrogate():
