@@ -56,7 +56,10 @@ def test_a_run_measures_detectors_clean_and_poisoned(tmp_path):
     told = json.loads(to_json(tables))
     assert len(told["detection"]) == 6
     assert all(np.isfinite(row["difference"][0]) for row in told["training_defenses"])
-    assert "Detection" in to_page(tables)
+    page = to_page(tables)
+    assert "Detection" in page
+    assert "ROC of each detector" in page
+    assert "near-duplicate, bandwagon, ε = 0.1: AUROC" in page
 
 
 EVASION = f"""
