@@ -21,9 +21,10 @@ from robench.api.escapes import make_inert
 if TYPE_CHECKING:
     import pandas as pd
 
+    from robench.comparison.frames import ComparisonFrames
     from robench.entrance.results import ResultFrames
 
-__all__ = ["UserError", "__version__", "load", "plugins", "run"]
+__all__ = ["UserError", "__version__", "compare", "load", "plugins", "run"]
 __version__ = "0.1.0"
 
 
@@ -102,6 +103,25 @@ def load(folder: str | Path) -> ResultFrames:
     from robench.entrance.results import load_results  # noqa: PLC0415  # imports pandas
 
     return load_results(folder)
+
+
+def compare(a: str | Path, b: str | Path | None = None, *, rows: str | Iterable[str] = ()) -> ComparisonFrames:
+    """Compares two folders of results, or two rows.
+
+    The object's attribute ``differences`` is a frame with B minus A, intervals, p-values and verdicts. ``obstacles`` is
+    a frame that says what cannot be compared and why. ``notes`` names records that both sides share.
+
+    Args:
+        a: a folder of results.
+        b: another one. Without it, ``rows`` names two rows of ``a``.
+        rows: rows such as ``"mf, apr λ=0.5"``, at most two. The command line calls them ``--row``.
+
+    Raises:
+        UserError: if a folder cannot be read, or if a row is unknown, ambiguous or missing.
+    """
+    from robench.comparison.frames import compare_to_frames  # noqa: PLC0415  # imports pandas
+
+    return compare_to_frames(a, b, rows)
 
 
 def plugins() -> pd.DataFrame:
