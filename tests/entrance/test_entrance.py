@@ -78,7 +78,7 @@ def test_importing_robench_imports_neither_torch_nor_pandas():
 
 def test_every_public_function_is_typed_and_documented():
     assert set(robench.__all__) == {"UserError", "__version__", "compare", "load", "plugins", "run"}
-    for function in (robench.run, robench.load, robench.plugins):
+    for function in (robench.run, robench.load, robench.compare, robench.plugins):
         signature = inspect.signature(function)
         assert all(p.annotation is not p.empty for p in signature.parameters.values())
         assert signature.return_annotation is not signature.empty
