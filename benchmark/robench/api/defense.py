@@ -97,6 +97,8 @@ class Defense(Component):
         """
         if self.neural and not model.neural:
             return "is not neural"
+        if model.trained_elsewhere and (self.overrides("loss") or self.overrides("sanitise")):
+            return "was trained elsewhere"
         if self.overrides("clean_text") and "text" not in model.surfaces:
             return "reads no texts"
         if self.overrides("loss") and not model.neural:

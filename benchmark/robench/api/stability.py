@@ -23,6 +23,8 @@ EXPERIMENTAL = frozenset(
         # attacks on the interactions of real users
         "Corruption",
         "CorruptionTests",
+        # models that were trained elsewhere
+        "TrainedModelTests",
         # plugins that follow a run
         "ReportTests",
         "robench_data_read",

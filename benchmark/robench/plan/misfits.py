@@ -44,6 +44,16 @@ def find_attack_misfit(attack: PlannedAttack) -> str:
     return f"this version measures no attack like {attack.part.label} {place}"
 
 
+def find_poisoning_misfit(attack: PlannedAttack, model: Planned[Model]) -> str:
+    """Returns the reason why an attack on training data does not fit a model.
+
+    The result is an empty string if the attack fits the model.
+    """
+    if model.cls.trained_elsewhere:
+        return f"{model.part.name} was trained elsewhere, so {attack.part.label} cannot change its training data"
+    return ""
+
+
 def find_surface_misfit(attack: PlannedAttack, model: Planned[Model]) -> str:
     """Returns the reason why an attack at test time does not fit a model.
 
@@ -74,7 +84,7 @@ def find_endless_warmups(suite: Suite, cells: Iterable[Cell], parts: PlannedPart
     errors: dict[tuple[str, str], UserError] = {}
     for model, defense in product(parts.models, parts.defenses):
         pair = model.part.label, defense.part.label
-        if pair not in planned or not model.component.neural:
+        if pair not in planned or not model.component.neural or model.component.trained_elsewhere:
             continue
         epochs = model.component.config.epochs
         try:

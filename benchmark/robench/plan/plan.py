@@ -18,6 +18,7 @@ from robench.plan.misfits import (
     find_attack_misfit,
     find_defense_misfit,
     find_endless_warmups,
+    find_poisoning_misfit,
     find_split_misfit,
     find_surface_misfit,
 )
@@ -147,7 +148,8 @@ def _poisoned_cells(
     suite: Suite, clean: Victim, model: Planned[Model], defense: Planned[Defense], attack: PlannedAttack
 ) -> Iterable[Cell]:
     """Yields one cell for each poisoned version of a victim."""
-    skip = find_split_misfit(model, clean.split) or find_defense_misfit(model, defense) or find_attack_misfit(attack)
+    skip = find_split_misfit(model, clean.split) or find_defense_misfit(model, defense)
+    skip = skip or find_attack_misfit(attack) or find_poisoning_misfit(attack, model)
     # An untargeted attack has no target items. More target sets would only repeat the same victim.
     sets = range(1 if attack.threat.goal == "untargeted" else suite.targets.sets)
     for epsilon, number in product(attack.epsilons, sets):

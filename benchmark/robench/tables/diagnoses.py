@@ -21,6 +21,7 @@ MOST_BLIND = 0.5  # the share of the hit users above which the gradient attacks 
 OVERSHOOT = 1 + 1e-4
 MOST_ROUNDING = 1.05  # the largest ratio of the achieved budget to ε
 MOST_ADDITIVE = 1e-3  # the largest difference between scores and a sum over items, in standard deviations
+MOST_IGNORED = 0.25  # the largest share of users or titles that need not matter to a model trained elsewhere
 MOST_NOISE = 1e-4  # the largest difference between two scorings without an attack, in standard deviations
 
 
@@ -117,6 +118,26 @@ def flag_additivity(results: Results, row: Row, cells: Sequence[CellRow]) -> lis
     row.ranked = False
     why = "the model says that its scores are a sum over the items of a history, and edited histories contradict this"
     return [Flag("not additive", why, {"difference": error})]
+
+
+def flag_trained(results: Results, row: Row, cells: Sequence[CellRow]) -> list[Flag]:
+    """Returns flags of a model that was trained elsewhere.
+
+    One flag states this fact. If the model ignores the histories or titles that an attack changes, the row has another
+    flag, no rank and no p-value.
+    """
+    own = [cell for cell in results.by_row[row.key] if results.ok(cell)]
+    if not any(results.record(cell)["fit"].get("trained_elsewhere") for cell in own):
+        return []
+    why = "robench did not fit the model, so it cannot know whether the model has seen the test items"
+    flags = [Flag("trained elsewhere", why, {})]
+    for what in ("history", "titles"):
+        share = max((_diagnosis(results, cell, f"{what}_share_ignored") for cell in cells), default=0.0)
+        if share > MOST_IGNORED:
+            row.distrust()
+            why = f"other {'histories' if what == 'history' else what} leave its scores as they are"
+            flags.append(Flag(f"scores ignore the {what}", why, {"share": share}))
+    return flags
 
 
 def flag_gradients(results: Results, row: Row, cells: Sequence[CellRow]) -> list[Flag]:

@@ -27,6 +27,7 @@ from robench.tables.diagnoses import (
     flag_reruns,
     flag_rounding,
     flag_single_draws,
+    flag_trained,
 )
 from robench.tables.members import compare_members
 from robench.tables.results import Results, grouped
@@ -83,6 +84,7 @@ def set_flags(
     row.notes += flag_gradients(results, row, cells)
     row.notes += flag_additivity(results, row, cells)
     row.notes += flag_checks(results, row, cells)
+    row.notes += flag_trained(results, row, cells)
     row.notes += flag_rounding(results, row, table)
     row.notes += flag_single_draws(results, cells)
     if table is not None and table.threat.goal != "untargeted":

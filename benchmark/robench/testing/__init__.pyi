@@ -3,6 +3,7 @@
 from robench.testing.datasets import DatasetTests as DatasetTests
 from robench.testing.models import ModelTests as ModelTests
 from robench.testing.torch_models import TorchModelTests as TorchModelTests
+from robench.testing.trained import TrainedModelTests as TrainedModelTests
 from robench.testing.embedding import EmbeddingAttackTests as EmbeddingAttackTests
 from robench.testing.history import HistoryAttackTests as HistoryAttackTests
 from robench.testing.text import TextAttackTests as TextAttackTests

@@ -133,9 +133,9 @@ class ModelTests(Conformance):
             rows = [history.row(u) if u == user else history.row(u)[:0] for u in range(history.n_users)]
             alone = scores_of(world.model, users[user : user + 1], Interactions.from_rows(rows, history.n_items))
             why = "the scores depend on who else is asked for, or on their histories"
-            _assert_close(alone, scores[user : user + 1], why)
+            assert_close(alone, scores[user : user + 1], why)
         reverse = scores_of(world.model, users[::-1], history)
-        _assert_close(reverse[::-1], scores, "the scores depend on the order of the users")
+        assert_close(reverse[::-1], scores, "the scores depend on the order of the users")
 
     def test_a_planted_fake_user_changes_the_fitted_scores(self, world: World) -> None:
         data, users = world.data, np.arange(5)
@@ -224,7 +224,7 @@ def widened(rows: Interactions) -> Interactions:
     return Interactions(rows.indptr, rows.items, rows.times, rows.n_items + 1)
 
 
-def _assert_close(scores: Scores, expected: Scores, why: str) -> None:
+def assert_close(scores: Scores, expected: Scores, why: str) -> None:
     """Asserts that scores are equal up to rounding.
 
     The shapes of matrices affect the order in which numbers are added, so results may differ by rounding.

@@ -33,6 +33,8 @@ class Model(Component):
         baseline: whether this is the baseline that every other model must beat. Only a model of robench itself can be
             the baseline.
         neural: whether the model derives from ``TorchModel``.
+        trained_elsewhere: whether the model was trained outside robench, so that a fit learns nothing. The base classes
+            of such models are in ``trained.py`` and ``trained_torch.py``.
         tables: the parameters (embedding tables) that an attack on the surface ``parameters`` perturbs.
         token_goals: the goals for which the model offers slopes with respect to the tokens of titles.
         reads_text: whether the model needs texts of items. A data set in which all fields of ``reads_of`` are empty is
@@ -53,6 +55,7 @@ class Model(Component):
     surfaces: ClassVar[frozenset[Surface]] = frozenset()
     baseline: ClassVar[bool] = False
     neural: ClassVar[bool] = False
+    trained_elsewhere: ClassVar[bool] = False
     tables: ClassVar[tuple[str, ...]] = ()
     token_goals: ClassVar[tuple[GoalName, ...]] = ()
     reads_text: ClassVar[bool] = False

@@ -54,6 +54,8 @@ def fit(
     A neural model with alternatives is trained with each of them, and the decays follow only for the best alternative.
     With fewer than 5,000 validation items, the alternatives are not tried.
 
+    A model that was trained elsewhere is only loaded.
+
     The epochs of the defence's warm-up are not validated. The weights of these epochs are not kept, and patience does
     not count these epochs.
 
@@ -73,6 +75,10 @@ def fit(
         model.chosen = choose_settings(model, data)
         model.fit(data, rng)
         result = FitReport(validation_ndcg=validation_ndcg(model, data, most=VALIDATION_USERS))
+    elif model.trained_elsewhere:
+        model.initialise(data, rng)
+        model.to(device).eval()
+        result = FitReport(validation_ndcg=validation_ndcg(model, data, most=VALIDATION_USERS))
     else:
         config = model.config
         if not defense.settled(config.epochs - 1):
@@ -84,6 +90,8 @@ def fit(
             training.run(config.epochs)
         result = training.finish()
         model.config = config  # without the chosen settings, as after a restore
+    if model.trained_elsewhere:
+        result.achieved |= {"trained_elsewhere": 1.0}
     result.achieved |= {f"chosen_{name}": value for name, value in model.chosen.items()}
     return result
 

@@ -15,6 +15,7 @@ from robench.engine.attack.costs import Costs, Diagnosis
 from robench.engine.attack.goal import Goal
 from robench.engine.attack.measurement import CellArrays
 from robench.engine.attack.surface import ArenaSurface
+from robench.engine.checks.trained import history_share_ignored
 from robench.engine.surfaces.history.additivity import ROUNDING, additive_error
 from robench.engine.surfaces.history.arena import HistoryArena
 from robench.engine.surfaces.history.budget import EditLimits, edit_limits
@@ -77,5 +78,6 @@ class HistorySurface(ArenaSurface):
         Each number is present only if it applies. Diagnostics about candidates do not apply, because the model chooses
         new candidates for edited histories.
         """
-        plausible = {} if self.plausibility is None else {"plausible_from": self.plausibility.least}
-        return plausible if self.additive_error is None else {**plausible, "additive_error": self.additive_error}
+        numbers = {} if self.plausibility is None else {"plausible_from": self.plausibility.least}
+        numbers |= {} if self.additive_error is None else {"additive_error": self.additive_error}
+        return numbers | history_share_ignored(self.victim)

@@ -11,6 +11,7 @@ from robench.api.errors import PluginError
 from robench.engine.attack.ensemble import MemberLog, members_of
 from robench.engine.attack.measurement import Measurement, achieved_budget, diagnostics_of
 from robench.engine.attack.surface import VictimSurface
+from robench.engine.checks.trained import title_share_ignored
 from robench.engine.surfaces.text.goal import HeldOutGoal, PromotionGoal, TitleGoal
 from robench.engine.surfaces.text.oracle import TitleOracle
 from robench.engine.surfaces.text.reader import TextReader
@@ -37,7 +38,7 @@ class TextSurface(VictimSurface):
         achieved |= {f"similarity_{how}": value for how, value in title_similarity(rows).items()}
         achieved |= achieved_budget({}, oracle.costs)
         diagnostics = diagnostics_of(arrays, oracle.diagnosis) | {"stochastic": victim.noise()}
-        diagnostics |= victim.candidate_diagnostics(arrays, targets)
+        diagnostics |= victim.candidate_diagnostics(arrays, targets) | title_share_ignored(victim)
         return Measurement(arrays, achieved, diagnostics, [] if log is None else log.rows(arrays), rows)
 
     def oracle(self, attack: Attack, epsilon: float, targets: IntArray | None) -> TitleOracle:
