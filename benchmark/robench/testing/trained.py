@@ -18,7 +18,7 @@ from robench.api.errors import DataError
 from robench.api.models.torch import TorchModel
 from robench.api.models.trained import Trained
 from robench.api.rng import Rng
-from robench.engine.checks.trained import history_share_ignored, title_share_ignored
+from robench.engine.attack.trained import history_share_ignored, title_share_ignored
 from robench.engine.fit.loop import fit
 from robench.engine.measure import MeasuredVictim
 from robench.tables.diagnoses import MOST_IGNORED
@@ -32,7 +32,7 @@ LEAST_ITEMS = 12  # the least number of the model's items with which the tests m
 
 
 class TrainedModelTests(Conformance):
-    """Tests a model that was trained elsewhere; a subclass names the class as ``model``.
+    """Tests a model trained elsewhere; a subclass names the class as ``model``.
 
     ``settings`` gives the ``path`` of the model's file. The users of the tests have random histories of the model's own
     items. The catalogue also has a few items that the model does not know. If the model has no ``ids`` of its own, the
@@ -44,7 +44,7 @@ class TrainedModelTests(Conformance):
 
     @classmethod
     def texts(cls, ids: list[str]) -> list[Item]:
-        """Returns the texts of items. A subclass may override this method to give their real titles."""
+        """Returns the texts of items, which a subclass may override with real titles."""
         return [Item(f"Title {one}", 2000, (f"genre {len(one) % 4}",)) for one in ids]
 
     @classmethod

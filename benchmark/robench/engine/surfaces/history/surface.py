@@ -15,7 +15,7 @@ from robench.engine.attack.costs import Costs, Diagnosis
 from robench.engine.attack.goal import Goal
 from robench.engine.attack.measurement import CellArrays
 from robench.engine.attack.surface import ArenaSurface
-from robench.engine.checks.trained import history_share_ignored
+from robench.engine.attack.trained import history_share_ignored
 from robench.engine.surfaces.history.additivity import ROUNDING, additive_error
 from robench.engine.surfaces.history.arena import HistoryArena
 from robench.engine.surfaces.history.budget import EditLimits, edit_limits

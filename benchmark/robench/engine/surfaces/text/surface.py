@@ -11,7 +11,7 @@ from robench.api.errors import PluginError
 from robench.engine.attack.ensemble import MemberLog, members_of
 from robench.engine.attack.measurement import Measurement, achieved_budget, diagnostics_of
 from robench.engine.attack.surface import VictimSurface
-from robench.engine.checks.trained import title_share_ignored
+from robench.engine.attack.trained import title_share_ignored
 from robench.engine.surfaces.text.goal import HeldOutGoal, PromotionGoal, TitleGoal
 from robench.engine.surfaces.text.oracle import TitleOracle
 from robench.engine.surfaces.text.reader import TextReader

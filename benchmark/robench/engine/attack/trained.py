@@ -16,7 +16,7 @@ LEAST = 1e-6  # the least change of the scores that counts, in standard deviatio
 
 
 def history_share_ignored(victim: EvaluatedVictim) -> dict[str, float]:
-    """Returns the share of users whose scores ignore the history, as ``history_share_ignored``.
+    """Returns ``history_share_ignored``: the share of users with unmoved scores.
 
     Each user gets the history of another user. The result is empty if the model was not trained elsewhere, or if all
     histories are equal.
@@ -38,7 +38,7 @@ def history_share_ignored(victim: EvaluatedVictim) -> dict[str, float]:
 
 
 def title_share_ignored(victim: EvaluatedVictim) -> dict[str, float]:
-    """Returns the share of titles that no score depends on, as ``titles_share_ignored``.
+    """Returns ``titles_share_ignored``: the share that no score depends on.
 
     Each of the most used items gets the text of another one. The result is empty if the model was not trained
     elsewhere.
