@@ -22,6 +22,7 @@ from robench.tables.results import grouped
 from robench.tables.worst_cases import Curve, WorstCases
 
 MOST_LINES = 6  # the most lines in a panel
+MOST_PANELS = 12  # the most panels of a picture
 LETTERS = 24  # the most letters of a name beside a line
 COLOURS = ("#7a7f87", "#2f7fd1", "#c9601a", "#1f8f5f", "#b04fa0", "#8f7d12")  # visible on white and on black paper
 WIDE, HIGH, LINE = 170, 160, 12  # the size of a plot, and the height of a name, in pixels
@@ -44,12 +45,12 @@ def build_curve_panels(table: LeaderboardTable, more: WorstCases) -> tuple[str, 
     budgets = {epsilon for curve in more.curves.values() for epsilon, _ in curve}
     if len(budgets) < 3:
         return "", []
-    chosen = [_choose(some, rise=table.rise) for some in groups.values()]
+    chosen = [_choose(some, rise=table.rise) for some in [*groups.values()][:MOST_PANELS]]
     tops = [max(value.high for row in some for _, value in more.curves[row.key]) for some in chosen]
     if table.threat.ranks_models:
         tops = [max(tops)] * len(tops)
     panels = [_curve_panel(table, some, more.curves, max(budgets), top) for some, top in zip(chosen, tops, strict=True)]
-    cut = sum(map(len, chosen)) < sum(map(len, groups.values()))
+    cut = any(len(some) < len(of) for some, of in zip(chosen, groups.values(), strict=False))
     few = (
         f" A panel shows the undefended twin and the {MOST_LINES - 1} best ranked rows; the table has the others."
         if cut
@@ -57,9 +58,14 @@ def build_curve_panels(table: LeaderboardTable, more: WorstCases) -> tuple[str, 
     )
     caption = (
         f"{table.metric} under the worst case within ε, one panel per model and one line per defence, with 95% "
-        f"intervals. Points are moved sideways so that intervals do not hide each other.{few}"
+        f"intervals. Points are moved sideways so that intervals do not hide each other.{few}{_rest(len(groups))}"
     )
     return caption, panels
+
+
+def _rest(models: int) -> str:
+    """Returns a sentence if a picture leaves out models, or an empty string."""
+    return f" The picture shows the first {MOST_PANELS} of {models} models." if models > MOST_PANELS else ""
 
 
 def _choose(rows: Sequence[LeaderboardRow], *, rise: bool) -> list[LeaderboardRow]:
@@ -159,12 +165,12 @@ def build_front_panels(table: LeaderboardTable) -> tuple[str, list[VegaLite]]:
     names = list(dict.fromkeys(format_defense(row.key) for row in rows))
     letters = {name: letter_of(number) for number, name in enumerate(names)}
     groups = [some for some in grouped(rows, lambda row: row.key.model_key).values() if len(some) > 2]
-    panels = [_front_panel(table, some, letters) for some in groups]
+    panels = [_front_panel(table, some, letters) for some in groups[:MOST_PANELS]]
     key = "; ".join(f"{letter} {name}" for name, letter in letters.items())
     better = "The left and the top are better" if table.rise else "The right and the top are better"
     caption = (
         f"Clean {table.metric} against the worst case, one panel per model. {better}; the line joins the rows that "
-        f"no other row beats in both. Hollow: unranked. {key}."
+        f"no other row beats in both. Hollow: unranked. {key}.{_rest(len(groups))}"
     )
     return (caption, panels) if panels else ("", [])
 

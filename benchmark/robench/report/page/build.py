@@ -42,7 +42,7 @@ def to_page(tables: Tables, *, drawn: bool = True) -> str:
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_finalize
     )
-    environment.filters |= {"inline": _inline, "kind": _kind, "numeric": _numeric}
+    environment.filters |= {"inline": _inline, "interval": _interval, "kind": _kind, "numeric": _numeric}
     sections = list(build_further_sections(tables))
     pictures = make_pictures(tables, sections, drawn=drawn)
     points = group_points(tables)
@@ -85,6 +85,11 @@ def _inline(text: str) -> Markup:
     """Returns escaped text in which ``**bold**`` and `` `code` `` are HTML elements."""
     bold = re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", str(escape(visible(text))))
     return Markup(re.sub(r"`(.+?)`", r"<code>\1</code>", bold))  # the text is escaped above
+
+
+def _interval(text: str) -> Markup:
+    """Returns escaped text in which the bounds of an interval are a second line."""
+    return Markup(re.sub(r" (\[.*\])$", r" <small>\1</small>", str(escape(visible(text)))))  # the text is escaped
 
 
 def _finalize(value: object) -> object:

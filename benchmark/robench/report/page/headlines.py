@@ -100,10 +100,10 @@ def _defended(table: LeaderboardTable) -> Iterator[str]:
         elif word == "gains":
             yield f"**No defence gains** against its undefended twin, in {counted(total, 'defended row')}."
     undecided, silent = len(by_verdict.get("undecided", [])), sum(not row.verdict for row in rows)
-    parts = [f"{undecided} undecided"] if undecided else []
-    parts += [f"{silent} without a verdict"] if silent else []
-    if parts:
-        yield f"Of the defended rows, {' and '.join(parts)}."
+    if undecided or silent:
+        parts = [f"{undecided} {_are(undecided)} undecided"] if undecided else []
+        parts += [f"{silent} {'has' if silent == 1 else 'have'} no verdict"] if silent else []
+        yield f"Of {counted(total, 'defended row')}, {' and '.join(parts)}."
 
 
 def _survival(table: LeaderboardTable, ranked: Sequence[LeaderboardRow], more: WorstCases) -> str:
@@ -167,19 +167,20 @@ def _best_of_models(table: LeaderboardTable, ranked: Sequence[LeaderboardRow]) -
     body = []
     for key, rows in grouped(ranked, lambda row: row.key.model_key).items():
         best, twin = rows[0], twins.get(key)
-        without = "–" if twin is None else format_number(twin.worst)
+        without = ["–", "–"] if twin is None else [format_number(twin.clean), format_number(twin.worst)]
         body.append(
             [
                 best.key.model_label,
                 format_defense(best.key, best.own_weights),
                 format_rank(best),
                 format_number(best.clean),
+                without[0],
                 format_number(best.worst),
-                without,
+                without[1],
                 best.verdict or ("is the undefended twin" if not best.key.defended else "no verdict"),
             ]
         )
-    head = ["model", "best defence", "rank", "clean", "worst case", "undefended worst case", "against the twin"]
+    head = ["model", "best defence", "rank", "clean", "undefended", "worst case", "undefended", "against the twin"]
     yield "The best row of each model by worst case", Grid(head, body)
 
 
@@ -218,6 +219,10 @@ def _signed(value: float) -> str:
 
 def _name(row: LeaderboardRow) -> str:
     return format_victim(row.key, row.own_weights)
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"
 
 
 def _percent(share: float) -> str:

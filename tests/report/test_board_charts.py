@@ -1,0 +1,87 @@
+"""Tests the charts below a ranking table, the heat map and the verdict in words."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+from tests.fakes import EMBEDDING, USERS, World, ranks
+
+from robench.report.board_charts import MOST_LINES, build_curve_panels, build_front_panels, find_front
+from robench.report.page.details import group_points
+from robench.report.page.headlines import build_headlines
+from robench.report.page.heat import SHADES, build_heat_maps
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory):
+    world = World(tmp_path_factory.mktemp("w") / "w", [EMBEDDING])
+    for seed in (0, 1):
+        world.cell(ranks(5, 99), model="popularity", seed=seed)
+        for model, kept in (("mf", 50), ("lstm", 100)):
+            world.cell(ranks(150, 99), model=model, seed=seed)
+            world.cell(ranks(kept, 99), model=model, seed=seed, attack="pgd", epsilon=0.05)
+            world.cell(ranks(kept + 20, 99), model=model, seed=seed, attack="pgd", epsilon=0.01)
+            for weight in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6):
+                clean, left = 150 - round(100 * weight), kept + round(50 * weight)
+                settings = {"model": model, "seed": seed, "weight": weight}
+                world.cell(ranks(clean, 99), **settings)
+                world.cell(ranks(left, 99), attack="pgd", epsilon=0.05, **settings)
+                world.cell(ranks(left + 5, 99), attack="pgd", epsilon=0.01, **settings)
+    return world.build()
+
+
+def values(panel):
+    """Returns the data of a panel's layers, by the fields of a row."""
+    data = [*panel["datasets"].values()] if "datasets" in panel else []
+    layers = [panel, *panel["layer"]]
+    return [*data, *(layer["data"]["values"] for layer in layers if "values" in layer.get("data", {}))]
+
+
+def test_a_panel_has_at_most_six_lines_and_each_has_its_name_at_its_end(tables):
+    caption, panels = build_curve_panels(tables.leaderboard[0], tables.worst_cases[0])
+    assert [panel["title"]["text"] for panel in panels] == ["mf", "lstm"]
+    for panel in panels:
+        points = next(rows for rows in values(panel) if "low" in rows[0])
+        lines = {row["line"] for row in points}
+        assert len(lines) == MOST_LINES
+        assert "none" in lines, "the twin is always shown"
+        left_out = "at λ=0.1" if panel["title"]["text"] == "mf" else "at λ=0.6"
+        assert left_out not in lines, "the worst defended row is left out"
+        names = next(rows for rows in values(panel) if "short" in rows[0])
+        assert {row["short"] for row in names} == lines
+        heights = sorted(row["y"] for row in names)
+        assert min(b - a for a, b in pairwise(heights)) > 0
+    assert "the table has the others" in caption
+
+
+def test_the_front_holds_the_rows_that_no_other_row_beats(tables):
+    (table,) = tables.leaderboard
+    rows = [row for row in table.rows if row.key.model_label == "mf"]
+    front = find_front(rows, rise=False)
+    assert {row.key.lambda_ for row in front} == {1.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6}, "each trades one for the other"
+    worse = replace(rows[0], clean=0.0, worst=0.0)
+    assert worse not in find_front([*rows, worse], rise=False)
+    _, panels = build_front_panels(table)
+    assert len(panels) == 2
+
+
+def test_the_heat_map_has_the_share_that_each_attack_leaves(tables):
+    (heat,) = build_heat_maps(tables, group_points(tables))
+    assert [*heat.models] == ["mf", "lstm"]
+    found = {name: [(cell.text, cell.shade) for cell in cells] for name, cells in heat.lines}
+    share = {"mf": 50 / 150, "lstm": 100 / 150}
+    assert found["pgd, ε = 0.05"] == [(f"{100 * kept:.0f}%", round(SHADES * (1 - kept))) for kept in share.values()]
+
+
+def test_the_verdict_names_the_best_row_of_each_model_its_cost_and_what_nobody_survives(tables):
+    (headline,) = build_headlines(tables)
+    text = " ".join(headline.sentences)
+    assert "8 of 12 defended rows gain" in text
+    assert "At ε = 0.05, 11 of 14 ranked rows keep half" in text
+    assert "mf, none keeps least, 33%" in text
+    (_, best), (_, costs) = headline.grids
+    lines = {line[0]: line for line in best.body}
+    assert lines["mf"][1] == "at λ=0.6"
+    assert lines["mf"][3:7] == [".4500", ".7500", ".4000", ".2500"], "clean and attacked, each beside the twin"
+    (line,) = (line for line in costs.body if line[0] == "at λ=0.6")
+    assert line[1:3] == ["2", f"-{60 / USERS:.4f} (-.3000 to -.3000)".replace("0.", ".")]

@@ -1,0 +1,94 @@
+"""Measures the page of a board with 2,000 rows in Chromium.
+
+    python tools/perf/page.py [--rows 2000]
+
+The rows are copies of results/whitebox with other labels of models, so details, flags and verdicts are real. The script
+prints the size of the page, the time of the first paint, and the times of a filter and of a sort, each with the layout.
+It needs the extra ``dev`` and Chromium.
+"""
+
+import argparse
+import shutil
+import statistics
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from playwright.sync_api import sync_playwright
+
+from robench.entrance.tables import read_folder
+from robench.host.discovery import Host
+from robench.host.registry import Registry
+from robench.report.page import to_page
+from robench.tables.build import Tables, make_tables
+from robench.tables.results import grouped
+
+ROOT = Path(__file__).resolve().parents[2]
+PAINT = "performance.getEntriesByName('first-contentful-paint')[0].startTime"
+FILTER = """words => {
+  const search = document.querySelector('#board-1 input[type=search]'), start = performance.now();
+  search.value = words;
+  search.dispatchEvent(new Event('input'));
+  document.body.offsetHeight;
+  return performance.now() - start;
+}"""
+SORT = """() => {
+  const head = document.querySelector('#board-1 th[data-k=worst] button'), start = performance.now();
+  head.click();
+  document.body.offsetHeight;
+  return performance.now() - start;
+}"""
+
+
+def enlarge(tables: Tables, count: int) -> Tables:
+    """Returns tables with a single ranking table of ``count`` rows."""
+    (board, *_), (worst, *_) = tables.leaderboard, tables.worst_cases
+    rows, values, ensembles, curves = [], [], [], {}
+    by_row, by_ensemble = grouped(tables.values, lambda v: v.cell.key), grouped(tables.ensembles, lambda one: one.key)
+    while len(rows) < count:
+        number = len(rows) // len(board.rows)
+        for row in board.rows[: count - len(rows)]:
+            key = replace(row.key, model_label=f"{row.key.model_label} {number}")
+            rows.append(replace(row, key=key))
+            values += [replace(v, cell=replace(v.cell, key=key)) for v in by_row[row.key]]
+            ensembles += [replace(one, key=key) for one in by_ensemble.get(row.key, [])]
+            if row.key in worst.curves:
+                curves[key] = worst.curves[row.key]
+    return replace(
+        tables,
+        leaderboard=[replace(board, rows=tuple(rows))],
+        worst_cases=[replace(worst, curves=curves, costs={})],
+        examples=[],
+        values=values,
+        ensembles=ensembles,
+        curves=[],
+    )
+
+
+def main() -> None:
+    """Prints the measurements."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", type=int, default=2000)
+    rows = parser.parse_args().rows
+    results = read_folder(ROOT / "results" / "whitebox", Registry.of(Host.discover()))
+    page = to_page(enlarge(make_tables(results), rows))
+    print(f"{rows} rows: {len(page.encode()) / 1e6:.2f} MB")
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        path = Path(folder) / "index.html"
+        path.write_text(page, encoding="utf-8")
+        paints = []
+        for _ in range(3):
+            tab = browser.new_page()
+            tab.goto(path.as_uri())
+            paints.append(tab.evaluate(PAINT))
+            filters = [tab.evaluate(FILTER, words) for words in ("sasrec", "", "lstm pgd", "7", "undecided")]
+            sorts = [tab.evaluate(SORT) for _ in range(3)]
+            tab.close()
+        print(f"first paint: {statistics.median(paints):.0f} ms")
+        print(f"filter: {', '.join(f'{one:.0f}' for one in filters)} ms")
+        print(f"sort: {', '.join(f'{one:.0f}' for one in sorts)} ms")
+
+
+if __name__ == "__main__":
+    main()
