@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from shlex import quote
@@ -12,8 +12,7 @@ from robench.report.blocks import Block, Grid
 from robench.report.leaderboard import build_leaderboard_grid, build_leaderboard_section
 from robench.report.numbers import format_number, format_victim
 from robench.report.page.columns import Column, build_columns
-from robench.report.page.details import Details, Point, build_details
-from robench.spec import RowKey
+from robench.report.page.details import Context, Details, Point, build_details
 from robench.tables.build import Tables
 from robench.tables.examples import ExampleRow
 from robench.tables.leaderboard import LeaderboardRow, LeaderboardTable
@@ -80,17 +79,17 @@ class Example:
     command: str
 
 
-def build_boards(tables: Tables, points: Mapping[RowKey, Sequence[Point]]) -> list[Board]:
+def build_boards(tables: Tables, context: Context) -> list[Board]:
     """Returns every ranking table of a folder, in order.
 
     Args:
         tables: the tables of the folder.
-        points: the points of every row. See ``group_points``.
+        context: what the details of all rows share.
     """
     further = tables.worst_cases or [WorstCases()] * len(tables.leaderboard)
     examples = tables.examples or [[] for _ in tables.leaderboard]
     return [
-        _board(f"board-{number}", tables, table, more, points, [_describe_example(tables, one) for one in some])
+        _board(f"board-{number}", tables, table, more, context, [_describe_example(tables, one) for one in some])
         for number, (table, more, some) in enumerate(zip(tables.leaderboard, further, examples, strict=True), 1)
     ]
 
@@ -100,9 +99,10 @@ def _board(
     tables: Tables,
     table: LeaderboardTable,
     more: WorstCases,
-    points: Mapping[RowKey, Sequence[Point]],
+    context: Context,
     examples: Sequence[Example],
 ) -> Board:
+    points = context.points
     section, grid = build_leaderboard_section(table), build_leaderboard_grid(table)
     measures = [
         measure
@@ -119,7 +119,7 @@ def _board(
                 format_victim(row.key, row.own_weights),
                 not any(note.flag.startswith(INCOMPLETE) for note in row.notes),
                 _bar(row, widest),
-                build_details(tables, table, row, own, more),
+                build_details(context, table, row, more),
             )
         )
     notes = section.blocks[:-1]

@@ -15,7 +15,7 @@ from robench.api.escapes import visible
 from robench.report.blocks import Block, Bullets, Grid
 from robench.report.page.board import build_boards
 from robench.report.page.columns import WORST_CASE
-from robench.report.page.details import group_points
+from robench.report.page.details import make_context
 from robench.report.page.guide import TERMS
 from robench.report.page.headlines import build_headlines
 from robench.report.page.heat import build_heat_maps
@@ -45,7 +45,7 @@ def to_page(tables: Tables, *, drawn: bool = True) -> str:
     environment.filters |= {"inline": _inline, "interval": _interval, "kind": _kind, "numeric": _numeric}
     sections = list(build_further_sections(tables))
     pictures = make_pictures(tables, sections, drawn=drawn)
-    points = group_points(tables)
+    context = make_context(tables)
     further = [
         {
             "id": f"section-{number}",
@@ -64,8 +64,8 @@ def to_page(tables: Tables, *, drawn: bool = True) -> str:
         "facts": list_facts(tables),
         "commands": list_commands(tables),
         "citation": write_citation(tables),
-        "boards": list(zip(build_boards(tables, points), pictures.boards, strict=True)),
-        "heat_maps": build_heat_maps(tables, points),
+        "boards": list(zip(build_boards(tables, context), pictures.boards, strict=True)),
+        "heat_maps": build_heat_maps(tables, context.points),
         "worst_case": ",".join(WORST_CASE),
         "sections": further,
         "terms": TERMS,

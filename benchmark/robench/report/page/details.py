@@ -21,6 +21,7 @@ from robench.spec import CellRow, RowKey
 from robench.tables.build import Tables
 from robench.tables.cells import ValueRow
 from robench.tables.leaderboard import LeaderboardRow, LeaderboardTable
+from robench.tables.members import EnsembleRow
 from robench.tables.results import grouped
 from robench.tables.worst_cases import WorstCases
 
@@ -97,18 +98,42 @@ def _points(values: Sequence[ValueRow]) -> list[Point]:
     return points
 
 
-def build_details(
-    tables: Tables, table: LeaderboardTable, row: LeaderboardRow, points: Sequence[Point], more: WorstCases
-) -> Details:
+@dataclass(frozen=True)
+class Context:
+    """What the details of all rows share.
+
+    Args:
+        suite: the name of the suite.
+        points: the points of every row. See ``group_points``.
+        ensembles: the ensembles of every row.
+        digests: the sha256 of each record, by the id of the cell.
+        places: the number of data sets.
+    """
+
+    suite: str
+    points: Mapping[RowKey, Sequence[Point]]
+    ensembles: Mapping[RowKey, Sequence[EnsembleRow]]
+    digests: Mapping[str, str]
+    places: int
+
+
+def make_context(tables: Tables) -> Context:
+    """Returns what the details of all rows share."""
+    ensembles = grouped(tables.ensembles, lambda one: one.key)
+    places = len({row.key.dataset for row in tables.rows()})
+    return Context(tables.suite, group_points(tables), ensembles, tables.origin.digests, places)
+
+
+def build_details(context: Context, table: LeaderboardTable, row: LeaderboardRow, more: WorstCases) -> Details:
     """Returns the details of one row of a ranking table.
 
     Args:
-        tables: the tables of the folder.
+        context: what the details of all rows share.
         table: the ranking table.
         row: the row.
-        points: the points of the row under all threat models.
         more: the further values of the table.
     """
+    points = context.points.get(row.key, ())
     own = [point for point in points if point.is_clean or point.threat == table.threat]
     summary = f"{describe_row(row)}."
     if (cost := more.costs.get(row.key)) is not None:
@@ -117,9 +142,9 @@ def build_details(
         summary,
         Bullets([format_flag(note) for note in row.notes]),
         _values_grid(own),
-        Bullets(_member_lines(tables, table, row)),
-        Bullets([_record_line(point, tables.origin.digests) for point in own]),
-        _commands(tables, row.key, own),
+        Bullets(_member_lines(context, table, row)),
+        Bullets([_record_line(point, context.digests) for point in own]),
+        _commands(context, row.key, own),
     )
 
 
@@ -135,13 +160,13 @@ def _values_grid(points: Sequence[Point]) -> Grid:
     return Grid(["attack", "ε", "ε spent", *map(str, measures)], body)
 
 
-def _member_lines(tables: Tables, table: LeaderboardTable, row: LeaderboardRow) -> list[str]:
+def _member_lines(context: Context, table: LeaderboardTable, row: LeaderboardRow) -> list[str]:
     threat = table.threat
     wanted = (threat.surface, threat.norm, threat.scale, threat.goal)
     lines = []
-    for one in tables.ensembles:
+    for one in context.ensembles.get(row.key, ()):
         stated = (one.threat.surface, one.threat.norm, one.threat.scale, one.threat.goal)
-        if one.key == row.key and stated == wanted:
+        if stated == wanted:
             lines.append(f"{one.attack_label}, ε = {one.epsilon:g}{format_unit(threat)}: {format_members(one)}")
     return lines
 
@@ -154,13 +179,13 @@ def _record_line(point: Point, digests: Mapping[str, str]) -> str:
     return f"{head}: {cells}"
 
 
-def _commands(tables: Tables, key: RowKey, points: Sequence[Point]) -> list[str]:
+def _commands(context: Context, key: RowKey, points: Sequence[Point]) -> list[str]:
     conditions = {"model_label": key.model_label, "defense_label": key.defense_label, "lambda": f"{key.lambda_:g}"}
-    if len({row.key.dataset for row in tables.rows()}) > 1:
+    if context.places > 1:
         conditions = {"dataset": key.dataset, **conditions}
-    folder = f"results/{shlex.quote(tables.suite)}"
+    folder = f"results/{shlex.quote(context.suite)}"
     only = " ".join(f"--only {shlex.quote(f'{name}={value}')}" for name, value in conditions.items())
-    commands = [f"robench run {folder}/suite.yaml --results again/{shlex.quote(tables.suite)} {only}"]
+    commands = [f"robench run {folder}/suite.yaml --results again/{shlex.quote(context.suite)} {only}"]
     attacked = [point for point in points if not point.is_clean] or list(points)
     if attacked:
         commands.append(f"robench show {folder}/{attacked[-1].cells[0].cell}")
