@@ -1,4 +1,4 @@
-"""Tests that the page, leaderboard.md and ``robench show`` agree on committed boards."""
+"""Tests that the page, leaderboard.md and ``robench show`` agree."""
 
 import re
 from html import unescape

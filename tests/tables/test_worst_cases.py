@@ -1,4 +1,4 @@
-"""Tests worst cases along ε, costs on clean data, examples and the origin of a folder."""
+"""Tests worst cases along ε, costs, examples and the origin of a folder."""
 
 import numpy as np
 import pytest
