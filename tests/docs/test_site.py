@@ -7,11 +7,15 @@ import json
 import re
 import subprocess
 import sys
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import PurePosixPath
+from threading import Thread
 
 import pytest
 import yaml
 from tests.docs.pages import PAGES, ROOT
+from tests.report.browser import started
 from tools.site.links import find_problems
 
 CONFIG = yaml.safe_load((ROOT / "mkdocs.yml").read_text("utf-8"))
@@ -80,3 +84,36 @@ def test_nested_lists_and_anchors_are_those_of_the_repository(site):
     introduction = (site / "introduction.html").read_text("utf-8")
     assert 'href="reference/threat-models.html"' in introduction
     assert 'src="images/leaderboard.svg"' in introduction
+
+
+@pytest.fixture
+def served(site):
+    """Yields the address of the site on a server of this machine, as a search needs one."""
+    handler = partial(Quiet, directory=str(site))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+        thread.join()
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """A handler that logs nothing."""
+
+    def log_message(self, *_):
+        """Drops the message."""
+
+
+def test_a_reader_can_search_and_nothing_else_is_asked(served):
+    with started() as browser:
+        page, requests, errors = browser.new_page(), [], []
+        page.on("request", lambda request: requests.append(request.url))
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(f"{served}index.html")
+        page.get_by_role("textbox", name="Search").click()
+        page.get_by_role("textbox", name="Search").fill("Holm's method")
+        page.locator(".md-search-result__link").first.wait_for()
+        assert any("statistics.html" in a.get_attribute("href") for a in page.locator(".md-search-result__link").all())
+        assert [url for url in requests if not url.startswith((served, "blob:", "data:"))] == []
+        assert errors == []
