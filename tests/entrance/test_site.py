@@ -5,6 +5,7 @@ import re
 import shutil
 from functools import partial
 
+import numpy as np
 import pytest
 from tests.docs.pages import ROOT
 from tests.run.inline import SMALL, run
@@ -18,6 +19,7 @@ from robench.host.registry import Registry
 from robench.report import files
 from robench.report.page import to_page
 from robench.store.archive import Archive
+from robench.store.npz import arrays_from_bytes, arrays_to_bytes
 from robench.store.seal import seal
 
 SUITE = f"name: NAME\nseeds: [0]\nmodels: [popularity]\n{SMALL}"
@@ -159,11 +161,20 @@ def damage_arrays(folder):
     path.write_bytes(path.read_bytes()[:-1])
 
 
+def change_users(folder):
+    """Changes a title. The file stays sound, and only its hash differs from that in the plan."""
+    path = folder / "users.npz"
+    arrays = arrays_from_bytes(path.read_bytes(), str(path))
+    (name,) = (name for name in arrays if name.endswith("/title"))
+    path.write_bytes(arrays_to_bytes({**arrays, name: np.roll(arrays[name], 1)}))
+
+
 @pytest.mark.parametrize(
     "damage",
     [
         damage_record,
         damage_arrays,
+        change_users,
         lambda folder: (folder / "plan.json").unlink(),
         lambda folder: (folder / "suite.yaml").unlink(),
         lambda folder: (folder / "users.npz").write_bytes(b"PK"),
