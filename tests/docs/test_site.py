@@ -88,7 +88,7 @@ def test_nested_lists_and_anchors_are_those_of_the_repository(site):
 
 @pytest.fixture
 def served(site):
-    """Yields the address of the site on a server of this machine, as a search needs one."""
+    """Yields the address of the site on a server, because a search needs one."""
     handler = partial(Quiet, directory=str(site))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = Thread(target=server.serve_forever)

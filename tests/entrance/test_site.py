@@ -162,7 +162,10 @@ def damage_arrays(folder):
 
 
 def change_users(folder):
-    """Changes a title. The file stays sound, and only its hash differs from that in the plan."""
+    """Changes the order of the titles.
+
+    The file stays sound, and only its hash differs from that in the plan.
+    """
     path = folder / "users.npz"
     arrays = arrays_from_bytes(path.read_bytes(), str(path))
     (name,) = (name for name in arrays if name.endswith("/title"))
