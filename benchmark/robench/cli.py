@@ -212,6 +212,8 @@ def verify(
     submission: Annotated[Path | None, typer.Option(help="review this submission instead of a folder")] = None,
     against: Annotated[Path | None, typer.Option(help="compare the submission with this board")] = None,
     form: Annotated[Form, typer.Option("--format", help="format of a review: text or md")] = Form.TEXT,
+    attack: Annotated[Path | None, typer.Option(help="score this artefact of a stronger attack")] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="store the artefact if it is stronger")] = False,
     sample: Annotated[int, typer.Option(min=0, help="how many cells are measured again")] = 3,
     every: Annotated[bool, typer.Option("--all", help="measure every cell again")] = False,
     seed: Annotated[int | None, typer.Option(min=0, help="seed of the sample [default: another one each time]")] = None,
@@ -220,14 +222,14 @@ def verify(
 ) -> None:
     """Check every hash, recompute every table and measure some cells again.
 
-    With --submission, review a submission: its tables come from its arrays alone. The exit code is 1 if something
-    differs, and 2 if the input cannot be used.
+    With --submission, review a submission: its tables come from its arrays alone. With --attack, score an artefact
+    within the budget of its cell. The exit code is 1 if something differs, or if the artefact is not stronger.
     """
     from robench.submission.requests import Request, answer  # noqa: PLC0415  # imports torch
     from robench.verify.rerun import Sample  # noqa: PLC0415  # as above
 
     drawn = secrets.randbelow(1 << 32) if seed is None else seed  # nobody can know the sample in advance
-    request = Request(folder, submission, against, form)
+    request = Request(folder, submission, against, form, attack, keep)
     with interrupting_signals():
         lines, fine = answer(request, Sample(None if every else sample, drawn, workers, data))
     for line in lines:

@@ -17,6 +17,7 @@ from robench.files.writing import naming
 from robench.host.registry import Registry
 from robench.report.files import DRAWERS, published_files
 from robench.store.archive import Archive, check_archive, copy_archive, write_archive
+from robench.store.external import external_files
 from robench.store.folder import Store
 from robench.store.npz import Arrays
 from robench.store.origin import ORIGIN
@@ -66,7 +67,7 @@ def _pack(folder: Path, registry: Registry, to: Path | None) -> Packing:
     store = Store(folder)
     rewrite_tables(folder, registry, store)
     plan = read_plan(folder)
-    files = published_files(plan)
+    files = [*published_files(plan), *external_files(folder)]
     target = folder if to is None else _copied(folder, to, files)
     records = archive_cells(store, plan, target)
     if to is None:
@@ -97,7 +98,8 @@ def archive_cells(store: Store, plan: PlanFile, target: Path) -> list[str]:
     """
     cells = [cell.cell for cell in plan.cells]
     records = {cell: record for cell in cells if (record := store.read(cell)) is not None}
-    versions, files = {name: version_of(name) for name in DRAWERS}, published_files(plan)
+    versions = {name: version_of(name) for name in DRAWERS}
+    files = [*published_files(plan), *external_files(target)]
 
     def read(cell: str) -> Arrays:
         return store.arrays(records[cell]) if records[cell]["status"] == "ok" else {}
@@ -125,6 +127,7 @@ def _copied(folder: Path, to: Path, files: list[str]) -> Path:
     try:
         to.mkdir(parents=True, exist_ok=True)
         for name in files:
+            (to / name).parent.mkdir(exist_ok=True)
             write_bytes(to / name, (folder / name).read_bytes())
     except OSError:
         shutil.rmtree(to, ignore_errors=True)

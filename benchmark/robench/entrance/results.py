@@ -39,7 +39,7 @@ FEW = 8  # the largest number of ids that a message lists
 INTEGERS = ("k", "metric_version", "rank", "rank_high", "rank_low", "seed", "seeds", "target_set", "users")
 NUMBERS = (
     *("achieved_epsilon", "epsilon", "lambda", "p_value", "train_epsilon", "value"),
-    *("clean", "clean_high", "clean_low", "drop", "worst", "worst_high", "worst_low"),
+    *("best_known", "clean", "clean_high", "clean_low", "drop", "worst", "worst_high", "worst_low"),
 )
 
 
@@ -244,7 +244,7 @@ def frame_of(row: type, rows: Iterable[object]) -> pd.DataFrame:
         rows: the instances of the dataclass.
     """
     plain = [encode(one) for one in rows]
-    return pd.DataFrame({name: column_of([one[name] for one in plain], name) for name in columns(row)})
+    return pd.DataFrame({name: column_of([one.get(name) for one in plain], name) for name in columns(row)})
 
 
 def column_of(values: list[Any], name: str) -> pd.Series[Any]:

@@ -30,6 +30,8 @@ BY_SHIFT = (
     "interval of the shift that retraining alone would cause."
 )
 
+BEST_KNOWN = "best known"
+
 NO_ATTACKS = "The suite has no attacks, so rows have no rank."
 
 
@@ -77,8 +79,17 @@ def describe_row(row: LeaderboardRow) -> str:
     return "; ".join(filter(None, [rank, row.verdict or "no verdict", row.flags]))
 
 
+def shows_best_known(table: LeaderboardTable) -> bool:
+    """Returns whether an external attack is stronger than the worst case of a row."""
+    return any(row.best_known is not None for row in table.rows)
+
+
 def build_leaderboard_grid(table: LeaderboardTable) -> Grid:
-    """Returns a leaderboard table as a grid with a header."""
+    """Returns a leaderboard table as a grid with a header.
+
+    The column ``best known`` is shown only if an external attack is stronger than the worst case of a row.
+    """
+    known = shows_best_known(table)
     change = ["shift", "null control"] if table.targets is not None else ["rise" if table.rise else "drop"]
     head = [
         "rank",
@@ -86,6 +97,7 @@ def build_leaderboard_grid(table: LeaderboardTable) -> Grid:
         "defence",
         f"clean {table.metric}",
         name_worst_case(table),
+        *([BEST_KNOWN] if known else []),
         *change,
         "p",
         f"users hit@{table.hit_k}",
@@ -99,6 +111,7 @@ def build_leaderboard_grid(table: LeaderboardTable) -> Grid:
             format_defense(row.key, row.own_weights),
             format_interval(row.clean_interval),
             format_interval(row.worst_interval),
+            *([format_number(row.best_known)] if known else []),
             *_format_changes(table, row),
             format_number(row.p_value),
             f"{row.users_hit:.0f} of {row.users}",

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from robench.api.attacks.base import Attack
 from robench.api.data import HeldOut, IntArray
 from robench.api.digest import digest
 from robench.api.metric import ItemFacts, Measure, Metric
@@ -26,7 +27,7 @@ from robench.engine.rank.votes import collect_votes
 from robench.files.cache import Cache
 from robench.host.registry import Registry
 from robench.run.data import DataKey
-from robench.spec import NO_DEFENSE, Cell, Part, Victim
+from robench.spec import NO_DEFENSE, Cell, Victim
 from robench.store.certificate import Certificate, measure_certificate
 from robench.store.detection import Detection, measure_detection
 from robench.store.facts import collect_facts
@@ -141,8 +142,12 @@ class FittedVictim:
     _clean: dict[str, _CleanVictim | _Failure] = field(default_factory=dict)
     _calibration: Calibration | None = None
 
-    def measure(self, cell: Cell) -> CellMeasurement:
+    def measure(self, cell: Cell, attack: Attack | None = None) -> CellMeasurement:
         """Measures one cell.
+
+        Args:
+            cell: the cell.
+            attack: an attack that takes the place of the cell's attack, or None. It must have the same threat model.
 
         Raises:
             Exception: any error of the model, the attack or a metric.
@@ -151,7 +156,7 @@ class FittedVictim:
         if cell.attack is None:
             measurement, usage, reference = self._clean_cell(cell, clean), clean.usage, None
         else:
-            measurement, usage = self._attack(cell, cell.attack, clean.victim)
+            measurement, usage = self._attack(cell, attack or self.registry.make("attack", cell.attack), clean.victim)
             reference = build_outcome(clean.measurement.arrays)
         outcome = build_outcome(measurement.arrays, reference, self._items)
         return CellMeasurement(measurement, compute_metric_values(self.metrics, outcome, cell.threat, cell.kind), usage)
@@ -198,11 +203,11 @@ class FittedVictim:
         arrays |= votes
         return measure_certificate(arrays, voting)
 
-    def _attack(self, cell: Cell, part: Part, victim: MeasuredVictim) -> tuple[Measurement, Mapping[str, int]]:
-        attack = self.registry.make("attack", part)
+    def _attack(self, cell: Cell, attack: Attack, victim: MeasuredVictim) -> tuple[Measurement, Mapping[str, int]]:
+        assert cell.attack is not None
         targets = self._promoted(cell)
         with record_usage() as usage:
-            measurement = victim.attacked(attack, cell.epsilon, digest(part.content()), targets)
+            measurement = victim.attacked(attack, cell.epsilon, digest(cell.attack.content()), targets)
         self._add_calibration(measurement)
         if targets is not None:
             measurement.arrays["targets"] = targets

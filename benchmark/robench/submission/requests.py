@@ -8,6 +8,7 @@ from pathlib import Path
 from robench.api.errors import UserError
 from robench.api.escapes import visible
 from robench.report.choices import Form
+from robench.submission.attack import score_attack
 from robench.submission.comment import to_comment
 from robench.submission.review import review_lines, review_submission
 from robench.verify.folder import verify_folder
@@ -23,12 +24,16 @@ class Request:
         submission: a submission, or None.
         against: the board with which the submission is compared, or None.
         form: the format of a review, ``text`` or ``md``.
+        attack: an artefact to score against a victim of the folder, or None.
+        keep: whether to store the artefact in the folder if it is stronger than the stored attack.
     """
 
     folder: Path | None
     submission: Path | None = None
     against: Path | None = None
     form: Form = Form.TEXT
+    attack: Path | None = None
+    keep: bool = False
 
 
 def answer(request: Request, sample: Sample) -> tuple[list[str], bool]:
@@ -47,8 +52,14 @@ def answer(request: Request, sample: Sample) -> tuple[list[str], bool]:
             raise UserError("nothing to verify", path="DIR", hint="name a folder of results, or --submission FILE")
         if request.against is not None or request.form is not Form.TEXT:
             raise UserError("this needs --submission", path="--against, --format")
+        if request.attack is not None:
+            return score_attack(request.folder, request.attack, sample.data, keep=request.keep)
+        if request.keep:
+            raise UserError("this needs --attack", path="--keep")
         findings = verify_folder(request.folder, sample)
         return findings.lines(), not findings.problems
+    if request.attack is not None or request.keep:
+        raise UserError("an artefact is scored against a folder", path="--attack", hint="robench verify DIR --attack F")
     if request.folder is not None:
         problem = "a folder and a submission are not verified together"
         raise UserError(problem, path="DIR, --submission", hint="--against DIR names the present board")

@@ -11,6 +11,7 @@ from robench.host.discovery import Host
 from robench.host.registry import Registry
 from robench.report.files import published_files
 from robench.store.archive import Archive
+from robench.store.external import external_files
 from robench.store.plan_file import read_plan
 from robench.submission.archive import list_files, opened
 from robench.submission.changes import Changes, compare_boards
@@ -119,7 +120,7 @@ def _check_files(folder: Path) -> None:
         UserError: if a file is missing, or does not belong to a submission.
     """
     plan = read_plan(folder)
-    expected = {*published_files(plan), *Archive.FILES, DETAILS}
+    expected = {*published_files(plan), *external_files(folder), *Archive.FILES, DETAILS}
     names = set(list_files(folder))
     for name in sorted(expected - names):
         raise UserError(f"{name} is missing: the submission is incomplete", where=folder.name)

@@ -21,6 +21,7 @@ from robench.tables.ranking import rank_rows
 from robench.tables.results import BASELINE, Results
 from robench.tables.rows import Flag, Row, build_rows, compute_drop, compute_own_weights, uses_shift
 from robench.tables.stats import Interval
+from robench.tables.stronger import note_best_known
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,8 @@ class LeaderboardRow:
         shift: the mean difference between the worst case and the clean value, if the table compares rows by it.
             Otherwise, this field and the next are None.
         control: the null control, the interval of the shift that retraining alone would cause.
+        best_known: the mean worst case over the attacks and stronger external attacks, or None if the row has no
+            external attack that is stronger. No rank depends on this value.
     """
 
     rank: int | None
@@ -98,6 +101,7 @@ class LeaderboardRow:
     verdict: str = ""
     shift: Interval | None = field(default=None, metadata={**JSON_ONLY, **IF_SET})
     control: Interval | None = field(default=None, metadata={**JSON_ONLY, **IF_SET})
+    best_known: float | None = field(default=None, metadata=IF_SET)
 
     @property
     def clean_interval(self) -> Interval:
@@ -179,6 +183,7 @@ def build_ranked_rows(results: Results, table: PlannedTable, place: tuple[str, s
     popularity = compute_baseline_values(results, place, reference)
     for row in rows:
         set_flags(results, row, reference, popularity, table)
+        note_best_known(results, row, table)
     rank_rows(rows, results, table)
     return rows, attacks
 
@@ -309,4 +314,5 @@ def _leaderboard_row(results: Results, table: PlannedTable, row: Row, attacks: A
         verdict=row.verdict,
         shift=row.shift_interval(),
         control=_control(row) if row.by_shift and worst is not None else None,
+        best_known=row.best_known_mean(),
     )

@@ -17,6 +17,7 @@ from robench.api.threat import Threat
 from robench.spec import CellRow, RowKey
 from robench.store.agreement import find_contradiction
 from robench.store.arrays import find_user_problem
+from robench.store.external import FOLDER, ExternalAttack, list_ids, read_external
 from robench.store.facts import read_facts
 from robench.store.folder import Store
 from robench.store.npz import Arrays
@@ -39,6 +40,7 @@ class Results:
         plan: the content of plan.json.
         records: the records, by the id of the cell. A cell without a record is missing.
         damaged: the errors about damaged files, by the id of the cell. These cells count as missing.
+        external: the external attacks, by their id. Their cells are measured cells of the plan.
     """
 
     store: Store
@@ -46,6 +48,7 @@ class Results:
     plan: PlanFile
     records: Mapping[str, Record]
     damaged: Mapping[str, UserError] = field(default_factory=dict)
+    external: Mapping[str, ExternalAttack] = field(default_factory=dict)
     _outcomes: dict[tuple[str, int | None], Outcome] = field(default_factory=dict, init=False)
 
     @property
@@ -65,12 +68,22 @@ class Results:
         return self.status(cell) == "ok"
 
     def record(self, cell: CellRow) -> Record:
-        """Returns the record of a cell, which must have one."""
-        return self.records[cell.cell]
+        """Returns the record of a cell or of an external attack, which must have one."""
+        return self.external[cell.cell].record if cell.cell in self.external else self.records[cell.cell]
 
     def arrays(self, cell: CellRow) -> Arrays:
-        """Returns the arrays of a measured cell, after checking their sha256."""
+        """Returns the arrays of a measured cell or of an external attack, after checking their sha256."""
+        if cell.cell in self.external:
+            return self.external[cell.cell].arrays
         return self.store.arrays(self.records[cell.cell])
+
+    def external_cells(self, cell: CellRow) -> list[CellRow]:
+        """Returns a row for each external attack on a cell.
+
+        The row is that of the cell, with the id of the attack. So the values of the attack are read like those of a
+        cell.
+        """
+        return [replace(cell, cell=attack.id) for attack in self.external.values() if attack.cell == cell.cell]
 
     def metric(self, measure: Measure) -> Metric:
         """Returns the metric of a measure."""
@@ -263,7 +276,31 @@ def read_results(
     if problem := find_contradiction(plan, records):
         hint = "the plan was edited; robench run SUITE writes it anew"
         raise UserError(problem, where=str(folder / "plan.json"), hint=hint)
-    return Results(store, metrics, plan, records, damaged)
+    results = Results(store, metrics, plan, records, damaged)
+    return results if not (ids := list_ids(folder)) else _with_external(results, ids)
+
+
+def _with_external(results: Results, ids: Iterable[str]) -> Results:
+    """Returns the results with the external attacks of the folder.
+
+    An attack counts as damaged if its files are damaged, or if it does not belong to a measured cell of the plan.
+    """
+    cells = {cell.cell: cell for cell in results.cells if results.ok(cell)}
+    external, damaged = {}, dict(results.damaged)
+    for name in ids:
+        try:
+            attack = read_external(results.store.folder, name)
+            cell = cells.get(attack.cell)
+            where = str(results.store.folder / FOLDER / name)
+            if cell is None or attack.record["victim"] != cell.victim or attack.record["epsilon"] != cell.epsilon:
+                raise UserError("its cell is not a measured cell of the plan", where=where)
+            problem = find_user_problem(attack.arrays, results.known["/".join(cell.key.place)])
+            if problem or len(attack.arrays["users"]) != len(results.arrays(cell)["users"]):
+                raise UserError(problem or "its users are not those of its cell", where=where)
+            external[name] = attack
+        except UserError as error:
+            damaged[name] = error
+    return replace(results, external=external, damaged=damaged)
 
 
 def check_users(store: Store, record: Record, known: Arrays | None) -> None:

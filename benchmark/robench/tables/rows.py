@@ -14,12 +14,13 @@ from robench.api.surfaces import SURFACES
 from robench.spec import CellRow, RowKey
 from robench.store.plan_file import PlannedTable
 from robench.tables.attack_set import AttackSet, Point, make_point, select_attacked_cells, select_judged_cells
+from robench.tables.best_known import Reference, find_best_known
 from robench.tables.results import Results, is_baseline
 from robench.tables.stats import Interval, compute_interval
 from robench.tables.units import are_items, average_users, drop_repeats, read_values
+from robench.tables.worst_case import Attack, compute_worst
 
 FROZEN = "frozen"
-Attack = tuple[str, float]  # the label of an attack and its ε
 BySet = dict[int, FloatArray]  # values by target set
 
 
@@ -67,6 +68,8 @@ class Row:
         p_value: the p-value of the difference from the undefended twin, or None. See ``rank_rows``.
         verdict: what the row shows against its undefended twin, or an empty string. See ``rank_rows``.
         by_shift: whether rows are compared by their shift, the worst case less the clean value. See ``uses_shift``.
+        best_known: the worst case over the attacks and the external attacks, float64 [seeds, units], or None without
+            external attacks. No rank depends on it.
     """
 
     key: RowKey
@@ -89,6 +92,7 @@ class Row:
     p_value: float | None = None
     verdict: str = ""
     by_shift: bool = False
+    best_known: FloatArray | None = None
 
     @property
     def compared(self) -> FloatArray | None:
@@ -127,6 +131,13 @@ class Row:
     def worst_interval(self) -> Interval | None:
         """Returns the mean worst case with its interval, or None if there is none."""
         return None if self.worst is None else compute_interval(self.worst, self.bounds)
+
+    def best_known_mean(self) -> float | None:
+        """Returns the mean of ``best_known``, or None if no external attack is stronger than the worst case."""
+        if self.best_known is None or self.worst is None:
+            return None
+        best = compute_interval(self.best_known, self.bounds).mean
+        return None if best == compute_interval(self.worst, self.bounds).mean else best
 
     def distrust(self) -> None:
         """Marks the row as blind, so that it gets no rank, no p-value and no verdict."""
@@ -226,13 +237,15 @@ def _attacked_row(results: Results, table: PlannedTable, key: RowKey, attacks: A
     before = [array for seed in seeds if (array := _clean(results, clean[seed], table.metric, sets)) is not None]
     if len(before) < len(seeds):
         return None
-    worst = None
+    worst = best = None
     if not baseline:
         user_by_user = SURFACES[table.threat.surface].each_user_alone and not metric.pooled
         joined = [{attack: _join(of, sets) for attack, of in part.items()} for part in attacked]
-        worst = _worst(
-            joined, sorted(common), before, user_by_user=user_by_user, high=metric.prefers_high(table.threat)
-        )
+        high = metric.prefers_high(table.threat)
+        worst = compute_worst(joined, sorted(common), before, user_by_user=user_by_user, high=high)
+        if worst is not None:
+            wanted = Reference(table.metric, seeds, worst, sets, user_by_user, high)
+            best = find_best_known(results, select_attacked_cells(table, planned), wanted)
     missing = [] if baseline else attacks.missing({seed: values[seed] for seed in seeds})
     frozen = any(cell.adaptive == FROZEN for cell in judged)
     expected = [cell for cell in planned if cell.clean or cell in judged]
@@ -254,6 +267,7 @@ def _attacked_row(results: Results, table: PlannedTable, key: RowKey, attacks: A
         ranked=worst is not None and not missing and not frozen,
         blind=frozen,
         by_shift=uses_shift(results, table),
+        best_known=None if best is None else drop_repeats(results, table.metric, _of_units(best, items=items)),
     )
 
 
@@ -331,40 +345,3 @@ def _of_units(values: FloatArray, *, items: bool) -> FloatArray:
             are users, and ``values`` has a single target.
     """
     return average_users(values) if items else values[:, 0]
-
-
-def _worst(
-    values: Sequence[Mapping[Attack, FloatArray]],
-    attacks: Sequence[Attack],
-    clean: Sequence[FloatArray],
-    *,
-    user_by_user: bool,
-    high: bool,
-) -> FloatArray | None:
-    """Returns the worst case, or None if there are no values.
-
-    The result is float64 [seeds, targets, users].
-
-    If ``user_by_user`` is true, a user's worst case is the worst outcome among the clean list and all attacks. If there
-    are target items, the mean over these items decides which outcome is worst. If ``user_by_user`` is false, the attack
-    with the worst mean counts for all users.
-
-    Args:
-        values: for each seed, the values of each attack, float64 [targets, users].
-        attacks: the attacks (label, ε) that all seeds have.
-        clean: for each seed, the clean values, float64 [targets, users].
-        user_by_user: whether each user is attacked alone and the metric has a value per user.
-        high: whether a high value is good for the defender.
-    """
-    whole = [np.stack([of[attack] for of in values]) for attack in attacks]
-    if not whole:
-        return None
-    if user_by_user:
-        stacked = np.stack([np.stack(clean), *whole])
-        means = stacked.mean(2)
-        chosen = means.argmin(0) if high else means.argmax(0)
-        worst: FloatArray = np.take_along_axis(stacked, chosen[None, :, None, :], 0)[0]
-        return worst
-    pick = min if high else max
-    defined = [array for array in whole if not np.isnan(array).all()]
-    return pick(defined, key=lambda array: float(np.nanmean(array))) if defined else None

@@ -11,6 +11,7 @@ from robench.host.registry import Registry
 from robench.store.plan_file import read_plan
 from robench.tables.build import Tables, make_tables
 from robench.tables.results import Results, read_results
+from robench.verify.external import check_external
 from robench.verify.findings import Findings
 from robench.verify.rerun import Sample, check_sample
 from robench.verify.stored import check_archive, check_cells, check_plan, check_users
@@ -73,6 +74,8 @@ def verify_results(folder: Path, sample: Sample, host: Host) -> Verification:
     try:
         with findings.checking():
             check_sample(results, sample, host, registry, findings)
+        with findings.checking():
+            check_external(results, sample, registry, findings)
     except UserError as error:
         errors = error.errors if isinstance(error, UserErrors) else (error,)
         about_data = any(isinstance(one, DataError) for one in errors)

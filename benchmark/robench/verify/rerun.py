@@ -150,12 +150,27 @@ def _check_cell(results: Results, row: CellRow, again: Results, findings: Findin
         error = (made or {}).get("error") or {}
         findings.refuse(where, f"cell {row.cell} fails when it is measured again: {error.get('message', 'no record')}")
         return False
-    exact = all(stored["provenance"].get(name) == made["provenance"].get(name) for name in VERSIONS)
-    problem = _difference(stored, made, results.arrays(row), again.arrays(row)) if exact else ""
-    problem = problem or ("" if exact else _distance(results, row, again))
+    exact, problem = compare_outcomes(results, row, again)
     if problem:
         findings.refuse(where, f"cell {row.cell} measured again: {problem}")
     return exact
+
+
+def compare_outcomes(results: Results, row: CellRow, again: Results) -> tuple[bool, str]:
+    """Compares two measurements of a cell or of an external attack.
+
+    Args:
+        results: the results with the stored measurement.
+        row: the cell, or the row of an external attack.
+        again: the results with the new measurement.
+
+    Returns:
+        Whether the comparison was exact, and a description of the first difference, or an empty string.
+    """
+    stored, made = results.record(row), again.record(row)
+    exact = all(stored["provenance"].get(name) == made["provenance"].get(name) for name in VERSIONS)
+    problem = _difference(stored, made, results.arrays(row), again.arrays(row)) if exact else ""
+    return exact, problem or ("" if exact else _distance(results, row, again))
 
 
 def _difference(stored: Record, made: Record, arrays: Arrays, other: Arrays) -> str:

@@ -22,6 +22,7 @@ from robench.spec import CellRow
 from robench.store.archive import ARRAYS, MANIFEST, RECORDS, Archive, hash_file
 from robench.store.certificate import measure_certificate, read_voting
 from robench.store.detection import measure_detection
+from robench.store.external import external_files
 from robench.store.folder import Store
 from robench.store.npz import hash_arrays
 from robench.store.plan_file import PlanFile
@@ -163,9 +164,8 @@ def check_archive(folder: Path, plan: PlanFile, findings: Findings) -> None:
     if not Archive.is_in(folder):
         return
     archive = Archive(folder)
-    if {*archive.manifest["files"]} != {*published_files(plan), RECORDS, ARRAYS} or {*archive.manifest["versions"]} != {
-        *DRAWERS
-    }:
+    published = {*published_files(plan), *external_files(folder), RECORDS, ARRAYS}
+    if {*archive.manifest["files"]} != published or {*archive.manifest["versions"]} != {*DRAWERS}:
         findings.refuse(str(folder / MANIFEST), "it does not name the files and packages of a published form")
     for name, expected in archive.manifest["files"].items():
         path = folder / name

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from robench.api.metric import Measure
-from robench.report.leaderboard import build_leaderboard_grid
+from robench.report.leaderboard import build_leaderboard_grid, shows_best_known
 from robench.tables.leaderboard import LeaderboardTable
 
 WORST_CASE = ("rank", "model", "defence", "clean", "worst", "change", "flags")  # the columns of the preset "worst case"
@@ -39,7 +39,7 @@ def build_columns(table: LeaderboardTable, measures: list[Measure]) -> list[Colu
         table: the ranking table.
         measures: the measures other than the metric of the table.
     """
-    meanings, numeric = _explain(table), ("rank", "clean", "worst", "change", "control", "p", "hit")
+    meanings, numeric = _explain(table), ("rank", "clean", "worst", "known", "change", "control", "p", "hit")
     heads = build_leaderboard_grid(table).head
     columns = [
         Column(key, head, meaning, key in numeric) for (key, meaning), head in zip(meanings.items(), heads, strict=True)
@@ -62,6 +62,7 @@ def _explain(table: LeaderboardTable) -> dict[str, str]:
         worst = f"The mean under the worst outcome of the attacks within ε ≤ {table.epsilon:g}, with its 95% interval."
         change = "1 − worst case / clean: the share of the clean value that the attacks take away."
     control = {"control": "The interval of the shift that retraining alone would cause."} if table.targets else {}
+    known = {"known": "The mean with external attacks, which strangers have found. No rank depends on it."}
     by = "shift" if table.targets else "worst case"
     if table.targets:
         change = "Attacked minus clean, paired, with its 95% interval. Ranks, p and verdicts compare this shift."
@@ -71,6 +72,7 @@ def _explain(table: LeaderboardTable) -> dict[str, str]:
         "defence": "How the model was defended; none is the undefended twin. λ is the weight of the clean loss.",
         "clean": "The mean without an attack, over users and seeds, with its 95% interval.",
         "worst": worst,
+        **(known if shows_best_known(table) else {}),
         "change": change,
         **control,
         "p": "The p-value of the difference from the undefended twin, paired, and adjusted by Holm's method.",
