@@ -319,13 +319,16 @@ def test_effects_and_controls_stay_where_a_difference_can_be(tmp_path):
 
 def test_the_heading_names_an_ensemble_and_no_other_attack_set(tmp_path):
     member = {"name": "pgd-10", "kind": "gradient", "users": 1, "queries": 1, "gradients": 1, "first_breaks": 1}
-    for attack, config, heading in (("auto", {"version": 1}, " (auto@1)\n"), ("pgd", {}, "ε ≤ 0.05\n")):
-        world = World(tmp_path / attack, [EMBEDDING])
+    expired = " (auto@2, expired: auto@3 is current)\n"
+    cases = [("auto", {"version": 3}, " (auto@3)\n"), ("auto", {"version": 2}, expired), ("pgd", {}, "ε ≤ 0.05\n")]
+    for number, (attack, config, heading) in enumerate(cases):
+        world = World(tmp_path / str(number), [EMBEDDING])
         world.cell(ranks(100, 99))
         world.cell(ranks(50, 99), attack=attack, epsilon=0.05, config=config, members=[member])
         (line,) = [line for line in to_markdown(world.build()).splitlines(keepends=True) if " under " in line]
         assert line.startswith("## ")
         assert line.endswith(heading)
+        assert ("**Expired**" in to_markdown(world.build())) == (heading == expired)
 
 
 def test_without_a_null_control_there_is_no_verdict(tmp_path):

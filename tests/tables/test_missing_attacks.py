@@ -118,7 +118,7 @@ def test_without_the_ensemble_a_row_is_unranked_and_the_table_keeps_its_title(wo
         "everyone": True,
         "damage": 1.0,
     }
-    of_auto = {"config": {"version": 2}, "members": [member]}
+    of_auto = {"config": {"version": 3}, "members": [member]}
     attacked(world, {("auto", 0.05): 40}, **of_auto)
     attacked(world, {("auto", 0.05): None}, weight=0.5, **of_auto)
     attacked(world, {PGD: 140}, weight=0.25)
@@ -126,7 +126,7 @@ def test_without_the_ensemble_a_row_is_unranked_and_the_table_keeps_its_title(wo
         world.cell(ranks(150, 99), seed=seed, weight=0.75)
         world.cell(ranks(150, 99), seed=seed, weight=0.75, attack="auto", epsilon=0.05, status="missing")
     tables = world.build()
-    assert tables.leaderboard[0].title == "auto@2"
+    assert tables.leaderboard[0].title == "auto@3"
     for weight in (0.5, 0.25, 0.75):
         found = row(tables, model="mf", **{"lambda": weight})
         assert (found.rank, found.p_value, found.worst) == (None, None, None)

@@ -29,7 +29,7 @@ def filled(world, *, line="popularity", attack="auto"):
         world.cell(ranks(100, 99), model=line, seed=seed)
         ensemble = {
             "kind": "ensemble",
-            "config": {"version": 2},
+            "config": {"version": 3},
             "members": [{**MEMBER, "first_breaks": 30}],
             "arrays": {"member_broke": broke[:, None], "first": broke.astype(np.int64) - 1},
         }
@@ -49,7 +49,7 @@ def note(world, **roles):
 
 def test_a_plan_that_notes_no_roles_goes_by_the_names_of_the_built_in_components(world):
     tables = filled(world).build()
-    assert tables.leaderboard[0].title == "auto@2"
+    assert tables.leaderboard[0].title == "auto@3"
     assert (row(tables, model="popularity").worst, row(tables, model="popularity").rank) == (None, None)
     assert "baseline" not in encode(row(tables, model="popularity"))
 
@@ -66,14 +66,14 @@ def test_roles_that_are_noted_decide_whatever_the_names(world):
 def test_a_model_and_an_ensemble_without_a_role_are_like_any_other(world):
     tables = filled(world, line="rival/popularity", attack="rival/auto").build()
     assert tables.leaderboard[0].title == "custom attack set"
-    assert row(tables).attack_set == "custom: rival/auto@2"
+    assert row(tables).attack_set == "custom: rival/auto@3"
     assert [r.key.model for r in tables.rows()] == ["mf"]
 
 
 def test_a_label_does_not_make_an_attack_the_standard_ensemble(world):
     for seed in (0, 1):
         world.cell(ranks(USERS, 99), seed=seed)
-        world.cell(ranks(130, 99), attack="pgd", label="auto@2", epsilon=0.05, seed=seed)
+        world.cell(ranks(130, 99), attack="pgd", label="auto@3", epsilon=0.05, seed=seed)
     tables = world.build()
     assert tables.leaderboard[0].title == "custom attack set"
-    assert row(tables).attack_set == "custom: auto@2"
+    assert row(tables).attack_set == "custom: auto@3"

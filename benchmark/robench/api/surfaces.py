@@ -37,6 +37,8 @@ class SurfaceRules:
         checks_tables: whether the host also checks the gradients with respect to the embedding tables.
         measured_by: the class that measures attacks on this surface at test time, as ``module:class``. The string is
             empty if attacks on this surface act before the fit.
+        ensemble_version: the current version of the standard ensemble on this surface, or 0 if there is no such
+            ensemble. A board under an earlier version is expired.
     """
 
     each_user_alone: bool
@@ -49,6 +51,7 @@ class SurfaceRules:
     checks_victims: bool = False
     checks_tables: bool = False
     measured_by: str = ""
+    ensemble_version: int = 0
 
 
 SURFACES: Mapping[str, SurfaceRules] = MappingProxyType(
@@ -61,6 +64,7 @@ SURFACES: Mapping[str, SurfaceRules] = MappingProxyType(
             attacks=("robench.api.attacks.embedding:EmbeddingAttack",),
             checks_victims=True,
             measured_by="robench.engine.surfaces.embedding.surface:EmbeddingSurface",
+            ensemble_version=3,
         ),
         "parameters": SurfaceRules(
             each_user_alone=False,
@@ -71,6 +75,7 @@ SURFACES: Mapping[str, SurfaceRules] = MappingProxyType(
             checks_victims=True,
             checks_tables=True,
             measured_by="robench.engine.surfaces.parameters.surface:ParametersSurface",
+            ensemble_version=3,
         ),
         "history": SurfaceRules(
             each_user_alone=True,
@@ -80,6 +85,7 @@ SURFACES: Mapping[str, SurfaceRules] = MappingProxyType(
             attacks=("robench.api.attacks.history:HistoryAttack",),
             scale="absolute",
             measured_by="robench.engine.surfaces.history.surface:HistorySurface",
+            ensemble_version=2,
         ),
         "text": SurfaceRules(
             each_user_alone=False,
@@ -89,6 +95,7 @@ SURFACES: Mapping[str, SurfaceRules] = MappingProxyType(
             attacks=("robench.api.attacks.text:TextAttack",),
             each_item_alone=True,
             measured_by="robench.engine.surfaces.text.surface:TextSurface",
+            ensemble_version=2,
         ),
         "interactions": SurfaceRules(
             each_user_alone=False,

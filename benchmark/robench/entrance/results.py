@@ -244,7 +244,7 @@ def frame_of(row: type, rows: Iterable[object]) -> pd.DataFrame:
         rows: the instances of the dataclass.
     """
     plain = [encode(one) for one in rows]
-    return pd.DataFrame({name: column_of([one.get(name) for one in plain], name) for name in columns(row)})
+    return pd.DataFrame({name: column_of([one[name] for one in plain], name) for name in columns(row)})
 
 
 def column_of(values: list[Any], name: str) -> pd.Series[Any]:

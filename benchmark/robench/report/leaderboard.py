@@ -32,6 +32,8 @@ BY_SHIFT = (
 
 BEST_KNOWN = "best known"
 
+EXPIRED = "**Expired**: the ensemble has changed, so new rows cannot be compared with these."
+
 NO_ATTACKS = "The suite has no attacks, so rows have no rank."
 
 
@@ -131,8 +133,10 @@ def _describe_targets(targets: TargetChoice) -> str:
 def build_leaderboard_section(table: LeaderboardTable) -> Section:
     """Returns the section of one table, with its chart."""
     attacks = ", ".join(table.attacks)
-    judged_by = f" ({attacks})" if table.ensemble else ""
-    words = [f"**{table.title}**: {attacks}."] if table.title != attacks else []  # the heading names an ensemble
+    ensemble = table.title if table.current else attacks
+    judged_by = f" ({ensemble})" if table.ensemble else ""
+    words = [f"**{table.title}**: {attacks}."] if table.title != ensemble else []  # the heading names an ensemble
+    words += [f"{EXPIRED} {table.current} is the current version."] if table.current else []
     rules = table.threat.rules
     words += [] if table.targets is None else [f"{_describe_targets(table.targets)} {BY_SHIFT}"]
     words += [] if table.threat.ranks_models else [WITHIN_WHITE_BOX if rules and rules.white_box else WITHIN]

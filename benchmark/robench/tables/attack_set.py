@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from robench.api.surfaces import SURFACES
 from robench.spec import CellRow
 from robench.store.plan_file import PlannedTable
 from robench.store.record import ENSEMBLE
@@ -35,11 +36,13 @@ class AttackSet:
         points: the attacks that are planned for at least one model of the table other than the baseline.
         names: the name that tables use for each attack, by label. The name of an ensemble includes its version.
         standard: whether the only attack is one version of the ensemble by which leaderboards are ranked.
+        current: the name of this ensemble with its current version, or an empty string if the table is under it.
     """
 
     points: frozenset[Point]
     names: Mapping[str, str]
     standard: bool
+    current: str = ""
 
     @property
     def attacks(self) -> list[str]:
@@ -48,8 +51,13 @@ class AttackSet:
 
     @property
     def title(self) -> str:
-        """The title of the table: the standard ensemble, or ``custom attack set``."""
-        return self.attacks[0] if self.standard else "custom attack set"
+        """The title of the table: the standard ensemble, or ``custom attack set``.
+
+        If the ensemble has a later version, the title says that the table is expired.
+        """
+        if not self.standard:
+            return "custom attack set"
+        return f"{self.attacks[0]}, expired: {self.current} is current" if self.current else self.attacks[0]
 
     def missing(self, measured: Mapping[int, Iterable[Point]]) -> list[str]:
         """Returns sentences about the attacks that some seeds lack.
@@ -94,7 +102,8 @@ def build_attack_set(results: Results, table: PlannedTable, place: tuple[str, st
     names = {label: _name(results, label) for label in {cell.attack_label for cell in cells}}
     versioned = all(_version(results, label) is not None for label in names)
     standard = len(set(names.values())) == 1 and versioned and all(map(is_standard, cells))
-    return AttackSet(frozenset(map(make_point, cells)), names, standard)
+    current = _current(results, cells[0]) if standard else ""
+    return AttackSet(frozenset(map(make_point, cells)), names, standard, current)
 
 
 def make_point(cell: CellRow) -> Point:
@@ -134,6 +143,13 @@ def _name(results: Results, label: str) -> str:
         return label
     version = _version(results, label)
     return ensembles[0].attack if version is None else f"{ensembles[0].attack}@{version}"
+
+
+def _current(results: Results, cell: CellRow) -> str:
+    """Returns the name of a cell's ensemble with its current version, or an empty string if the cell has it."""
+    version = _version(results, cell.attack_label)
+    latest = SURFACES[cell.threat.surface].ensemble_version if cell.threat is not None else 0
+    return f"{cell.attack}@{latest}" if version is not None and version < latest else ""
 
 
 def _version(results: Results, label: str) -> int | None:

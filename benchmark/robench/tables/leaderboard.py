@@ -101,7 +101,7 @@ class LeaderboardRow:
     verdict: str = ""
     shift: Interval | None = field(default=None, metadata={**JSON_ONLY, **IF_SET})
     control: Interval | None = field(default=None, metadata={**JSON_ONLY, **IF_SET})
-    best_known: float | None = field(default=None, metadata=IF_SET)
+    best_known: float | None = None
 
     @property
     def clean_interval(self) -> Interval:
@@ -131,7 +131,7 @@ class LeaderboardTable:
         metric: the metric by which rows are ranked.
         dataset: the label of the data set.
         split: the label of the split.
-        title: the name of the standard ensemble, or ``custom attack set``.
+        title: the name of the standard ensemble, or ``custom attack set``. See ``AttackSet.title``.
         ensemble: whether the table takes its worst case from ensembles alone.
         hit_k: the k of the column "users hit at k".
         rise: whether attacks raise the metric.
@@ -139,6 +139,7 @@ class LeaderboardTable:
         rows: the rows. Ranked rows come before unranked ones, within each model if models are ranked separately. The
             baseline comes last.
         targets: the choice of the targets if the rows are compared by their shift, or None.
+        current: the name of the ensemble with its current version, if the table is expired. See ``AttackSet``.
     """
 
     threat: Threat = field(metadata=inline())
@@ -153,6 +154,7 @@ class LeaderboardTable:
     attacks: tuple[str, ...]
     rows: tuple[LeaderboardRow, ...]
     targets: TargetChoice | None = field(default=None, metadata=IF_SET)
+    current: str = field(default="", metadata=IF_SET)
 
 
 def build_leaderboard(results: Results) -> list[LeaderboardTable]:
@@ -248,6 +250,7 @@ def _table(
         tuple(attacks.attacks),
         tuple(_leaderboard_row(results, table, row, attacks) for row in ordered),
         results.plan.targets if uses_shift(results, table) else None,
+        attacks.current,
     )
 
 

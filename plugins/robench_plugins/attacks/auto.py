@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError, model_validator
 from robench.api import Ensemble, Member, SettingError, Surface, Threat
 from robench.api.attacks.history import RulesConfig
 from robench.api.edit_rules import EditRules
+from robench.api.surfaces import SURFACES
 from robench.api.threat import Norm
 from robench_plugins.attacks.embedding.apgd import Apgd
 from robench_plugins.attacks.embedding.pgd import Pgd
@@ -29,7 +30,7 @@ from robench_plugins.attacks.text.typo import TypoAttack
 DRAWS = 8  # the number of draws that an evaluation of a stochastic victim averages
 # The version of each surface's list of members. Since version 3 on embedding and parameters, some members also lower
 # held-out items within the top k. Since version 2 on history, all models face the same members.
-VERSIONS = {"embedding": 3, "parameters": 3, "history": 2, "text": 2}
+VERSIONS = {name: rules.ensemble_version for name, rules in SURFACES.items() if rules.ensemble_version}
 UNITS = {"history": ("edits", "fraction"), "text": ("words", "characters")}
 RULES = {name: field.default for name, field in RulesConfig.model_fields.items()}
 
