@@ -191,7 +191,7 @@ def test_files_have_the_fixed_headers_and_do_not_depend_on_the_order_of_writing(
     fixed = (
         "rank,rank_low,rank_high,dataset,split,surface,stage,norm,scale,goal,k,epsilon,metric,model,model_label,"
         "defense,defense_label,lambda,train_epsilon,attack_set,adaptive,clean,clean_low,clean_high,worst,worst_low,"
-        "worst_high,drop,p_value,flags,seeds,users,verdict"
+        "worst_high,drop,p_value,flags,seeds,users,verdict,best_known"
     )
     assert ",".join(columns(LeaderboardRow)) == fixed
 

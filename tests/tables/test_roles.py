@@ -57,8 +57,8 @@ def test_a_plan_that_notes_no_roles_goes_by_the_names_of_the_built_in_components
 def test_roles_that_are_noted_decide_whatever_the_names(world):
     note(filled(world, line="line", attack="strong"), baseline="line", standard="strong")
     tables = world.build()
-    assert tables.leaderboard[0].title == "strong@2"
-    assert row(tables).attack_set == "strong@2"
+    assert tables.leaderboard[0].title == "strong@3"
+    assert row(tables).attack_set == "strong@3"
     line = row(tables, model="line")
     assert (line.worst, line.rank, encode(line)["baseline"]) == (None, None, True)
 

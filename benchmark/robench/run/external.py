@@ -1,4 +1,4 @@
-"""Fits the victim of an artefact, and scores the artefact as the host scores attacks."""
+"""Fits the victim of an artefact, and scores the artefact."""
 
 from __future__ import annotations
 
@@ -44,7 +44,9 @@ class ExternalScore:
 
 
 def score_artefact(artefact: Artefact, suite: Suite, plan: Plan, registry: Registry, cache: Cache) -> ExternalScore:
-    """Fits the victim of an artefact or loads its checkpoint, and scores the artefact.
+    """Fits the victim of an artefact, and scores the artefact.
+
+    If the cache holds a checkpoint of the victim, it is loaded.
 
     For each user, the host keeps the worse of the genuine input and the input of the artefact. Users that the artefact
     leaves out keep their genuine inputs.

@@ -146,7 +146,10 @@ def _name(results: Results, label: str) -> str:
 
 
 def _current(results: Results, cell: CellRow) -> str:
-    """Returns the name of a cell's ensemble with its current version, or an empty string if the cell has it."""
+    """Returns the name of a cell's ensemble with its current version.
+
+    The string is empty if the cell was attacked by this version.
+    """
     version = _version(results, cell.attack_label)
     latest = SURFACES[cell.threat.surface].ensemble_version if cell.threat is not None else 0
     return f"{cell.attack}@{latest}" if version is not None and version < latest else ""

@@ -72,7 +72,7 @@ class Results:
         return self.external[cell.cell].record if cell.cell in self.external else self.records[cell.cell]
 
     def arrays(self, cell: CellRow) -> Arrays:
-        """Returns the arrays of a measured cell or of an external attack, after checking their sha256."""
+        """Returns the checked arrays of a measured cell or of an external attack."""
         if cell.cell in self.external:
             return self.external[cell.cell].arrays
         return self.store.arrays(self.records[cell.cell])

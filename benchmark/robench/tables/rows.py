@@ -133,7 +133,10 @@ class Row:
         return None if self.worst is None else compute_interval(self.worst, self.bounds)
 
     def best_known_mean(self) -> float | None:
-        """Returns the mean of ``best_known``, or None if no external attack is stronger than the worst case."""
+        """Returns the mean of ``best_known``, or None.
+
+        The result is None if no external attack is stronger than the worst case.
+        """
         if self.best_known is None or self.worst is None:
             return None
         best = compute_interval(self.best_known, self.bounds).mean

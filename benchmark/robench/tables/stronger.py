@@ -1,4 +1,4 @@
-"""Flags rows for which an external attack is stronger than the attacks of the table."""
+"""Flags rows for which an external attack is stronger than the table."""
 
 from __future__ import annotations
 

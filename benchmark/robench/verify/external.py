@@ -48,7 +48,7 @@ class Comparison:
 
 @contextmanager
 def empty_cache() -> Iterator[Cache]:
-    """Yields a cache in a temporary folder, so that nothing of an earlier fit is used."""
+    """Yields an empty cache, so that nothing of an earlier fit is used."""
     with TemporaryDirectory(prefix="robench-verify-") as place:
         yield Cache(Path(place))
 
