@@ -1,4 +1,4 @@
-"""Tests artefacts of stronger attacks, and how the host refuses what is beyond a budget."""
+"""Tests artefacts of stronger attacks, and what the host refuses."""
 
 import csv
 import io
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.command
 
 
 def craft(folder, surface, cache):
-    """Returns the arrays of an artefact that a strong attack finds within the budget of a stored cell."""
+    """Returns an artefact that a strong attack finds within the budget of a cell."""
     registry = Registry.of(Host.discover())
     suite = load_suite(folder / "suite.yaml", registry)
     plan = make_plan(suite, registry)
@@ -65,7 +65,7 @@ def craft(folder, surface, cache):
 
 @pytest.fixture(scope="module")
 def finished(robench, tmp_path_factory):
-    """Returns a finished folder, and the arrays of a strong artefact for each surface."""
+    """Returns a finished folder, and a strong artefact for each surface."""
     place = tmp_path_factory.mktemp("attacked")
     (place / "s.yaml").write_text(SUITE)
     done = robench(place, "run", "s.yaml", "--workers", "1")
