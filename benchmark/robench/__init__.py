@@ -108,12 +108,13 @@ def load(folder: str | Path) -> ResultFrames:
 def compare(a: str | Path, b: str | Path | None = None, *, rows: str | Iterable[str] = ()) -> ComparisonFrames:
     """Compares two folders of results, or two rows.
 
-    The object's attribute ``differences`` is a frame with B minus A, intervals, p-values and verdicts. ``obstacles`` is
-    a frame that says what cannot be compared and why. ``notes`` names records that both sides share.
+    The result has three attributes. ``differences`` is a frame with the values of B minus those of A, and with
+    intervals, p-values and verdicts. ``obstacles`` is a frame that says what cannot be compared and why. ``notes``
+    names records that both sides share.
 
     Args:
-        a: a folder of results.
-        b: another one. Without it, ``rows`` names two rows of ``a``.
+        a: a folder of results, called A.
+        b: another folder, called B. Without ``b``, ``rows`` names two rows of ``a``.
         rows: rows such as ``"mf, apr λ=0.5"``, at most two. The command line calls them ``--row``.
 
     Raises:

@@ -23,7 +23,7 @@ class TimeLeft:
     def describe(self) -> str:
         """Returns the time in words, such as ``about 3 min left``.
 
-        The words are ``at least`` if victims without an estimate remain. The string is empty if nothing is known.
+        The text begins with ``at least`` if victims without an estimate remain. It is empty if nothing is known.
         """
         if self.unknown:
             return f"at least {round_duration(self.seconds)} left" if self.seconds >= FIRST_STEP else ""

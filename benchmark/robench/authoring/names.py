@@ -38,7 +38,7 @@ def derive_names(name: str) -> Names:
     """Returns the names that follow from the name of a plugin.
 
     Raises:
-        UserError: if no package can have this name.
+        UserError: if the name is not allowed for a plugin.
     """
     package = name.replace("-", "_")
     if not NAME.fullmatch(name):

@@ -140,8 +140,8 @@ def _listed(seeds: Sequence[int]) -> str:
 def build_differences(family: Family, pairs: Sequence[Pair]) -> list[Difference]:
     """Returns the differences of the pairs of one table.
 
-    The p-values are adjusted over all pairs with at least two fits on each side, blind or not, because the number of
-    tests must not depend on their outcomes.
+    The p-values are adjusted over all pairs with at least two fits on each side. Blind pairs are among them, because
+    the number of tests must not depend on outcomes.
     """
     gaps = [estimate_mean(pair.b - pair.a) for pair in pairs]
     tested = [place for place, pair in enumerate(pairs) if len(pair.a) > 1]

@@ -138,7 +138,7 @@ def _shorten(verdict: str) -> str:
 
 
 def _notes(rows: Sequence[Difference]) -> list[str]:
-    """Returns one line per note, with the rows that the note concerns."""
+    """Returns one line per note, which names the rows unless all have the note."""
     groups = grouped((one for one in rows if one.note), lambda one: one.note)
     return [
         note if len(some) == len(rows) else f"{'; '.join(map(_name, some))}: {note}" for note, some in groups.items()

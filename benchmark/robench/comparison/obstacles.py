@@ -1,4 +1,4 @@
-"""Says what two sides cannot be compared in, and why."""
+"""Finds what cannot be compared in two sides, and says why."""
 
 from __future__ import annotations
 
@@ -27,14 +27,16 @@ class Obstacle:
 
 
 def name_table(table: PlannedTable, place: tuple[str, str]) -> str:
-    """Returns the name of a table, as its title in the leaderboard has it."""
+    """Returns the name of a table: data, metric, threat model and largest ε."""
     threat = table.threat
     attacks = f"{threat.surface}, {threat.norm}, {threat.goal}"
     return f"{', '.join(place)}: {table.metric} under {attacks}, ε ≤ {table.epsilon:g}{format_unit(threat)}"
 
 
 def find_data_obstacle(a: Side, b: Side, place: tuple[str, str], other: tuple[str, str]) -> Obstacle | None:
-    """Returns the reason why two places have no common users, or None.
+    """Returns an obstacle if two places hold different data, or None.
+
+    A place without a measured cell is an obstacle too.
 
     Args:
         a: the first side.
@@ -52,7 +54,7 @@ def find_data_obstacle(a: Side, b: Side, place: tuple[str, str], other: tuple[st
 
 
 def find_version_obstacle(a: Side, b: Side, measure: Measure, what: str) -> Obstacle | None:
-    """Returns the reason why two values of a metric cannot be compared, or None."""
+    """Returns an obstacle if records have another version of a metric, or None."""
     one, two = a.versions(measure), b.versions(measure)
     here = {side.results.metric(measure).version for side in (a, b)}
     if one | two <= here:
@@ -91,7 +93,10 @@ def find_attack_obstacle(
 
 
 def find_missing_tables(a: Side, b: Side) -> Iterator[Obstacle]:
-    """Yields a reason for each table that only one side has."""
+    """Yields an obstacle for each table that only one side has.
+
+    If a side lacks a whole data set and split, one obstacle says so for all their tables.
+    """
     for one, two in ((a, b), (b, a)):
         for place in _places(one.results, one):
             for table in one.results.plan.ranking:

@@ -40,7 +40,7 @@ class Pairs:
         self._rows: dict[tuple[str, str], list[str]] = {}  # the names of rows by table and reason
 
     def obstacles(self) -> list[Obstacle]:
-        """Returns the reasons that came up so far.
+        """Returns the obstacles that ``clean`` and ``attacked`` have found so far.
 
         The rows of a table that share a reason have one entry.
         """
@@ -127,7 +127,10 @@ class Pairs:
     def _pair(
         self, what: str, keys: Keys, first: Row | None, second: Row | None, *, clean: bool = False
     ) -> Iterator[Pair]:
-        """Yields the pair of two rows, or notes why there is none."""
+        """Yields the pair of two rows, or nothing if they cannot be paired.
+
+        If rows have no common units or no clean cell, the reason becomes an obstacle.
+        """
         if first is None or second is None:
             lacking = [side.name for side, row in zip((self.a, self.b), (first, second), strict=True) if row is None]
             self._refuse(what, keys, f"no clean value in {' and '.join(lacking)}")

@@ -122,7 +122,7 @@ def _print_prose(title: str, text: str, facts: list[tuple[str, str]], console: C
 
 
 def _wrapped(paragraph: str) -> Iterator[str]:
-    """Yields the lines of a paragraph, in which lists and formulas stay."""
+    """Yields the lines of a wrapped paragraph, or of a list or formula unchanged."""
     rows = paragraph.splitlines()
     if any(row.startswith((" ", "- ", "|")) for row in rows):
         yield from rows

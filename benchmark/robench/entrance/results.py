@@ -158,7 +158,7 @@ class ResultFrames:
 
         There is one row per metric and group. The frame has these columns:
 
-        - ``metric`` is the name of the metric, string. Every metric counts that judges each user by the ranks of
+        - ``metric`` is the name of the metric, string. The metrics are those that judge each user by the ranks of
           held-out items, and for which higher values are better.
         - ``slice`` and ``group`` say which users are in the group, string.
         - ``users`` is the number of users in the group, Int64.

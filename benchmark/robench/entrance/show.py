@@ -40,8 +40,8 @@ def show(
     """Prints a record, the lists of one user, or a summary or the tables of a folder.
 
     If any model has failed or missing cells, a warning comes first. The verdicts of all rows follow the summary of a
-    folder. The values of groups of users follow the record of a measured cell, and the verdict of the cell's row
-    follows that of an attacked cell. If the folder cannot be read as a whole, only the record is shown. No table is
+    folder. The values of groups of users follow the record of a measured cell. If the cell is attacked, the verdict of
+    the cell's row comes next. If the folder cannot be read as a whole, only the record is shown. No table is
     written.
 
     Args:
@@ -84,7 +84,11 @@ def show(
 
 
 def _print_record(path: Path, user: str | None, shown: Shown | None, form: Form) -> None:
-    """Prints a record as JSON."""
+    """Prints a record as JSON.
+
+    Raises:
+        UserError: if tables, a user or another format are asked for.
+    """
     if shown is not None:
         raise UserError("a cell has no tables, a folder of results has", path="--tables")
     if form is not Form.JSON or user is not None:

@@ -101,7 +101,8 @@ def check_place(folders: Sequence[Path], out: Path, docs: Path | None) -> None:
     """Checks that a site may take the place of a folder.
 
     Raises:
-        UserError: if ``out`` holds other files, or contains a folder that is read, or if ``docs`` is no site.
+        UserError: if ``out`` holds other files, contains a folder that is read, or lies in one, or if ``docs`` has no
+            index.html.
     """
     if out.exists() and not (out.is_dir() and (not any(out.iterdir()) or (out / CATALOGUE).is_file())):
         raise UserError("it holds something else than a site", where=str(out), hint="give a new folder to --site")
@@ -136,12 +137,12 @@ def _replacing(out: Path) -> Iterator[Path]:
 def publish_board(folder: Path, place: Path, registry: Registry) -> Card:
     """Writes a board in its published form, and returns the board's card.
 
+    The tables and the page are computed from the records and the arrays.
+
     Args:
         folder: the folder of results, which is only read.
         place: the folder to write, which must not exist.
         registry: the plugins, of which only metrics are used.
-
-    The tables and the page are computed from the records and the arrays.
 
     Raises:
         UserError: if there are no results, or if a file is missing or damaged.
@@ -198,5 +199,5 @@ def name_boards(cards: Sequence[Card], folders: Sequence[Path]) -> list[Card]:
 
 
 def _plain(name: str) -> str:
-    """Returns a name in which only small letters, digits and hyphens are left."""
+    """Returns a name of lower-case letters, digits and hyphens, or ``board``."""
     return re.sub(r"[^a-z0-9]+", "-", name.lower())[:NAME_LENGTH].strip("-") or "board"

@@ -166,7 +166,7 @@ def _poisoned_cells(
 
 
 def name_surrogate(attack: PlannedAttack, victim: Victim) -> str:
-    """Returns the model that an attack fits in place of a victim, or an empty string."""
+    """Returns the name of an attack's surrogate for a victim, or an empty string."""
     if not isinstance(attack.component, PoisoningAttack):
         return ""
     named = attack.component.surrogate

@@ -2,7 +2,6 @@
 
 They show the worst cases along ε, and the Pareto front.
 
-
 Each chart is a panel of one model, so the panels fit a phone and a printed page.
 """
 
@@ -29,7 +28,7 @@ WIDE, HIGH, LINE = 170, 160, 12  # the size of a plot, and the height of a name,
 
 
 def letter_of(number: int) -> str:
-    """Returns the letters of the n-th row, such as ``A``, ``Z`` or ``AA``."""
+    """Returns the letters of a number, such as ``A`` for 0 and ``AA`` for 26."""
     return (letter_of(number // 26 - 1) if number >= 26 else "") + chr(ord("A") + number % 26)
 
 
@@ -38,7 +37,7 @@ def build_curve_panels(table: LeaderboardTable, more: WorstCases) -> tuple[str, 
 
     A panel has at most ``MOST_LINES`` lines: the undefended twin, and the ranked defended rows with the best worst
     cases. Models that are not ranked against each other have axes of their own.
-    There are no panels if attacks have a single ε above 0 and no model has two lines.
+    There are no panels if the attacks have fewer than two values of ε above 0.
     """
     rows = [row for row in table.rows if row.key in more.curves and (row.rank is not None or not row.key.defended)]
     groups = grouped(rows, lambda row: row.key.model_key)
@@ -69,7 +68,7 @@ def _rest(models: int) -> str:
 
 
 def _choose(rows: Sequence[LeaderboardRow], *, rise: bool) -> list[LeaderboardRow]:
-    """Returns the undefended twin, then the defended rows, best first."""
+    """Returns at most ``MOST_LINES`` rows: the twin, then the best defended rows."""
     twins = [row for row in rows if not row.key.defended]
     defended = [row for row in rows if row.key.defended and row.worst is not None]
     defended.sort(key=lambda row: row.worst or 0.0, reverse=not rise)
@@ -129,7 +128,7 @@ def _names(ends: Mapping[str, float], most: float, top: float, color: alt.Color)
 
 
 def _spread(pixels: Sequence[float]) -> list[float]:
-    """Returns places close to the given ones, ``LINE`` apart, in the same order."""
+    """Returns places close to the given ones, about ``LINE`` or more apart."""
     order = sorted(range(len(pixels)), key=pixels.__getitem__)
     places = [pixels[n] for n in order]
     for _ in range(50):
@@ -234,7 +233,9 @@ def _place_letters(pixels: Sequence[tuple[float, float]]) -> list[tuple[float, f
 
 
 def find_front(rows: Sequence[LeaderboardRow], *, rise: bool) -> list[LeaderboardRow]:
-    """Returns the ranked rows that no other ranked row beats in both values.
+    """Returns the ranked rows that no other ranked row beats.
+
+    A row beats another one if it is better in one value, clean or worst case, and not worse in the other.
 
     Args:
         rows: rows with a worst case.

@@ -199,7 +199,7 @@ def _roc_charts(rows: Sequence[DetectionRow]) -> Iterator[tuple[str, VegaLite]]:
 def _roc_points(panel: Sequence[DetectionRow], several: bool) -> Iterator[Point]:
     """Yields the points of one detector's panel.
 
-    They are those of the line of chance, of each curve, and of the place of its name.
+    These are the points of the line of chance, the points of each curve, and one point for each curve's name.
 
     Args:
         panel: the rows of the detector.

@@ -113,7 +113,7 @@ def _format_change(table: LeaderboardTable, row: LeaderboardRow, detail: int) ->
 
 
 def _verdict(verdict: str, detail: int) -> str:
-    """Returns the verdict, its difference with the interval, or its first word."""
+    """Returns the whole verdict, the part before a semicolon, or the first word."""
     return verdict.partition((" ", ";", "\n")[detail])[0] or "–"
 
 
@@ -165,7 +165,7 @@ def explain_unranked(table: LeaderboardTable) -> list[str]:
 
 
 def find_reason(row: LeaderboardRow | Row) -> str:
-    """Returns the flags that took the rank of a row, separated by ``and``."""
+    """Returns in a few words why a row has no rank, mostly from its flags."""
     names = list(dict.fromkeys(note.flag for note in row.notes))
     missing = [name.removeprefix(UNRANKED) for name in names if name.startswith(UNRANKED)]
     more = [f"{missing[0]}, and {len(missing) - 1} more"] if len(missing) > 1 else missing

@@ -45,8 +45,8 @@ class Estimates:
     mean is used because the first of several ε of one attack may take the time of all of them.
 
     A record of the present run counts before those of earlier runs, because the machine and its load may differ. If
-    only earlier records are similar, their times are multiplied by the ratio of both runs over the cells and fits that
-    the present run has measured.
+    only earlier records are similar, their times are multiplied by a ratio. This ratio is the time that the cells and
+    fits of the present run took, divided by the time that earlier records predicted for them.
 
     A victim with a stored cell has been fitted before. Its checkpoint is usually in the cache, so its fit takes no
     time.
@@ -106,7 +106,10 @@ class Estimates:
         return self.fit_seconds(several[0]) + sum(map(self.cell_seconds, several)) if several else 0.0
 
     def fit_seconds(self, cell: Cell) -> float:
-        """Returns the estimated seconds of the fit of a cell's victim, or infinity."""
+        """Returns the estimated seconds of the fit of a cell's victim.
+
+        The result is 0 if the victim has been fitted before, and infinity if nothing is known.
+        """
         return 0.0 if cell.victim.id in self._fitted else self._mean(_fit_keys(cell))
 
     def cell_seconds(self, cell: Cell) -> float:

@@ -86,7 +86,7 @@ class HostedVictim:
     Args:
         victim: the fitted victim.
         users: the evaluated users, int64 [U].
-        recorder: an object that makes the records of its cells.
+        recorder: an object that makes the records of the victim's cells.
     """
 
     victim: FittedVictim

@@ -36,7 +36,7 @@ class Forecast:
     """The estimated time until a run ends.
 
     The work that is left is the estimated time of all open fits and cells. Victims that run at the same time share it.
-    Besides its fit and its cells, each victim needs some time, for example to start a process. This overhead is learnt
+    Each victim needs some more time, for example to start a process. This overhead is learnt
     from the times between the ends of victims. The start of the run does not count, because it happens once.
 
     Args:
@@ -108,7 +108,7 @@ class Forecast:
 
     @property
     def overhead(self) -> float:
-        """The seconds that a victim needs besides its fit and its cells."""
+        """The seconds that a victim needs in addition to its fit and its cells."""
         if self._first_end is None or not self._ended:
             return 0.0
         spent = self._parallel() * (self._last_end - self._first_end)

@@ -51,7 +51,7 @@ class _Sent(Attack):
         return self._threat
 
     def _places(self, users: Tensor) -> tuple[list[int], list[int]]:
-        """Returns the rows of a chunk that the artefact perturbs, and their places in it."""
+        """Returns a chunk's perturbed rows, and their places in the artefact."""
         pairs = [(row, self._place[user]) for row, user in enumerate(users.tolist()) if user in self._place]
         return [row for row, _ in pairs], [place for _, place in pairs]
 

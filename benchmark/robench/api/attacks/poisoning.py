@@ -131,9 +131,10 @@ class PoisoningAttack(Attack):
         """The model that the attack fits in place of the victim.
 
         The value is the name of a model, such as ``wmf``. It is ``VICTIM`` if the attack fits the victim's own
-        pipeline, and an empty string if the attack fits no model. Tables show it, and no number depends on it. By
-        default, an attack fits the victim's pipeline if its knowledge includes the model and it has a setting
-        ``surrogate_fits``. Any other attack fits no model by default.
+        pipeline, and an empty string if the attack fits no model. Tables show it, and no number depends on it.
+
+        By default, the value is ``VICTIM`` if the attack's knowledge includes the model and the attack has a setting
+        ``surrogate_fits``. Otherwise, the default is an empty string.
         """
         fits = self.config.knowledge.model != "none" and self.has_setting("surrogate_fits")
         return VICTIM if fits else ""

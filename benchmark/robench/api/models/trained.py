@@ -1,6 +1,6 @@
 """Models that were trained elsewhere, and are measured without another fit.
 
-``trained_torch.py`` has the base class of such models with embedded inputs.
+``trained_torch.py`` has the base class of those models that have embedded inputs.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class TrainedConfig(BaseConfig):
 class OwnItems:
     """The items of a model trained elsewhere, matched to a catalogue by their ids.
 
-    The model numbers its N items by itself. Some of them may be missing in the catalogue, and the other way round.
+    The model has its own numbers for its N items. The model and the catalogue may each have items that the other lacks.
 
     Args:
         ids: the id of each of the model's items, as in the source of the data set.
@@ -58,20 +58,23 @@ class OwnItems:
             raise DataError("no item of the model is in the data set", where=where, hint=hint)
 
     def histories(self, users: IntArray, history: Interactions) -> list[IntArray]:
-        """Returns the known items of each user by the model's numbers, oldest first."""
+        """Returns the items of each user that the model knows, oldest first.
+
+        The items have the model's own numbers.
+        """
         rows = [self.own[history.row(user)] for user in users.tolist()]
         return [row[row >= 0] for row in rows]
 
     def scores(self, own: ArrayLike) -> NDArray[np.float32]:
         """Returns the scores of the catalogue: float32 [B, n_items].
 
-        An item that the model does not know stands behind all others.
+        An item that the model does not know ranks below all others.
 
         Args:
             own: the scores of the model's items, [B, N].
 
         Raises:
-            PluginError: if the scores have another shape.
+            PluginError: if the scores are not a matrix, or if it lacks the column of an item.
         """
         given = np.asarray(own, dtype=np.float32)
         if given.ndim != 2 or given.shape[1] <= self.own.max():
@@ -82,7 +85,7 @@ class OwnItems:
 
 
 class Trained(Model):
-    """What all models that were trained elsewhere share.
+    """The base class of models that were trained elsewhere.
 
     ``load`` takes the place of a fit. The host skips defences and attacks that would change the fit. Rows of such a
     model have a flag, because robench cannot know which items the model has seen.
@@ -102,7 +105,7 @@ class Trained(Model):
 
     @abstractmethod
     def load(self, path: Path) -> None:
-        """Reads what the model has learnt, and sets ``ids`` if it has own numbers."""
+        """Reads the model's file, and sets ``ids`` if the model has its own numbers."""
 
     def read_texts(self, items: Sequence[Item]) -> None:
         """Computes what depends on the texts of items.

@@ -18,7 +18,7 @@ from robench.api.surfaces import Surface
 
 
 class TrainedTorchModel(Trained, TorchModel):
-    """A torch model trained elsewhere that scores the vectors of a user's items.
+    """A model trained elsewhere that computes scores from embedded items.
 
     A subclass has ``load``, ``vectors`` and ``scores_from_vectors``. ``load`` creates the modules with their weights,
     and sets ``ids``. A subclass that declares ``tables`` adds ``"parameters"`` to ``surfaces``.
@@ -73,7 +73,7 @@ class TrainedTorchModel(Trained, TorchModel):
     def score_from(self, batch: Batch, e: Embedded) -> Tensor:
         """Returns the scores of the catalogue: float [B, n_items].
 
-        An item that the model does not know stands behind all others. A user without a known item gets the training
+        An item that the model does not know ranks below all others. A user without a known item gets the training
         counts.
         """
         valid = e.valid["items"]

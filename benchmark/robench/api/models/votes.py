@@ -14,7 +14,7 @@ class Votes:
     Each base model is fitted on ``sample`` users. They are drawn without replacement from the ``users`` users with
     training items, independently for each base model, with equal probability for every set. A base model votes for at
     most ``each`` items per user, and its votes depend on nothing but the sampled rows, the user's own history and
-    random numbers of its own. The host cannot check this, so a certificate is as good as these statements.
+    random numbers of its own. The host cannot check this, so a certificate is valid only if these statements hold.
 
     Args:
         counts: the number of base models that vote for each item, int64 [B, n_items]. A row is 0 if other data decide

@@ -18,8 +18,8 @@ LEAST = 1e-6  # the least change of the scores that counts, in standard deviatio
 def history_share_ignored(victim: EvaluatedVictim) -> dict[str, float]:
     """Returns ``history_share_ignored``: the share of users with unmoved scores.
 
-    Each user gets the history of another user. The result is empty if the model was not trained elsewhere, or if all
-    histories are equal.
+    Each of the first users gets the history of another user. A user with an equal history does not count. The result is
+    empty if the model was not trained elsewhere, or if no user counts.
     """
     if not victim.model.trained_elsewhere:
         return {}
@@ -38,10 +38,10 @@ def history_share_ignored(victim: EvaluatedVictim) -> dict[str, float]:
 
 
 def title_share_ignored(victim: EvaluatedVictim) -> dict[str, float]:
-    """Returns ``titles_share_ignored``: the share that no score depends on.
+    """Returns ``titles_share_ignored``: the share of titles without any effect.
 
-    Each of the most used items gets the text of another one. The result is empty if the model was not trained
-    elsewhere.
+    Each of the most frequent items gets the text of another one. An item with an equal text does not count. The result
+    is empty if the model was not trained elsewhere, if there is no catalogue, or if no item counts.
     """
     catalogue = victim.catalogue
     if not victim.model.trained_elsewhere or catalogue is None:

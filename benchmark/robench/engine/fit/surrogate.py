@@ -42,7 +42,7 @@ class PipelineCosts:
     filtered: set[str] = field(default_factory=set)
 
     def choices(self, profiles: Profiles, n_items: int) -> int:
-        """Counts the sets of fake users that an attack chose among by a filter.
+        """Returns how many cleaned sets of fake users an attack chose from.
 
         This is the number of different sets that the defence has cleaned. It is 0 if the chosen set is none of them.
 
@@ -54,7 +54,7 @@ class PipelineCosts:
 
 
 def _digest(profiles: Profiles, n_items: int) -> str:
-    """Returns the digest of fake users, which depends on every order."""
+    """Returns a digest of fake users that depends on the order of users and items."""
     return Interactions.from_rows(list(profiles.rows), n_items).sha256()
 
 
@@ -173,7 +173,7 @@ def seal(pipeline: HostPipeline) -> Pipeline:
     """
 
     class SealedPipeline:
-        """The methods of ``Pipeline``, which ask the host's pipeline."""
+        """A pipeline that passes every call to the host's pipeline."""
 
         __slots__ = ()
 

@@ -108,7 +108,7 @@ def _check_lists(counts: IntArray, top: IntArray) -> None:
         top: the best items of each user, int64 [B, ``LENGTH``], or −1 where a list ends.
 
     Raises:
-        PluginError: if one has.
+        PluginError: if there is such an item.
     """
     listed = np.where(top >= 0, np.take_along_axis(counts, np.maximum(top, 0), axis=1), 0)
     if not np.array_equal(-np.sort(-np.maximum(listed, 0), axis=1), _largest(counts)):
