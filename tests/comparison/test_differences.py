@@ -8,7 +8,7 @@ FAMILY = Family("d", "s", None, None, "ndcg@10", "clean", higher_is_better=True)
 
 
 def make_pair(rng, *, fits=3, users=100, effect=0.0):
-    """Returns a pair of equal victims, whose fits differ in quality."""
+    """Returns a pair of victims whose mean values differ by ``effect``."""
     base = rng.random(users) * 0.3
 
     def values(shift):

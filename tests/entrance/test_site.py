@@ -216,7 +216,7 @@ def test_a_new_site_replaces_the_earlier_one(tmp_path, registry, finished, copy)
 def test_other_files_are_not_replaced(tmp_path, registry, finished):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("mine")
-    with pytest.raises(UserError, match="something else than a site"):
+    with pytest.raises(UserError, match="files that are not a site"):
         make([finished], tmp_path / "mine", registry)
     with pytest.raises(UserError, match="which is read"):
         make([finished], finished / "site", registry)

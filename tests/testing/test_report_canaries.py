@@ -13,7 +13,7 @@ class Counts:
 
 
 class OneRun:
-    """Follows the first run only."""
+    """A report that fails in its second run."""
 
     def __init__(self):
         self.left = 1
@@ -25,7 +25,7 @@ class OneRun:
 
 
 class NoCells(OneRun):
-    """Needs a value of every run."""
+    """A report that needs a value of every run."""
 
     def __init__(self):
         self.values = []
@@ -44,7 +44,7 @@ class NoCells(OneRun):
 
 
 class OnlyMeasured:
-    """Reads a value that failed cells do not have."""
+    """A report that reads a value that failed cells do not have."""
 
     @hookimpl
     def robench_cell_finished(self, record):

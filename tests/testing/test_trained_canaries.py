@@ -24,21 +24,21 @@ class Honest(TrainedModel):
 
 
 class Deaf(Honest):
-    """Gives every user the same list."""
+    """A model that gives every user the same list."""
 
     def score_histories(self, histories):
         return np.tile(TABLE[:, 0], (len(histories), 1))
 
 
 class ByPlace(Honest):
-    """Scores depend on the place of a user among the others."""
+    """A model whose scores depend on the place of a user among the others."""
 
     def score_histories(self, histories):
         return super().score_histories(histories) + np.arange(len(histories))[:, None] * TABLE[:, 0]
 
 
 class Blind(Honest):
-    """Declares that it reads titles, and ignores them."""
+    """A model that declares that it reads titles, and ignores them."""
 
     surfaces = frozenset({"history", "text"})
     reads_text = True
@@ -57,14 +57,14 @@ class OpenHonest(TrainedTorchModel):
 
 
 class OpenDeaf(OpenHonest):
-    """Offers vectors, and ignores them."""
+    """A model that offers vectors, and ignores them."""
 
     def scores_from_vectors(self, vectors, valid):
         return super().scores_from_vectors(0 * vectors, valid) + self.table.weight[:, 0]
 
 
 class Bypass(OpenHonest):
-    """Scores the vectors of the lookup, not those that it gets."""
+    """A model that scores the vectors of the lookup, not those that it gets."""
 
     def vectors(self, items):
         self.genuine = super().vectors(items)

@@ -154,8 +154,8 @@ def show(lines, given):
 def order(lines, epsilon, victim, part):
     """Returns in words how many sets and seeds have the expected order of attacks.
 
-    ``part`` names the compared number, ``percentile`` or ``hr``.
-    The result is empty if no two attacks were measured on the same set and seed.
+    ``part`` names the compared number, ``percentile`` or ``hr``. The result is empty if no two attacks were measured on
+    the same set and seed.
     """
     value = {key(one): one[part] * (1 if part == "percentile" else -1) for one in lines}
     cases = sorted({(one["set"], one["seed"]) for one in lines})

@@ -37,7 +37,7 @@ from robench_plugins.models.sparse_matrix import interaction_matrix, without_rep
 
 
 class Counted(Bagging):
-    """Votes that were counted before."""
+    """A bagging model whose votes were counted before."""
 
     def give(self, votes, popularity):
         """Sets the votes of all users, and the training counts for equal votes."""

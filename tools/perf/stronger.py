@@ -7,6 +7,7 @@ stronger attack is APGD on five losses with 100 steps and 3 restarts, and in L2 
 A defended victim is also attacked with the perturbations that APGD finds for its undefended twin of the same seed. They
 are scaled to the victim's radii, judged as they are, and then serve as starting points of APGD. For this, ``--rows``
 must also select the twin, which the suite has to list before. A line names the rows without a twin.
+
 The script prints two sums of NDCG@10 over all users and seeds. The first is the sum under auto alone. The second takes
 the lower value of each user under auto and the stronger attack. With ``--users N``, only the first N of these users per
 chunk are attacked again. The goal is a difference of at most 2%. The exit code is 1 if a row misses the goal.

@@ -1,6 +1,7 @@
 """Draws where an attacker touches a recommender, one picture per surface.
 
 ``python tools/site/drawings.py`` writes the pictures of docs/reference/threat-models.md.
+
 All pictures show the same path from the training data to a recommended list. A thick frame and a label mark what the
 attacker changes. The pictures bring their own background and follow the reader's light or dark mode.
 """

@@ -74,7 +74,7 @@ def renew(text: str, run: Run) -> str:
 
     Args:
         text: the text of the page.
-        run: runs a command.
+        run: a function that runs ``robench`` in a folder and returns what it prints.
     """
     with tempfile.TemporaryDirectory() as place:
         prepare(text, Path(place))

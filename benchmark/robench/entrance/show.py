@@ -90,7 +90,7 @@ def _print_record(path: Path, user: str | None, shown: Shown | None, form: Form)
         UserError: if tables, a user or another format are asked for.
     """
     if shown is not None:
-        raise UserError("a cell has no tables, a folder of results has", path="--tables")
+        raise UserError("a cell has no tables; only a folder of results has", path="--tables")
     if form is not Form.JSON or user is not None:
         raise UserError("a record is printed as text or json, and a user's list as text", path="--format")
     sys.stdout.write(to_text(read_cell(path).record))

@@ -105,7 +105,7 @@ def check_place(folders: Sequence[Path], out: Path, docs: Path | None) -> None:
             index.html.
     """
     if out.exists() and not (out.is_dir() and (not any(out.iterdir()) or (out / CATALOGUE).is_file())):
-        raise UserError("it holds something else than a site", where=str(out), hint="give a new folder to --site")
+        raise UserError("it holds files that are not a site", where=str(out), hint="give a new folder to --site")
     for folder in (*folders, *([] if docs is None else [docs])):
         if folder.resolve().is_relative_to(out.resolve()):
             raise UserError("the site would replace it", where=str(folder), hint="give another folder to --site")

@@ -37,6 +37,7 @@ def build_curve_panels(table: LeaderboardTable, more: WorstCases) -> tuple[str, 
 
     A panel has at most ``MOST_LINES`` lines: the undefended twin, and the ranked defended rows with the best worst
     cases. Models that are not ranked against each other have axes of their own.
+
     There are no panels if the attacks have fewer than two values of ε above 0.
     """
     rows = [row for row in table.rows if row.key in more.curves and (row.rank is not None or not row.key.defended)]

@@ -17,12 +17,14 @@ from robench.tables.leaderboard import LeaderboardRow, LeaderboardTable
 from robench.tables.results import grouped
 from robench.tables.rows import Row
 
-OWN_LINES = 4  # the lines of a table besides its rows: title, header, the number of further rows, and an empty line
+OWN_LINES = (
+    4  # the lines of a table in addition to its rows: title, header, the number of further rows, and an empty line
+)
 NO_RANK = "No row has a rank, so this table says nothing about who is robust."
 NO_ATTACK = "no attack was measured in all seeds"
 MOST_NAMES = 3  # the most rows that a line about verdicts names for each word
 DECIDED = ("gains", "loses")  # the first words of verdicts that are decided
-UNRANKED = "unranked: "  # how a flag begins that names a missing attack, or seeds that are not common
+UNRANKED = "unranked: "  # the start of a flag about a missing attack, or about seeds that are not common
 # The flags that may take the rank of a row. ``docs/reference/results.md`` explains them.
 RANKLESS = (
     "not above popularity",

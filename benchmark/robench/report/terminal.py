@@ -75,7 +75,7 @@ def check_choices(shown: Shown, form: Form) -> None:
         UserError: if a format for programs is combined with a choice of tables.
     """
     if form is not Form.TEXT and shown is not Shown.HEADLINE:
-        raise UserError(f"only text has a choice of tables, {form} has all of them", path="--tables")
+        raise UserError(f"only text has a choice of tables; {form} has all of them", path="--tables")
 
 
 def print_headline(tables: Tables, console: Console) -> None:

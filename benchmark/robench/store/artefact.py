@@ -115,7 +115,11 @@ def parse_artefact(content: bytes, where: str) -> Artefact:
 
 
 def _word(arrays: Arrays, name: str, where: str) -> str:
-    """Returns one of the strings that an artefact states."""
+    """Returns one of the strings that an artefact states.
+
+    Raises:
+        UserError: if the string is missing, empty or longer than 200 characters, or if the array is not one string.
+    """
     array = arrays.get(name)
     if array is None or array.dtype.kind != "U" or array.size != 1:
         raise UserError(f"'{name}' is missing, or not one string", where=where)
@@ -126,7 +130,11 @@ def _word(arrays: Arrays, name: str, where: str) -> str:
 
 
 def _rows(arrays: Arrays, name: str, where: str) -> IntArray:
-    """Returns the rows of distinct users or items, int64."""
+    """Returns the rows of distinct users or items, int64.
+
+    Raises:
+        UserError: if the array is missing, or is no list of distinct numbers from 0.
+    """
     array = arrays.get(name)
     if array is None or array.dtype.kind not in "iu" or array.ndim != 1 or not len(array):
         raise UserError(f"'{name}' is missing, or no list of whole numbers", where=where)
@@ -139,7 +147,7 @@ def _rows(arrays: Arrays, name: str, where: str) -> IntArray:
 def _histories(arrays: Arrays, count: int, where: str) -> IntArray:
     array = arrays["histories"]
     if array.dtype.kind not in "iu" or array.ndim != 2 or len(array) != count:
-        raise UserError("'histories' has not one row of whole numbers per user", where=where)
+        raise UserError("'histories' does not have one row of whole numbers per user", where=where)
     return array.astype(np.int64)
 
 
@@ -147,10 +155,10 @@ def _check_delta(name: str, part: NDArray[Any], users: IntArray, where: str) -> 
     """Checks the shift of one input.
 
     Raises:
-        UserError: if the array has not one row per user, or a number that is not finite.
+        UserError: if the array does not have one row per user, or has a number that is not finite.
     """
     if part.dtype.kind != "f" or part.ndim < 2 or len(part) != len(users):
-        raise UserError(f"'{DELTA}{name}' has not one row of numbers per user", where=where)
+        raise UserError(f"'{DELTA}{name}' does not have one row of numbers per user", where=where)
     finite = np.isfinite(part).reshape(len(part), -1).all(1)
     if not finite.all():
         user = users[~finite][0]
@@ -160,5 +168,5 @@ def _check_delta(name: str, part: NDArray[Any], users: IntArray, where: str) -> 
 def _titles(arrays: Arrays, where: str) -> dict[int, str]:
     items, titles = _rows(arrays, "items", where), arrays["titles"]
     if titles.dtype.kind != "U" or titles.shape != items.shape:
-        raise UserError("'titles' has not one string per item", where=where)
+        raise UserError("'titles' does not have one string per item", where=where)
     return dict(zip(items.tolist(), titles.tolist(), strict=True))

@@ -88,9 +88,10 @@ def read_voting(numbers: Mapping[str, float | None]) -> Voting:
 def certify_votes(arrays: Arrays, voting: Voting) -> IntArray:
     """Returns the certified number of held-out items in each user's list.
 
-    A count of votes bounds the probability p of a vote by a one-sided Clopper-Pearson interval. It is a lower bound for
-    held-out items, and an upper bound for other items. Each interval is wrong with probability ``ALPHA / pairs`` at
-    most. By the Bonferroni correction, all of them hold at once with probability 1 − ``ALPHA`` at least.
+    A count of votes bounds the probability p of a vote by a one-sided Clopper-Pearson interval. The bound is a
+    lower one for held-out items, and an upper one for other items. Each bound is wrong with probability
+    ``ALPHA / pairs`` at most. By the Bonferroni correction, all bounds hold at once with
+    probability 1 − ``ALPHA`` at least.
 
     Args:
         arrays: the arrays of the cell. See ``measure_certificate``.

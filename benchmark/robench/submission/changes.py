@@ -62,7 +62,7 @@ class Changes:
 def compare_boards(new: Results, new_tables: Tables, old: Results, old_tables: Tables, where: str) -> Changes:
     """Compares the tables of a submission with those of the present board.
 
-    The tables of both are those that their arrays give.
+    The tables of both must have been computed from their arrays.
 
     Args:
         new: the results of the submission.
@@ -107,7 +107,10 @@ class _Reasons:
 
 
 def _find_reasons(new: Results, old: Results) -> _Reasons:
-    """Compares the protocol, the data and the metrics of two boards."""
+    """Returns why parts of two boards cannot be compared.
+
+    The reasons are other versions of the protocol, other data and other versions of metrics.
+    """
     versions = new.plan.protocol_version, old.plan.protocol_version
     whole = "" if versions[0] == versions[1] else f"protocol version {versions[0]}, on the board {versions[1]}"
     places = {}

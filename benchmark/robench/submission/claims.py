@@ -35,8 +35,8 @@ def read_claims(path: Path, tables: Tables) -> list[Claim]:
         tables: the tables that contain the rows.
 
     Raises:
-        UserError: if the file is missing or cannot be read, if a claim has an unknown or a missing entry, or if it does
-            not name exactly one row.
+        UserError: if the file is missing or cannot be read, if a claim has an unknown or a missing entry, or if a
+            claim does not name exactly one row.
     """
     claims = []
     for number, entry in _entries(path):
@@ -52,7 +52,11 @@ def read_claims(path: Path, tables: Tables) -> list[Claim]:
 
 
 def _entries(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """Yields each claim with the number of its line or its place in the list."""
+    """Yields each claim with the number of its line or its place in the list.
+
+    Raises:
+        UserError: if the file is missing or cannot be read, or if it holds no list of mappings.
+    """
     try:
         text = read_file(path, LARGEST).decode("utf-8-sig")
     except FileNotFoundError:

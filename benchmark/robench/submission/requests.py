@@ -40,7 +40,7 @@ def answer(request: Request, sample: Sample) -> tuple[list[str], bool]:
     """Verifies what is requested.
 
     Returns:
-        The lines to print, and whether nothing differs.
+        The lines to print, and whether nothing differs. For an artefact, the second value says whether it is stronger.
 
     Raises:
         UserError: if options contradict each other, or if the input cannot be used.

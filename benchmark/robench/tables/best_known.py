@@ -1,4 +1,4 @@
-"""Computes what the external attacks leave, beside the worst case of a row.
+"""Computes the worst case of a row over its attacks and its external attacks.
 
 An external attack is an artefact that the host has scored. It changes no rank, because other rows have no such attack.
 """
@@ -75,7 +75,8 @@ def _place(
     """Returns the values of an external attack in the shape of the worst case.
 
     The attack promotes the targets of one set only. The targets of other sets keep their worst case. The result is None
-    if the values of several sets are averaged, because the attack says nothing about the other sets.
+    if the values of several sets are averaged, because the attack says nothing about the other sets. It is also None if
+    the shapes differ, or if the row does not use the set.
     """
     if external.target_set is None or reference.sets is None:
         return (

@@ -43,7 +43,7 @@ class CertificateRow:
 
 
 def build_certificate_rows(results: Results) -> list[CertificateRow]:
-    """Returns three rows per ``RowKey`` whose clean cells have certificates."""
+    """Returns three rows for each ``RowKey`` with certificates of clean cells."""
     groups = results.grouped(
         lambda cell: cell.key, lambda cell: cell.clean and bool(results.record(cell).get("certificate"))
     )

@@ -75,7 +75,7 @@ def detects(results: Results, cells: Iterable[CellRow]) -> bool:
 
 
 def count_filter_choices(results: Results, table: PlannedTable, cells: Iterable[CellRow]) -> int:
-    """Counts the sets of fake users that an attack chose among by a row's filter.
+    """Returns how many sets of fake users an attack tried on a row's filter.
 
     The host counts the different sets that an attack has put through the filter of the victim's defence. It counts 0
     if the set that the attack returned is none of them. The result is the count of the attack with the highest count,

@@ -21,7 +21,7 @@ MOST_BLIND = 0.5  # the share of the hit users above which the gradient attacks 
 OVERSHOOT = 1 + 1e-4
 MOST_ROUNDING = 1.05  # the largest ratio of the achieved budget to ε
 MOST_ADDITIVE = 1e-3  # the largest difference between scores and a sum over items, in standard deviations
-MOST_IGNORED = 0.25  # the largest share of users or titles that need not matter to a model trained elsewhere
+MOST_IGNORED = 0.25  # the largest share of users or titles that a model trained elsewhere may ignore
 MOST_NOISE = 1e-4  # the largest difference between two scorings without an attack, in standard deviations
 
 

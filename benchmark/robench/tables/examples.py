@@ -50,8 +50,8 @@ class ExampleRow:
 def build_example_rows(results: Results, tables: Sequence[LeaderboardTable]) -> list[list[ExampleRow]]:
     """Returns examples for every ranking table, in the order of the tables.
 
-    The examples are undefended victims of the first models of a table under the attack with the largest ε, with the
-    first seed. Each example is the first user whose held-out item leaves the top list, or whose target enters it.
+    Each example comes from an undefended victim of one of the first models of a table. It shows the first user whose
+    held-out item leaves the top list, or whose list a target enters or leaves as the attack intends.
     """
     return [list(_examples(results, table)) for table in tables]
 
@@ -78,7 +78,7 @@ def _examples(results: Results, table: LeaderboardTable) -> Iterator[ExampleRow]
 def _order(results: Results, table: LeaderboardTable, cell: CellRow) -> tuple[bool, float, int, float]:
     """Returns a key by which the most telling cells come first.
 
-    They are those of ensembles, of the largest ε, of the first seed, and of the attack that does most harm.
+    Cells of ensembles come first. Then the largest ε, the first seed and the greatest harm decide, in this order.
     """
     value = results.record(cell)["metrics"].get(str(table.metric), {}).get("value") or 0.0
     return cell.kind != ENSEMBLE, -cell.epsilon, cell.seed, -value if table.rise else value
@@ -128,7 +128,8 @@ def _clean_cell(results: Results, cell: CellRow) -> CellRow | None:
 def _changed_user(old: Arrays, new: Arrays, cell: CellRow) -> tuple[int, list[int], str] | None:
     """Returns the row of a user, the items that moved, and what these items are.
 
-    The items are empty for held-out items, which the caller looks up.
+    The list of items is empty for held-out items, because the caller looks them up. The result is None if no
+    user's list shows the goal of the attack.
     """
     k = min(cell.k or TOP, TOP)
     if cell.goal in ("promote", "demote"):

@@ -39,7 +39,7 @@ BLIND = ("no better than random", "black-box beats white-box")
 LEAST_HITS = 50  # the number of hit users below which a gap cannot be judged
 LEAST_ITEMS = 3  # the number of rewritten titles below which a gap cannot be judged
 LEAST_TARGETS = 20  # the number of target items below which a row has no rank
-LEAST_CHOICES = 2  # the number of sets of fake users below which an attack has not chosen by a filter
+LEAST_CHOICES = 2  # with fewer sets of fake users, an attack has not chosen by a filter
 LEAST_GAP = 0.02  # the smallest gap that counts, as a share of the clean value
 
 

@@ -135,7 +135,7 @@ def build_slice_rows(results: Results) -> list[SliceRow]:
 def build_cell_slices(results: Results, cell: CellRow, measures: Sequence[Measure]) -> list[CellSliceRow]:
     """Returns the values of groups of users in one measured cell.
 
-    Any cell has slices, under an attack at test time too. The groups are those of the genuine data in users.npz, and
+    Cells under an attack at test time have slices too. The groups are those of the genuine data in users.npz, and
     the values follow from the cell's arrays. The list is empty for data without facts about users.
 
     Args:

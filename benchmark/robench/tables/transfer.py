@@ -17,7 +17,7 @@ from robench.tables.stats import Interval
 
 MEASURE = Measure("t-percentile")
 LEAST_VICTIMS = 2  # the number of models that an attack must meet
-LEAST_ATTACKS = 2  # the number of such attacks that make a matrix
+LEAST_ATTACKS = 2  # the least number of attacks, each on enough models, in a matrix
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class TransferRow:
         norm: the norm of the threat model, which states what the attack knows.
         goal: the goal of the attack.
         surrogate: the model that the attack fits in place of this victim, or an empty string.
-        same_model: whether the victim is such a model, too.
+        same_model: whether the victim's model is the surrogate's model, too.
         seeds: the number of seeds.
         effect: the mean difference in ``t-percentile`` between poisoned and clean victims, with its interval.
         control: the null control of the effect.

@@ -74,7 +74,7 @@ class ReportTests(Conformance):
 
     @staticmethod
     def values() -> list[tuple[str, str, float | None]]:
-        """Returns the cell's id, the measure and the value of each measured value."""
+        """Returns each value of the records as (id of the cell, measure, value)."""
         return [
             (record["id"], measure, metric["value"])
             for record in _records()

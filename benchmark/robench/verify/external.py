@@ -29,7 +29,7 @@ from robench.verify.rerun import Sample, compare_outcomes
 
 @dataclass(frozen=True)
 class Comparison:
-    """An artefact beside the stored measurement of its cell, in one metric.
+    """An artefact and the stored measurement of its cell, compared in one metric.
 
     Args:
         measure: the metric.
@@ -111,7 +111,8 @@ def compare_with_cell(results: Results, attack: ExternalAttack) -> list[Comparis
 def check_external(results: Results, sample: Sample, registry: Registry, findings: Findings) -> None:
     """Checks the external attacks of a folder, and scores a sample of them again.
 
-    Metrics are computed again from the arrays. The sample has as many attacks as cells, drawn with the same seed.
+    Metrics are computed again from the arrays. As many attacks as cells
+    are drawn, or all if there are fewer, with the same seed.
     """
     attacks = sorted(results.external.values(), key=lambda attack: attack.id)
     if not attacks:

@@ -165,7 +165,8 @@ def compare_outcomes(results: Results, row: CellRow, again: Results) -> tuple[bo
         again: the results with the new measurement.
 
     Returns:
-        Whether the comparison was exact, and a description of the first difference, or an empty string.
+        Whether the comparison was exact, and a description of the first difference, or an empty string. It is exact if
+        both measurements have the same entries ``VERSIONS`` in their provenance.
     """
     stored, made = results.record(row), again.record(row)
     exact = all(stored["provenance"].get(name) == made["provenance"].get(name) for name in VERSIONS)

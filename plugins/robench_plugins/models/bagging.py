@@ -91,7 +91,7 @@ class Bagging(HistoryModel):
     def score_rows(self, rows: Matrix, users: IntArray | None) -> NDArray[np.float32]:
         """Returns the median or the votes of the base models, float32 [B, n_items].
 
-        To each number of votes, a share of 1 is added that grows with the training count of the item.
+        With votes, a number below 1 is added to each score. It grows with the training count of the item.
         """
         if self.config.combine == "votes":
             votes: NDArray[np.float32] = count_votes(self.bases, rows, self.config.vote_for).astype(np.float32)
@@ -162,7 +162,7 @@ def count_trained(train: Interactions) -> int:
 
 
 def share_of(train: Interactions, share: float) -> int:
-    """Returns a share of the users with interactions, but at least 1 user."""
+    """Returns the number of users in a share of those with interactions, at least 1."""
     return max(1, round(share * count_trained(train)))
 
 

@@ -138,7 +138,7 @@ class Evasion:
         return Candidate(answer, loss, np.broadcast_to(values, (len(answer.fillers), self.train.n_items)))
 
     def ask(self, fillers: Fillers) -> Answer | None:
-        """Returns what the defence says about fake users with these fillers."""
+        """Returns what the defence says about these fillers, or None without scores."""
         profiles = self.arrange(fillers)
         suspicion = self.pipeline.suspicion(profiles)
         if suspicion is None:
@@ -192,8 +192,8 @@ class Evasion:
 
         Args:
             kind: ``rows`` for the items of one of the least suspicious users, ``popular`` for random items in
-                proportion to their popularity, or ``uniform`` for random items. If the user has too few items,
-                random items in proportion to their popularity fill up.
+                proportion to their popularity, or ``uniform`` for random items. If such a user has too few items,
+                random items in proportion to their popularity are added.
             count: the number of items, unless there are fewer.
         """
         generator = self.generator

@@ -75,7 +75,7 @@ class GradientAttack(EvadingAttack, Generic[Model]):
 
     @abstractmethod
     def cost_of_a_fit(self) -> tuple[str, int]:
-        """Returns the unit in which a fit of the surrogate is counted, and their number."""
+        """Returns the unit that counts the work of a fit, and the number of units."""
 
     def make_factorisation(self, train: Interactions, generator: np.random.Generator) -> Surrogate:
         """Returns the weighted matrix factorisation that the settings describe."""

@@ -112,6 +112,7 @@ class ItemAutoencoder:
         """Fits the network from new first weights, and returns the vectors.
 
         Profiles that suit a single draw of the first weights would do little to other models.
+
         Gradients with respect to ``profiles`` flow through the last ``unrolled`` steps, and through the encoding of the
         items after the fit. The memory grows with ``unrolled``, and not with ``steps``.
 

@@ -43,7 +43,7 @@ class Pga(GradientAttack[Surrogate]):
         return self.make_factorisation(train, generator)
 
     def cost_of_a_fit(self) -> tuple[str, int]:
-        """Returns the number of rounds of least squares."""
+        """Returns ``rounds``, and the number of rounds of least squares in a fit."""
         return "rounds", self.config.rounds
 
     def loss_and_gradient(self, surrogate: Surrogate, profiles: Tensor, loss: OuterLoss) -> tuple[float, Tensor]:

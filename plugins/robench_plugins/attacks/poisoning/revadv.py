@@ -103,7 +103,7 @@ class RevAdv(GradientAttack[Surrogate | ItemAutoencoder]):
         return c.learning_rate if c.surrogate == "wmf" else c.autoencoder.step_length
 
     def cost_of_a_fit(self) -> tuple[str, int]:
-        """Returns the number of rounds of least squares, or of steps of Adam."""
+        """Returns ``rounds`` or ``steps``, and their number in a fit."""
         if self.config.surrogate == "wmf":
             return "rounds", self.config.rounds
         return "steps", self.config.autoencoder.steps

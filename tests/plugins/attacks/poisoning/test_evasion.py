@@ -40,7 +40,7 @@ def maker(attack, defense, seed=0, epsilon=0.05, train=None):
 
 
 def detection(attack, defense, seed):
-    """Returns how well the victim's detector finds the fake users, and their report."""
+    """Returns how well the detector finds the fake users, and what these have cost."""
     made = maker(attack, defense, seed)
     arrays, report = made.make()
     train = add_profiles(made.data.train, made.read(arrays)).train
