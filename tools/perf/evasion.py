@@ -4,7 +4,7 @@
 
 FOLDER holds ml-100k.inter of MovieLens 100K in RecBole's format. The data, the split, the targets, the detectors and
 the attacks are those of tools/perf/detection.py, with 1% fake users (``--epsilon``). Each attack makes its fake users
-twice: as usual, and with ``evade`` through the detector that the victim has. The search has other random numbers
+twice: as usual, and with ``evade`` through the detector that the victim has. The attack uses other random numbers
 than the victim. The script prints a line per attack, detector and way, with means over seeds:
 
 - the AUROC of the suspicion scores, and the recall and the precision of the dropped users

@@ -16,8 +16,8 @@ def describe_copies(a: Side, b: Side, keys: Sequence[tuple[RowKey, RowKey]]) -> 
 
     A record has a checksum of its own, which covers the time that the measurement took. So two records with the same
     checksum are one measurement. Equal arrays of different records may come from a copy, from a measurement that
-    was repeated, or from two specs that give the same victim. The notes name such cells. They
-    change no difference and no p-value.
+    was repeated, or from two specs that give the same victim. The notes name such cells. They change no
+    difference and no p-value.
 
     Args:
         a: the first side.

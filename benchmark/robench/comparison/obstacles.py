@@ -95,7 +95,7 @@ def find_attack_obstacle(
 def find_missing_tables(a: Side, b: Side) -> Iterator[Obstacle]:
     """Yields an obstacle for each table that only one side has.
 
-    If a side lacks a whole data set and split, one obstacle says so for all their tables.
+    If all rows are compared and a side lacks a data set and split, one obstacle stands for all tables of this place.
     """
     for one, two in ((a, b), (b, a)):
         for place in _places(one.results, one):

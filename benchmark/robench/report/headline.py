@@ -17,9 +17,7 @@ from robench.tables.leaderboard import LeaderboardRow, LeaderboardTable
 from robench.tables.results import grouped
 from robench.tables.rows import Row
 
-OWN_LINES = (
-    4  # the lines of a table in addition to its rows: title, header, the number of further rows, and an empty line
-)
+OWN_LINES = 4  # the lines of a table without its rows: title, header, the number of further rows, and an empty line
 NO_RANK = "No row has a rank, so this table says nothing about who is robust."
 NO_ATTACK = "no attack was measured in all seeds"
 MOST_NAMES = 3  # the most rows that a line about verdicts names for each word
@@ -122,8 +120,8 @@ def _verdict(verdict: str, detail: int) -> str:
 def describe_rest(table: LeaderboardTable, rows: Sequence[LeaderboardRow]) -> list[str]:
     """Returns lines about the ranked rows that the headline leaves out.
 
-    The list is empty if the headline shows every ranked row. Otherwise, the first line counts the other rows, and the
-    second one sums up the verdicts of all rows.
+    The list is empty if the headline shows every ranked row. Otherwise, the first line counts the other rows. If
+    rows have verdicts, a second line sums them up.
 
     Args:
         table: the table.

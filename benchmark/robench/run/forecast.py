@@ -36,8 +36,8 @@ class Forecast:
     """The estimated time until a run ends.
 
     The work that is left is the estimated time of all open fits and cells. Victims that run at the same time share it.
-    Each victim needs some more time, for example to start a process. This overhead is learnt
-    from the times between the ends of victims. The start of the run does not count, because it happens once.
+    Each victim needs some more time, for example to start a process. This overhead is learnt from the times between
+    the ends of victims. The start of the run does not count, because it happens once.
 
     Args:
         victims: the open cells of each victim, by the ids of the victim and the cell.

@@ -133,7 +133,7 @@ def _rows(arrays: Arrays, name: str, where: str) -> IntArray:
     """Returns the rows of distinct users or items, int64.
 
     Raises:
-        UserError: if the array is missing, or is no list of distinct numbers from 0.
+        UserError: if the array is missing, or is no list of distinct whole numbers of at least 0.
     """
     array = arrays.get(name)
     if array is None or array.dtype.kind not in "iu" or array.ndim != 1 or not len(array):

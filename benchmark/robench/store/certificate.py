@@ -90,8 +90,8 @@ def certify_votes(arrays: Arrays, voting: Voting) -> IntArray:
 
     A count of votes bounds the probability p of a vote by a one-sided Clopper-Pearson interval. The bound is a
     lower one for held-out items, and an upper one for other items. Each bound is wrong with probability
-    ``ALPHA / pairs`` at most. By the Bonferroni correction, all bounds hold at once with
-    probability 1 − ``ALPHA`` at least.
+    ``ALPHA / pairs`` at most. By the Bonferroni correction, all bounds hold at once with probability
+    1 − ``ALPHA`` at least.
 
     Args:
         arrays: the arrays of the cell. See ``measure_certificate``.

@@ -55,7 +55,7 @@ def _entries(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
     """Yields each claim with the number of its line or its place in the list.
 
     Raises:
-        UserError: if the file is missing or cannot be read, or if it holds no list of mappings.
+        UserError: if the file is missing or cannot be read, or if a YAML file holds no list of mappings.
     """
     try:
         text = read_file(path, LARGEST).decode("utf-8-sig")

@@ -88,7 +88,7 @@ def review_submission(path: Path, sample: Sample, against: Path | None) -> Revie
 
 
 def describe_chance(cells: int, drawn: int | None) -> str:
-    """Describes how likely the sample finds cells that were made up.
+    """Returns a sentence on the chance that the sample finds a wrong cell.
 
     If n of N cells are measured again, m wrong cells all stay outside the sample with the probability
     C(N − m, n) / C(N, n).

@@ -128,8 +128,8 @@ def _clean_cell(results: Results, cell: CellRow) -> CellRow | None:
 def _changed_user(old: Arrays, new: Arrays, cell: CellRow) -> tuple[int, list[int], str] | None:
     """Returns the row of a user, the items that moved, and what these items are.
 
-    The list of items is empty for held-out items, because the caller looks them up. The result is None if no
-    user's list shows the goal of the attack.
+    The list of items is empty for held-out items, because the caller looks them up. The result is None if no user's
+    list shows the goal of the attack.
     """
     k = min(cell.k or TOP, TOP)
     if cell.goal in ("promote", "demote"):

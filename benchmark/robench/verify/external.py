@@ -111,8 +111,8 @@ def compare_with_cell(results: Results, attack: ExternalAttack) -> list[Comparis
 def check_external(results: Results, sample: Sample, registry: Registry, findings: Findings) -> None:
     """Checks the external attacks of a folder, and scores a sample of them again.
 
-    Metrics are computed again from the arrays. As many attacks as cells
-    are drawn, or all if there are fewer, with the same seed.
+    Metrics are computed again from the arrays. As many attacks as cells are drawn with the same seed,
+    or all attacks if there are fewer.
     """
     attacks = sorted(results.external.values(), key=lambda attack: attack.id)
     if not attacks:
