@@ -30,15 +30,15 @@ class ItemAutoencoderConfig(BaseConfig):
     """
 
     hidden: tuple[Annotated[int, Field(ge=1)], ...] = Field(
-        default=(64, 32), min_length=1, description="Entries of the encoder's layers; the decoder mirrors them"
+        default=(64, 32), min_length=1, description="Widths of the encoder's layers; the decoder mirrors them"
     )
     confidence: float = Field(default=2.0, ge=0, description="Weight α of interactions, as in wmf")
     steps: int = Field(default=60, ge=1, description="Steps of Adam in every fit")
     unrolled: int = Field(default=10, ge=1, description="Last steps through which gradients flow")
     step_length: float = Field(
-        default=10.0, gt=0, description="Length of a step of the profiles, in place of the attack's"
+        default=10.0, gt=0, description="Length of a step of the profiles; replaces the attack's own"
     )
-    batch_size: int = Field(default=2048, ge=1, description="Items in a step")
+    batch_size: int = Field(default=2048, ge=1, description="Number of items that each step draws")
     learning_rate: float = Field(default=1e-2, gt=0, description="Learning rate of Adam")
     weight_decay: float = Field(default=1e-6, ge=0, description="Weight of the L2 penalty")
 
