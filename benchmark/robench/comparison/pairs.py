@@ -117,7 +117,7 @@ class Pairs:
         yield from build_differences(family, pairs)
 
     def _missing(self, first: Row, second: Row) -> str:
-        """Returns why rows lack a complete worst case, or an empty string."""
+        """Returns why one or both rows lack a complete worst case, or an empty string."""
         reasons = []
         for side, row in zip((self.a, self.b), (first, second), strict=True):
             if row.missing or row.worst is None:

@@ -173,6 +173,6 @@ class TrainedModelTests(Conformance):
 
 
 def _only(history: Interactions, user: int) -> Interactions:
-    """Returns the history with all rows emptied but one."""
+    """Returns the history of one user; the rows of all other users are empty."""
     rows = [history.row(u) if u == user else history.row(u)[:0] for u in range(history.n_users)]
     return Interactions.from_rows(rows, history.n_items)

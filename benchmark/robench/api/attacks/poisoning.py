@@ -77,7 +77,7 @@ class PoisoningConfig(BaseConfig):
 
 
 class FilterKnowledgeConfig(PoisoningConfig):
-    """The settings of attacks with fake users that may know the victim's defence."""
+    """The settings of attacks that add fake users and may know the victim's defence."""
 
     knowledge: ModelKnowledgeConfig = Field(
         default=ModelKnowledgeConfig(),
@@ -94,7 +94,7 @@ class FilterKnowledgeConfig(PoisoningConfig):
 
 
 class AdaptivePoisoningConfig(FilterKnowledgeConfig):
-    """The settings of attacks with fake users that may also fit copies of the victim."""
+    """The settings of attacks that add fake users and may fit copies of the victim."""
 
     surrogate_fits: int = Field(
         default=1, ge=1, description="Largest number of fits of the victim's pipeline", json_schema_extra=LATER

@@ -1,4 +1,4 @@
-"""Checks that a model that was trained elsewhere depends on what attacks change.
+"""Measures whether a model trained elsewhere depends on what attacks change.
 
 Conformance tests need not have run for such a model. If the scores ignore the histories or titles, every attack on them
 fails, and the model would look robust.

@@ -1,4 +1,4 @@
-"""The base class of attacks with fake users that can evade the victim's defence."""
+"""The base class of attacks that add fake users and can evade a defence."""
 
 from __future__ import annotations
 
