@@ -133,7 +133,7 @@ def test_the_leaderboard_is_that_of_the_csv_file_with_typed_columns(folder, resu
         *("k", "rank", "rank_high", "rank_low", "seeds", "users")
     }
     assert {name for name, kind in kinds.items() if kind == "float64"} == {
-        *("clean", "clean_high", "clean_low", "drop", "epsilon", "lambda", "p_value", "train_epsilon"),
+        *("best_known", "clean", "clean_high", "clean_low", "drop", "epsilon", "lambda", "p_value", "train_epsilon"),
         *("worst", "worst_high", "worst_low"),
     }
 
