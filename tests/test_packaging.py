@@ -34,8 +34,8 @@ def test_the_wheel_holds_every_module_of_both_roots_and_nothing_else(wheel):
     names = {n for n in wheel.namelist() if ".dist-info/" not in n}
     modules = set()
     for root in (ROOT / "benchmark", ROOT / "plugins"):
-        for path in [*root.rglob("*.py"), *root.rglob("*.pyi"), *root.rglob("py.typed"), *root.rglob("*.html")]:
-            modules.add(path.relative_to(root).as_posix())
+        for kind in ("*.py", "*.pyi", "py.typed", "*.html", "*.css", "*.js", "*.jinja"):
+            modules |= {path.relative_to(root).as_posix() for path in root.rglob(kind)}
     assert names == modules
     assert {"robench/py.typed", "robench_plugins/py.typed"} <= names
 

@@ -9,9 +9,9 @@ import re
 import pytest
 from tests.fakes import EMBEDDING, World, ranks
 
-from robench.report import charts, drawing
+from robench.report import drawing
 from robench.report.drawing import DrawingError, draw_pictures
-from robench.report.page import to_page
+from robench.report.page import pictures, to_page
 
 CHART = {"data": {"values": [{"x": 1}]}, "mark": "point", "encoding": {"x": {"field": "x", "type": "quantitative"}}}
 DYING = "import os, signal; os.kill(os.getpid(), signal.SIGTRAP)"
@@ -62,13 +62,14 @@ def tables(tmp_path):
     world = World(tmp_path / "w", [EMBEDDING])
     world.cell(ranks(150, 99))
     world.cell(ranks(50, 99), attack="pgd", epsilon=0.05)
+    world.cell(ranks(20, 99), attack="pgd", epsilon=0.1)
     return world.build()
 
 
 def check_page(text, caplog, reason):
     assert "<svg" not in text
     assert "The pictures could not be drawn" in text
-    assert "<td>mf</td>" in text
+    assert ">mf</t" in text
     assert [record.getMessage() for record in caplog.records] == [f"the page is written without pictures: {reason}"]
 
 
@@ -80,10 +81,10 @@ def test_a_page_is_written_without_its_pictures_and_says_so(tables, replaced, ca
 
 
 def test_an_error_of_the_library_that_builds_charts_costs_the_pictures_too(tables, monkeypatch, caplog):
-    def fail(rows):
+    def fail(table, more):
         raise MemoryError("none left")
 
-    monkeypatch.setattr(charts, "_curves_charts", fail)
+    monkeypatch.setattr(pictures, "build_curve_panels", fail)
     with caplog.at_level(logging.WARNING, "robench"):
         text = to_page(tables)
     check_page(text, caplog, "MemoryError: none left")

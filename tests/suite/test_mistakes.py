@@ -18,6 +18,7 @@ from robench.suite.messages import describe_error
 GOOD = "name: t\ndatasets:\n  - {name: synthetic}\nmodels:\n  - {name: mf}\n"
 DEFENSE = "defenses:\n  - {name: adversarial-training, "
 CSV = GOOD.replace("synthetic", "csv, path: r.csv, ...")
+SEGMENT = "attacks: [{{name: segment, epsilon: 0.1, knowledge: {{{}}}}}]\n"
 FAKES = "attacks: [{{name: bandwagon, epsilon: 0.1, knowledge: {{{}}}}}]\n"
 CASES = [
     (
@@ -118,7 +119,8 @@ CASES = [
     ("misspelt value", GOOD.replace("mf}", "mf, loss: bprr}"), 5, "models[0].loss: must be", "did you mean 'bpr'?"),
     ("knowledge", GOOD + FAKES.format("data: 2"), 6, "attacks[0].knowledge.data: must be less than or equal to 1", "2"),
     ("a key of knowledge", GOOD + FAKES.format("date: 0.2"), 6, "unknown key 'date'", ""),
-    ("a model that it may not know", GOOD + FAKES.format("model: victim"), 6, "must be 'none'", "'victim'"),
+    ("a model of no use", GOOD + FAKES.format("model: victim"), 6, "{model: victim} does nothing", "evade: true"),
+    ("a model that it may not know", GOOD + SEGMENT.format("model: victim"), 6, "must be 'none'", "'victim'"),
     ("sasrec heads", GOOD.replace("mf}", "sasrec, dim: 30, heads: 4}"), 5, "models[0].heads: dim 30", "4 heads"),
 ]
 
