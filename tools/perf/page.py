@@ -51,7 +51,7 @@ def enlarge(tables: Tables, count: int) -> Tables:
             key = replace(row.key, model_label=f"{row.key.model_label} {number}")
             rows.append(replace(row, key=key))
             values += [replace(v, cell=replace(v.cell, key=key)) for v in by_row[row.key]]
-            ensembles += [replace(one, key=key) for one in by_ensemble.get(row.key, [])]
+            ensembles += [replace(one, key=key) for one in by_ensemble.get(row.key, []) if one.threat == board.threat]
             if row.key in worst.curves:
                 curves[key] = worst.curves[row.key]
     return replace(

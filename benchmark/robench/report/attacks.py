@@ -14,6 +14,8 @@ RADII = (
     "The least ε that this attack found to push a hit user's item out of the top k, among users hit at clean: "
     "an upper bound, a stronger attack may need less."
 )
+MEMBERS_TITLE = "What the ensemble's members did"
+COSTS = ("to break", "broken", "queries", "gradients")
 MEMBERS = (
     "Per victim, mean over seeds: users whose goal was not reached at clean, users that the ensemble broke, each "
     "member's share of first breaks (where one perturbation serves all users: −NDCG@k, or the promoted items' "
@@ -72,23 +74,31 @@ def build_ensembles_section(tables: Tables) -> Section | None:
     """Returns the section on members of ensembles, or None if there are no ensembles."""
     if not tables.ensembles:
         return None
-    head = ["model", "defence", "attack", "ε", "to break", "broken", "members", "queries", "gradients"]
+    head = ["model", "defence", "attack", "ε", *COSTS[:2], "members", *COSTS[2:]]
     body = [
         [
             row.key.model_label,
             format_defense(row.key),
             ", ".join(dict.fromkeys((row.threat.surface, row.threat.norm, row.threat.goal))),
             f"{row.epsilon:g}{format_unit(row.threat)}",
-            "–" if row.to_break is None else f"{row.to_break:.0f}",
-            "–" if row.broken is None else f"{row.broken:.1f}",
+            *format_costs(row)[:2],
             format_members(row),
-            f"{row.queries:.3g}",
-            f"{row.gradients:.3g}",
+            *format_costs(row)[2:],
         ]
         for row in tables.ensembles
     ]
     keys = [row.key for row in tables.ensembles]
-    return Section("What the ensemble's members did", [MEMBERS, build_grid(keys, head, body)])
+    return Section(MEMBERS_TITLE, [MEMBERS, build_grid(keys, head, body)])
+
+
+def format_costs(row: EnsembleRow) -> list[str]:
+    """Returns the values of ``COSTS`` for an ensemble."""
+    return [
+        "–" if row.to_break is None else f"{row.to_break:.0f}",
+        "–" if row.broken is None else f"{row.broken:.1f}",
+        f"{row.queries:.3g}",
+        f"{row.gradients:.3g}",
+    ]
 
 
 def format_members(row: EnsembleRow) -> str:
@@ -96,10 +106,9 @@ def format_members(row: EnsembleRow) -> str:
 
     This is the share of first breaks, or the damage.
     """
-    return ", ".join(map(_part, row.members))
+    return ", ".join(f"{member.name} {format_member(member)}" for member in row.members)
 
 
-def _part(member: MemberRow) -> str:
-    if member.first_breaks is not None:
-        return f"{member.name} {100 * member.first_breaks:.0f}%"
-    return f"{member.name} {format_number(member.damage)}"
+def format_member(member: MemberRow) -> str:
+    """Returns a member's share of first breaks, or its damage."""
+    return format_number(member.damage) if member.first_breaks is None else f"{100 * member.first_breaks:.0f}%"

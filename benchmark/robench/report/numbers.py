@@ -71,8 +71,16 @@ def format_victim(key: RowKey, own_weights: Mapping[str, float] | None = None) -
 
 def format_flag(flag: Flag) -> str:
     """Returns a flag in bold, with its reason and its numbers."""
-    numbers = ", ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in flag.numbers.items())
-    return f"**{flag.flag}**: {flag.why} ({numbers})."
+    return f"**{flag.flag}**: {flag.why} ({_numbers(flag)})."
+
+
+def format_flag_numbers(flag: Flag) -> str:
+    """Returns a flag in bold with its numbers."""
+    return f"**{flag.flag}**: {_numbers(flag)}"
+
+
+def _numbers(flag: Flag) -> str:
+    return ", ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in flag.numbers.items())
 
 
 def name_places(keys: Sequence[RowKey]) -> list[str]:

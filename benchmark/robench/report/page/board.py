@@ -8,7 +8,7 @@ from itertools import zip_longest
 from shlex import quote
 
 from robench.api.metric import Measure
-from robench.report.blocks import Block, Grid
+from robench.report.blocks import Block, Bullets, Grid
 from robench.report.leaderboard import build_leaderboard_grid, build_leaderboard_section
 from robench.report.numbers import format_number, format_victim
 from robench.report.page.columns import Column, build_columns
@@ -51,6 +51,7 @@ class Board:
         notes: the paragraphs above the table.
         columns: the columns.
         lines: the rows.
+        flags: the reason of each flag of the rows.
         examples: lists of users before and after an attack.
     """
 
@@ -59,6 +60,7 @@ class Board:
     notes: Sequence[Block]
     columns: Sequence[Column]
     lines: Sequence[Line] = field(repr=False)
+    flags: Bullets
     examples: Sequence[Example] = field(repr=False)
 
 
@@ -123,7 +125,8 @@ def _board(
             )
         )
     notes = section.blocks[:-1]
-    return Board(name, section.title, notes, build_columns(table, measures), lines, examples)
+    reasons = dict.fromkeys(f"**{note.flag}**: {note.why}." for row in table.rows for note in row.notes)
+    return Board(name, section.title, notes, build_columns(table, measures), lines, Bullets(list(reasons)), examples)
 
 
 def _describe_example(tables: Tables, row: ExampleRow) -> Example:

@@ -6,13 +6,15 @@ The page loads no other file.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from importlib.resources import files
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
 from robench.api.escapes import visible
-from robench.report.blocks import Block, Bullets, Grid
+from robench.report.attacks import MEMBERS, MEMBERS_TITLE
+from robench.report.blocks import Block, Bullets, Grid, Section
 from robench.report.page.board import build_boards
 from robench.report.page.columns import WORST_CASE
 from robench.report.page.details import make_context
@@ -42,7 +44,13 @@ def to_page(tables: Tables, *, drawn: bool = True) -> str:
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_finalize
     )
-    environment.filters |= {"inline": _inline, "interval": _interval, "kind": _kind, "numeric": _numeric}
+    environment.filters |= {
+        "inline": _inline,
+        "interval": _interval,
+        "verdict": _verdict,
+        "kind": _kind,
+        "numeric": _numeric,
+    }
     sections = list(build_further_sections(tables))
     pictures = make_pictures(tables, sections, drawn=drawn)
     context = make_context(tables)
@@ -50,7 +58,7 @@ def to_page(tables: Tables, *, drawn: bool = True) -> str:
         {
             "id": f"section-{number}",
             "title": section.title,
-            "blocks": section.blocks,
+            "blocks": _shorten(section, tables),
             "pictures": pictures.sections[number],
             "open": sum(len(block.body) for block in section.blocks if isinstance(block, Grid)) <= MANY_ROWS,
         }
@@ -77,6 +85,14 @@ def to_page(tables: Tables, *, drawn: bool = True) -> str:
     return environment.from_string(_read("page.html")).render(**content) + "\n"
 
 
+def _shorten(section: Section, tables: Tables) -> Sequence[Block]:
+    """Returns the blocks of a section, without a table that the details of the rows repeat."""
+    shown = {(row.key, table.threat) for table in tables.leaderboard for row in table.rows}
+    if section.title == MEMBERS_TITLE and all((one.key, one.threat) in shown for one in tables.ensembles):
+        return [MEMBERS, "The details of each row hold these numbers."]
+    return section.blocks
+
+
 def _read(name: str) -> str:
     return files("robench.report.page").joinpath(name).read_text(encoding="utf-8")
 
@@ -90,6 +106,11 @@ def _inline(text: str) -> Markup:
 def _interval(text: str) -> Markup:
     """Returns escaped text in which the bounds of an interval are a second line."""
     return Markup(re.sub(r" (\[.*\])$", r" <small>\1</small>", str(escape(visible(text)))))  # the text is escaped
+
+
+def _verdict(text: str) -> Markup:
+    """Returns an escaped verdict in which the phrase on what would decide is a second line."""
+    return Markup(re.sub(r"; (.*)$", r"; <small>\1</small>", str(escape(visible(text)))))  # the text is escaped
 
 
 def _finalize(value: object) -> object:

@@ -13,10 +13,10 @@ import numpy as np
 
 from robench.api.metric import Measure
 from robench.api.threat import Threat
-from robench.report.attacks import format_members
+from robench.report.attacks import format_costs, format_member
 from robench.report.blocks import Bullets, Grid
 from robench.report.leaderboard import describe_row
-from robench.report.numbers import format_flag, format_interval, format_number, format_unit
+from robench.report.numbers import format_flag_numbers, format_interval, format_number, format_unit
 from robench.spec import CellRow, RowKey
 from robench.tables.build import Tables
 from robench.tables.cells import ValueRow
@@ -61,18 +61,16 @@ class Details:
     Args:
         summary: the rank, the verdict and the flags, as ``robench show`` prints them, and the cost on clean data.
         flags: the flags with their reasons and numbers.
-        values: the values under each attack, with the spent budgets.
-        members: a line for each ensemble and ε.
+        values: a line for each attack and ε, with the spent budget, the values, and the results of the ensemble.
         records: a line for each attack and ε, with the cells and the first digits of the records' sha256.
-        commands: the commands that repeat the row, and that show one of its records.
+        command: the command that measures the row again.
     """
 
     summary: str
     flags: Bullets
     values: Grid
-    members: Bullets
-    records: Bullets
-    commands: Sequence[str]
+    records: Sequence[str]
+    command: str
 
 
 def group_points(tables: Tables) -> Mapping[RowKey, Sequence[Point]]:
@@ -140,53 +138,64 @@ def build_details(context: Context, table: LeaderboardTable, row: LeaderboardRow
         summary += f" On clean data, {table.metric} differs from the undefended twin's by {format_interval(cost)}."
     return Details(
         summary,
-        Bullets([format_flag(note) for note in row.notes]),
-        _values_grid(own),
-        Bullets(_member_lines(context, table, row)),
-        Bullets([_record_line(point, context.digests) for point in own]),
-        _commands(context, row.key, own),
+        Bullets([format_flag_numbers(note) for note in row.notes]),
+        _values_grid(context, row.key, own),
+        _record_lines(own, context.digests),
+        _command(context, row.key),
     )
 
 
-def _values_grid(points: Sequence[Point]) -> Grid:
+def _values_grid(context: Context, key: RowKey, points: Sequence[Point]) -> Grid:
+    """Returns a line for each point.
+
+    The header names the members of the ensemble, so that the lines only hold their results.
+    """
     measures = list(dict.fromkeys(measure for point in points for measure in point.values))
+    ensembles = {(one.attack_label, one.threat, one.epsilon): one for one in context.ensembles.get(key, ())}
+    found = [ensembles.get((point.attack_label, point.threat, point.epsilon)) for point in points if point.threat]
+    names = list(dict.fromkeys(", ".join(member.name for member in one.members) for one in found if one is not None))
     body = []
     for point in points:
-        attack = ["clean", "–", "–"]
+        line = ["clean", "–", "–"]
         if point.threat is not None:
             spent = "–" if point.achieved is None else f"{point.achieved:.4g}"
-            attack = [point.attack_label, f"{point.epsilon:g}{format_unit(point.threat)}", spent]
-        body.append([*attack, *(format_number(point.values.get(measure)) for measure in measures)])
-    return Grid(["attack", "ε", "ε spent", *map(str, measures)], body)
+            line = [point.attack_label, f"{point.epsilon:g}{format_unit(point.threat)}", spent]
+        line += [format_number(point.values.get(measure)) for measure in measures]
+        one = None if point.threat is None else ensembles.get((point.attack_label, point.threat, point.epsilon))
+        for members in names:
+            fits = one is not None and members == ", ".join(member.name for member in one.members)
+            line.append(" ".join(map(format_member, one.members)) if one is not None and fits else "–")
+        if one is not None:
+            to_break, broken, queries, gradients = format_costs(one)
+            line += [f"{broken} of {to_break}", f"{queries} + {gradients}"]
+        while line[-1] == "–":
+            line.pop()  # cells at the end may be left out
+        body.append(line)
+    return Grid(
+        ["attack", "ε", "ε spent", *map(str, measures), *names, *(("broken", "queries + gradients") if names else ())],
+        body,
+    )
 
 
-def _member_lines(context: Context, table: LeaderboardTable, row: LeaderboardRow) -> list[str]:
-    threat = table.threat
-    wanted = (threat.surface, threat.norm, threat.scale, threat.goal)
-    lines = []
-    for one in context.ensembles.get(row.key, ()):
-        stated = (one.threat.surface, one.threat.norm, one.threat.scale, one.threat.goal)
-        if stated == wanted:
-            lines.append(f"{one.attack_label}, ε = {one.epsilon:g}{format_unit(threat)}: {format_members(one)}")
+def _record_lines(points: Sequence[Point], digests: Mapping[str, str]) -> list[str]:
+    """Returns the records of each point, such as ``clean, seed 0: ID (SHA256), 1: ID (SHA256)``.
+
+    The label of an attack is in the first of its lines.
+    """
+    lines, last = [], ""
+    for point in points:
+        label = "clean" if point.threat is None else point.attack_label
+        heads = [*([] if label == last else [label]), *([] if point.threat is None else [f"ε {point.epsilon:g}"])]
+        cells = (f"{cell.seed}: {cell.cell} ({digests.get(cell.cell, '')[:DIGITS]})" for cell in point.cells)
+        lines.append(f"{', '.join(heads)}, seed {', '.join(cells)}")
+        last = label
     return lines
 
 
-def _record_line(point: Point, digests: Mapping[str, str]) -> str:
-    head = "clean" if point.threat is None else f"{point.attack_label}, ε = {point.epsilon:g}"
-    cells = ", ".join(
-        f"seed {cell.seed}: `{cell.cell}` ({digests.get(cell.cell, '')[:DIGITS]})" for cell in point.cells
-    )
-    return f"{head}: {cells}"
-
-
-def _commands(context: Context, key: RowKey, points: Sequence[Point]) -> list[str]:
+def _command(context: Context, key: RowKey) -> str:
     conditions = {"model_label": key.model_label, "defense_label": key.defense_label, "lambda": f"{key.lambda_:g}"}
     if context.places > 1:
         conditions = {"dataset": key.dataset, **conditions}
-    folder = f"results/{shlex.quote(context.suite)}"
+    suite = shlex.quote(context.suite)
     only = " ".join(f"--only {shlex.quote(f'{name}={value}')}" for name, value in conditions.items())
-    commands = [f"robench run {folder}/suite.yaml --results again/{shlex.quote(context.suite)} {only}"]
-    attacked = [point for point in points if not point.is_clean] or list(points)
-    if attacked:
-        commands.append(f"robench show {folder}/{attacked[-1].cells[0].cell}")
-    return commands
+    return f"robench run results/{suite}/suite.yaml --results again/{suite} {only}"

@@ -74,7 +74,7 @@ function enhance(table, board) {
     visible = new Set(chosen);
     const hidden = heads.map((_, i) => i).filter(i => i && !visible.has(i));
     const at = i => "#" + table.id + ">*>tr:not(.more)>:nth-child(" + (i + 1) + ")";
-    rule.textContent = "#" + table.id + " .x{display:table-cell}" + (hidden.length ? hidden.map(at).join() + "{display:none}" : "");
+    rule.textContent = "#" + table.id + ">*>tr:not(.more)>:nth-child(n){display:table-cell}" + (hidden.length ? hidden.map(at).join() + "{display:none}" : "");
     boxes.forEach((box, i) => { box.checked = visible.has(i); });
     const same = visible.size === normal.length && normal.every(i => visible.has(i));
     set(table, "cols", same ? "" : [...visible].map(i => keys[i]).join());
