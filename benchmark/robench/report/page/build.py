@@ -48,6 +48,7 @@ def to_page(tables: Tables, *, drawn: bool = True) -> str:
         "inline": _inline,
         "interval": _interval,
         "verdict": _verdict,
+        "command": _command,
         "kind": _kind,
         "numeric": _numeric,
     }
@@ -111,6 +112,11 @@ def _interval(text: str) -> Markup:
 def _verdict(text: str) -> Markup:
     """Returns an escaped verdict in which the phrase on what would decide is a second line."""
     return Markup(re.sub(r"; (.*)$", r"; <small>\1</small>", str(escape(visible(text)))))  # the text is escaped
+
+
+def _command(text: str) -> Markup:
+    """Returns an escaped command whose quotes are kept, because they are harmless between tags."""
+    return Markup(str(escape(visible(text))).replace("&#39;", "'"))  # the text is escaped
 
 
 def _finalize(value: object) -> object:

@@ -172,7 +172,7 @@ def _values_grid(context: Context, key: RowKey, points: Sequence[Point]) -> Grid
             line.pop()  # cells at the end may be left out
         body.append(line)
     return Grid(
-        ["attack", "ε", "ε spent", *map(str, measures), *names, *(("broken", "queries + gradients") if names else ())],
+        ["attack", "ε", "spent", *map(str, measures), *names, *(("broken", "queries + gradients") if names else ())],
         body,
     )
 
@@ -180,14 +180,15 @@ def _values_grid(context: Context, key: RowKey, points: Sequence[Point]) -> Grid
 def _record_lines(points: Sequence[Point], digests: Mapping[str, str]) -> list[str]:
     """Returns the records of each point, such as ``clean, seed 0: ID (SHA256), 1: ID (SHA256)``.
 
-    The label of an attack is in the first of its lines.
+    The label of an attack and the word ``seed`` are in the first of its lines.
     """
     lines, last = [], ""
     for point in points:
         label = "clean" if point.threat is None else point.attack_label
-        heads = [*([] if label == last else [label]), *([] if point.threat is None else [f"ε {point.epsilon:g}"])]
+        heads = [] if point.threat is None else [f"ε {point.epsilon:g}"]
+        heads = heads if label == last else [label, *heads, "seed"]
         cells = (f"{cell.seed}: {cell.cell} ({digests.get(cell.cell, '')[:DIGITS]})" for cell in point.cells)
-        lines.append(f"{', '.join(heads)}, seed {', '.join(cells)}")
+        lines.append(f"{', '.join(heads)} {', '.join(cells)}")
         last = label
     return lines
 
