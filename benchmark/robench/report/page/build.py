@@ -87,7 +87,7 @@ def to_page(tables: Tables, *, drawn: bool = True) -> str:
 
 
 def _shorten(section: Section, tables: Tables) -> Sequence[Block]:
-    """Returns the blocks of a section, without a table that the details of the rows repeat."""
+    """Returns the blocks of a section, without a table that details repeat."""
     shown = {(row.key, table.threat) for table in tables.leaderboard for row in table.rows}
     if section.title == MEMBERS_TITLE and all((one.key, one.threat) in shown for one in tables.ensembles):
         return [MEMBERS, "The details of each row hold these numbers."]
@@ -110,12 +110,12 @@ def _interval(text: str) -> Markup:
 
 
 def _verdict(text: str) -> Markup:
-    """Returns an escaped verdict in which the phrase on what would decide is a second line."""
+    """Returns an escaped verdict with its last phrase on a second line."""
     return Markup(re.sub(r"; (.*)$", r"; <small>\1</small>", str(escape(visible(text)))))  # the text is escaped
 
 
 def _command(text: str) -> Markup:
-    """Returns an escaped command whose quotes are kept, because they are harmless between tags."""
+    """Returns an escaped command whose single quotes are kept."""
     return Markup(str(escape(visible(text))).replace("&#39;", "'"))  # the text is escaped
 
 

@@ -178,7 +178,7 @@ def _values_grid(context: Context, key: RowKey, points: Sequence[Point]) -> Grid
 
 
 def _record_lines(points: Sequence[Point], digests: Mapping[str, str]) -> list[str]:
-    """Returns the records of each point, such as ``clean, seed 0: ID (SHA256), 1: ID (SHA256)``.
+    """Returns a line for each point, such as ``clean, seed 0: ID (SHA256)``.
 
     The label of an attack and the word ``seed`` are in the first of its lines.
     """
