@@ -6,6 +6,7 @@ tests/docs/test_plugins.py runs the conformance test of each package.
 import ast
 import sys
 import tomllib
+from pathlib import Path
 
 import pytest
 import yaml
@@ -104,7 +105,7 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path, registry, monkeypatch):
         ("torch", "model", "already the installed package torch"),
         ("rdatasets-more_", "model", "not a name for a package"),
         ("_pytest", "model", "not a name for a package"),
-        ("torchgen", "model", "already the module torchgen"),
+        ("yaml", "model", "already the module yaml"),
         ("embedding-attack", "attack", "its class would have the name EmbeddingAttack of robench.api"),
         ("metric-tests", "metric", "its class would have the name MetricTests of robench.testing"),
     ],
@@ -114,6 +115,12 @@ def test_a_bad_name_is_one_line(name, kind, problem, tmp_path, registry):
         write(name, kind, tmp_path, registry)
     assert str(caught.value).startswith(f"new-plugin {name}: {problem}")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_module_of_an_environment_in_the_current_folder_is_installed(tmp_path, registry, monkeypatch):
+    monkeypatch.chdir(Path(yaml.__file__).parents[2])
+    with pytest.raises(UserError, match="already the module yaml"):
+        write("yaml", "model", tmp_path, registry)
 
 
 def test_a_component_of_another_kind_may_have_the_name(tmp_path, registry):

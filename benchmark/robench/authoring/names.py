@@ -75,7 +75,7 @@ def check_free(names: Names, layout: Layout, registry: Registry) -> None:
         module = importlib.util.find_spec(names.package)
     except (ImportError, ValueError):  # a module without a specification, or one that cannot be imported
         module = None
-    if module is not None and not _in_current_folder(module.origin):
+    if module is not None and not _in_current_folder(names.package, module.origin):
         raise _refuse(name, f"already the module {names.package}", "choose another name")
 
 
@@ -100,8 +100,12 @@ def check_class_name(names: Names, files: Mapping[str, str]) -> None:
                 raise _refuse(names.name, problem, f"for example my-{names.name}")
 
 
-def _in_current_folder(origin: str | None) -> bool:
-    return origin is None or Path(origin).is_relative_to(Path.cwd())
+def _in_current_folder(package: str, origin: str | None) -> bool:
+    """Returns whether a module lies in the current folder itself.
+
+    A module of an environment below this folder does not.
+    """
+    return origin is None or Path(origin).parent in (Path.cwd(), Path.cwd() / package)
 
 
 def _refuse(name: str, problem: str, hint: str) -> UserError:
