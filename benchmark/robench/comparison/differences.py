@@ -97,7 +97,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Family:
-    """What the pairs of one table have in common.
+    """Holds what the pairs of one table have in common.
 
     The fields are those of ``Difference``. ``higher_is_better`` says whether a higher value is better for a row.
     """

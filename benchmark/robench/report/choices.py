@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Shown(StrEnum):
-    """What the text on a terminal shows.
+    """Names how much the text on a terminal shows.
 
     ``headline`` shows one screen, ``ranking`` every row of the ranking tables, and ``all`` every section of
     leaderboard.md.

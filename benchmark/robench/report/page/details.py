@@ -56,7 +56,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Details:
-    """What a row shows when it is opened.
+    """Holds what a row shows when it is opened.
 
     Args:
         summary: the rank, the verdict and the flags, as ``robench show`` prints them, and the cost on clean data.
