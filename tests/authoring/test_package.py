@@ -81,6 +81,14 @@ def test_an_existing_folder_is_never_overwritten(tmp_path, registry):
     assert [path.name for path in tmp_path.rglob("*")] == ["mine", "work.txt"]
 
 
+def test_a_link_to_nothing_is_never_replaced(tmp_path, registry):
+    (tmp_path / "mine").symlink_to("elsewhere")
+    with pytest.raises(UserError, match="mine: exists already, and nothing is overwritten"):
+        write("mine", "model", tmp_path, registry)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+    assert (tmp_path / "mine").is_symlink()
+
+
 def test_a_full_disk_leaves_nothing_behind(tmp_path, registry, monkeypatch):
     def fail(*args, **options):
         raise OSError(28, "No space left on device")

@@ -6,7 +6,7 @@ from contextlib import suppress
 import numpy as np
 import pytest
 from rich.console import Console
-from tests.fakes import EMBEDDING, L2, PROVENANCE, USERS, World, ranks
+from tests.fakes import EMBEDDING, L2, PROMOTED, PROVENANCE, USERS, World, ranks
 
 from robench.api.errors import UserError
 from robench.comparison.board import compare_boards
@@ -101,6 +101,22 @@ def test_two_rows_have_the_p_value_and_the_verdict_of_the_leaderboard(tmp_path, 
     assert (worst.p_value, worst.verdict) == (row.p_value, row.verdict)
     _, other = compare("MF", "mf lambda=0.5", b=None).differences
     assert other == worst
+
+
+@pytest.mark.parametrize(("places", "word"), [(120, "loses"), (10, "gains")])
+def test_a_row_that_promotes_more_targets_loses(tmp_path, compare, places, word):
+    for name, raised in (("a", 60), ("b", places)):
+        world = World(tmp_path / name, [{**PROMOTED, "metric": "t-hr@10", "epsilon": 0.05}])
+        world.targets = {"count": 20, "pick": "all", "sets": 1}
+        for seed in range(3):
+            clean, attacked = ([ranks(left + seed + place, 99) for place in range(20)] for left in (5, raised))
+            world.cell([1] * USERS, seed=seed, arrays={"target_ranks": clean})
+            attack = {"attack": "pgd", "epsilon": 0.05, "threat": PROMOTED, "arrays": {"target_ranks": attacked}}
+            world.cell([1] * USERS, seed=seed, **attack)
+        world.build()
+    (found,) = (one for one in compare().differences if one.value == "attacked")
+    assert found.difference == pytest.approx((places - 60) / USERS)
+    assert found.verdict.startswith(word)
 
 
 def test_without_a_common_seed_fits_are_paired_in_order(tmp_path, compare):

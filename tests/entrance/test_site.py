@@ -215,12 +215,13 @@ def test_a_new_site_replaces_the_earlier_one(tmp_path, registry, finished, copy)
 
 def test_other_files_are_not_replaced(tmp_path, registry, finished):
     (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "thesis.tex").write_text("mine")
+    for name in ("thesis.tex", "index.html"):
+        (tmp_path / "mine" / name).write_text("mine")
     with pytest.raises(UserError, match="files that are not a site"):
         make([finished], tmp_path / "mine", registry)
     with pytest.raises(UserError, match="which is read"):
         make([finished], finished / "site", registry)
-    assert (tmp_path / "mine" / "thesis.tex").read_text() == "mine"
+    assert content(tmp_path / "mine") == {"index.html": b"mine", "thesis.tex": b"mine"}
 
 
 def test_the_documentation_is_copied_and_linked(tmp_path, registry, finished):

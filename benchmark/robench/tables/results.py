@@ -294,7 +294,8 @@ def _with_external(results: Results, ids: Iterable[str]) -> Results:
             where = str(results.store.folder / FOLDER / name)
             if cell is None or attack.record["victim"] != cell.victim or attack.record["epsilon"] != cell.epsilon:
                 raise UserError("its cell is not a measured cell of the plan", where=where)
-            problem = find_user_problem(attack.arrays, results.known["/".join(cell.key.place)])
+            known = results.known.get("/".join(cell.key.place))
+            problem = "" if known is None else find_user_problem(attack.arrays, known)
             if problem or len(attack.arrays["users"]) != len(results.arrays(cell)["users"]):
                 raise UserError(problem or "its users are not those of its cell", where=where)
             external[name] = attack
