@@ -40,6 +40,15 @@ KINDS = {
     "random-search": "black-box",
     "auto": "ensemble",
 }
+MEMBER = {  # a member of an ensemble, as a record describes it
+    "name": "pgd",
+    "kind": "gradient",
+    "everyone": True,
+    "steps": 10,
+    "users": USERS,
+    "queries": 0,
+    "gradients": 0,
+}
 FAILED = {"type": "ValueError", "message": "it failed", "traceback": ""}
 PROVENANCE = {
     **dict.fromkeys(("robench", "python", "torch", "numpy", "platform", "device"), "1"),

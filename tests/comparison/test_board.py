@@ -6,7 +6,7 @@ from contextlib import suppress
 import numpy as np
 import pytest
 from rich.console import Console
-from tests.fakes import EMBEDDING, L2, PROMOTED, PROVENANCE, USERS, World, ranks
+from tests.fakes import EMBEDDING, L2, MEMBER, PROMOTED, PROVENANCE, USERS, World, ranks
 
 from robench.api.errors import UserError
 from robench.comparison.board import compare_boards
@@ -18,15 +18,6 @@ from robench.report.choices import Form
 from robench.tables.stats import estimate_mean
 
 HISTORY = {**L2, "surface": "history", "norm": "edits"}
-MEMBER = {
-    "name": "pgd",
-    "kind": "gradient",
-    "everyone": True,
-    "steps": 10,
-    "users": USERS,
-    "queries": 0,
-    "gradients": 0,
-}
 EDITS = {**HISTORY, "metric": "ndcg@10", "epsilon": 0.05}
 
 

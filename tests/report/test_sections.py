@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tests.fakes import FAKES, L2, POISONING, USERS, World, ranks
+from tests.fakes import FAKES, L2, MEMBER, POISONING, USERS, World, ranks
 
 from robench.api.threat import Threat
 from robench.report.blocks import Bullets, Grid
@@ -102,16 +102,7 @@ def test_flags_of_what_no_table_shows_are_explained_too(tmp_path):
 @pytest.mark.parametrize(("norm", "scale", "told"), [("l2", "relative", "0.05"), ("l2", "absolute", "0.05 (absolute)")])
 def test_who_was_to_be_broken_and_who_was_stand_apart(tmp_path, norm, scale, told):
     world = World(tmp_path / "w", [])
-    member = {
-        "name": "pgd",
-        "kind": "gradient",
-        "users": USERS,
-        "everyone": True,
-        "steps": 40,
-        "first_breaks": 70,
-        "queries": 4,
-        "gradients": 4,
-    }
+    member = {**MEMBER, "first_breaks": 70}
     broke = np.where(np.arange(USERS) < 70, 1, 0)[:, None]
     arrays = {**LOSSES, "hit": np.arange(USERS) < 150, "member_broke": broke}
     world.cell(ranks(150, 99))

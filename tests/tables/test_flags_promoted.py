@@ -6,7 +6,7 @@ The gap between two attacks is an average over items, because the promoted items
 import numpy as np
 import pytest
 from scipy.stats import t
-from tests.fakes import L2, METRICS, USERS, World, ranks, row
+from tests.fakes import L2, MEMBER, METRICS, USERS, World, ranks, row
 
 from robench.tables.comparisons import make_promotion_yardsticks
 from robench.tables.results import read_results
@@ -14,15 +14,6 @@ from robench.tables.results import read_results
 PROMOTE = {**L2, "goal": "promote"}
 PROMOTED_TABLES = {**PROMOTE, "surface": "parameters"}
 TITLES = {**PROMOTE, "surface": "text", "norm": "words"}
-MEMBER = {
-    "name": "pgd",
-    "kind": "gradient",
-    "everyone": True,
-    "steps": 10,
-    "users": USERS,
-    "queries": 0,
-    "gradients": 0,
-}
 VERSION = {"config": {"version": 3}, "members": [{**MEMBER, "damage": 0.1}]}
 
 

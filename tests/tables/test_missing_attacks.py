@@ -4,7 +4,7 @@ The table names these attacks. Every ranked seed of the row has results for all 
 """
 
 import pytest
-from tests.fakes import EMBEDDING, L2, PARAMETERS, PROMOTED, TABLES, USERS, World, ranks, row
+from tests.fakes import EMBEDDING, L2, MEMBER, PARAMETERS, PROMOTED, TABLES, USERS, World, ranks, row
 
 from robench.tables.attack_set import AttackSet, Point
 
@@ -109,16 +109,7 @@ def test_a_twin_that_lacks_an_attack_is_not_compared_with(world):
 
 
 def test_without_the_ensemble_a_row_is_unranked_and_the_table_keeps_its_title(world):
-    member = {
-        "name": "pgd",
-        "kind": "gradient",
-        "users": 1,
-        "queries": 1,
-        "gradients": 1,
-        "everyone": True,
-        "damage": 1.0,
-    }
-    of_auto = {"config": {"version": 3}, "members": [member]}
+    of_auto = {"config": {"version": 3}, "members": [{**MEMBER, "damage": 1.0}]}
     attacked(world, {("auto", 0.05): 40}, **of_auto)
     attacked(world, {("auto", 0.05): None}, weight=0.5, **of_auto)
     attacked(world, {PGD: 140}, weight=0.25)

@@ -5,7 +5,7 @@ The tests include plans that note no roles.
 
 import numpy as np
 import pytest
-from tests.fakes import EMBEDDING, USERS, World, ranks, row
+from tests.fakes import EMBEDDING, MEMBER, USERS, World, ranks, row
 
 from robench.api.codec import encode
 
@@ -13,9 +13,6 @@ from robench.api.codec import encode
 @pytest.fixture
 def world(tmp_path):
     return World(tmp_path / "w", [EMBEDDING])
-
-
-MEMBER = {"name": "pgd", "kind": "gradient", "everyone": True, "steps": 10, "users": 9, "queries": 1, "gradients": 1}
 
 
 def filled(world, *, line="popularity", attack="auto"):
