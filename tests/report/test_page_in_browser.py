@@ -9,7 +9,7 @@ from urllib.parse import unquote
 import pytest
 from tests.docs.pages import ROOT
 from tests.fakes import EMBEDDING, World, ranks
-from tests.report.browser import Tab, started
+from tests.report.browser import Tab
 
 from robench.report.page import to_page
 
@@ -17,12 +17,6 @@ ROWS = json.loads((ROOT / "results/whitebox/leaderboard.json").read_text("utf-8"
 BOARDS = ("whitebox", "text", "corruption")
 WIDE = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 PAPER = "getComputedStyle(document.body).backgroundColor"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with started() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

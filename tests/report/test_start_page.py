@@ -1,7 +1,7 @@
 """Tests the start page of a site in a browser, on made-up cards."""
 
 import pytest
-from tests.report.browser import Tab, started
+from tests.report.browser import Tab
 
 from robench.report.site import Card, order_cards, to_start_page
 
@@ -22,12 +22,6 @@ CARDS = order_cards(
         card(HOSTILE, "2025-01-01"),
     ]
 )
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with started() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")
