@@ -3,11 +3,13 @@
 from dataclasses import replace
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from tests.fakes import EMBEDDING, USERS, World, ranks
 
 from robench.report.board_charts import MOST_LINES, build_curve_panels, build_front_panels, find_front
-from robench.report.page.details import group_points
+from robench.report.page.board import build_boards
+from robench.report.page.details import group_points, make_context
 from robench.report.page.headlines import build_headlines
 from robench.report.page.heat import SHADES, build_heat_maps
 
@@ -85,3 +87,23 @@ def test_the_verdict_names_the_best_row_of_each_model_its_cost_and_what_nobody_s
     assert lines["mf"][3:7] == [".4500", ".7500", ".4000", ".2500"], "clean and attacked, each beside the twin"
     (line,) = (line for line in costs.body if line[0] == "at λ=0.6")
     assert line[1:3] == ["2", f"-{60 / USERS:.4f} (-.3000 to -.3000)".replace("0.", ".")]
+
+
+def test_the_bar_of_a_row_ends_at_its_attacked_and_its_clean_value(tables):
+    (board,) = build_boards(tables, make_context(tables))
+    bars = {line.name: line.bar for line in board.lines}
+    assert bars["mf, none"] == pytest.approx((100 * 50 / 150, 100), abs=0.1)
+    assert bars["lstm, none"] == pytest.approx((100 * 100 / 150, 100), abs=0.1)
+
+
+def test_further_metrics_are_those_of_the_attack_that_harms_most(tmp_path):
+    world = World(tmp_path / "w", [EMBEDDING])
+    top = np.tile(np.arange(10), (USERS, 1))
+    for seed in (0, 1):
+        world.cell(ranks(150, 99), seed=seed, arrays={"top": top})
+        world.cell(ranks(120, 99), seed=seed, attack="fgsm", epsilon=0.05, arrays={"top": top})
+        world.cell(ranks(50, 99), seed=seed, attack="pgd", epsilon=0.05, arrays={"top": top + 10})
+    (board,) = build_boards(tables := world.build(), make_context(tables))
+    (line,) = board.lines
+    cells = dict(zip([column.key for column in board.columns], line.cells, strict=True))
+    assert cells["rbo@10:attacked"] == ".0000"

@@ -3,7 +3,8 @@
 import pytest
 from tests.fakes import EMBEDDING, METRICS, PROMOTED, USERS, World, ranks
 
-from robench.submission.claims import compare_claims
+from robench.api.errors import UserError
+from robench.submission.claims import compare_claims, read_claims
 from robench.submission.details import Claim
 from robench.submission.rows import name_row
 from robench.tables.results import read_results
@@ -12,16 +13,21 @@ RISING = {**PROMOTED, "metric": "t-hr@10", "epsilon": 0.05}
 
 
 @pytest.fixture
-def judge(tmp_path):
-    """Returns a function that says whether a claim about an interval is met."""
+def board(tmp_path):
+    """Returns the tables and the results of a model in two tables."""
     world = World(tmp_path / "w", [EMBEDDING, RISING])
     for seed in (0, 1):
         world.cell(ranks(150, 99), seed=seed, arrays={"target_ranks": [ranks(10, 99)]})
         world.cell(ranks(50 + seed, 99), seed=seed, attack="pgd", epsilon=0.05)
         promoted = {"threat": PROMOTED, "arrays": {"target_ranks": [ranks(100 + seed, 99)]}}
         world.cell(ranks(150, 99), seed=seed, attack="fgsm", epsilon=0.05, **promoted)
-    tables = world.build()
-    results = read_results(world.store.folder, METRICS)
+    return world.build(), read_results(world.store.folder, METRICS)
+
+
+@pytest.fixture
+def judge(board):
+    """Returns a function that says whether a claim about an interval is met."""
+    tables, results = board
     by_metric = {str(table.metric): table for table in tables.leaderboard}
 
     def run(metric, column, end, more=0.0):
@@ -50,3 +56,12 @@ def test_a_low_value_is_the_better_one_if_attacks_promote(judge, column):
     assert judge("t-hr@10", column, "high", 0.01)
     assert judge("t-hr@10", column, "low")
     assert not judge("t-hr@10", column, "low", -1 / USERS)
+
+
+def test_a_claim_that_fits_several_rows_is_refused(board, tmp_path):
+    (tmp_path / "c.csv").write_text("model,value,source,metric\nmf,0.1,x,\n")
+    with pytest.raises(UserError, match="the claim names 2 rows instead of one"):
+        read_claims(tmp_path / "c.csv", board[0])
+    (tmp_path / "c.csv").write_text("model,value,source,metric\nmf,0.1,x,t-hr@10\n")
+    (claim,) = read_claims(tmp_path / "c.csv", board[0])
+    assert (claim.metric, claim.column, claim.value) == ("t-hr@10", "worst", 0.1)

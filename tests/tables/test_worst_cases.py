@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tests.fakes import EMBEDDING, USERS, World, ranks
+from tests.fakes import EMBEDDING, PROMOTED, USERS, World, ranks
 
 
 @pytest.fixture
@@ -64,3 +64,32 @@ def test_an_example_is_a_user_whose_held_out_item_leaves_the_list(tmp_path):
     assert example.before[0] == ("title 0", "held out")
     assert example.after[0] == ("title 1", "")
     assert "the held-out title 0 moves from rank 1 to rank 99" in example.outcome
+
+
+@pytest.mark.parametrize(("goal", "before", "after"), [("promote", 50, 5), ("demote", 5, 50)])
+def test_an_example_is_a_user_whose_list_a_target_enters_or_leaves(tmp_path, goal, before, after):
+    threat = {**PROMOTED, "goal": goal}
+    world = World(tmp_path / "w", [{**threat, "metric": "t-hr@10", "epsilon": 0.05}])
+    world.targets["count"] = 2
+    still = [before] * USERS
+    moved = still[:20] + [after] * (USERS - 20)
+    for seed in (0, 1):
+        world.cell([1] * USERS, seed=seed, arrays={"targets": [7, 3], "target_ranks": [still, still]})
+        arrays = {"targets": [3, 7], "target_ranks": [moved, still]}
+        world.cell([1] * USERS, seed=seed, attack="pgd", epsilon=0.05, threat=threat, arrays=arrays)
+    world.facts()
+    ((example,),) = world.build().examples
+    assert example.user == "20"
+    assert example.outcome == f"the target 3 moves from rank {before} to rank {after}"
+
+
+def test_an_example_compares_each_target_with_itself(tmp_path):
+    world = World(tmp_path / "w", [{**PROMOTED, "metric": "t-hr@10", "epsilon": 0.05}])
+    world.targets["count"] = 2
+    for seed in (0, 1):
+        clean = {"targets": [7, 3], "target_ranks": [[50] * USERS, [5] * USERS]}
+        world.cell([1] * USERS, seed=seed, arrays=clean)
+        arrays = {"targets": [3, 7], "target_ranks": [[5] * USERS, [50] * USERS]}
+        world.cell([1] * USERS, seed=seed, attack="pgd", epsilon=0.05, threat=PROMOTED, arrays=arrays)
+    world.facts()
+    assert world.build().examples == [[]]
