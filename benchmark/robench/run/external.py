@@ -12,7 +12,6 @@ import numpy as np
 
 from robench.api.data import IntArray
 from robench.api.errors import PluginError, UserError
-from robench.api.metric import Measure
 from robench.engine.attack.measurement import CellArrays
 from robench.files.cache import Cache
 from robench.host.registry import Registry
@@ -22,7 +21,7 @@ from robench.run.dependencies import Dependencies
 from robench.run.device import pick_device, torch_settings
 from robench.run.recorder import Recorder
 from robench.run.sent import SURFACES, make_sent
-from robench.run.victim import FittedVictim, make_victim_fit, targets_of
+from robench.run.victim import FittedVictim, fit_victim
 from robench.spec import Cell
 from robench.store.artefact import Artefact
 from robench.suite.load import Suite
@@ -115,14 +114,9 @@ def fitted_victim(cell: Cell, suite: Suite, plan: Plan, registry: Registry, cach
     prepared = load_suite_data(cells, suite, registry, cache)
     with torch_settings(victim.threads, suite.device):
         device = pick_device(suite.device)
-        targets = targets_of(victim, prepared.data)
-        fit = make_victim_fit(victim, prepared.data, prepared.key, registry, cache, device, targets)
-        fitted = fit.fit()
+        host = fit_victim(victim, prepared.data, prepared.key, registry, cache, device, suite.metrics)
         dependencies = Dependencies(registry, cache.sources)
-        recorder = Recorder(dependencies, victim.threads, prepared.key.sha256, str(device), fitted.report)
-        metrics = registry.metrics(suite.metrics)
-        measures = {measure: metrics[measure.name] for measure in map(Measure.parse, suite.metrics)}
-        host = FittedVictim(fitted, prepared.data, fit.held, targets, measures, registry)
+        recorder = Recorder(dependencies, victim.threads, prepared.key.sha256, str(device), host.fitted.report)
         yield HostedVictim(host, prepared.users, recorder)
 
 

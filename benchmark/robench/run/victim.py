@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import TracebackType
@@ -21,6 +21,7 @@ from robench.engine.attack.measurement import Measurement
 from robench.engine.calibration import Calibration, calibrate, draw_test_negatives
 from robench.engine.data.prepared import Prepared
 from robench.engine.data.targets import choose_targets, evaluated_users
+from robench.engine.fit.training import EpochCallback
 from robench.engine.fit.victim import FitResult, VictimFit
 from robench.engine.measure import MeasuredVictim
 from robench.engine.rank.votes import collect_votes
@@ -269,3 +270,35 @@ class FittedVictim:
         if self._calibration is not None:
             measurement.arrays["calibration"] = np.array([self._calibration.a, self._calibration.b])
             measurement.diagnostics |= self._calibration.diagnostics()
+
+
+def fit_victim(
+    victim: Victim,
+    data: Prepared,
+    key: DataKey,
+    registry: Registry,
+    cache: Cache,
+    device: torch.device,
+    measures: Sequence[str],
+    report: EpochCallback = lambda done, of: None,
+) -> FittedVictim:
+    """Fits a victim, or loads its checkpoint, for the measurement of its cells.
+
+    Args:
+        victim: the victim to fit.
+        data: the prepared data of the victim.
+        key: the key and the digest of this data.
+        registry: the plugins.
+        cache: the cache for checkpoints.
+        device: the device on which to fit.
+        measures: the measures of the suite, such as ``ndcg@10``.
+        report: a function that receives the number of finished epochs and the number of all epochs.
+
+    Raises:
+        Exception: any error of a plugin.
+    """
+    targets = targets_of(victim, data)
+    fit = make_victim_fit(victim, data, key, registry, cache, device, targets)
+    metrics = registry.metrics(measures)
+    by_measure = {measure: metrics[measure.name] for measure in map(Measure.parse, measures)}
+    return FittedVictim(fit.fit(report), data, fit.held, targets, by_measure, registry)

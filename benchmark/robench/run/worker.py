@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Literal, cast
 
 from robench.api.executor import Emit, Task
-from robench.api.metric import Measure
 from robench.files.cache import Cache, report_trouble
 from robench.host.discovery import Host
 from robench.host.registry import Registry
@@ -22,7 +21,7 @@ from robench.run.dependencies import Dependencies
 from robench.run.device import pick_device, torch_settings
 from robench.run.recorder import Recorder
 from robench.run.task import CellEvent, NoteEvent, Payload, ProgressEvent, cell_from_payload
-from robench.run.victim import FittedVictim, make_victim_fit, targets_of
+from robench.run.victim import FittedVictim, fit_victim
 from robench.spec import Victim
 
 Phase = Literal["fit", "measure"]
@@ -97,10 +96,6 @@ def _fit(
     recorder.device = str(device)
     key = DataKey(payload["data_key"], payload["data_sha"])
     data = load_prepared(cache, key)
-    targets = targets_of(victim, data)
-    fit = make_victim_fit(victim, data, key, registry, cache, device, targets)
-    metrics = registry.metrics(payload["metrics"])
-    measures = {measure: metrics[measure.name] for measure in map(Measure.parse, payload["metrics"])}
-    fitted = fit.fit(report)
-    recorder.fit = fitted.report
-    return FittedVictim(fitted, data, fit.held, targets, measures, registry)
+    result = fit_victim(victim, data, key, registry, cache, device, payload["metrics"], report)
+    recorder.fit = result.fitted.report
+    return result
