@@ -12,7 +12,7 @@ from tests.forked import conformance
 
 from robench.api import Batch, Embedded, EmbeddingAttack, Rng, Step
 from robench.testing import DefenseTests, EmbeddingAttackTests, ModelTests, TorchModelTests
-from robench.testing.models import scores_of
+from robench.testing.fitted_models import scores_of
 from robench.testing.worlds import ReferencePairwise, ReferenceSequence, crowd, fitted, measured_victim
 from robench_plugins.attacks.embedding.fgsm import Fgsm
 from robench_plugins.defenses.adversarial_training import AdversarialTraining

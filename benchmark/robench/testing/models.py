@@ -1,4 +1,4 @@
-"""Conformance tests for models of any kind.
+"""Conformance tests for models of any kind that robench trains.
 
 The module ``torch_models`` has further tests for neural models.
 """
@@ -7,39 +7,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
-from pydantic import ValidationError
 
-from robench.api.data import IntArray, Interactions, TrainData, joined
+from robench.api.data import Interactions, TrainData, joined
 from robench.api.models.base import Model
-from robench.api.models.torch import TorchModel
-from robench.api.rng import Rng
 from robench.engine.fit.training import FitReport
 from robench.engine.rank.chunk import build_chunk
-from robench.testing.conformance import Conformance, Settings
+from robench.testing.conformance import Settings
+from robench.testing.fitted_models import FittedModelTests, Scores, World, newcomer_scores_of, scores_of
 from robench.testing.worlds import catalogue, checkerboard, crowd, fitted, same_state
 
-Scores = NDArray[np.float32]
 
-
-class World(NamedTuple):
-    """A fitted model with the training data and the held-out items."""
-
-    model: Model
-    data: TrainData
-    test: Interactions
-
-    @property
-    def history(self) -> Interactions:
-        """The training and validation items of every user."""
-        return joined(self.data.train, self.data.validation)
-
-
-class ModelTests(Conformance):
+class ModelTests(FittedModelTests):
     """Tests a ``Model``; a subclass names the class to test as ``model``.
 
     In the world ``checkerboard``, the users and items form a matrix of rank 2. A model can learn this matrix with few
@@ -49,15 +31,9 @@ class ModelTests(Conformance):
     learns nothing from other users. Fake users must not change such a model.
     """
 
-    model: ClassVar[type[Model]]
     board: ClassVar[Settings] = {}
     personal: ClassVar[bool] = True
     collaborative: ClassVar[bool] = True
-
-    @classmethod
-    def make(cls) -> Model:
-        model: Model = cls.model.make(**cls.settings)
-        return model
 
     @classmethod
     @cache
@@ -77,37 +53,14 @@ class ModelTests(Conformance):
         data, test = checkerboard()
         return World(fitted(cls.model.make(**{**cls.settings, **cls.board}), data)[0], data, test)
 
-    @classmethod
-    def restored(cls, world: World) -> Model:
-        model = cls.make()
-        model.restore(world.data, world.model.state(), Rng(0).child("fit"))
-        if isinstance(model, TorchModel):
-            model.eval()
-        return model
-
     @pytest.fixture
     def world(self) -> World:
         return self.fit_crowd()
-
-    def test_an_unknown_setting_is_refused(self) -> None:
-        with pytest.raises(ValidationError):
-            self.model.make(**self.settings, no_such_setting=1)
-
-    def test_scores_are_finite_float32_of_the_whole_catalogue(self, world: World) -> None:
-        scores_of(world.model, np.array([3, 0]), world.history)
 
     def test_the_same_seed_gives_the_same_model_and_its_validation_is_noted(self, world: World) -> None:
         again, report = self.fit_again()
         assert same_state(again, world.model)
         assert 0 < report.validation_ndcg <= 1
-
-    def test_a_restored_model_gives_the_same_scores(self, world: World) -> None:
-        again = self.restored(world).scores(np.arange(5), world.history)
-        np.testing.assert_array_equal(again, world.model.scores(np.arange(5), world.history))
-
-    def test_scoring_twice_gives_the_same_scores(self, world: World) -> None:
-        first, second = (world.model.scores(np.arange(9), world.history) for _ in range(2))
-        np.testing.assert_array_equal(first, second)
 
     def test_scores_follow_the_history_where_that_is_declared_and_never_anyone_elses(self, world: World) -> None:
         users, history = np.arange(9), world.history
@@ -125,17 +78,6 @@ class ModelTests(Conformance):
             assert changed.all(), "the surface 'history' is declared, but the scores do not follow the last item"
         else:
             assert not changed.any(), "the scores follow the history, but the surface 'history' is not declared"
-
-    def test_a_user_gets_the_same_scores_alone_and_beside_others_in_any_order(self, world: World) -> None:
-        users, history = np.arange(9), world.history
-        scores = scores_of(world.model, users, history)
-        for user in users.tolist():
-            rows = [history.row(u) if u == user else history.row(u)[:0] for u in range(history.n_users)]
-            alone = scores_of(world.model, users[user : user + 1], Interactions.from_rows(rows, history.n_items))
-            why = "the scores depend on who else is asked for, or on their histories"
-            assert_close(alone, scores[user : user + 1], why)
-        reverse = scores_of(world.model, users[::-1], history)
-        assert_close(reverse[::-1], scores, "the scores depend on the order of the users")
 
     def test_a_planted_fake_user_changes_the_fitted_scores(self, world: World) -> None:
         data, users = world.data, np.arange(5)
@@ -201,36 +143,9 @@ class ModelTests(Conformance):
             pytest.skip("not a personal model: every user gets the same list")
 
 
-def scores_of(model: Model, users: IntArray, history: Interactions) -> Scores:
-    """Returns the scores of users, float32 [B, n_items], after checking them."""
-    return _checked(model.scores(users, history), "scores()", len(users), history.n_items)
-
-
-def newcomer_scores_of(model: Model, history: Interactions) -> Scores:
-    """Returns the scores of newcomers, float32 [n, n_items], after checking them."""
-    return _checked(model.newcomers(history), "newcomers()", history.n_users, history.n_items)
-
-
-def _checked(scores: Scores, method: str, n_users: int, n_items: int) -> Scores:
-    shape, expected = np.shape(scores), (n_users, n_items)
-    assert shape == expected, f"{method} gave shape {shape}, not {expected}: a row per user, a column per item"
-    assert scores.dtype == np.float32, f"{method} gave {scores.dtype}, not float32"
-    assert np.isfinite(scores).all(), f"{method} gave a score that is not finite"
-    return scores
-
-
 def widened(rows: Interactions) -> Interactions:
     """Returns the same rows over a catalogue with one more item."""
     return Interactions(rows.indptr, rows.items, rows.times, rows.n_items + 1)
-
-
-def assert_close(scores: Scores, expected: Scores, why: str) -> None:
-    """Asserts that scores are equal up to rounding.
-
-    The shapes of matrices affect the order in which numbers are added, so results may differ by rounding.
-    """
-    largest = max(1.0, float(np.abs(expected).max()))
-    np.testing.assert_allclose(scores, expected, rtol=1e-4, atol=1e-5 * largest, err_msg=why)
 
 
 def _assert_colours_apart(scores: Scores, history: Interactions, test: Interactions) -> None:

@@ -17,7 +17,8 @@ from robench.api.rng import Rng
 from robench.engine.measure import MeasuredVictim
 from robench.engine.surfaces.embedding.surface import EmbeddingSurface
 from robench.testing.checks import assert_passes
-from robench.testing.models import ModelTests, World, widened
+from robench.testing.fitted_models import World
+from robench.testing.models import ModelTests, widened
 from robench.testing.worlds import catalogue, measured_victim, same_state
 
 

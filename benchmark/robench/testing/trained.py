@@ -6,13 +6,12 @@ import shutil
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import pytest
-from pydantic import ValidationError
 
-from robench.api.data import Catalogue, IntArray, Interactions, Item, TrainData
+from robench.api.data import Catalogue, Interactions, Item, TrainData
 from robench.api.defense import Defense
 from robench.api.errors import DataError
 from robench.api.models.torch import TorchModel
@@ -23,15 +22,14 @@ from robench.engine.fit.loop import fit
 from robench.engine.measure import MeasuredVictim
 from robench.tables.diagnoses import MOST_IGNORED
 from robench.testing.checks import assert_passes
-from robench.testing.conformance import Conformance
-from robench.testing.models import World, assert_close, scores_of
+from robench.testing.fitted_models import FittedModelTests, World, scores_of
 from robench.testing.worlds import CPU
 
 USERS, UNKNOWN = 24, 3  # the number of users, and of items that the model does not know
 LEAST_ITEMS = 12  # the least number of the model's items with which the tests make sense
 
 
-class TrainedModelTests(Conformance):
+class TrainedModelTests(FittedModelTests):
     """Tests a model trained elsewhere; a subclass names the class as ``model``.
 
     ``settings`` gives the ``path`` of the model's file. The users of the tests have random histories of the model's own
@@ -49,7 +47,8 @@ class TrainedModelTests(Conformance):
 
     @classmethod
     def make(cls) -> Trained:
-        model: Trained = cls.model.make(**cls.settings)
+        model = super().make()
+        assert isinstance(model, Trained)
         return model
 
     @classmethod
@@ -87,35 +86,6 @@ class TrainedModelTests(Conformance):
         users = np.arange(world.data.n_real_users)
         return MeasuredVictim(world.model, world.history, world.test, users, 0, world.data.catalogue)
 
-    def restored(self, world: World) -> Trained:
-        model: Any = self.make()
-        model.restore(world.data, world.model.state(), Rng(0).child("fit"))
-        if model.neural:
-            model.eval()
-        restored: Trained = model
-        return restored
-
-    def test_an_unknown_setting_is_refused(self) -> None:
-        with pytest.raises(ValidationError):
-            self.model.make(**self.settings, no_such_setting=1)
-
-    def test_scores_are_finite_float32_of_the_whole_catalogue(self, world: World) -> None:
-        scores_of(world.model, np.array([3, 0]), world.history)
-
-    def test_scoring_twice_gives_the_same_scores(self, world: World) -> None:
-        first, second = (world.model.scores(np.arange(9), world.history) for _ in range(2))
-        np.testing.assert_array_equal(first, second)
-
-    def test_a_user_gets_the_same_scores_alone_and_beside_others_in_any_order(self, world: World) -> None:
-        users, history = np.arange(9), world.history
-        scores = scores_of(world.model, users, history)
-        for user in users.tolist():
-            alone = scores_of(world.model, users[user : user + 1], _only(history, user))
-            why = "the scores depend on who else is asked for, or on their histories"
-            assert_close(alone, scores[user : user + 1], why)
-        reverse = scores_of(world.model, users[::-1], history)
-        assert_close(reverse[::-1], scores, "the scores depend on the order of the users")
-
     def test_the_scores_follow_the_history(self, world: World) -> None:
         assert "history" in world.model.surfaces, "every model that was trained elsewhere has the surface 'history'"
         share = history_share_ignored(self.victim(world))["history_share_ignored"]
@@ -147,11 +117,6 @@ class TrainedModelTests(Conformance):
         for row in np.argsort(-scores, axis=1, kind="stable"):
             np.testing.assert_array_equal(row, popular)
 
-    def test_a_restored_model_gives_the_same_scores(self, world: World) -> None:
-        users: IntArray = np.arange(5)
-        again = self.restored(world).scores(users, world.history)
-        np.testing.assert_array_equal(again, world.model.scores(users, world.history))
-
     def test_a_changed_file_has_another_digest(self, tmp_path: Path) -> None:
         model = self.make()
         place = tmp_path / model.config.path.name
@@ -170,9 +135,3 @@ class TrainedModelTests(Conformance):
             pytest.skip("not a model with embedded inputs")
         users = np.flatnonzero(world.history.lengths())
         assert_passes(MeasuredVictim(world.model, world.history, world.test, users, 0, world.data.catalogue))
-
-
-def _only(history: Interactions, user: int) -> Interactions:
-    """Returns the history of one user; the rows of all other users are empty."""
-    rows = [history.row(u) if u == user else history.row(u)[:0] for u in range(history.n_users)]
-    return Interactions.from_rows(rows, history.n_items)
