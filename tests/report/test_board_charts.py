@@ -40,7 +40,7 @@ def values(panel):
 
 
 def test_a_panel_has_at_most_six_lines_and_each_has_its_name_at_its_end(tables):
-    caption, panels = build_curve_panels(tables.leaderboard[0], tables.worst_cases[0])
+    caption, panels = build_curve_panels(tables.leaderboard[0], tables.page_values[0])
     assert [panel["title"]["text"] for panel in panels] == ["mf", "lstm"]
     for panel in panels:
         points = next(rows for rows in values(panel) if "low" in rows[0])

@@ -42,7 +42,7 @@ SORT = """() => {
 
 def enlarge(tables: Tables, count: int) -> Tables:
     """Returns tables with a single ranking table of ``count`` rows."""
-    (board, *_), (worst, *_) = tables.leaderboard, tables.worst_cases
+    (board, *_), (worst, *_) = tables.leaderboard, tables.page_values
     rows, values, ensembles, curves = [], [], [], {}
     by_row, by_ensemble = grouped(tables.values, lambda v: v.cell.key), grouped(tables.ensembles, lambda one: one.key)
     while len(rows) < count:
@@ -57,7 +57,7 @@ def enlarge(tables: Tables, count: int) -> Tables:
     return replace(
         tables,
         leaderboard=[replace(board, rows=tuple(rows))],
-        worst_cases=[replace(worst, curves=curves, costs={})],
+        page_values=[replace(worst, curves=curves, costs={})],
         examples=[],
         values=values,
         ensembles=ensembles,

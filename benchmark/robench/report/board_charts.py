@@ -17,8 +17,8 @@ from robench.report.charts import Point, VegaLite, make_chart, style_chart
 from robench.report.numbers import format_defense, format_interval, format_number, format_unit, format_victim
 from robench.spec import RowKey
 from robench.tables.leaderboard import LeaderboardRow, LeaderboardTable
+from robench.tables.page_values import Curve, PageValues
 from robench.tables.results import grouped
-from robench.tables.worst_cases import Curve, WorstCases
 
 MOST_LINES = 6  # the most lines in a panel
 MOST_PANELS = 12  # the most panels of a picture
@@ -32,7 +32,7 @@ def letter_of(number: int) -> str:
     return (letter_of(number // 26 - 1) if number >= 26 else "") + chr(ord("A") + number % 26)
 
 
-def build_curve_panels(table: LeaderboardTable, more: WorstCases) -> tuple[str, list[VegaLite]]:
+def build_curve_panels(table: LeaderboardTable, more: PageValues) -> tuple[str, list[VegaLite]]:
     """Returns a caption, and a chart per model of worst cases along ε.
 
     A panel has at most ``MOST_LINES`` lines: the undefended twin, and the ranked defended rows with the best worst

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,6 +31,7 @@ from robench.tables.inputs import InputRow, build_input_rows
 from robench.tables.leaderboard import LeaderboardRow, LeaderboardTable, build_leaderboard, build_rows_without_attacks
 from robench.tables.members import EnsembleRow, build_ensemble_rows
 from robench.tables.origin import Origin, build_origin
+from robench.tables.page_values import PageValues, build_page_values
 from robench.tables.poisoning import PoisoningRow, build_poisoning_rows
 from robench.tables.radii import RadiusRow, build_radius_rows
 from robench.tables.reranking import RerankingRow, build_reranking_rows
@@ -40,7 +41,6 @@ from robench.tables.titles import TitleRow, build_title_rows
 from robench.tables.training_defences import TrainingDefenceRow, build_training_defence_rows
 from robench.tables.transfer import TransferRow, build_transfer_rows
 from robench.tables.twins import TwinRow, build_twin_rows
-from robench.tables.worst_cases import WorstCases, build_worst_cases
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Tables:
         detection: how well defences on training data detect fake users.
         training_defences: defended models, compared with their twins on the same training data.
         slices: the values of groups of users.
-        worst_cases: further values of each ranking table, in the order of the tables.
+        page_values: further values of each ranking table, in the order of the tables.
         examples: lists of users before and after an attack, for each ranking table.
         origin: where the numbers come from: versions, machines and digests.
         transfer: the effects of attacks with fake users on victims other than their surrogates.
@@ -107,7 +107,7 @@ class Tables:
     slices: list[SliceRow] = field(default_factory=list)
     detection: list[DetectionRow] = field(default_factory=list)
     training_defences: list[TrainingDefenceRow] = field(default_factory=list)
-    worst_cases: list[WorstCases] = field(default_factory=list)
+    page_values: list[PageValues] = field(default_factory=list)
     examples: list[list[ExampleRow]] = field(default_factory=list)
     origin: Origin = field(default_factory=Origin)
     transfer: list[TransferRow] = field(default_factory=list)
@@ -116,6 +116,10 @@ class Tables:
     def rows(self) -> list[LeaderboardRow]:
         """Returns the rows of all ranking tables, in the order of the tables."""
         return [row for table in self.leaderboard for row in table.rows]
+
+    def with_page_values(self) -> Iterator[tuple[LeaderboardTable, PageValues]]:
+        """Yields every ranking table with its further values, which may be empty."""
+        return zip(self.leaderboard, self.page_values or [PageValues()] * len(self.leaderboard), strict=True)
 
     def csv_rows(self) -> list[LeaderboardRow]:
         """Returns the rows of leaderboard.csv."""
@@ -172,7 +176,7 @@ def make_tables(results: Results) -> Tables:
         build_slice_rows(results),
         build_detection_rows(results),
         build_training_defence_rows(results),
-        build_worst_cases(results, leaderboard),
+        build_page_values(results, leaderboard),
         build_example_rows(results, leaderboard),
         build_origin(results),
         build_transfer_rows(results, poisoning),

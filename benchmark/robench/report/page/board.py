@@ -16,7 +16,7 @@ from robench.report.page.details import Context, Details, Point, build_details
 from robench.tables.build import Tables
 from robench.tables.examples import ExampleRow
 from robench.tables.leaderboard import LeaderboardRow, LeaderboardTable
-from robench.tables.worst_cases import WorstCases
+from robench.tables.page_values import PageValues
 
 INCOMPLETE = ("incomplete:", "unranked:")  # the beginnings of the flags of rows without some of their cells
 
@@ -88,11 +88,10 @@ def build_boards(tables: Tables, context: Context) -> list[Board]:
         tables: the tables of the folder.
         context: what the details of all rows share.
     """
-    further = tables.worst_cases or [WorstCases()] * len(tables.leaderboard)
     examples = tables.examples or [[] for _ in tables.leaderboard]
     return [
         _board(f"board-{number}", tables, table, more, context, [_describe_example(tables, one) for one in some])
-        for number, (table, more, some) in enumerate(zip(tables.leaderboard, further, examples, strict=True), 1)
+        for number, ((table, more), some) in enumerate(zip(tables.with_page_values(), examples, strict=True), 1)
     ]
 
 
@@ -100,7 +99,7 @@ def _board(
     name: str,
     tables: Tables,
     table: LeaderboardTable,
-    more: WorstCases,
+    more: PageValues,
     context: Context,
     examples: Sequence[Example],
 ) -> Board:

@@ -22,8 +22,8 @@ from robench.tables.build import Tables
 from robench.tables.cells import ValueRow
 from robench.tables.leaderboard import LeaderboardRow, LeaderboardTable
 from robench.tables.members import EnsembleRow
+from robench.tables.page_values import PageValues
 from robench.tables.results import grouped
-from robench.tables.worst_cases import WorstCases
 
 DIGITS = 12  # the number of digits of a digest that the page shows
 
@@ -122,7 +122,7 @@ def make_context(tables: Tables) -> Context:
     return Context(tables.suite, group_points(tables), ensembles, tables.origin.digests, places)
 
 
-def build_details(context: Context, table: LeaderboardTable, row: LeaderboardRow, more: WorstCases) -> Details:
+def build_details(context: Context, table: LeaderboardTable, row: LeaderboardRow, more: PageValues) -> Details:
     """Returns the details of one row of a ranking table.
 
     Args:

@@ -23,8 +23,8 @@ from robench.report.numbers import (
 )
 from robench.tables.build import Tables
 from robench.tables.leaderboard import LeaderboardRow, LeaderboardTable
+from robench.tables.page_values import PageValues
 from robench.tables.results import grouped
-from robench.tables.worst_cases import WorstCases
 
 HALF = 0.5  # a row survives an attack if it keeps this share of its clean value
 MOST_ROWS = 4  # the most rows that a sentence names
@@ -49,12 +49,10 @@ class Headline:
 
 def build_headlines(tables: Tables) -> list[Headline]:
     """Returns the verdict of every ranking table, in order."""
-    further = tables.worst_cases or [WorstCases()] * len(tables.leaderboard)
-    pairs = zip(tables.leaderboard, further, strict=True)
-    return [_headline(f"board-{n}", table, more) for n, (table, more) in enumerate(pairs, 1)]
+    return [_headline(f"board-{n}", table, more) for n, (table, more) in enumerate(tables.with_page_values(), 1)]
 
 
-def _headline(board: str, table: LeaderboardTable, more: WorstCases) -> Headline:
+def _headline(board: str, table: LeaderboardTable, more: PageValues) -> Headline:
     ranked = [row for row in table.rows if row.rank is not None]
     sentences = [_best(table, ranked), *_defended(table), _survival(table, ranked, more), *_unranked(table)]
     grids = [*_best_of_models(table, ranked), *_defence_grid(table, more)]
@@ -106,7 +104,7 @@ def _defended(table: LeaderboardTable) -> Iterator[str]:
         yield f"Of {counted(total, 'defended row')}, {' and '.join(parts)}."
 
 
-def _survival(table: LeaderboardTable, ranked: Sequence[LeaderboardRow], more: WorstCases) -> str:
+def _survival(table: LeaderboardTable, ranked: Sequence[LeaderboardRow], more: PageValues) -> str:
     """Returns a sentence on the smallest ε that no ranked row survives."""
     if table.rise:
         rises = [(row.worst - row.clean, row) for row in ranked if row.worst is not None]
@@ -135,7 +133,7 @@ def _survival(table: LeaderboardTable, ranked: Sequence[LeaderboardRow], more: W
 
 
 def _shares(
-    ranked: Sequence[LeaderboardRow], more: WorstCases
+    ranked: Sequence[LeaderboardRow], more: PageValues
 ) -> Iterator[tuple[float, list[tuple[float, LeaderboardRow]]]]:
     """Yields each ε with the shares of the clean value that the rows keep."""
     budgets = sorted({epsilon for curve in more.curves.values() for epsilon, _ in curve if epsilon > 0})
@@ -184,7 +182,7 @@ def _best_of_models(table: LeaderboardTable, ranked: Sequence[LeaderboardRow]) -
     yield "The best row of each model by worst case", Grid(head, body)
 
 
-def _defence_grid(table: LeaderboardTable, more: WorstCases) -> Iterator[tuple[str, Grid]]:
+def _defence_grid(table: LeaderboardTable, more: PageValues) -> Iterator[tuple[str, Grid]]:
     """Yields what each defence costs on clean data, and brings under attack."""
     twins = {row.key.model_key: row for row in table.rows if not row.key.defended}
     rows = [row for row in table.rows if row.key.defended and row.worst is not None and row.key.model_key in twins]

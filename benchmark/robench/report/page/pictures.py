@@ -14,7 +14,6 @@ from robench.report.board_charts import build_curve_panels, build_front_panels
 from robench.report.charts import VegaLite, build_charts
 from robench.report.drawing import DrawingError, draw_pictures
 from robench.tables.build import Tables
-from robench.tables.worst_cases import WorstCases
 
 log = logging.getLogger("robench")
 
@@ -82,8 +81,7 @@ def make_pictures(tables: Tables, sections: Sequence[Section], *, drawn: bool) -
 
 
 def _board_charts(tables: Tables) -> Iterator[Charts]:
-    further = tables.worst_cases or [WorstCases()] * len(tables.leaderboard)
-    for table, more in zip(tables.leaderboard, further, strict=True):
+    for table, more in tables.with_page_values():
         yield [one for one in (build_curve_panels(table, more), build_front_panels(table)) if one[1]]
 
 

@@ -1,6 +1,6 @@
-"""Computes the worst case of each row at every ε, and the cost of a defence.
+"""Computes the values that only the page shows beside the ranking tables.
 
-The page shows both beside the ranking tables.
+They are the worst case of each row at every ε, and the cost of a defence.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Curve = tuple[tuple[float, Interval], ...]  # budgets in ascending order, with t
 
 
 @dataclass(frozen=True)
-class WorstCases:
+class PageValues:
     """Values of the rows of one ranking table that the table itself does not show.
 
     Args:
@@ -36,12 +36,12 @@ class WorstCases:
     costs: Mapping[RowKey, Interval] = field(default_factory=dict)
 
 
-def build_worst_cases(results: Results, tables: Sequence[LeaderboardTable]) -> list[WorstCases]:
+def build_page_values(results: Results, tables: Sequence[LeaderboardTable]) -> list[PageValues]:
     """Returns the further values of every ranking table, in the order of the tables."""
-    return [_worst_cases(results, table) for table in tables]
+    return [_compute_values(results, table) for table in tables]
 
 
-def _worst_cases(results: Results, table: LeaderboardTable) -> WorstCases:
+def _compute_values(results: Results, table: LeaderboardTable) -> PageValues:
     planned, place = PlannedTable(table.threat, table.metric, table.epsilon), (table.dataset, table.split)
     curves: dict[RowKey, list[tuple[float, Interval]]] = {}
     costs: dict[RowKey, Interval] = {}
@@ -54,7 +54,7 @@ def _worst_cases(results: Results, table: LeaderboardTable) -> WorstCases:
                 curves.setdefault(row.key, [(0.0, row.clean_interval())]).append((epsilon, worst))
         if epsilon == table.epsilon:
             costs = _costs(rows)
-    return WorstCases({key: tuple(points) for key, points in curves.items()}, costs)
+    return PageValues({key: tuple(points) for key, points in curves.items()}, costs)
 
 
 def _budgets(results: Results, table: PlannedTable, place: tuple[str, str]) -> list[float]:

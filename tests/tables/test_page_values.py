@@ -19,7 +19,7 @@ def tables(tmp_path):
 
 
 def test_a_curve_begins_at_the_clean_value_and_passes_through_the_worst_case_of_the_table(tables):
-    ((table,), (more,)) = tables.leaderboard, tables.worst_cases
+    ((table,), (more,)) = tables.leaderboard, tables.page_values
     for row in table.rows:
         curve = dict(more.curves[row.key])
         assert curve[0.0] == row.clean_interval
@@ -31,7 +31,7 @@ def test_a_curve_begins_at_the_clean_value_and_passes_through_the_worst_case_of_
 
 
 def test_a_defence_costs_the_paired_difference_of_the_clean_values(tables):
-    ((table,), (more,)) = tables.leaderboard, tables.worst_cases
+    ((table,), (more,)) = tables.leaderboard, tables.page_values
     (cost,) = more.costs.values()
     assert cost.mean == pytest.approx((140 - 150) / USERS)
     assert [row.key for row in table.rows if row.key.defended] == list(more.costs)
