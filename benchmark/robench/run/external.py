@@ -16,11 +16,11 @@ from robench.engine.attack.measurement import CellArrays
 from robench.files.cache import Cache
 from robench.host.registry import Registry
 from robench.plan.plan import Plan
+from robench.run.artefact_attack import ARTEFACT_SURFACES, make_artefact_attack
 from robench.run.data import data_name, load_suite_data
 from robench.run.dependencies import Dependencies
 from robench.run.device import pick_device, torch_settings
 from robench.run.recorder import Recorder
-from robench.run.sent import SURFACES, make_sent
 from robench.run.victim import FittedVictim, fit_victim
 from robench.spec import Cell
 from robench.store.artefact import Artefact
@@ -63,7 +63,7 @@ def score_artefact(artefact: Artefact, suite: Suite, plan: Plan, registry: Regis
     """
     cell = _find_cell(artefact, plan)
     assert cell.threat is not None
-    attack = make_sent(artefact, cell.threat)
+    attack = make_artefact_attack(artefact, cell.threat)
     with fitted_victim(cell, suite, plan, registry, cache) as host:
         unknown = np.setdiff1d(artefact.users, host.users)
         if len(unknown):
@@ -133,7 +133,7 @@ def _find_cell(artefact: Artefact, plan: Plan) -> Cell:
     if cell.victim.id != artefact.victim:
         problem = f"it was made for victim {artefact.victim}, and cell {cell.id} belongs to victim {cell.victim.id}"
         raise UserError(problem, where=artefact.where)
-    if cell.skip or cell.attack is None or cell.threat is None or cell.threat.surface not in SURFACES:
-        hint = f"name a cell that is attacked through {', '.join(SURFACES)}"
+    if cell.skip or cell.attack is None or cell.threat is None or cell.threat.surface not in ARTEFACT_SURFACES:
+        hint = f"name a cell that is attacked through {', '.join(ARTEFACT_SURFACES)}"
         raise UserError(f"cell {cell.id} takes no artefacts", where=artefact.where, hint=hint)
     return cell

@@ -11,7 +11,7 @@ from robench.api.errors import UserError
 from robench.engine.surfaces.embedding.oracle import EmbeddingOracle
 from robench.engine.surfaces.text.budget import TitleBudget
 from robench.engine.surfaces.text.oracle import TitleOracle
-from robench.run.sent import SentDeltas, SentTitles
+from robench.run.artefact_attack import ArtefactDeltas, ArtefactTitles
 from robench.store.artefact import Artefact
 
 RADIUS = 2.0
@@ -47,12 +47,12 @@ def artefact(*, users=(), deltas=None, titles=None):
 
 def shift(*rows):
     """Proposes the shifts of users 7 and 4, in this order."""
-    sent = SentDeltas(artefact(users=(7, 4), deltas={"x": rows}), None)
-    return next(sent.perturb(Embedded(), Ball("l2", torch.full((2,), RADIUS)), None))["x"][..., 0].tolist()
+    attack = ArtefactDeltas(artefact(users=(7, 4), deltas={"x": rows}), None)
+    return next(attack.perturb(Embedded(), Ball("l2", torch.full((2,), RADIUS)), None))["x"][..., 0].tolist()
 
 
 def rewrite(titles):
-    return next(SentTitles(artefact(titles=titles), None).rewrite(Titled(), None))
+    return next(ArtefactTitles(artefact(titles=titles), None).rewrite(Titled(), None))
 
 
 def test_shifts_at_the_budget_belong_to_their_users():

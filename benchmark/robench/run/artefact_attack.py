@@ -6,7 +6,7 @@ and never projected.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
@@ -30,10 +30,8 @@ from robench.engine.surfaces.text.oracle import TitleOracle
 from robench.engine.surfaces.vector_budget import ROUNDING, TINY
 from robench.store.artefact import Artefact
 
-SURFACES = ("embedding", "history", "text")
 
-
-class _Sent(Attack):
+class _ArtefactAttack(Attack):
     """An attack that proposes the content of an artefact.
 
     Args:
@@ -59,7 +57,7 @@ class _Sent(Attack):
         raise UserError(problem, where=self.artefact.where, hint=hint)
 
 
-class SentDeltas(_Sent, EmbeddingAttack):
+class ArtefactDeltas(_ArtefactAttack, EmbeddingAttack):
     """An attack that shifts embedded inputs as an artefact says."""
 
     def perturb(self, oracle: Any, ball: Ball, rng: Rng) -> Iterator[dict[str, Tensor]]:
@@ -104,7 +102,7 @@ class SentDeltas(_Sent, EmbeddingAttack):
             self._refuse(f"the δ of user {int(users[worst])} is {float(share[worst]):.4g} times its budget{more}")
 
 
-class SentHistories(_Sent, HistoryAttack):
+class ArtefactHistories(_ArtefactAttack, HistoryAttack):
     """An attack that edits histories as an artefact says."""
 
     def rewrite(self, oracle: Any, rng: Rng) -> Iterator[Tensor]:
@@ -139,7 +137,7 @@ class SentHistories(_Sent, HistoryAttack):
         yield edited
 
 
-class SentTitles(_Sent, TextAttack):
+class ArtefactTitles(_ArtefactAttack, TextAttack):
     """An attack that rewrites titles as an artefact says."""
 
     def rewrite(self, oracle: Any, rng: Rng) -> Iterator[Sequence[str]]:
@@ -164,7 +162,15 @@ class SentTitles(_Sent, TextAttack):
         yield titles
 
 
-def make_sent(artefact: Artefact, threat: Threat) -> Attack:
+_CLASSES: Mapping[str, type[_ArtefactAttack]] = {
+    "embedding": ArtefactDeltas,
+    "history": ArtefactHistories,
+    "text": ArtefactTitles,
+}
+ARTEFACT_SURFACES = tuple(_CLASSES)
+
+
+def make_artefact_attack(artefact: Artefact, threat: Threat) -> Attack:
     """Returns the attack that proposes what an artefact holds.
 
     Raises:
@@ -173,5 +179,4 @@ def make_sent(artefact: Artefact, threat: Threat) -> Attack:
     if artefact.surface != threat.surface:
         problem = f"the artefact perturbs {artefact.surface}, and its cell is attacked through {threat.surface}"
         raise UserError(problem, where=artefact.where)
-    classes = {"embedding": SentDeltas, "history": SentHistories, "text": SentTitles}
-    return classes[threat.surface](artefact, threat)
+    return _CLASSES[threat.surface](artefact, threat)
