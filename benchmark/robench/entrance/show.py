@@ -76,7 +76,7 @@ def show(
     show_cell(path, user, console)
     if whole:
         print_verdicts(build_leaderboard(results), console)
-    elif user is None and (cell := _measured_cell(results, name)):
+    elif user is None and (cell := results.by_id.get(name)):
         if results.ok(cell) and (measure := choose_reference(results)):
             print_cell_slices(build_cell_slices(results, cell, [measure]), console)
         if not cell.clean:
@@ -94,11 +94,6 @@ def _print_record(path: Path, user: str | None, shown: Shown | None, form: Form)
     if form is not Form.JSON or user is not None:
         raise UserError("a record is printed as text or json, and a user's list as text", path="--format")
     sys.stdout.write(to_text(read_cell(path).record))
-
-
-def _measured_cell(results: Results, name: str) -> CellRow | None:
-    """Returns the planned cell with this id, or None if it is not planned."""
-    return next((cell for cell in results.cells if cell.cell == name), None)
 
 
 def _tables_of(results: Results, cell: CellRow) -> list[LeaderboardTable]:

@@ -40,7 +40,7 @@ def score_attack(folder: Path, path: Path, data: Path | None, *, keep: bool) -> 
     registry = Registry.of(Host.discover())
     artefact = read_artefact(path)
     results = read_folder(folder, registry)
-    cell = next((cell for cell in results.cells if cell.cell == artefact.cell), None)
+    cell = results.by_id.get(artefact.cell)
     if cell is None:
         raise UserError(f"{folder} has no cell {artefact.cell}", where=str(path), hint="plan.json lists its cells")
     score = score_in_folder(results, artefact, registry, Cache(default_folder()), data)

@@ -98,6 +98,11 @@ class Results:
         """The cells of every row in the order of the plan, whether measured or not."""
         return grouped(self.cells, lambda cell: cell.key)
 
+    @cached_property
+    def by_id(self) -> Mapping[str, CellRow]:
+        """The planned cells by their ids."""
+        return {cell.cell: cell for cell in self.cells}
+
     @property
     def places(self) -> tuple[tuple[str, str], ...]:
         """The data sets with their splits, in the plan's order."""

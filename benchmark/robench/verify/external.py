@@ -72,8 +72,8 @@ def score_in_folder(
     if data is not None:
         suite = replace(suite, folder=data)
     score = score_artefact(artefact, suite, make_plan(suite, registry), registry, cache)
-    cell = next((cell for cell in results.cells if cell.cell == artefact.cell and results.ok(cell)), None)
-    if cell is None:
+    cell = results.by_id.get(artefact.cell)
+    if cell is None or not results.ok(cell):
         raise UserError(f"cell {artefact.cell} is not measured on the board", where=artefact.where)
     expected = results.plan.data_sha256.get("/".join(cell.key.place))
     if expected not in (None, score.content["provenance"]["data_sha256"]):
@@ -90,7 +90,7 @@ def compare_with_cell(results: Results, attack: ExternalAttack) -> list[Comparis
         results: the results of the folder, which contain the attack.
         attack: the attack.
     """
-    cell = next(cell for cell in results.cells if cell.cell == attack.cell)
+    cell = results.by_id[attack.cell]
     (row,) = [row for row in results.external_cells(cell) if row.cell == attack.id]
     measures = dict.fromkeys(table.metric for table in results.plan.ranking if table.threat == cell.threat)
     comparisons = []
@@ -131,8 +131,7 @@ def check_external(results: Results, sample: Sample, registry: Registry, finding
 
 def _cell_of(results: Results, attack: ExternalAttack) -> CellRow:
     """Returns the row of an external attack, in the form of its cell."""
-    cell = next(cell for cell in results.cells if cell.cell == attack.cell)
-    return replace(cell, cell=attack.id)
+    return replace(results.by_id[attack.cell], cell=attack.id)
 
 
 def _where(results: Results, attack: ExternalAttack) -> str:
