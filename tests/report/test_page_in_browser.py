@@ -84,6 +84,15 @@ def test_a_column_sorts_by_numbers_both_ways_and_rows_without_one_come_last(tab)
     assert [row["model"] for row in tab.rows()] == [row["model_label"] for row in ROWS]
 
 
+def test_numbers_of_different_lengths_sort_by_their_values(tab):
+    tab.page.locator("#board-1 th[data-k=rank] button").click()
+    texts = [row["rank"] for row in tab.rows() if row["rank"]]
+    values = [int(text.split()[0]) for text in texts]
+    assert values == sorted(values)
+    assert texts != sorted(texts), "the order of the texts is another one"
+    press(tab, "standard")
+
+
 def test_presets_and_the_column_chooser_show_what_they_say(tab):
     press(tab, "one line per model")
     assert [row["model"] for row in tab.rows()] == [*dict.fromkeys(row["model_label"] for row in ROWS)]
@@ -129,6 +138,11 @@ def test_two_rows_are_compared_with_their_difference(tab):
     worst = [float(row["worst"].split()[0]) for row in (one, two)]
     assert float(table["worst case"][2]) == pytest.approx(worst[1] - worst[0], abs=1e-9)
     assert "board-1-t.compare=1,3" in address(tab)
+    tab.page.locator("#board-1-5 input").check()
+    assert "board-1-t.compare=3,5" in address(tab)
+    heads = tab.page.locator("#board-1 .compare tr", has_text="verdict").first.locator("td")
+    assert heads.all_inner_texts()[:2] == [tab.rows()[2]["verdict"], tab.rows()[4]["verdict"]]
+    assert not tab.page.locator("#board-1-1 input").is_checked()
     tab.page.locator("#board-1 .compare button").click()
     assert tab.page.locator("#board-1 .compare table").count() == 0
 
