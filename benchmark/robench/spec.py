@@ -386,15 +386,15 @@ class Cell:
         return plain
 
 
-def describe_victim(victim: Victim) -> str:
-    """Returns a readable description of a victim.
+def describe_victim(victim: Victim, *, seed: bool = True) -> str:
+    """Returns a readable description of a victim, with or without its seed.
 
     An example is ``mf, adversarial-training λ=0.5, seed 0, bandwagon ε=0.01``.
     """
     weight, _ = victim.strength
     defense = victim.defense.label if weight == 1 else f"{victim.defense.label} λ={weight:g}"
     undefended = victim.defense.name == NO_DEFENSE.name
-    parts = [victim.model.label, *([] if undefended else [defense]), f"seed {victim.seed}"]
+    parts = [victim.model.label, *([] if undefended else [defense]), *([f"seed {victim.seed}"] if seed else [])]
     if victim.poison is not None:
         parts.append(f"{victim.poison.attack.label} ε={victim.poison.epsilon:g}")
     return ", ".join(parts)

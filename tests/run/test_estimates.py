@@ -53,6 +53,25 @@ def test_an_open_victim_takes_what_similar_ones_took(tmp_path):
     assert row[7].strip().isdecimal()
 
 
+def test_the_victims_that_one_attack_poisons_share_a_row(tmp_path):
+    attacks = "attacks: [{name: bandwagon, epsilon: [0.1, 0.2]}]\ntargets: {count: 1, pick: all, sets: 2}\n"
+    suite = SUITE.replace("SEEDS", "0, 1").replace("metrics: [ndcg@10]", "metrics: [t-percentile]")
+    (tmp_path / "t.yaml").write_text(suite + attacks)
+    shown = make_preview(tmp_path / "t.yaml", Registry.of(Host.discover()), tmp_path / "results", (), ())
+    console = Console(file=io.StringIO(), width=120)
+    print_preview(shown, console)
+    text = console.file.getvalue()
+    assert [(row.label, row.victims, row.cells) for row in shown.rows if row.label.startswith("mf")] == [
+        ("mf, seed 0", 1, 1),
+        ("mf, bandwagon ε=0.1", 4, 4),
+        ("mf, bandwagon ε=0.2", 4, 4),
+        ("mf, seed 1", 1, 1),
+    ]
+    assert "t: 20 victims" in text
+    assert "mf, bandwagon ε=0.1: 4 victims" in text
+    assert "20 cells, 0 stored" in text
+
+
 def test_a_plan_without_estimates_has_no_columns_for_them(tmp_path):
     (tmp_path / "t.yaml").write_text(SUITE.replace("SEEDS", "0"))
     shown = make_preview(tmp_path / "t.yaml", Registry.of(Host.discover()), tmp_path / "results", (), ())

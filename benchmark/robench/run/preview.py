@@ -6,7 +6,7 @@ Nothing is fitted or measured.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from robench.run.estimates import Estimates, describe_open, group_by_victim
 from robench.run.memory import memory_notes
 from robench.run.profiles import profile_notes
 from robench.run.todo import Todo, find_todo
-from robench.spec import Cell, describe_victim
+from robench.spec import Cell, Victim, describe_victim
 from robench.store.folder import Store
 from robench.store.origin import check_origin
 from robench.suite.load import Suite, load_suite
@@ -35,13 +35,16 @@ from robench.suite.load import Suite, load_suite
 
 @dataclass
 class VictimRow:
-    """The numbers of one victim's cells by state, and an estimate of the cost.
+    """The numbers of the cells of some victims by state, and an estimate of the cost.
 
-    ``cells`` counts all cells except skipped ones. A stale cell also counts as stored. ``seconds`` and ``memory`` (in
-    MiB) estimate the cost of the open cells. They are None if there are no open cells or no estimate is possible.
+    A row has one clean victim, or all victims of one model and defence that one attack poisons at one ε. ``victims``
+    counts them. ``cells`` counts all their cells except skipped ones. A stale cell also counts as stored. ``seconds``
+    estimates the cost of the open cells, and ``memory`` (in MiB) that of one worker. They are None if there are no open
+    cells or no estimate is possible.
     """
 
     label: str
+    victims: int = 0
     cells: int = 0
     stored: int = 0
     stale: int = 0
@@ -57,7 +60,7 @@ class Preview:
     Args:
         name: the name of the suite.
         folder: the folder of its results.
-        rows: one row per victim.
+        rows: the victims, with the poisoned victims of each attack in one row.
         data: a summary of each data set, followed by lines about its peculiarities.
         skips: the reasons why cells are skipped, one line per reason.
         notes: other lines for the user.
@@ -116,10 +119,11 @@ def make_preview(
     metrics = registry.metrics(suite.metrics).values()
     todo = find_todo(cells, store, Dependencies(registry, cache.sources), metrics, data, suite.device)
     shown.refusals += map(str, find_file_errors(todo.open(cells), suite, registry))
-    shown.rows = _rows(cells, todo)
+    rows = _rows(cells, todo)
+    shown.rows = list(rows.values())
     if to_do := todo.open(cells):
         estimates = Estimates(plan.cells, store)
-        _add_estimates(shown.rows, cells, to_do, estimates)
+        _add_estimates(rows, to_do, estimates)
         shown.notes += describe_open(to_do, estimates) + memory_notes(to_do, summaries, registry)
     if changed := todo.count("changed"):
         shown.notes.append(f"measured on other data: {counted(changed, 'stored cell')}: run measures again")
@@ -130,28 +134,39 @@ def make_preview(
     return shown
 
 
-def _rows(cells: Sequence[Cell], todo: Todo) -> list[VictimRow]:
-    rows: dict[str, VictimRow] = {}
+def _rows(cells: Sequence[Cell], todo: Todo) -> dict[Hashable, VictimRow]:
+    rows: dict[Hashable, VictimRow] = {}
     several = len({cell.victim.dataset.label for cell in cells}) > 1
-    for cell in cells:
-        prefix = f"{cell.victim.dataset.label}: " if several else ""
-        row = rows.setdefault(cell.victim.id, VictimRow(prefix + describe_victim(cell.victim)))
-        state = todo.state(cell)
-        row.cells += state != "skipped"
-        row.skipped += state == "skipped"
-        row.stored += state in ("stored", "stale")
-        row.stale += state == "stale"
-    return list(rows.values())
+    for some in group_by_victim(cells).values():
+        first = some[0].victim
+        prefix = f"{first.dataset.label}: " if several else ""
+        row = rows.setdefault(_group(first), VictimRow(prefix + describe_victim(first, seed=first.poison is None)))
+        row.victims += 1
+        for cell in some:
+            state = todo.state(cell)
+            row.cells += state != "skipped"
+            row.skipped += state == "skipped"
+            row.stored += state in ("stored", "stale")
+            row.stale += state == "stale"
+    return rows
 
 
-def _add_estimates(rows: Sequence[VictimRow], cells: Iterable[Cell], to_do: Iterable[Cell], known: Estimates) -> None:
+def _group(victim: Victim) -> Hashable:
+    """Returns a value that the victims of one row share."""
+    if victim.poison is None:
+        return victim.id
+    parts = (victim.dataset, victim.split, victim.model, victim.defense, victim.poison.attack)
+    return (*((part.label, part.id) for part in parts), victim.poison.epsilon)
+
+
+def _add_estimates(rows: Mapping[Hashable, VictimRow], to_do: Iterable[Cell], known: Estimates) -> None:
     """Adds the estimated costs of open cells to the rows of their victims."""
-    by_victim = dict(zip(dict.fromkeys(cell.victim.id for cell in cells), rows, strict=True))
-    for victim, some in group_by_victim(to_do).items():
-        seconds = known.seconds(some)
+    for some in group_by_victim(to_do).values():
+        row, seconds = rows[_group(some[0].victim)], known.seconds(some)
         if math.isfinite(seconds):
-            by_victim[victim].seconds = seconds
-        by_victim[victim].memory = known.memory(some[0])
+            row.seconds = (row.seconds or 0.0) + seconds
+        memory = known.memory(some[0])
+        row.memory = max(filter(None, (row.memory, memory)), default=None)
 
 
 def _prepare(
