@@ -48,10 +48,10 @@ def search(
 def off_if_given(*names: str) -> dict[str, Any]:
     """Returns the mark of a switch that other settings turn off.
 
-    The switch is off if a suite gives one of these settings. A model may choose a setting by validation or by a rule
-    unless a suite gives a value. In the resolved settings, a default and the same value from a suite look alike. A
-    switch distinguishes these two cases:
-    ``by_validation: bool = Field(default=True, json_schema_extra=LATER | off_if_given("weight_decay"))``.
+    The switch is off if a suite gives one of these settings. For example, a model may choose a weight decay by
+    validation, unless a suite gives a value. Resolved settings do not show whether a value is a default or comes from a
+    suite, so the model needs a switch: ``by_validation: bool = Field(default=True, json_schema_extra=LATER |
+    off_if_given("weight_decay"))``.
 
     Args:
         *names: the names of the other settings.

@@ -160,7 +160,7 @@ class Interactions:
         """Returns the rows of some or all users, in any order.
 
         Args:
-            order: the user whose row comes at each place, int64 [n], no user twice.
+            order: the user whose row comes at each place, int64 [n]. No user may occur twice.
         """
         if np.array_equal(order, np.arange(self.n_users)):
             return self

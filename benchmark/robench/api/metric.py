@@ -181,8 +181,8 @@ class Measure:
 
         If items are promoted at test time, only metrics of targets make sense, because the attack moves the targets
         into each user's list. If an ensemble attacks each user separately, the attack on a user ends once the user's
-        held-out items have fallen. The stored ranks are then only bounds, so only metrics of held-out items can be
-        computed, with a cutoff of at most the attacked k.
+        held-out items have fallen out of the top k. The stored ranks are then only bounds, so only metrics of held-out
+        items can be computed, with a cutoff of at most the attacked k.
 
         Args:
             metric: the metric that the measure names.

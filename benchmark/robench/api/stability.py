@@ -36,12 +36,12 @@ EXPERIMENTAL = frozenset(
 def level_of(name: str) -> Level:
     """Returns the stability level of a public name or of a hook.
 
-    Public names are those of ``robench.api`` and ``robench.testing``. All names of ``robench.pretrained`` are
-    experimental, and so is every name that only a module inside these packages offers.
+    Public names are those of ``robench.api`` and ``robench.testing``. The function does not know other names: names of
+    ``robench.pretrained``, and names that only a module inside a package offers, are always experimental.
     """
     return "experimental" if name in EXPERIMENTAL else "stable"
 
 
 def written_for(version: str = API_VERSION) -> str:
-    """Returns the requirement of a plugin for a version of the API: ``>=1.0,<2``."""
+    """Returns the requirement of a plugin written for a version, such as ``>=1.0,<2``."""
     return f">={version},<{int(version.partition('.')[0]) + 1}"

@@ -14,7 +14,7 @@ class TimeLeft:
 
     Args:
         seconds: the estimated seconds for the victims with an estimate.
-        unknown: the number of open victims without an estimate, because nothing similar was measured.
+        unknown: the number of unfinished victims without an estimate, because nothing similar was measured.
     """
 
     seconds: float

@@ -101,9 +101,10 @@ def check_class_name(names: Names, files: Mapping[str, str]) -> None:
 
 
 def _in_current_folder(package: str, origin: str | None) -> bool:
-    """Returns whether a module lies in the current folder itself.
+    """Returns whether a module belongs to the current folder.
 
-    A module of an environment below this folder does not.
+    The module's file is in the current folder, or in the folder ``package`` below it. A module without a file also
+    counts. A module of an environment below the current folder does not count.
     """
     return origin is None or Path(origin).parent in (Path.cwd(), Path.cwd() / package)
 

@@ -24,7 +24,7 @@ class BoardComparison:
     Args:
         a: the folder A, with the row if only one is compared.
         b: the folder B, in the same form.
-        differences: B minus A, a row per value.
+        differences: one entry per compared value, with the difference B minus A.
         obstacles: what cannot be compared, and why.
         notes: what a reader must know about both sides, such as copied records.
     """
@@ -47,7 +47,8 @@ def compare_boards(a: Path, b: Path | None, rows: Sequence[str], registry: Regis
         registry: the plugins, of which only metrics are used.
 
     Raises:
-        UserError: if a folder cannot be read, if a row is unknown or ambiguous, or if only one row is given.
+        UserError: if a folder cannot be read, if a row is unknown or ambiguous, if there are more than two rows, or if
+            ``b`` is None and there are not two rows.
     """
     if len(rows) > 2 or (b is None and len(rows) != 2):
         raise UserError(
@@ -62,7 +63,7 @@ def compare_boards(a: Path, b: Path | None, rows: Sequence[str], registry: Regis
 
 
 def compare_sides(a: Side, b: Side) -> BoardComparison:
-    """Compares two sides."""
+    """Returns the differences between two sides, and what cannot be compared."""
     obstacles = [*_find_missing_rows(a, b), *find_missing_tables(a, b)]
     comparable: list[Keys] = []
     by_places: dict[tuple[tuple[str, str], tuple[str, str]], Obstacle | None] = {}

@@ -45,7 +45,7 @@ def _describe_same(a: Side, b: Side, keys: Sequence[tuple[RowKey, RowKey]]) -> I
 
 
 def _describe_renamed(a: Side, b: Side, keys: Sequence[tuple[RowKey, RowKey]]) -> Iterator[str]:
-    """Yields a note about cells with other specs but equal arrays."""
+    """Yields a note about pairs of cells with different specs but equal arrays."""
     names = []
     for one, two in keys:
         others = {record["arrays_sha256"]: record["id"] for record in b.records(two)}

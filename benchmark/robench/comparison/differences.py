@@ -34,11 +34,12 @@ class Difference:
         row_a: the row of A.
         row_b: the row of B.
         a: the mean of A on the seeds and units that are compared.
-        b: the mean of B on them.
+        b: the mean of B on the same seeds and units.
         difference: B minus A.
         difference_low: the lower end of the 95% interval of the difference.
         difference_high: the upper end of the 95% interval of the difference.
-        p_value: the p-value of the difference, adjusted by Holm's method, or None. With one pair of fits there is none.
+        p_value: the p-value of the difference, adjusted by Holm's method. It is None if there is only one pair of fits,
+            or if the pair is blind.
         verdict: what B gains or loses against A, or an empty string.
         seeds: the number of pairs of fits.
         units: the number of users or of promoted items.
@@ -97,7 +98,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Family:
-    """Holds what the pairs of one table have in common.
+    """The properties that all pairs of one table share.
 
     The fields are those of ``Difference``. ``higher_is_better`` says whether a higher value is better for a row.
     """

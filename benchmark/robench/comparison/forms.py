@@ -82,19 +82,22 @@ def _print_text(comparison: BoardComparison, console: Console) -> None:
 
 
 def _list_obstacles(comparison: BoardComparison) -> list[str]:
-    """Returns one line per reason."""
+    """Returns one line per reason, which lists everything that has this reason."""
     groups = grouped(comparison.obstacles, lambda one: one.why)
     return [f"{why}: {'; '.join(one.what for one in some)}" for why, some in groups.items()]
 
 
 def _opening(comparison: BoardComparison) -> list[str]:
-    """Returns lines that name both sides, and the notes about both."""
+    """Returns lines that name both sides, and the notes about both.
+
+    If there is no difference to show, the last line says so.
+    """
     lines = [f"A: {comparison.a}", f"B: {comparison.b}", *comparison.notes]
     return lines if comparison.differences else [*lines, NOTHING]
 
 
 def _tables(comparison: BoardComparison) -> list[tuple[str, Grid, list[str]]]:
-    """Returns a title, a grid and notes for each table and for clean values."""
+    """Returns a title, a grid and notes for each table, and for each clean metric."""
     groups = grouped(comparison.differences, lambda one: (one.dataset, one.split, one.threat, one.epsilon, one.metric))
     alone = len({(one.row_a, one.row_b) for one in comparison.differences}) == 1  # the first lines name the rows
     return [(_title(rows[0]), _grid(rows, named=not alone), _notes(rows)) for rows in groups.values()]

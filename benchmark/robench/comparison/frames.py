@@ -22,7 +22,8 @@ class ComparisonFrames:
     """A comparison of two folders or two rows.
 
     Args:
-        differences: B minus A, a row per value, with the columns that ``--format csv`` prints.
+        differences: one row per compared value, with the difference B minus A. The columns are those that ``--format
+            csv`` prints.
         obstacles: what cannot be compared (``what``), and the reason (``why``).
         notes: what a reader must know about both sides, such as copied records.
     """

@@ -54,7 +54,7 @@ def find_data_obstacle(a: Side, b: Side, place: tuple[str, str], other: tuple[st
 
 
 def find_version_obstacle(a: Side, b: Side, measure: Measure, what: str) -> Obstacle | None:
-    """Returns an obstacle if records have another version of a metric, or None."""
+    """Returns an obstacle if records do not have this robench's version of a metric."""
     one, two = a.versions(measure), b.versions(measure)
     here = {side.results.metric(measure).version for side in (a, b)}
     if one | two <= here:
@@ -70,7 +70,9 @@ def find_attack_obstacle(
     places: tuple[tuple[str, str], tuple[str, str]],
     sets: tuple[AttackSet, AttackSet],
 ) -> Obstacle | None:
-    """Returns the reason why the attacks of a table differ, or None.
+    """Returns an obstacle if the sides have different attacks in a table, or None.
+
+    The attacks also differ if they have different versions or settings.
 
     Args:
         a: the first side.

@@ -192,6 +192,8 @@ def _common_units(
 ) -> tuple[IntArray, IntArray] | None:
     """Returns the positions of the units that two rows share, or None.
 
+    The result is None if the rows share no unit, or if the ids and values differ in number.
+
     Args:
         values: the values of the first row, float64 [seeds, units].
         others: the values of the second row, float64 [seeds, units].

@@ -1,4 +1,4 @@
-"""Names the settings in which two rows differ, although they have one name."""
+"""Names the settings in which two rows of the same name differ."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ MOST = 4  # the most settings that a note names
 
 
 def describe_settings(a: Side, b: Side, keys: tuple[RowKey, RowKey]) -> list[str]:
-    """Returns a note about other settings of the model or the defence.
+    """Returns at most one note, about different settings of the model or the defence.
 
-    The list is empty if the rows have different names, because two rows may differ in everything.
+    There is no note if the rows have different names, because such rows may differ in everything.
 
     Args:
         a: the first side.

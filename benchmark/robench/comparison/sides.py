@@ -48,7 +48,10 @@ class Side:
         return [self.results.record(cell) for cell in self.results.by_row.get(key, []) if self.results.ok(cell)]
 
     def data_sha256(self, place: tuple[str, str]) -> set[str]:
-        """Returns the digests of the data on which the cells of a place were measured."""
+        """Returns the digests of the data on which cells were measured.
+
+        Only cells of the data set and split ``place`` count.
+        """
         records = (record for key in self.results.by_row if key.place == place for record in self.records(key))
         return {record["provenance"]["data_sha256"] for record in records}
 
@@ -58,7 +61,10 @@ class Side:
         return {values["version"] for values in stored if "version" in values}
 
     def attacks(self, table: PlannedTable, place: tuple[str, str]) -> dict[str, str]:
-        """Returns the settings of the attacks of a table as canonical JSON, by label."""
+        """Returns the settings of each attack in a table, by the label of the attack.
+
+        The settings are canonical JSON.
+        """
         own = [cell for cell in self.results.cells if cell.key.place == place and not is_baseline(cell)]
         cells = [cell for cell in select_judged_cells(self.results, table, own) if self.results.ok(cell)]
         return {cell.attack_label: canonical(self._attack(cell)) for cell in cells}
@@ -99,7 +105,7 @@ def list_planned_rows(results: Results) -> list[RowKey]:
 
 
 def _name(key: RowKey, keys: Sequence[RowKey]) -> str:
-    """Returns the name of a row, after its data if there are several data sets."""
+    """Returns the name of a row, after its data set and split if there are several."""
     place = f"{', '.join(key.place)}: " if len({other.place for other in keys}) > 1 else ""
     return place + format_victim(key)
 

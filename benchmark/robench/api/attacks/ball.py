@@ -54,10 +54,10 @@ def masked(delta: Delta, valid: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 @dataclass(frozen=True)
 class Ball:
-    """The set of perturbations in which no row is longer than the radius of the row.
+    """The set of perturbations in which the norm of each row is at most the radius of this row.
 
     Args:
-        norm: the norm that gives the length of a row: ``l2`` (the Frobenius norm over all inputs) or ``linf``.
+        norm: the norm of a row: ``l2`` (the Frobenius norm over all inputs) or ``linf``.
         radius: the radius of each row, float [B], in the units of the embedding.
     """
 
@@ -68,7 +68,7 @@ class Ball:
     def _alike(self) -> float | None:
         """The radius that all rows share, or None if the radii differ.
 
-        With a single radius, all rows can be clamped in one faster operation.
+        If there is such a radius, all rows can be clamped in one operation, which is faster.
         """
         same = len(self.radius) > 0 and bool((self.radius == self.radius[0]).all())
         return float(self.radius[0]) if same else None

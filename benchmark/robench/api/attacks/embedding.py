@@ -148,7 +148,7 @@ class EmbeddingConfig(BaseConfig):
 
 
 class EmbeddingAttack(Attack):
-    """An attack that adds a bounded perturbation to users' inputs or to the tables."""
+    """An attack that adds a bounded perturbation to embedded inputs or embedding tables."""
 
     Config: ClassVar[type[BaseConfig]] = EmbeddingConfig
     surface: ClassVar[Surface] = "embedding"

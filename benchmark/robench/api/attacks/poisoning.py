@@ -147,7 +147,7 @@ class PoisoningAttack(Attack):
         return self.adaptive if self.config.knowledge.model == "none" else "yes"
 
     def craft(self, view: AttackerView, *, targets: IntArray, n_users: int, profile_size: int, rng: Rng) -> Profiles:
-        """Returns the profiles of the fake users, from all that the attack sees.
+        """Returns profiles of fake users, computed from all that the attack sees.
 
         The host calls this method. The default implementation calls ``profiles`` with the interactions that the attack
         sees. The other arguments are those of ``profiles``.
@@ -161,7 +161,7 @@ class PoisoningAttack(Attack):
     def profiles(
         self, train: Interactions, *, targets: IntArray, n_users: int, profile_size: int, rng: Rng
     ) -> Profiles:
-        """Returns the profiles of the fake users, from interactions alone.
+        """Returns profiles of fake users, computed from interactions alone.
 
         Args:
             train: the training items of the real users that the attack sees.

@@ -16,8 +16,8 @@ class Profiles:
 
     Args:
         rows: the items of each fake user, oldest first, one int64 array per user. No profile may repeat an item.
-        costs: what the attack spent on the profiles, by name, such as the steps of a model that it trained by itself.
-            The host stores these numbers as the attack's own statement.
+        costs: what the attack spent on the profiles, by name, such as the training steps of a model of its own. The
+            host stores these numbers as the attack reports them.
     """
 
     rows: tuple[IntArray, ...]

@@ -42,8 +42,8 @@ class Surrogate:
     """A fitted copy of the victim: the same model with the same defence.
 
     Args:
-        model: the fitted ``Model``, which the defence may have wrapped. Row u of the surrogate's users is the u-th user
-            that the attack sees.
+        model: the fitted ``Model``, which the defence may have wrapped. User u of the surrogate is the u-th user that
+            the attack sees.
         suspicion: the defence's suspicion of the users, or None if the defence computes no scores.
         validation_ndcg: the NDCG@10 on the validation items of the users that the attack sees, or NaN without such
             items.

@@ -52,12 +52,12 @@ def sample_negatives(users: IntArray, train: Interactions, generator: np.random.
 class PairwiseModel(TorchModel):
     """A model that has one vector per user and is trained with the BPR loss.
 
-    The loss of a triple is −ln σ(p − n) (Rendle et al., UAI 2009, equation 4). Here p is the score of the positive, n
-    is the score of the negative, and σ is the logistic function. Each interaction gets one negative, drawn uniformly
-    from the unused items. A subclass builds the tables. The method ``embed`` of the subclass returns the input ``user``
-    [B, d], the context ``items`` [n_items, d] and, optionally, the context ``bias`` [n_items]. At test time, a user
-    without training items gets the mean vector of the users with training items. A newcomer's vector is fitted to the
-    newcomer's items by ``fold_in``.
+    A triple is a user, a positive item and a negative item, and its loss is −ln σ(p − n) (Rendle et al., UAI 2009,
+    equation 4). Here p is the score of the positive, n is the score of the negative, and σ is the logistic function.
+    Each interaction gets one negative, drawn uniformly from the unused items. A subclass builds the tables. The method
+    ``embed`` of the subclass returns the input ``user`` [B, d], the context ``items`` [n_items, d] and, optionally, the
+    context ``bias`` [n_items]. At test time, a user without training items gets the mean vector of the users with
+    training items. A newcomer's vector is fitted to the newcomer's items by ``fold_in``.
     """
 
     cold_user: ClassVar[ColdUser] = "fold-in"
@@ -163,8 +163,9 @@ class PairwiseModel(TorchModel):
 
         The result is float32 [n, n_items] for n newcomers. A newcomer's vector approximately maximises the log
         posterior: the sum of log softmax(scores) over the newcomer's distinct items, plus the log prior. The prior is a
-        diagonal normal distribution that is fitted to the vectors of users with training items. The optimiser is Adam,
-        which starts at the mean of the prior.
+            diagonal normal distribution that is fitted to the vectors of users with training items. The optimiser is
+            Adam, which starts at the mean of the prior. A newcomer without items gets the training counts of the items
+            as scores.
         """
         with torch.no_grad():
             known = torch.arange(self.n_users, device=self.device)

@@ -61,7 +61,7 @@ class Step:
             return self.model.terms_from(self.batch, e)
 
     def logits(self, e: Embedded) -> Logits:
-        """Returns the logits for the training loss, on clean or perturbed inputs."""
+        """Returns the distributions in the training loss, on clean or perturbed inputs."""
         with self.rng.child("dropout").stream():
             return self.model.logits_from(self.batch, e)
 

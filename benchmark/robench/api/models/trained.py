@@ -74,7 +74,7 @@ class OwnItems:
             own: the scores of the model's items, [B, N].
 
         Raises:
-            PluginError: if the scores are not a matrix, or if it lacks the column of an item.
+            PluginError: if the scores are not a matrix, or if a column is missing for an item of the catalogue.
         """
         given = np.asarray(own, dtype=np.float32)
         if given.ndim != 2 or given.shape[1] <= self.own.max():
@@ -91,8 +91,8 @@ class Trained(Model):
     model have a flag, because robench cannot know which items the model has seen.
 
     Attributes:
-        ids: the id of each of the model's items in the source of the data set, in the model's own order. ``load`` sets
-            this attribute. If it does not, the model's items are those of the catalogue.
+        ids: the id of each of the model's items in the source of the data set, in the model's own order. ``load`` may
+            set this attribute. Otherwise, the model's items are those of the catalogue.
         items: the model's items, matched to the catalogue.
         catalogue: the catalogue. In a view with rewritten titles, this catalogue has the new titles.
     """

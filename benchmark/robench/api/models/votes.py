@@ -17,8 +17,8 @@ class Votes:
     random numbers of its own. The host cannot check this, so a certificate is valid only if these statements hold.
 
     Args:
-        counts: the number of base models that vote for each item, int64 [B, n_items]. A row is 0 if other data decide
-            on the user's list.
+        counts: the number of base models that vote for each item, int64 [B, n_items]. A row is 0 if other data
+            determine the user's list.
         models: the number of base models.
         sample: the number of users in each sample.
         users: the number of users from which the samples are drawn.

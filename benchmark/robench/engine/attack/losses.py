@@ -26,7 +26,7 @@ def pair_losses(own: Tensor, valid: Tensor, rivals: Tensor) -> Tensor:
     Args:
         own: the scores of the goal's items, float [B, H].
         valid: False at padding of ``own``, bool [B, H].
-        rivals: the scores of all items, float [B, n_items], with −inf at all other items.
+        rivals: the scores of the rivals, float [B, n_items], with −inf at all other items.
     """
     free = rivals > -torch.inf
     value = torch.zeros_like(own[:, 0])
@@ -68,7 +68,7 @@ def smooth_ndcg(own: Tensor, valid: Tensor, rivals: Tensor, best: Tensor) -> Ten
     Args:
         own: the scores of the goal's items, float [B, H].
         valid: False at padding of ``own``, bool [B, H].
-        rivals: the scores of all items, float [B, n_items], with −inf at all other items.
+        rivals: the scores of the rivals, float [B, n_items], with −inf at all other items.
         best: the scores of the best rivals, float [B, k], with −inf at missing rivals.
     """
     there = torch.where(best > -torch.inf, best, best[:, :1]).detach()

@@ -101,7 +101,7 @@ class Probe:
 
     @cached_property
     def points(self) -> dict[float, dict[str, Tensor]]:
-        """One random perturbation per radius in ``RADII``, by radius."""
+        """One random perturbation for each ε in ``RADII``, by ε. All share a direction."""
         return {epsilon: scaled(self.direction("point"), self.radius * epsilon) for epsilon in RADII}
 
     @cached_property

@@ -22,8 +22,8 @@ def wrapper_differences(probe: Probe, fitted: TorchModel | None) -> dict[str, Te
 
     Returns:
         Two numbers per user, float64 [B] each. ``wrapped_inputs`` is the largest difference of an input, relative to
-        the root mean square of all inputs. ``wrapped_places`` is 1 if the shapes or the valid places differ, and
-        ``wrapped_inputs`` is then 0. Both are 0 if the victim wraps no model.
+        the root mean square of all inputs. ``wrapped_places`` is 1 if the names, the shapes or the valid places of the
+        inputs differ, and ``wrapped_inputs`` is then 0. Both are 0 if the victim wraps no model.
     """
     nothing = torch.zeros(len(probe.users), dtype=torch.float64)
     expected = _inner_inputs(probe, fitted)

@@ -59,7 +59,7 @@ def choose_targets(train: Interactions, choice: TargetChoice, ids: Sequence[str]
     Args:
         train: the training items.
         choice: the number and the size of the sets, and the kind of items.
-        ids: the id of each item in the source, which are needed for listed items.
+        ids: the id of each item in the source. Only listed items need the ids.
 
     Returns:
         The items of each set, int64, sorted.

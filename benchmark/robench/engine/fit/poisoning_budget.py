@@ -66,8 +66,7 @@ class ProfileBudget:
 
         Raises:
             PluginError: if there are too many profiles, if a profile is not an int64 array of one dimension, if it has
-            too
-                many items, if an item is repeated or outside the catalogue, if a profile lacks the targets that are
+                too many items, if an item is repeated or outside the catalogue, if a profile lacks the targets that are
                 promoted, or if it contains a target that is demoted.
         """
         if len(profiles.rows) > self.users:

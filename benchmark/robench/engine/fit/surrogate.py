@@ -24,7 +24,7 @@ from robench.store.detection import FLAGGED
 
 @dataclass(eq=False)
 class PipelineCosts:
-    """Counts what an attack has asked of the victim's pipeline.
+    """The costs of an attack's requests to the victim's pipeline.
 
     Args:
         fits: the number of fitted surrogates.
@@ -141,7 +141,7 @@ class HostPipeline:
 
     @property
     def _filters(self) -> bool:
-        """Says whether the defence cleans training data."""
+        """True if the defence cleans training data."""
         return type(self.defense).overrides("sanitise")
 
     def _clean(self, train: Interactions, profiles: Profiles, rng: Rng) -> tuple[Interactions, Suspicion]:
