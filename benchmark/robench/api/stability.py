@@ -43,5 +43,5 @@ def level_of(name: str) -> Level:
 
 
 def written_for(version: str = API_VERSION) -> str:
-    """Returns the requirement of a plugin written for a version, such as ``>=1.0,<2``."""
+    """Returns the requirement of a plugin for a version, such as ``>=1.0,<2``."""
     return f">={version},<{int(version.partition('.')[0]) + 1}"

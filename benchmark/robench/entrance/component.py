@@ -122,7 +122,10 @@ def _print_prose(title: str, text: str, facts: list[tuple[str, str]], console: C
 
 
 def _wrapped(paragraph: str) -> Iterator[str]:
-    """Yields the lines of a wrapped paragraph, or of a list or formula unchanged."""
+    """Yields the lines of a paragraph, which is wrapped.
+
+    The lines of a list, a table or a formula are not changed.
+    """
     rows = paragraph.splitlines()
     if any(row.startswith((" ", "- ", "|")) for row in rows):
         yield from rows

@@ -162,7 +162,11 @@ def publish_board(folder: Path, place: Path, registry: Registry) -> Card:
 
 
 def _check(results: Results) -> None:
-    """Raises the error about the first damaged record, or about damaged users."""
+    """Checks that no record is damaged, and that users.npz has the hash in the plan.
+
+    Raises:
+        UserError: if a check fails. The error names the first damaged record.
+    """
     for error in results.damaged.values():
         raise error
     store, expected = results.store, results.plan.users_sha256
@@ -181,7 +185,7 @@ def name_boards(cards: Sequence[Card], folders: Sequence[Path]) -> list[Card]:
     """Returns cards with the names of the boards' folders.
 
     A name is the name of the suite in plain letters. If several boards would share a name, each name gets the first
-    digits of the board's root.
+    digits of the board's root digest.
 
     Raises:
         UserError: if two folders hold the same board.

@@ -18,8 +18,8 @@ VARIABLE = "requires_api"
 def find_misfit(requirement: Any) -> str:
     """Returns the reason why a requirement excludes this version of the API.
 
-    A requirement that is not a valid specifier has a reason too. The result is an empty string if the version fits, or
-    if there is no requirement.
+    If the requirement is not a valid specifier, the reason says so. The result is an empty string if the version fits,
+    or if there is no requirement.
 
     Args:
         requirement: the value of ``requires_api``, or None.

@@ -137,8 +137,8 @@ class Host:
     def notify(self, hook: str, **arguments: Any) -> None:
         """Calls a hook of every plugin, and logs failures instead of raising them.
 
-        Each plugin gets copies of the arguments. A failure is one warning, which is not repeated if the plugin fails
-        again in the same way.
+        Each plugin gets copies of the arguments. A failure is logged as a warning, which is not repeated if the plugin
+        fails again in the same way.
 
         Args:
             hook: the name of a hook that follows a run.

@@ -62,7 +62,7 @@ def _plain_default(field: FieldInfo) -> str:
 def flat_fields(properties: dict[str, Any], parts: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yields the name and the schema of each setting.
 
-    Nested settings take the place of their parent.
+    Nested settings take the place of their parent. ``parts`` holds the schemas of nested settings, by name.
     """
     for name, field in properties.items():
         nested = parts.get(field.get("$ref", "").rpartition("/")[2], {}).get("properties")
@@ -73,7 +73,10 @@ def flat_fields(properties: dict[str, Any], parts: dict[str, Any]) -> Iterator[t
 
 
 def values_of(schema: dict[str, Any], parts: dict[str, Any]) -> str:
-    """Describes the values of a setting, given its JSON schema."""
+    """Describes the values of a setting, given its JSON schema.
+
+    ``parts`` holds the schemas to which references point, by name.
+    """
     if "$ref" in schema:
         return values_of(parts[schema["$ref"].rpartition("/")[2]], parts)
     if "anyOf" in schema:
@@ -111,7 +114,10 @@ def default_of(schema: dict[str, Any]) -> str:
 
 
 def meaning_of(schema: dict[str, Any], inherited: str) -> str:
-    """Returns the description of a setting, with the searched values."""
+    """Returns the meaning of a setting, and the values that a search may try.
+
+    If the schema has no description, ``inherited`` is the meaning.
+    """
     text = schema.get("description") or inherited
     if (search := schema.get("search")) is None:
         return text

@@ -92,7 +92,7 @@ def build_ensembles_section(tables: Tables) -> Section | None:
 
 
 def format_costs(row: EnsembleRow) -> list[str]:
-    """Returns the values of ``COSTS`` for an ensemble."""
+    """Returns the values of an ensemble in the columns ``COSTS``."""
     return [
         "–" if row.to_break is None else f"{row.to_break:.0f}",
         "–" if row.broken is None else f"{row.broken:.1f}",
@@ -102,9 +102,9 @@ def format_costs(row: EnsembleRow) -> list[str]:
 
 
 def format_members(row: EnsembleRow) -> str:
-    """Returns the members of an ensemble with what each of them did.
+    """Returns the members of an ensemble, each with its first breaks or its damage.
 
-    This is the share of first breaks, or the damage.
+    First breaks are given as a share of the broken users.
     """
     return ", ".join(f"{member.name} {format_member(member)}" for member in row.members)
 

@@ -33,10 +33,11 @@ def letter_of(number: int) -> str:
 
 
 def build_curve_panels(table: LeaderboardTable, more: PageValues) -> tuple[str, list[VegaLite]]:
-    """Returns a caption, and a chart per model of worst cases along ε.
+    """Returns a caption, and one chart per model with the worst cases along ε.
 
     A panel has at most ``MOST_LINES`` lines: the undefended twin, and the ranked defended rows with the best worst
-    cases. Models that are not ranked against each other have axes of their own.
+    cases. Models that are not ranked against each other have axes of their own. At most ``MOST_PANELS`` models have a
+    panel.
 
     There are no panels if the attacks have fewer than two values of ε above 0.
     """
@@ -115,7 +116,7 @@ def _curve_panel(
 
 
 def _names(ends: Mapping[str, float], most: float, top: float, color: alt.Color) -> Iterator[alt.Chart]:
-    """Yields the names beside the ends of the lines, and the strokes that join both."""
+    """Yields the names beside the ends of the lines, and strokes to the lines."""
     spread = _spread([HIGH * (1 - value / top) for value in ends.values()])
     names: list[Point] = [
         {"line": name, "short": _shortened(name), "x": most * 1.05, "end": value, "y": top * (1 - pixel / HIGH)}
@@ -156,10 +157,10 @@ def _axis() -> alt.Axis:
 
 
 def build_front_panels(table: LeaderboardTable) -> tuple[str, list[VegaLite]]:
-    """Returns a caption, and a chart per model of clean values against worst cases.
+    """Returns a caption, and one chart per model with clean values and worst cases.
 
-    Models with fewer than three rows are left out. A line joins the rows of the Pareto front: no other row of the model
-    has a better clean value and a better worst case.
+    Models with fewer than three rows are left out, and at most ``MOST_PANELS`` models have a chart. In a chart, a line
+    joins the rows that ``find_front`` returns.
     """
     rows = [row for row in table.rows if row.worst is not None]
     names = list(dict.fromkeys(format_defense(row.key) for row in rows))

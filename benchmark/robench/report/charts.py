@@ -203,7 +203,7 @@ def _roc_points(panel: Sequence[DetectionRow], several: bool) -> Iterator[Point]
 
     Args:
         panel: the rows of the detector.
-        several: whether the name of a curve says the ε of its attack.
+        several: whether the name of a curve includes the ε of its attack.
     """
     detector = panel[0].defense_label
     for place in (0.0, 1.0):

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Shown(StrEnum):
-    """Names how much the text on a terminal shows.
+    """The amount of text that a command shows on a terminal.
 
     ``headline`` shows one screen, ``ranking`` every row of the ranking tables, and ``all`` every section of
     leaderboard.md.

@@ -52,11 +52,12 @@ RANKLESS = (
 def choose_rows(table: LeaderboardTable, most: int) -> list[LeaderboardRow]:
     """Returns the ranked rows that the headline of a table shows.
 
-    The list has at least one row if any row is ranked.
+    If there are too many ranked rows, only the best ones are shown. If models are not ranked against each other, each
+    model then has at most one row. The list has at least one row if any row is ranked.
 
     Args:
         table: the table.
-        most: the number of rows that fit on the screen.
+        most: the number of rows that fit on the screen. One more row is shown if no other row is left out.
     """
     ranked = [row for row in table.rows if row.rank is not None]
     if len(ranked) <= most + 1:  # A line that counts one more row would need as much space as this row.
@@ -71,7 +72,7 @@ def count_rows(tables: Sequence[LeaderboardTable], height: int) -> int:
 
     Args:
         tables: the tables.
-        height: the lines of the screen.
+        height: the number of lines on the screen.
     """
     if not tables:
         return 0
@@ -86,7 +87,7 @@ def build_headline_grid(table: LeaderboardTable, rows: Iterable[LeaderboardRow],
         table: the table.
         rows: the rows of the table to show.
         detail: the amount of detail. Level 2 shows all intervals and verdicts, level 1 leaves out the clean interval
-            and what would decide, and level 0 shows means and one word per verdict.
+            and the part of a verdict after the semicolon, and level 0 shows means and one word per verdict.
     """
     chosen = list(rows)
     change = "shift" if table.targets is not None else "rise" if table.rise else "drop"
@@ -113,7 +114,10 @@ def _format_change(table: LeaderboardTable, row: LeaderboardRow, detail: int) ->
 
 
 def _verdict(verdict: str, detail: int) -> str:
-    """Returns the whole verdict, the part before a semicolon, or the first word."""
+    """Returns a verdict, which is shortened at the lower levels of detail.
+
+    Level 1 keeps the part before the semicolon, and level 0 keeps the first word.
+    """
     return verdict.partition((" ", ";", "\n")[detail])[0] or "–"
 
 

@@ -42,7 +42,7 @@ def print_tables(
 ) -> None:
     """Prints tables on standard output.
 
-    In a format for programs, the output is the content of the file with this format, and nothing else.
+    In any format except text, the output is the tables in this format and nothing else.
 
     Args:
         tables: the tables of a folder.
@@ -52,7 +52,7 @@ def print_tables(
         form: the format.
 
     Raises:
-        UserError: if ``shown`` does not belong to the format.
+        UserError: if ``shown`` is given together with a format other than text.
     """
     check_choices(shown, form)
     if form is not Form.TEXT:
@@ -72,7 +72,7 @@ def check_choices(shown: Shown, form: Form) -> None:
     """Checks ``--tables`` and ``--format``, before any work.
 
     Raises:
-        UserError: if a format for programs is combined with a choice of tables.
+        UserError: if a format other than text is combined with a choice of tables.
     """
     if form is not Form.TEXT and shown is not Shown.HEADLINE:
         raise UserError(f"only text has a choice of tables; {form} has all of them", path="--tables")

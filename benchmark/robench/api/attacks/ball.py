@@ -54,7 +54,7 @@ def masked(delta: Delta, valid: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 @dataclass(frozen=True)
 class Ball:
-    """The set of perturbations in which the norm of each row is at most the radius of this row.
+    """The set of perturbations in which no row has a norm above its radius.
 
     Args:
         norm: the norm of a row: ``l2`` (the Frobenius norm over all inputs) or ``linf``.

@@ -148,7 +148,7 @@ class EmbeddingConfig(BaseConfig):
 
 
 class EmbeddingAttack(Attack):
-    """An attack that adds a bounded perturbation to embedded inputs or embedding tables."""
+    """An attack that adds a bounded perturbation to embedded inputs or to tables."""
 
     Config: ClassVar[type[BaseConfig]] = EmbeddingConfig
     surface: ClassVar[Surface] = "embedding"

@@ -51,7 +51,7 @@ class Board:
         notes: the paragraphs above the table.
         columns: the columns.
         lines: the rows.
-        flags: the reason of each flag of the rows.
+        flags: the reason for each flag that a row has.
         examples: lists of users before and after an attack.
     """
 
@@ -140,7 +140,7 @@ def _describe_example(tables: Tables, row: ExampleRow) -> Example:
 def _further_cells(table: LeaderboardTable, points: Sequence[Point], measures: Sequence[Measure]) -> list[str]:
     """Returns the clean and the attacked value of every further measure.
 
-    The attacked values are those of the attack of the table that harms the metric of the table most.
+    The attacked values come from one attack within the table's ε, the attack that harms the table's metric most.
     """
     clean = next((point for point in points if point.is_clean), None)
     attacked = [

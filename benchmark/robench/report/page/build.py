@@ -87,7 +87,10 @@ def to_page(tables: Tables, *, drawn: bool = True) -> str:
 
 
 def _shorten(section: Section, tables: Tables) -> Sequence[Block]:
-    """Returns the blocks of a section, without a table that details repeat."""
+    """Returns the blocks of a section.
+
+    If the details of the rows hold all numbers about ensemble members, a sentence replaces the table of members.
+    """
     shown = {(row.key, table.threat) for table in tables.leaderboard for row in table.rows}
     if section.title == MEMBERS_TITLE and all((one.key, one.threat) in shown for one in tables.ensembles):
         return [MEMBERS, "The details of each row hold these numbers."]
@@ -115,7 +118,7 @@ def _verdict(text: str) -> Markup:
 
 
 def _command(text: str) -> Markup:
-    """Returns an escaped command whose single quotes are kept."""
+    """Returns a command that is escaped, except for its single quotes."""
     return Markup(str(escape(visible(text))).replace("&#39;", "'"))  # the text is escaped
 
 

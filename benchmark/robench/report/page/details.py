@@ -56,7 +56,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Details:
-    """Holds what a row shows when it is opened.
+    """What a row of a ranking table shows when a reader opens the row.
 
     Args:
         summary: the rank, the verdict and the flags, as ``robench show`` prints them, and the cost on clean data.
@@ -146,9 +146,9 @@ def build_details(context: Context, table: LeaderboardTable, row: LeaderboardRow
 
 
 def _values_grid(context: Context, key: RowKey, points: Sequence[Point]) -> Grid:
-    """Returns a line for each point.
+    """Returns a grid with a line for each point.
 
-    The header names the members of the ensemble, so that the lines only hold their results.
+    The header names the members of an ensemble, and the lines hold only the results of the members.
     """
     measures = list(dict.fromkeys(measure for point in points for measure in point.values))
     ensembles = {(one.attack_label, one.threat, one.epsilon): one for one in context.ensembles.get(key, ())}
@@ -180,7 +180,7 @@ def _values_grid(context: Context, key: RowKey, points: Sequence[Point]) -> Grid
 def _record_lines(points: Sequence[Point], digests: Mapping[str, str]) -> list[str]:
     """Returns a line for each point, such as ``clean, seed 0: ID (SHA256)``.
 
-    The label of an attack and the word ``seed`` are in the first of its lines.
+    Of several lines about one attack, only the first has the attack's label and the word ``seed``.
     """
     lines, last = [], ""
     for point in points:

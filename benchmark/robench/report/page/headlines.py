@@ -1,6 +1,6 @@
 """Writes in words what each ranking table shows.
 
-The sentences are about the best rows, the defences, and what nobody survives.
+The sentences are about the best rows, the defences, and the ε that no row survives.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def _best(table: LeaderboardTable, ranked: Sequence[LeaderboardRow]) -> str:
 
 
 def _kept(table: LeaderboardTable, row: LeaderboardRow) -> str:
-    """Returns the worst case of a row beside its clean value."""
+    """Returns a phrase with the worst case and the clean value of a row."""
     if table.rise:
         return f"{format_number(row.worst)} under attack, {format_number(row.clean)} without"
     share = "" if row.drop is None else f" ({_percent(1 - row.drop)})"
@@ -105,7 +105,11 @@ def _defended(table: LeaderboardTable) -> Iterator[str]:
 
 
 def _survival(table: LeaderboardTable, ranked: Sequence[LeaderboardRow], more: PageValues) -> str:
-    """Returns a sentence on the smallest ε that no ranked row survives."""
+    """Returns a sentence on the smallest ε that no ranked row survives.
+
+    A row survives if it keeps half of its clean value. If a row survives every ε, the sentence is about the largest ε.
+    If attacks raise the metric, the sentence is about the smallest rise. The result is empty if no value is known.
+    """
     if table.rise:
         rises = [(row.worst - row.clean, row) for row in ranked if row.worst is not None]
         if not rises:
@@ -158,7 +162,10 @@ def _unranked(table: LeaderboardTable) -> Iterator[str]:
 
 
 def _best_of_models(table: LeaderboardTable, ranked: Sequence[LeaderboardRow]) -> Iterator[tuple[str, Grid]]:
-    """Yields the best row of each model, if models are ranked separately."""
+    """Yields a caption and a table with the best row of each model.
+
+    Nothing is yielded if models are ranked against each other, or if no row has a rank.
+    """
     if table.threat.ranks_models or not ranked:
         return
     twins = {row.key.model_key: row for row in table.rows if not row.key.defended}
@@ -183,7 +190,11 @@ def _best_of_models(table: LeaderboardTable, ranked: Sequence[LeaderboardRow]) -
 
 
 def _defence_grid(table: LeaderboardTable, more: PageValues) -> Iterator[tuple[str, Grid]]:
-    """Yields what each defence costs on clean data, and brings under attack."""
+    """Yields a caption and a table with the cost and the gain of each defence.
+
+    The cost is the change of the clean value from that of the undefended twin. The gain is the change of the worst
+    case. Nothing is yielded if no defence has a row and a twin with a worst case.
+    """
     twins = {row.key.model_key: row for row in table.rows if not row.key.defended}
     rows = [row for row in table.rows if row.key.defended and row.worst is not None and row.key.model_key in twins]
     lines: list[tuple[float, list[str]]] = []

@@ -1,6 +1,6 @@
 """Builds the heat maps of the page: attacks by undefended models.
 
-A heat map is a table whose cells have a number and a shade, so it can be read without colours.
+Each cell of a heat map has a number and a shade, so a heat map can be read without colours.
 """
 
 from __future__ import annotations
@@ -42,7 +42,9 @@ class HeatMap:
 
 
 def build_heat_maps(tables: Tables, points: Mapping[RowKey, Sequence[Point]]) -> list[HeatMap]:
-    """Returns a heat map per data set and metric, if it has several attacks.
+    """Returns a heat map per data set, split and metric.
+
+    A heat map with only one model or only one attack is left out.
 
     Args:
         tables: the tables of the folder.

@@ -38,7 +38,7 @@ class Pictures:
     Args:
         boards: the pictures of each ranking table, in the order of the tables.
         sections: the pictures of each further section, in the order of the sections.
-        drawn: whether drawing succeeded. Without it, there are no pictures.
+        drawn: whether the pictures were drawn. If not, there are none.
     """
 
     boards: Sequence[Sequence[Picture]]

@@ -1,4 +1,4 @@
-"""Makes the pages of a site to which the boards' links to documentation lead.
+"""Makes pages for the links from the boards of a site to the documentation.
 
 A board links to the pages of the repository, for example to ``../../docs/reference/statistics.md``. On a site, such an
 address is a folder with a start page, which leads on to the built page.
