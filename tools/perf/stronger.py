@@ -1,12 +1,17 @@
 """Attacks the users that withstand auto, with a stronger and slower attack.
 
     python tools/perf/stronger.py [--suite suites/whitebox.yaml] [--rows model=mf] [--seeds 0 1 2] [--users N]
+                                  [--results FOLDER] [--out LINES.jsonl]
 
 For each row and norm at ε = 0.05, users are attacked again if auto leaves their held-out item in the top 10. The
 stronger attack is APGD on five losses with 100 steps and 3 restarts, and in L2 also Carlini & Wagner with more search.
 A defended victim is also attacked with the perturbations that APGD finds for its undefended twin of the same seed. They
 are scaled to the victim's radii, judged as they are, and then serve as starting points of APGD. For this, ``--rows``
-must also select the twin, which the suite has to list before. A line names the rows without a twin.
+must also select the twin, which the suite has to list before. A line names the victims without a twin.
+
+``--results`` is a results folder of the suite. The script then reads what auto leaves from the folder, and does not run
+auto again. It stops if a victim's clean ranks differ from those in the folder. ``--out`` keeps a line of JSON for each
+victim and norm, which another run does not measure again.
 
 The script prints two sums of NDCG@10 over all users and seeds. The first is the sum under auto alone. The second takes
 the lower value of each user under auto and the stronger attack. With ``--users N``, only the first N of these users per
@@ -16,6 +21,7 @@ chunk are attacked again. The goal is a difference of at most 2%. The exit code 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections import defaultdict
 from pathlib import Path
@@ -29,6 +35,9 @@ from suite_victims import suite_victims  # the module in the same folder
 from robench.api.attacks.ball import wide
 from robench.engine.attack.arena import search_worst
 from robench.engine.attack.costs import Costs, Diagnosis
+from robench.entrance.tables import read_folder
+from robench.host.discovery import Host
+from robench.host.registry import Registry
 from robench_plugins.attacks.auto import Auto
 from robench_plugins.attacks.embedding.apgd import Apgd
 from robench_plugins.attacks.embedding.cw import CarliniWagner
@@ -84,16 +93,29 @@ def directions(victim, norm):
     return found
 
 
-def left(victim, norm, most, starts=None):
+def auto_ranks(one, norm, results):
+    """Returns the ranks of all users' held-out items under auto, int64 [U].
+
+    They come from ``results`` if it is not None. The ranks of the clean cell must then be those of the victim.
+    """
+    if results is None:
+        return one.model.attacked(Auto.make(norm=norm), EPSILON, "").arrays["ranks"]
+    (cell,) = [c for c in one.cells if c.attack is not None and (c.threat.norm, c.epsilon) == (norm, EPSILON)]
+    row = results.by_id[cell.id]
+    stored = results.arrays(results.clean_of(row))["ranks"]
+    if not np.array_equal(one.model.clean(None).arrays["ranks"], stored):
+        sys.exit(f"{one.label}: its clean ranks are not those of the folder")
+    return results.arrays(row)["ranks"]
+
+
+def left(victim, norm, base, most, starts=None):
     """Returns the summed NDCG@10 under auto alone, and under all attacks.
 
-    With several attacks, the lowest value of each user counts. In each chunk of users, the stronger attacks are tried
-    on the first ``most`` users for whom auto leaves a value above 0, or on all of these if ``most`` is None.
-    ``starts`` holds the ``directions`` of the undefended twin, or is None.
+    ``base`` holds each user's NDCG@10 under auto. With several attacks, the lowest value of each user counts. In each
+    chunk of users, the stronger attacks are tried on the first ``most`` users for whom auto leaves a value above 0, or
+    on all of these if ``most`` is None. ``starts`` holds the ``directions`` of the undefended twin, or is None.
     """
-    auto = Auto.make(norm=norm)
-    base = gains(victim.attacked(auto, EPSILON, "").arrays["ranks"])
-    best, start = base.copy(), 0
+    auto, best, start = Auto.make(norm=norm), base.copy(), 0
     for chunk, arena in enumerate(victim.surface("embedding").arenas(auto, EPSILON, Costs(), Diagnosis())):
         users = arena.n_users
         place = np.flatnonzero(base[start : start + users])[:most]
@@ -109,24 +131,44 @@ def left(victim, norm, most, starts=None):
     return base.sum(), best.sum()
 
 
+def attacked_again(one, norm, starts, given, results):
+    """Returns the line of a victim in a norm: its row, and the sums of ``left``."""
+    base = gains(auto_ranks(one, norm, results))
+    auto, strong = left(one.model, norm, base, given.users, starts)
+    return {"row": one.row, "norm": norm, "users": given.users, "auto": float(auto), "stronger": float(strong)}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--suite", type=Path, default=Path("suites/whitebox.yaml"))
     parser.add_argument("--rows", action="append", default=[], help="a condition on rows, as in run --only")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--users", type=int, help="the most users per chunk that are attacked again")
+    parser.add_argument("--results", type=Path, help="a results folder of the suite")
+    parser.add_argument("--out", type=Path, help="a file of JSON lines, read and extended")
     given = parser.parse_args()
+    results = read_folder(given.results, Registry.of(Host.discover())) if given.results else None
+    lines = given.out.read_text("utf-8").splitlines() if given.out and given.out.exists() else []
+    done = {tuple(key): line for key, line in map(json.loads, lines)}
     sums, twins = defaultdict(lambda: np.zeros(2)), {}
     for one in suite_victims(given.suite, [*given.rows, "attack=auto"], [f"seeds={given.seeds}"]):
+        spec = one.cells[0].victim
         for norm in sorted({cell.threat.norm for cell in one.cells if cell.attack is not None}):
-            spec = one.cells[0].victim
             twin, defended = (spec.dataset.label, spec.model.label, spec.seed, norm), spec.defense.name != "none"
             if not defended:
-                twins[twin] = directions(one.model, norm)
+                twins[twin] = one.model
             elif twin not in twins:
                 print(f"{one.label}: no twin was selected before, so nothing is transferred", flush=True)
-            starts = twins[twin] if defended and twin in twins else None
-            sums[one.row, norm] += left(one.model, norm, given.users, starts)
+            key = (spec.dataset.label, one.label, norm, str(given.users))
+            if key not in done:
+                starts = directions(twins[twin], norm) if defended and twin in twins else None
+                done[key] = attacked_again(one, norm, starts, given, results)
+                if given.out:
+                    with given.out.open("a", encoding="utf-8") as file:
+                        file.write(json.dumps([key, done[key]]) + "\n")
+            line = done[key]
+            print(f"{one.label:44}{norm:>5}  auto {line['auto']:8.3f}  stronger {line['stronger']:8.3f}", flush=True)
+            sums[one.row, norm] += line["auto"], line["stronger"]
     missed = 0
     for (row, norm), (auto, strong) in sums.items():
         less = 1 - strong / auto if auto else 0.0
