@@ -22,7 +22,7 @@ class BoardComparison:
     """The outcome of a comparison.
 
     Args:
-        a: the folder A, with the row if only one is compared.
+        a: the folder A, and the row if only one row is compared.
         b: the folder B, in the same form.
         differences: one entry per compared value, with the difference B minus A.
         obstacles: what cannot be compared, and why.

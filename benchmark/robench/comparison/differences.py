@@ -39,8 +39,8 @@ class Difference:
         difference_low: the lower end of the 95% interval of the difference.
         difference_high: the upper end of the 95% interval of the difference.
         p_value: the p-value of the difference, adjusted by Holm's method. It is None if there is only one pair of fits,
-            or if the pair is blind.
-        verdict: what B gains or loses against A, or an empty string.
+            or if attacks may have been too weak for one of the rows.
+        verdict: the verdict on B against A, such as that B gains. It is empty if there is no verdict.
         seeds: the number of pairs of fits.
         units: the number of users or of promoted items.
         note: what a reader must know about this pair.
@@ -141,8 +141,8 @@ def _listed(seeds: Sequence[int]) -> str:
 def build_differences(family: Family, pairs: Sequence[Pair]) -> list[Difference]:
     """Returns the differences of the pairs of one table.
 
-    The p-values are adjusted over all pairs with at least two fits on each side. Blind pairs are among them, because
-    the number of tests must not depend on outcomes.
+    The p-values are adjusted over all pairs with at least two fits on each side. Blind pairs (see ``Pair``) are
+    included, because the number of tests must not depend on outcomes.
     """
     gaps = [estimate_mean(pair.b - pair.a) for pair in pairs]
     tested = [place for place, pair in enumerate(pairs) if len(pair.a) > 1]

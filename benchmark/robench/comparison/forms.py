@@ -39,7 +39,11 @@ def check_form(form: Form) -> None:
 
 
 def print_comparison(comparison: BoardComparison, console: Console, form: Form = Form.TEXT) -> None:
-    """Prints a comparison on standard output."""
+    """Prints a comparison on standard output.
+
+    Raises:
+        UserError: if a comparison has no such format.
+    """
     check_form(form)
     if form is Form.TEXT:
         _print_text(comparison, console)
@@ -82,7 +86,10 @@ def _print_text(comparison: BoardComparison, console: Console) -> None:
 
 
 def _list_obstacles(comparison: BoardComparison) -> list[str]:
-    """Returns one line per reason, which lists everything that has this reason."""
+    """Returns one line per reason why something cannot be compared.
+
+    A line lists everything to which the reason applies.
+    """
     groups = grouped(comparison.obstacles, lambda one: one.why)
     return [f"{why}: {'; '.join(one.what for one in some)}" for why, some in groups.items()]
 
@@ -141,7 +148,10 @@ def _shorten(verdict: str) -> str:
 
 
 def _notes(rows: Sequence[Difference]) -> list[str]:
-    """Returns one line per note, which names the rows unless all have the note."""
+    """Returns one line per note.
+
+    A line names the rows to which the note applies, unless it applies to all rows.
+    """
     groups = grouped((one for one in rows if one.note), lambda one: one.note)
     return [
         note if len(some) == len(rows) else f"{'; '.join(map(_name, some))}: {note}" for note, some in groups.items()

@@ -54,7 +54,10 @@ def find_data_obstacle(a: Side, b: Side, place: tuple[str, str], other: tuple[st
 
 
 def find_version_obstacle(a: Side, b: Side, measure: Measure, what: str) -> Obstacle | None:
-    """Returns an obstacle if records do not have this robench's version of a metric."""
+    """Returns an obstacle if records have another version of a metric than robench.
+
+    The result is None if all versions are equal.
+    """
     one, two = a.versions(measure), b.versions(measure)
     here = {side.results.metric(measure).version for side in (a, b)}
     if one | two <= here:

@@ -36,7 +36,7 @@ class Side:
 
     @property
     def title(self) -> str:
-        """The folder, with the row if only one is compared."""
+        """The folder, and the row if only one row is compared."""
         return str(self.folder) if self.key is None else f"{self.folder}: {format_victim(self.key)}"
 
     def chosen(self) -> list[RowKey]:
@@ -105,7 +105,7 @@ def list_planned_rows(results: Results) -> list[RowKey]:
 
 
 def _name(key: RowKey, keys: Sequence[RowKey]) -> str:
-    """Returns the name of a row, after its data set and split if there are several."""
+    """Returns the name of a row, after its data set and split if the rows have several."""
     place = f"{', '.join(key.place)}: " if len({other.place for other in keys}) > 1 else ""
     return place + format_victim(key)
 

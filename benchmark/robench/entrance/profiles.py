@@ -57,6 +57,9 @@ def _read(path: Path) -> tuple[str, tuple[str, ...], list[list[str]]]:
     """Returns the name of the tool, the targets and the profiles of a file.
 
     There are no targets if the file does not state them.
+
+    Raises:
+        UserError: if the file cannot be read, or if it holds no fake users in a known format.
     """
     try:
         content = read_file(path)

@@ -219,7 +219,7 @@ def _share(value: float, domain: Sequence[float]) -> float:
 
 
 def _place_letters(pixels: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Returns a place for the letter of each point, away from the others.
+    """Returns a place for the letter of each point, away from points and letters.
 
     Places and points are in pixels. If a letter fits nowhere, it stands in the first of the places that were tried.
     """

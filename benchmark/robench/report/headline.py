@@ -86,8 +86,8 @@ def build_headline_grid(table: LeaderboardTable, rows: Iterable[LeaderboardRow],
     Args:
         table: the table.
         rows: the rows of the table to show.
-        detail: the amount of detail. Level 2 shows all intervals and verdicts, level 1 leaves out the clean interval
-            and the part of a verdict after the semicolon, and level 0 shows means and one word per verdict.
+        detail: the amount of detail. Level 2 shows all intervals and verdicts. Level 1 leaves out the clean interval
+            and the part of a verdict after the semicolon. Level 0 shows means and one word per verdict.
     """
     chosen = list(rows)
     change = "shift" if table.targets is not None else "rise" if table.rise else "drop"

@@ -51,7 +51,11 @@ def _line(curve: Sequence[float], side: float) -> list[tuple[float, float]]:
 
 
 def _cost(box: Box, taken: Sequence[Box], others: Sequence[Sequence[tuple[float, float]]], side: float) -> float:
-    """Returns how much a name in this box hides or leaves the chart; 0 is best."""
+    """Returns the cost of a name in this box, which is at best 0.
+
+    The cost grows with the overlap with other names, with the part outside the chart, and with the number of points of
+    other curves in the box.
+    """
     left, top, right, bottom = box
     outside = max(0.0, right - side) + max(0.0, bottom - side)
     hidden = sum(_overlap(box, one) for one in taken)

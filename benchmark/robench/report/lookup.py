@@ -119,7 +119,13 @@ def _searched(folders: Sequence[Path]) -> str:
 
 
 def summarise(folder: Path) -> str:
-    """Returns a line that counts the cells by status and says how to show a cell."""
+    """Returns a line that counts the cells by status and says how to show a cell.
+
+    A damaged record counts as ``damaged``.
+
+    Raises:
+        UserError: if the plan is missing or damaged.
+    """
     plan, store = read_plan(folder), Store(folder)
     counts: Counter[str] = Counter()
     store.check_cells()

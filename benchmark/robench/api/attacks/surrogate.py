@@ -24,7 +24,8 @@ class FittedModel(Protocol):
 class Suspicion:
     """The suspicion scores of a defence, before the victim is fitted.
 
-    They are computed on the users that the attack sees and on its fake users. A higher score means more suspicion.
+    The scores are computed on the users that the attack sees and on its fake users. A higher score means more
+    suspicion.
 
     Args:
         fakes: the suspicion score of each fake user, float64 [fakes].

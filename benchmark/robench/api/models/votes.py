@@ -11,10 +11,11 @@ from robench.api.data import IntArray
 class Votes:
     """The votes of base models that were fitted on samples of the users.
 
-    Each base model is fitted on ``sample`` users. They are drawn without replacement from the ``users`` users with
-    training items, independently for each base model, with equal probability for every set. A base model votes for at
-    most ``each`` items per user, and its votes depend on nothing but the sampled rows, the user's own history and
-    random numbers of its own. The host cannot check this, so a certificate is valid only if these statements hold.
+    Each base model is fitted on ``sample`` users, who are drawn without replacement from the ``users`` users with
+    training items. The draws are independent for each base model, and every set has the same probability. A base model
+    votes for at most ``each`` items per user. The votes depend only on the sampled rows, the user's own history and
+    random numbers of the base model. The host cannot check this, so a certificate is valid only if these statements
+    hold.
 
     Args:
         counts: the number of base models that vote for each item, int64 [B, n_items]. A row is 0 if other data

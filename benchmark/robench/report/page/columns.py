@@ -33,7 +33,7 @@ class Column:
 def build_columns(table: LeaderboardTable, measures: list[Measure]) -> list[Column]:
     """Returns the columns of a ranking table.
 
-    They are those of ``build_leaderboard_grid``, and two further columns for each measure.
+    The columns of ``build_leaderboard_grid`` come first. They are followed by two columns for each measure.
 
     Args:
         table: the ranking table.

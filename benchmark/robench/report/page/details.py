@@ -1,6 +1,6 @@
 """Builds the details of a row.
 
-They are the measured values, the records, and the commands that repeat the row.
+The details are the measured values, the records, and the commands that repeat the row.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ SURFACES = {
 
 
 def write_tested(tables: Tables) -> list[str]:
-    """Returns three sentences on the models, the attacks and the values."""
+    """Returns sentences on the models, the attacks and the values of a board."""
     cells = [value.cell for value in tables.values]
     if not cells:
         return ["The suite has no cells."]

@@ -1,7 +1,7 @@
 """Makes pages for the links from the boards of a site to the documentation.
 
 A board links to the pages of the repository, for example to ``../../docs/reference/statistics.md``. On a site, such an
-address is a folder with a start page, which leads on to the built page.
+address is a folder with a page that forwards to the built page.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def find_linked_pages(boards: Iterable[str]) -> list[str]:
 
 
 def to_forwarding_page(page: str) -> str:
-    """Returns a page that leads on to a built page, and keeps the anchor.
+    """Returns a page that forwards to a built page, and keeps the anchor.
 
     Args:
         page: the path of the page without the extension. Its characters are those of ``find_linked_pages``.

@@ -52,7 +52,11 @@ class HistoryArena(UserArena):
         return {ITEMS: self.oracle.rows()}
 
     def proposals(self, attack: Attack, rng: Rng) -> Iterator[Proposal]:
-        """Yields the edited histories that the attack proposes."""
+        """Yields the edited histories that the attack proposes.
+
+        Raises:
+            TypeError: if the attack is not a ``HistoryAttack``.
+        """
         if not isinstance(attack, HistoryAttack):
             raise TypeError(f"{type(attack).__name__} edits no histories")
         yield from ({ITEMS: rows} for rows in attack.rewrite(self.oracle, rng))
