@@ -105,7 +105,10 @@ def list_planned_rows(results: Results) -> list[RowKey]:
 
 
 def _name(key: RowKey, keys: Sequence[RowKey]) -> str:
-    """Returns the name of a row, after its data set and split if the rows have several."""
+    """Returns the name of a row.
+
+    If the rows have several data sets or splits, those of the row come first.
+    """
     place = f"{', '.join(key.place)}: " if len({other.place for other in keys}) > 1 else ""
     return place + format_victim(key)
 

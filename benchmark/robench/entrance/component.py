@@ -122,7 +122,7 @@ def _print_prose(title: str, text: str, facts: list[tuple[str, str]], console: C
 
 
 def _wrapped(paragraph: str) -> Iterator[str]:
-    """Yields the lines of a paragraph, which is wrapped.
+    """Yields the lines of a paragraph, wrapped at ``WIDTH`` columns.
 
     The lines of a list, a table or a formula are not changed.
     """
