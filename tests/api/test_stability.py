@@ -1,4 +1,4 @@
-"""Tests that every public name and every hook has a level and a page."""
+"""Tests that every public name and every hook has a stability level and a page."""
 
 import importlib
 import inspect

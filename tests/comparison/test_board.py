@@ -27,7 +27,11 @@ def registry():
 
 
 def board(folder, *, left=60, seeds=range(3), models=("mf",), weights=(1.0,), ranking=(EMBEDDING,), **more):
-    """Writes a folder in which ``left + seed`` users keep their item under attack."""
+    """Writes a folder of results, and builds its tables.
+
+    Under attack, ``left + seed`` users of an undefended victim keep their held-out item in the list. Defended victims
+    keep a few more.
+    """
     world = World(folder, list(ranking))
     for seed in seeds:
         for model in models:

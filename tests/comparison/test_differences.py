@@ -1,4 +1,4 @@
-"""Tests how often comparisons of equal victims have a verdict."""
+"""Tests how often comparisons of equal and of better victims have a verdict."""
 
 import numpy as np
 

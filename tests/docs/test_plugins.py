@@ -76,7 +76,7 @@ def test_the_index_lists_every_kind_with_its_page():
 
 
 def test_every_hook_is_on_a_page():
-    """tests/host and tests/run test every hook."""
+    """Only the pages are tested here. tests/host and tests/run test the hooks."""
     names = {name for name in dir(hooks) if name.startswith("robench_")}
     registering = {hook for hook, _ in KINDS.values()}
     (rows,) = tables(section(read("docs/plugins/report.md"), "The hooks"))

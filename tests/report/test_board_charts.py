@@ -1,4 +1,4 @@
-"""Tests the charts below a ranking table, the heat map and the verdict in words."""
+"""Tests charts, bars, the verdict and the further metrics of a ranking table."""
 
 from dataclasses import replace
 from itertools import pairwise
@@ -33,7 +33,7 @@ def tables(tmp_path_factory):
 
 
 def values(panel):
-    """Returns the data of a panel's layers, by the fields of a row."""
+    """Returns the rows of data of a panel and of its layers."""
     data = [*panel["datasets"].values()] if "datasets" in panel else []
     layers = [panel, *panel["layer"]]
     return [*data, *(layer["data"]["values"] for layer in layers if "values" in layer.get("data", {}))]

@@ -1,4 +1,4 @@
-"""Tests the places of the names beside curves."""
+"""Tests where the names of curves are placed."""
 
 import pytest
 

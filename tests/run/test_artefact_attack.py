@@ -46,7 +46,11 @@ def artefact(*, users=(), deltas=None, titles=None):
 
 
 def shift(*rows):
-    """Proposes the shifts of users 7 and 4, in this order."""
+    """Returns what an artefact proposes for users 4 and 7.
+
+    Args:
+        *rows: the shifts of user 7 and of user 4.
+    """
     attack = ArtefactDeltas(artefact(users=(7, 4), deltas={"x": rows}), None)
     return next(attack.perturb(Embedded(), Ball("l2", torch.full((2,), RADIUS)), None))["x"][..., 0].tolist()
 

@@ -20,7 +20,7 @@ def victim(model="mf", seed=0, defense=NONE, data=DATA):
 
 
 def cells_of(*victims, attacks=(None, PGD), epsilons=(0.1,)):
-    """Returns a clean cell per victim, and a cell per attack and ε."""
+    """Returns a cell per victim, attack and ε. None is the attack of a clean cell."""
     return [
         Cell(one, attack, epsilon)
         for one in victims

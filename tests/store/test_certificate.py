@@ -43,7 +43,10 @@ def probabilities(rows, user, size):
 
 
 def hits(p, held, known):
-    """Returns the number of held-out items in a list; of equal items, others win."""
+    """Returns the number of held-out items among the N most probable items.
+
+    Among equal probabilities, held-out items come last.
+    """
     order = sorted((item for item in range(ITEMS) if item not in known), key=lambda i: (-round(p[i], 12), i in held))
     return len(set(order[:N]) & set(held))
 

@@ -36,7 +36,7 @@ pytestmark = pytest.mark.command
 
 
 def craft(folder, surface, cache):
-    """Returns an artefact that a strong attack finds within the budget of a cell."""
+    """Returns the arrays of an artefact that a strong attack finds for a cell."""
     registry = Registry.of(Host.discover())
     suite = load_suite(folder / "suite.yaml", registry)
     plan = make_plan(suite, registry)

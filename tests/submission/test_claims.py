@@ -26,7 +26,7 @@ def board(tmp_path):
 
 @pytest.fixture
 def judge(board):
-    """Returns a function that says whether a claim about an interval is met."""
+    """Returns a function that checks a claim near an end of a row's interval."""
     tables, results = board
     by_metric = {str(table.metric): table for table in tables.leaderboard}
 

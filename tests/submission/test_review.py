@@ -1,6 +1,6 @@
 """Tests the review of submissions, among them hostile ones.
 
-Each forged submission gets the exit code and the line that it deserves.
+For each forged submission, the exit code and the printed line are checked.
 """
 
 import csv
@@ -97,7 +97,7 @@ def metrics_of(folder):
 def raise_ranks(robench, folder):
     """Moves every held-out item to rank 1 under attack.
 
-    The metrics and the tables follow from these ranks.
+    The metrics and the tables are computed again from these ranks.
     """
     store, results = Store(folder), read_results(folder, metrics_of(folder))
     attacked = [cell for cell in results.cells if not cell.clean and results.ok(cell)]

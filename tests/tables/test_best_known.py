@@ -14,7 +14,7 @@ ONES = np.ones((4, 2))  # four targets, two users
 
 @pytest.fixture
 def find(monkeypatch):
-    """Returns a function that gives one cell per seed its external attacks."""
+    """Returns a function that runs ``find_best_known`` on made-up external attacks."""
     monkeypatch.setattr(best_known, "read_values", lambda results, external, measure: external.values)
 
     def run(*attacks, sets=None, planned=1, user_by_user=True):

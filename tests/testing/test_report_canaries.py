@@ -25,7 +25,7 @@ class OneRun:
 
 
 class NoCells(OneRun):
-    """A report that needs a value of every run."""
+    """A report that fails in a run without cells."""
 
     def __init__(self):
         self.values = []

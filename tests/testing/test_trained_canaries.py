@@ -1,4 +1,4 @@
-"""Tests that models that were trained elsewhere and ignore their inputs fail."""
+"""Tests that conformance tests reject trained models that ignore their inputs."""
 
 import numpy as np
 import pytest
@@ -57,7 +57,7 @@ class OpenHonest(TrainedTorchModel):
 
 
 class OpenDeaf(OpenHonest):
-    """A model that offers vectors, and ignores them."""
+    """A model that takes vectors as its input, and ignores them."""
 
     def scores_from_vectors(self, vectors, valid):
         return super().scores_from_vectors(0 * vectors, valid) + self.table.weight[:, 0]

@@ -4,8 +4,8 @@
 
 FOLDER holds ml-100k.inter of MovieLens 100K in RecBole's format. The data, the split, the targets, the detectors and
 the attacks are those of tools/perf/detection.py, with 1% fake users (``--epsilon``). Each attack makes its fake users
-twice: as usual, and with ``evade`` through the detector that the victim has. The attack uses other random numbers
-than the victim. The script prints a line per attack, detector and way, with means over seeds:
+twice: without ``evade``, and with ``evade`` against the victim's detector. The attack uses other random numbers than
+the victim. The script prints a line per attack, detector and setting of ``evade``, with means over seeds:
 
 - the AUROC of the suspicion scores, and the recall and the precision of the dropped users
 - the loss of the attack: minus the mean log popularity of fillers for bandwagon, the outer loss for revadv and pga
@@ -88,7 +88,7 @@ def percentile(data, kind, seed, train, targets):
 def show_detection(case, name, evade, numbers):
     """Prints the means of one detector under one attack.
 
-    Numbers that are not defined are left out.
+    Undefined numbers are left out of the means.
     """
     values = {key: [one[key] for one in numbers if one.get(key) is not None] for key in SHOWN}
     words = [f"{key} {np.mean(of):.3f}" if of else f"{key} –" for key, of in values.items()]

@@ -3,7 +3,7 @@
     python tools/perf/page.py [--rows 2000]
 
 The rows are copies of results/whitebox with other labels of models, so details, flags and verdicts are real. The script
-prints the size of the page, the time of the first paint, and the times of a filter and of a sort, each with the layout.
+prints the size of the page, the time of the first paint, and the times of a filter and of a sort, including the layout.
 It needs the extra ``dev`` and Chromium.
 """
 

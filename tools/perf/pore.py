@@ -1,4 +1,4 @@
-"""Prints certified precision, recall and F1 of lists that base models vote for.
+"""Prints certified precision, recall and F1 of models that combine votes.
 
     python tools/perf/pore.py FOLDER [--base item-knn] [--models 10000] [--sample 20 50 200] [--each 1] [--minutes 9]
 
@@ -9,9 +9,9 @@ items. The script prints a line per size of the samples and value:
 - the base models that were fitted within the time limit, and the CPU seconds
 - the value of the lists, and the certified value with at most 0, 1, ..., 5 fake users
 
-A base model is forgotten after its votes, so thousands of them need no memory. PORE (Jia et al., USENIX Security 2023)
-has 100,000 base models on samples of 200 users. There, users get votes from the samples that hold them, while here all
-base models vote for all users.
+A base model is discarded after it has voted, so thousands of base models need no more memory than one. PORE (Jia et
+al., USENIX Security 2023) has 100,000 base models on samples of 200 users. In PORE, users get votes only from base
+models that were fitted on them. Here, all base models vote for all users.
 """
 
 import argparse

@@ -6,12 +6,12 @@
 For each row and norm at ε = 0.05, users are attacked again if auto leaves their held-out item in the top 10. The
 stronger attack is APGD on five losses with 100 steps and 3 restarts, and in L2 also Carlini & Wagner with more search.
 A defended victim is also attacked with the perturbations that APGD finds for its undefended twin of the same seed. They
-are scaled to the victim's radii, judged as they are, and then serve as starting points of APGD. For this, ``--rows``
-must also select the twin, which the suite has to list before. A line names the victims without a twin.
+are scaled to the victim's radii. They are judged themselves, and then serve as starting points of APGD. For this,
+``--rows`` must also select the twin, and the suite must list the twin first. A line names the victims without a twin.
 
 ``--results`` is a results folder of the suite. The script then reads what auto leaves from the folder, and does not run
 auto again. It stops if a victim's clean ranks differ from those in the folder. ``--out`` keeps a line of JSON for each
-victim and norm, which another run does not measure again.
+victim and norm. Another run does not measure these again.
 
 The script prints two sums of NDCG@10 over all users and seeds. The first is the sum under auto alone. The second takes
 the lower value of each user under auto and the stronger attack. With ``--users N``, only the first N of these users per

@@ -1,7 +1,7 @@
 """Attacks that propose exactly what an artefact holds.
 
-The host judges these proposals like those of any other attack. A proposal beyond its budget is refused with its size,
-and never projected.
+The host judges these proposals like those of any other attack. A proposal beyond its budget raises an error that states
+its size. It is never projected onto the budget.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class _ArtefactAttack(Attack):
         return self._threat
 
     def _places(self, users: Tensor) -> tuple[list[int], list[int]]:
-        """Returns a chunk's perturbed rows, and their places in the artefact."""
+        """Returns the rows of a chunk that the artefact perturbs, and their places in it."""
         pairs = [(row, self._place[user]) for row, user in enumerate(users.tolist()) if user in self._place]
         return [row for row, _ in pairs], [place for _, place in pairs]
 
@@ -64,8 +64,8 @@ class ArtefactDeltas(_ArtefactAttack, EmbeddingAttack):
         """Yields the shifts of the users of one chunk.
 
         Raises:
-            UserError: if the shapes are those of another model, if a place is shifted that may not be perturbed, or if
-                a shift is beyond its budget.
+            UserError: if the inputs or their shapes are not those of the victim, if a place is shifted that may not be
+                perturbed, or if a shift is beyond its budget.
         """
         assert isinstance(oracle, EmbeddingOracle)
         delta = oracle.zero()

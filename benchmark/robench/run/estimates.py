@@ -32,7 +32,7 @@ class _Times:
             self._sums[key] = total + seconds, count + 1
 
     def mean(self, key: Key) -> float | None:
-        """Returns the mean duration of a kind, or None if there is none."""
+        """Returns the mean duration of a kind, or None if no duration was added."""
         total, count = self._sums.get(key, (0.0, 0))
         return total / count if count else None
 
@@ -48,11 +48,11 @@ class Estimates:
     only earlier records are similar, their times are multiplied by a ratio. This ratio is the time that the cells and
     fits of the present run took, divided by the time that earlier records predicted for them.
 
-    A victim with a stored cell has been fitted before. Its checkpoint is usually in the cache, so its fit takes no
-    time.
+    A victim with a stored cell has been fitted before. Its checkpoint is usually in the cache, so its fit is estimated
+    to take no time.
 
     Args:
-        cells: the cells to read, if they have records.
+        cells: the cells of the plan. Cells without a record are skipped.
         store: the folder of results.
     """
 
@@ -93,7 +93,14 @@ class Estimates:
             self._now.add(_fit_keys(cell), fit_seconds)
 
     def _compare(self, keys: Iterable[Key], seconds: float) -> None:
-        """Adds a duration to the ratio between the present run and earlier ones."""
+        """Updates the ratio between the times of this run and those of earlier runs.
+
+        If no earlier record is similar, nothing changes.
+
+        Args:
+            keys: the kinds of the fit or cell, from the most similar one to the least similar one.
+            seconds: the seconds that the fit or cell took in this run.
+        """
         if (before := next((mean for key in keys if (mean := self._earlier.mean(key)) is not None), None)) is not None:
             self._taken, self._predicted = self._taken + seconds, self._predicted + before
 
@@ -113,7 +120,10 @@ class Estimates:
         return 0.0 if cell.victim.id in self._fitted else self._mean(_fit_keys(cell))
 
     def cell_seconds(self, cell: Cell) -> float:
-        """Returns the estimated seconds of a cell without the fit, or infinity."""
+        """Returns the estimated seconds of a cell without the fit.
+
+        The result is infinity if no similar cell was measured.
+        """
         return self._mean(_cell_keys(cell))
 
     def memory(self, cell: Cell) -> float | None:

@@ -31,11 +31,11 @@ PARTS = ("metrics", "achieved", "diagnostics", "seconds", "provenance")  # what 
 
 @dataclass(frozen=True, eq=False)
 class ExternalScore:
-    """The outcome of an artefact.
+    """The measured outcome of an artefact.
 
     Args:
         content: the fields of the external attack's record that the measurement gives.
-        arrays: the arrays of the outcome, as those of a cell.
+        arrays: the arrays of the outcome, with the names that the arrays of a cell have.
     """
 
     content: dict[str, Any]
@@ -59,7 +59,7 @@ def score_artefact(artefact: Artefact, suite: Suite, plan: Plan, registry: Regis
 
     Raises:
         UserError: if the plan has no such cell, if the cell takes no artefacts, if the artefact does not fit the victim
-            or its users, or if it is beyond its budget.
+            or its users, or if the artefact is beyond its budget.
     """
     cell = _find_cell(artefact, plan)
     assert cell.threat is not None

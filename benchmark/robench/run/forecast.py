@@ -18,9 +18,10 @@ INTERVAL = 1.0  # the seconds after which the time that is left is computed agai
 
 
 def count_workers(workers: int | None, executor: str, device: str) -> int | None:
-    """Returns how many victims run at the same time, or None if it is unknown.
+    """Returns how many victims run at the same time, or None if unknown.
 
-    If it is unknown, the events of the victims show it.
+    Without a number from the user, it is known only for the local executor on the CPU. ``Forecast`` then derives an
+    unknown number from the events of the victims.
 
     Args:
         workers: the number of workers that the user has chosen, or None.
@@ -37,7 +38,7 @@ class Forecast:
 
     The work that is left is the estimated time of all open fits and cells. Victims that run at the same time share it.
     Each victim needs some more time, for example to start a process. This overhead is learnt from the times between
-    the ends of victims. The start of the run does not count, because it happens once.
+    the ends of victims. The time before the first end does not count, because it includes the start of the run.
 
     Args:
         victims: the open cells of each victim, by the ids of the victim and the cell.
@@ -65,7 +66,14 @@ class Forecast:
         self._computed: tuple[float, TimeLeft] | None = None
 
     def progress(self, victim: str, phase: str, done: int, total: int) -> None:
-        """Notes that a victim has finished some epochs or cells."""
+        """Notes how many epochs or cells a victim has finished.
+
+        Args:
+            victim: the id of the victim.
+            phase: ``fit`` or ``measure``.
+            done: the number of finished epochs or cells.
+            total: the number of all epochs or cells.
+        """
         if victim in self._open:
             self._start(victim)
             self._fit_left[victim] = 1 - done / total if phase == "fit" and total else 0.0
@@ -120,8 +128,8 @@ class Forecast:
     def time_left(self) -> TimeLeft:
         """Returns the estimated time until the run ends.
 
-        The run cannot end before its longest open victim. Otherwise, the victims share the work evenly. A large run has
-        many events, so the time is computed at most once a second.
+        The run cannot end before its longest open victim ends. Otherwise, the victims share the work evenly. A large
+        run has many events, so the time is computed at most once a second.
         """
         now = self._clock()
         if self._computed is None or now - self._computed[0] >= INTERVAL:

@@ -40,7 +40,7 @@ class Inbox:
         host: the host, which calls the lifecycle hooks of plugins.
         label: a function that returns the readable name of a cell's victim.
         data_sha256: a function that returns the digest of a cell's prepared data.
-        forecast: the forecast of the run's end, which is updated.
+        forecast: the forecast of the run's end, which is updated, or None.
     """
 
     def __init__(

@@ -35,12 +35,19 @@ from robench.suite.load import Suite, load_suite
 
 @dataclass
 class VictimRow:
-    """The numbers of the cells of some victims by state, and an estimate of the cost.
+    """Counts the cells of some victims by state, and estimates their cost.
 
-    A row has one clean victim, or all victims of one model and defence that one attack poisons at one ε. ``victims``
-    counts them. ``cells`` counts all their cells except skipped ones. A stale cell also counts as stored. ``seconds``
-    estimates the cost of the open cells, and ``memory`` (in MiB) that of one worker. They are None if there are no open
-    cells or no estimate is possible.
+    A row has one victim without poisoning, or all victims of one model and defence that one attack poisons at one ε.
+
+    Args:
+        label: a description of the victims.
+        victims: the number of victims.
+        cells: the number of their cells, without skipped ones.
+        stored: the number of stored cells, including stale ones.
+        stale: the number of stale cells.
+        skipped: the number of skipped cells.
+        seconds: the estimated seconds of the open cells, or None if there are none or no estimate is possible.
+        memory: the estimated memory of a worker for these cells in MiB, or None as for ``seconds``.
     """
 
     label: str
@@ -60,7 +67,7 @@ class Preview:
     Args:
         name: the name of the suite.
         folder: the folder of its results.
-        rows: the victims, with the poisoned victims of each attack in one row.
+        rows: the victims. See ``VictimRow``.
         data: a summary of each data set, followed by lines about its peculiarities.
         skips: the reasons why cells are skipped, one line per reason.
         notes: other lines for the user.

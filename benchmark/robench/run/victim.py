@@ -191,10 +191,11 @@ class FittedVictim:
         )
 
     def _certify(self, arrays: dict[str, NDArray[Any]], victim: MeasuredVictim) -> Certificate:
-        """Returns the certificate of a model that takes votes.
+        """Returns the certificate of a model that combines votes of base models.
 
-        The votes are added to the arrays. The result is empty for other models. A defence may read the training data in
-        any way, so only undefended models have certificates.
+        The votes are added to the arrays. For other models, the result is empty, and the arrays stay as they are.
+        Defended and poisoned victims have no certificate, so the caller leaves them out: a defence may read the
+        training data in any way.
         """
         trained = int((self.data.train.lengths() > 0).sum())
         collected = collect_votes(victim.model, victim.chunks(), victim.history, arrays["top"], trained)

@@ -1,7 +1,7 @@
 """Reads artefacts: files with perturbations that somebody else has found.
 
-An artefact is an uncompressed npz. It names one attacked cell, and holds a perturbation of some of its users. The
-victim, the threat model and the budget are those of the cell.
+An artefact is an uncompressed npz. It names one attacked cell. It holds shifts or histories of some evaluated users, or
+new titles of some items. The victim, the threat model and the budget are those of the cell.
 """
 
 from __future__ import annotations
@@ -39,9 +39,11 @@ class Artefact:
         victim: the id of the cell's victim.
         author: who found the perturbations.
         users: the perturbed users, as rows of the data, int64 [U]. It is empty on ``text``.
-        deltas: the shift of each embedded input, float [U, ...].
-        histories: the edited histories, int64 [U, L], right-padded with −1, or None.
-        titles: the new title of each item, by the item's row in the catalogue.
+        deltas: the shift of each embedded input, float [U, ...]. It is empty on other surfaces than ``embedding``.
+        histories: the edited histories, int64 [U, L], right-padded with −1. It is None on other surfaces than
+            ``history``.
+        titles: the new title of each rewritten item, by the item's row in the catalogue. It is empty on other surfaces
+            than ``text``.
     """
 
     content: bytes
@@ -74,7 +76,7 @@ def read_artefact(path: Path) -> Artefact:
     """Reads an artefact.
 
     Raises:
-        UserError: if the file is missing, or if it is no artefact.
+        UserError: if the file is missing, too large or not an artefact.
     """
     try:
         content = read_file(path, LARGEST)
@@ -91,7 +93,7 @@ def parse_artefact(content: bytes, where: str) -> Artefact:
         where: the name of the file, for error messages.
 
     Raises:
-        UserError: if the file is no artefact.
+        UserError: if the file is not an artefact.
     """
     arrays = arrays_from_bytes(content, where)
     words = {name: _word(arrays, name, where) for name in NAMES}
@@ -117,6 +119,8 @@ def parse_artefact(content: bytes, where: str) -> Artefact:
 def _word(arrays: Arrays, name: str, where: str) -> str:
     """Returns one of the strings that an artefact states.
 
+    Each run of white space becomes one space.
+
     Raises:
         UserError: if the string is missing, empty or longer than 200 characters, or if the array is not one string.
     """
@@ -130,10 +134,10 @@ def _word(arrays: Arrays, name: str, where: str) -> str:
 
 
 def _rows(arrays: Arrays, name: str, where: str) -> IntArray:
-    """Returns the rows of distinct users or items, int64.
+    """Returns an array with the rows of distinct users or items, int64.
 
     Raises:
-        UserError: if the array is missing, or is no list of distinct whole numbers of at least 0.
+        UserError: if the array is missing or empty, or does not hold distinct whole numbers of at least 0.
     """
     array = arrays.get(name)
     if array is None or array.dtype.kind not in "iu" or array.ndim != 1 or not len(array):
@@ -155,7 +159,7 @@ def _check_delta(name: str, part: NDArray[Any], users: IntArray, where: str) -> 
     """Checks the shift of one input.
 
     Raises:
-        UserError: if the array does not have one row per user, or has a number that is not finite.
+        UserError: if the array does not have one row of floats per user, or has a number that is not finite.
     """
     if part.dtype.kind != "f" or part.ndim < 2 or len(part) != len(users):
         raise UserError(f"'{DELTA}{name}' does not have one row of numbers per user", where=where)

@@ -1,8 +1,8 @@
 """Computes the certificate of PORE from the votes of base models.
 
-PORE is Jia et al., "PORE: Provably Robust Recommender Systems against Data Poisoning Attacks", USENIX Security 2023. A
-recommender that takes a vote of base models gets a lower bound on the number of held-out items in its list, whatever
-rows a few fake users have.
+PORE is Jia et al., "PORE: Provably Robust Recommender Systems against Data Poisoning Attacks", USENIX Security 2023.
+Base models vote for the items of a user's list. The certificate is a lower bound on the number of held-out items in
+this list. It holds for every choice of a few fake users' interactions.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ Certificate = dict[str, float | None]
 
 @dataclass(frozen=True)
 class Voting:
-    """How base models vote. See ``Votes``.
+    """The numbers of a vote that its certificate depends on.
+
+    ``api.models.votes.Votes`` describes the vote.
 
     Args:
         models: the number of base models, T.
@@ -45,9 +47,10 @@ def measure_certificate(arrays: Arrays, voting: Voting) -> Certificate:
     """Returns the plain and certified values of lists, as means over users.
 
     Args:
-        arrays: the arrays of the cell. ``item_votes``, int64 [n], counts the base models that vote for each held-out
-            item. ``other_votes``, int64 [U, ``LENGTH``], holds the largest counts of each user's other items.
-        voting: how the base models vote.
+        arrays: the arrays of the cell: ``ranks`` and ``indptr`` of the held-out items, and the votes. ``item_votes``
+            counts the base models that vote for each held-out item, and has the length of ``ranks``. ``other_votes``,
+            int64 [U, ``LENGTH``], holds the largest counts of each user's other items.
+        voting: the numbers of the vote.
 
     Returns:
         The fields of ``voting``, ``alpha``, the plain values ``precision``, ``recall`` and ``f1``, and for each number
@@ -72,7 +75,13 @@ def measure_certificate(arrays: Arrays, voting: Voting) -> Certificate:
 
 
 def _values(hits: IntArray, sizes: IntArray, end: str) -> Certificate:
-    """Returns precision, recall and F1 for hits of lists of ``LENGTH`` items."""
+    """Returns the mean precision, recall and F1 of lists with ``LENGTH`` items.
+
+    Args:
+        hits: the number of held-out items in each user's list.
+        sizes: the number of held-out items of each user.
+        end: the ending of the names, such as ``_0``.
+    """
     return {
         f"precision{end}": float((hits / LENGTH).mean()),
         f"recall{end}": float((hits / np.maximum(sizes, 1)).mean()),
@@ -81,7 +90,7 @@ def _values(hits: IntArray, sizes: IntArray, end: str) -> Certificate:
 
 
 def read_voting(numbers: Mapping[str, float | None]) -> Voting:
-    """Returns how the base models vote, from a stored certificate."""
+    """Reads the numbers of a vote from a stored certificate."""
     return Voting(*(int(numbers[name] or 0) for name in ("models", "sample", "users", "each", "pairs")))
 
 
@@ -95,7 +104,7 @@ def certify_votes(arrays: Arrays, voting: Voting) -> IntArray:
 
     Args:
         arrays: the arrays of the cell. See ``measure_certificate``.
-        voting: how the base models vote.
+        voting: the numbers of the vote.
 
     Returns:
         The numbers for each number of fake users in ``FAKES``, int64 [fakes, U].
@@ -133,7 +142,7 @@ def bound_below(counts: IntArray, trials: int, level: float) -> FloatArray:
     Args:
         counts: the numbers of successes.
         trials: the number of trials.
-        level: the largest probability that a bound is wrong.
+        level: the largest allowed probability that one bound is wrong.
     """
     from scipy.special import betaincinv  # noqa: PLC0415  # a slow import
 
@@ -150,27 +159,28 @@ def bound_above(counts: IntArray, trials: int, level: float) -> FloatArray:
 
 
 def certify(low: FloatArray, high: FloatArray, share: float, each: int) -> IntArray:
-    """Returns how many held-out items stay in each list under any poisoning.
+    """Returns how many held-out items stay in each list for all fake users.
 
-    The theorem is that of PORE (section 4), with this proof. Let p_i be the probability that a base model votes for
-    item i, and p'_i the same after fake users were added. With probability ``share``, c, a sample holds no fake user.
-    Given this, it is a sample of the genuine users, so the item gets the vote with probability p_i. Hence
-    c p_i ≤ p'_i ≤ c p_i + (1 − c), and for m items together Σ p'_j ≤ c Σ p_j + min(m, N') (1 − c), because a base model
-    votes for at most N' items.
+    The number of fake users determines ``share``. The theorem is that of PORE (section 4), with this proof. Let p_i be
+    the probability that a base model votes for item i, and p'_i the same after fake users were added. With probability
+    ``share``, c, a sample holds no fake user. It is then a sample of the genuine users, so the item gets the vote with
+    probability p_i. Hence c p_i ≤ p'_i ≤ c p_i + (1 − c). For m items together, Σ p'_j ≤ c Σ p_j + min(m, N') (1 − c),
+    because a base model votes for at most N' items.
 
     Suppose that a list of N items by p' holds fewer than r held-out items. Then it holds a set C of q = N − r + 1 other
     items, and it misses a held-out item i among the r best of them. So p'_i ≤ p'_j for each j in C. The least of these
     p'_j is at most the mean over any m items of C. Therefore
 
-        c p_i ≤ min over m = 1..q of (c Σ_m p_j + min(m, N') (1 − c)) / m,
+        c p_i ≤ min over m = 1..q of (c Σ_m p_j + min(m, N') (1 − c)) / m.
 
-    if the sum is over the m items of C with the smallest p_j. The right side is largest if C has the q largest p_j. If
-    the bounds of the probabilities contradict this inequality, r held-out items are certified. The list is the one by
-    the probabilities p', which infinitely many base models would give.
+    Here Σ_m is the sum over the m items of C with the smallest p_j. The right side is largest if C has the q largest
+    p_j. If the bounds of the probabilities contradict this inequality, r held-out items are certified. The list is the
+    one by the probabilities p', which infinitely many base models would give.
 
-    PORE samples users who only get votes from samples that hold them, so its probabilities are at most s / n, and its
-    fake users add s / (n + e) − (s / n) c in place of 1 − c. Here base models score any history. So a user gets votes
-    from every sample, and both sides of the inequality are larger by about the factor n / s.
+    In PORE, a user gets votes only from the base models of samples that contain this user. So the probabilities are at
+    most s / n, and e fake users add s / (n + e) − (s / n) c in place of 1 − c, if each sample has s of n users. Here,
+    base models score any history, so a user gets votes from every base model. Both sides of the inequality are
+    therefore larger by about the factor n / s.
 
     Args:
         low: lower bounds of p for the held-out items, from high to low, float64 [U, N]. The rows of users with fewer

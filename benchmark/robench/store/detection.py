@@ -84,7 +84,9 @@ def count_by_threshold(scores: FloatArray, positive: NDArray[np.bool_]) -> tuple
 
 
 def compute_roc(suspicion: FloatArray, flagged: NDArray[np.int8], n_real: int) -> FloatArray | None:
-    """Returns the ROC curve of suspicion scores, or None if a class is empty.
+    """Returns the ROC curve of suspicion scores.
+
+    The result is None if no user is fake, or if all users are fake.
 
     A threshold on the score flags every user with at least this score. The curve joins the points (false alarms,
     recall) of all thresholds by straight lines, from (0, 0) to (1, 1). If it rises vertically, the upper end counts.

@@ -76,7 +76,7 @@ class ExternalAttack:
 
     Args:
         record: the sealed record.
-        arrays: the arrays, as those of a cell.
+        arrays: the arrays of the outcome, with the names that the arrays of a cell have.
     """
 
     record: Record
@@ -133,7 +133,7 @@ def read_external(folder: Path, attack: str) -> ExternalAttack:
         attack: the id of the attack.
 
     Raises:
-        UserError: if a file is missing, damaged or changed, or if the arrays are not those of a cell.
+        UserError: if a file is missing, damaged or changed, or if the files do not fit each other.
     """
     paths = [folder / FOLDER / f"{attack}{ending}" for ending in ENDINGS]
     try:

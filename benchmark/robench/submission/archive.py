@@ -1,4 +1,4 @@
-"""Writes a submission as one file, and opens submissions of strangers."""
+"""Writes a submission as one file, and opens submissions, which may be hostile."""
 
 from __future__ import annotations
 
@@ -35,13 +35,14 @@ def write_zip(folder: Path, path: Path) -> None:
 def opened(path: Path) -> Iterator[Path]:
     """Yields the folder of a submission.
 
-    An archive is unpacked into a temporary folder by ``unpack``, which refuses hostile archives.
+    An archive is unpacked into a temporary folder by ``unpack``, which refuses hostile archives. The temporary folder
+    is deleted after the block.
 
     Args:
         path: a folder, or a .zip or .tar file.
 
     Raises:
-        UserError: if there is no such file, or if the archive is damaged or hostile.
+        UserError: if there is no such file or folder, or if the file is not an archive, or is damaged or hostile.
     """
     if path.is_dir():
         yield path

@@ -27,7 +27,7 @@ def score_attack(folder: Path, path: Path, data: Path | None, *, keep: bool) -> 
 
     Args:
         folder: the folder of results.
-        path: the artefact.
+        path: the file of the artefact.
         data: the folder from which the suite's relative paths start, or None for the folder of results.
         keep: whether to store the artefact and rebuild the tables if it is stronger.
 
@@ -35,7 +35,7 @@ def score_attack(folder: Path, path: Path, data: Path | None, *, keep: bool) -> 
         The lines to print, and whether the artefact is stronger than the stored attack.
 
     Raises:
-        UserError: if the artefact cannot be read, is refused, or is beyond its budget.
+        UserError: if the artefact cannot be read, does not fit its cell, or is beyond its budget.
     """
     registry = Registry.of(Host.discover())
     artefact = read_artefact(path)
@@ -72,6 +72,6 @@ def _describe(artefact: Artefact, cell: CellRow, scored: ExternalAttack) -> list
 
 
 def _compare(cell: CellRow, one: Comparison) -> str:
-    """Returns a line with the values of one metric."""
+    """Returns a line that compares the artefact with the stored attack in one metric."""
     values = f"{format_number(one.alone)} under the artefact, {format_number(one.stored)} under {cell.attack_label}"
     return f"{one.measure}: {values}; best known {format_number(one.best)}, worse for {counted(one.users, 'user')}"

@@ -41,7 +41,7 @@ class Changes:
     Args:
         changes: the differences, in the order of the tables.
         notes: one line for each part that cannot be compared, with the reason.
-        compared: the number of rows that both have and that can be compared.
+        compared: the number of rows that both boards have and that can be compared.
     """
 
     changes: list[Change] = field(default_factory=list)
@@ -53,7 +53,7 @@ class Changes:
         return sum(change.kind == kind for change in self.changes)
 
     def summary(self) -> str:
-        """Returns one line with the number of differences of each kind."""
+        """Returns a line that counts changed rows, changed verdicts and compared rows."""
         rows = [f"{counted(self.count('added'), 'row')} added", f"{self.count('moved')} moved"]
         rows += [f"{self.count('removed')} removed", f"{counted(self.count('verdict'), 'verdict')} changed"]
         return f"{', '.join(rows)}; {counted(self.compared, 'row')} compared"
@@ -62,7 +62,7 @@ class Changes:
 def compare_boards(new: Results, new_tables: Tables, old: Results, old_tables: Tables, where: str) -> Changes:
     """Compares the tables of a submission with those of the present board.
 
-    The tables of both must have been computed from their arrays.
+    All tables must have been computed from the arrays of the cells.
 
     Args:
         new: the results of the submission.
@@ -102,14 +102,14 @@ class _Reasons:
         self.whole, self.places, self.metrics = whole, places, metrics
 
     def get(self, dataset: str, split: str, metric: str) -> str:
-        """Returns the reason for rows of one table, or an empty string."""
+        """Returns why the rows of one table cannot be compared, or an empty string."""
         return self.whole or self.places.get((dataset, split), "") or self.metrics.get(metric, "")
 
 
 def _find_reasons(new: Results, old: Results) -> _Reasons:
     """Returns why parts of two boards cannot be compared.
 
-    The reasons are other versions of the protocol, other data and other versions of metrics.
+    The boards may differ in the version of the protocol, in the prepared data, or in the version of a metric.
     """
     versions = new.plan.protocol_version, old.plan.protocol_version
     whole = "" if versions[0] == versions[1] else f"protocol version {versions[0]}, on the board {versions[1]}"
@@ -127,7 +127,7 @@ def _find_reasons(new: Results, old: Results) -> _Reasons:
 
 
 def _metric_version(results: Results, measure: str) -> object:
-    """Returns the version of a metric in the records, or None."""
+    """Returns the version of a metric in the records, or None if no record has it."""
     values = (record["metrics"].get(measure) for record in results.records.values() if record["status"] == "ok")
     return next((value["version"] for value in values if value), None)
 

@@ -35,8 +35,8 @@ def read_claims(path: Path, tables: Tables) -> list[Claim]:
         tables: the tables that contain the rows.
 
     Raises:
-        UserError: if the file is missing or cannot be read, if a claim has an unknown or a missing entry, or if a
-            claim does not name exactly one row.
+        UserError: if the file is missing or cannot be read, if an entry of a claim is unknown, missing or invalid, or
+            if a claim does not name exactly one row.
     """
     claims = []
     for number, entry in _entries(path):
@@ -52,7 +52,9 @@ def read_claims(path: Path, tables: Tables) -> list[Claim]:
 
 
 def _entries(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """Yields each claim with the number of its line or its place in the list.
+    """Yields the entries of each claim, preceded by a number.
+
+    The number is the line of a CSV file, or the position in a YAML list, starting at 1.
 
     Raises:
         UserError: if the file is missing or cannot be read, or if a YAML file holds no list of mappings.
@@ -81,7 +83,8 @@ def _find(entry: Mapping[str, Any], where: str, tables: Tables) -> Claim:
     """Returns the claim for the only row that an entry names.
 
     Raises:
-        UserError: if there is no such row, if there are several, or if the row has no such value.
+        UserError: if there is no such row, if there are several, if the row has no such value, or if the entry's column
+            or value is invalid.
     """
     wanted = {name: str(entry[name]) for name in FILTERS if entry.get(name) is not None}
     rows = [
@@ -129,14 +132,14 @@ def _matches(fact: str, text: str) -> bool:
 
 
 def compare_claims(claims: Sequence[Claim], tables: Tables, results: Results) -> tuple[list[str], list[str]]:
-    """Compares claims with the tables that the arrays give.
+    """Compares claims with the rows of tables.
 
     A claim is met if it is not better for the defender than the better end of the row's 95% interval.
 
     Args:
         claims: the claims.
-        tables: the tables.
-        results: the results of the folder, which know the metrics.
+        tables: the tables, computed from the arrays of the cells.
+        results: the results of the folder, which contain the metrics.
 
     Returns:
         A line for each claim that is met, and a line for each other claim.

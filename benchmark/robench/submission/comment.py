@@ -43,7 +43,7 @@ def to_comment(review: Review) -> str:
 
 
 def _list_changes(changes: Changes) -> list[str]:
-    """Returns one table per kind of change."""
+    """Returns the lines of one Markdown table for each kind of change that occurs."""
     lines = []
     for kind, title in TITLES.items():
         body = [[change.row, change.before, change.after] for change in changes.changes if change.kind == kind]

@@ -117,7 +117,7 @@ def collect_hardware(records: Iterable[Mapping[str, Any]]) -> list[Machine]:
 def make_details(
     suite: str, root: str, licence: str, contact: str, hardware: list[Machine], claims: list[Claim]
 ) -> Details:
-    """Returns checked details.
+    """Returns the content of SUBMISSION.json.
 
     Raises:
         UserError: if the licence or the contact is missing or not one line of text.
@@ -147,7 +147,7 @@ def read_details(folder: Path) -> Details:
     """Reads SUBMISSION.json.
 
     Raises:
-        UserError: if the file is missing, is no such file, or was changed after it was written.
+        UserError: if the file is missing, has other content, or was changed after it was written.
     """
     path = folder / DETAILS
     try:

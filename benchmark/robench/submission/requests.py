@@ -17,7 +17,7 @@ from robench.verify.rerun import Sample
 
 @dataclass(frozen=True)
 class Request:
-    """What ``robench verify`` is asked to verify.
+    """The arguments of one call of ``robench verify``.
 
     Args:
         folder: a folder of results, or None if a submission is reviewed.
@@ -40,7 +40,8 @@ def answer(request: Request, sample: Sample) -> tuple[list[str], bool]:
     """Verifies what is requested.
 
     Returns:
-        The lines to print, and whether nothing differs. For an artefact, the second value says whether it is stronger.
+        The lines to print, and whether no problem was found. For an artefact, the second value states whether the
+        artefact is stronger than the stored attack.
 
     Raises:
         UserError: if options contradict each other, or if the input cannot be used.

@@ -52,8 +52,8 @@ class Review:
 def review_submission(path: Path, sample: Sample, against: Path | None) -> Review:
     """Reviews a submission.
 
-    Every table is computed from the arrays of the submission. Tables that were submitted are only compared with them. A
-    sample of the cells is measured again.
+    Every table is computed from the arrays of the submission. The submitted tables are only compared with the computed
+    ones. A sample of the cells is measured again.
 
     Args:
         path: the file or the folder of the submission.
@@ -61,8 +61,8 @@ def review_submission(path: Path, sample: Sample, against: Path | None) -> Revie
         against: the folder of the present board, or None.
 
     Raises:
-        UserError: if the submission is no submission, if its archive is hostile, if it cannot be read, or if it belongs
-            to another suite than the board.
+        UserError: if the file or folder is not a submission, if it is hostile or cannot be read, or if it belongs to
+            another suite than the board.
     """
     host = Host.discover()
     with opened(path) as folder:
@@ -114,10 +114,10 @@ def _find_chance(cells: int, drawn: int, wrong: int) -> float:
 
 
 def _check_files(folder: Path) -> None:
-    """Checks that a submission is a packed folder, and has no other files.
+    """Checks that a submission has SUBMISSION.json and the files of a packed folder.
 
     Raises:
-        UserError: if a file is missing, or does not belong to a submission.
+        UserError: if a file is missing or does not belong to a submission, or if there is a link or a special file.
     """
     plan = read_plan(folder)
     expected = {*published_files(plan), *external_files(folder), *Archive.FILES, DETAILS}
@@ -142,7 +142,7 @@ def _check_details(details: Details, folder: Path, verification: Verification) -
 
 
 def _shorten_paths(findings: Findings, folder: Path, path: Path) -> None:
-    """Replaces the temporary folder of a submission by its name."""
+    """Replaces the path of the temporary folder by that of the submission."""
     for lines in (findings.problems, findings.notes, findings.checked):
         lines[:] = [line.replace(f"{folder}/", f"{path}/").replace(str(folder), str(path)) for line in lines]
 

@@ -36,7 +36,8 @@ class AttackSet:
         points: the attacks that are planned for at least one model of the table other than the baseline.
         names: the name that tables use for each attack, by label. The name of an ensemble includes its version.
         standard: whether the only attack is one version of the ensemble by which leaderboards are ranked.
-        current: the name of this ensemble with its current version, or an empty string if the table is under it.
+        current: the name of this ensemble with its current version if the table was measured under an earlier version,
+            otherwise an empty string.
     """
 
     points: frozenset[Point]
@@ -148,7 +149,7 @@ def _name(results: Results, label: str) -> str:
 def _current(results: Results, cell: CellRow) -> str:
     """Returns the name of a cell's ensemble with its current version.
 
-    The string is empty if the cell was attacked by this version.
+    The string is empty if the cell was attacked by this version, or if its attack has no version.
     """
     version = _version(results, cell.attack_label)
     latest = SURFACES[cell.threat.surface].ensemble_version if cell.threat is not None else 0

@@ -47,7 +47,7 @@ def find_best_known(results: Results, cells: Sequence[CellRow], reference: Refer
 
     Args:
         results: the results of the folder.
-        cells: the cells of the row whose external attacks count.
+        cells: the cells of the row. Only external attacks on these cells count.
         reference: the worst case of the row.
 
     Returns:
@@ -74,9 +74,9 @@ def _place(
 ) -> FloatArray | None:
     """Returns the values of an external attack in the shape of the worst case.
 
-    The attack promotes the targets of one set only. The targets of other sets keep their worst case. The result is None
-    if the values of several sets are averaged, because the attack says nothing about the other sets. It is also None if
-    the shapes differ, or if the row does not use the set.
+    An attack with targets has the targets of one set only. The targets of other sets keep their worst case. The result
+    is None if the values of several sets are averaged, because the attack was not scored on the other sets. It is also
+    None if the shapes differ, or if the row does not use the set.
     """
     if external.target_set is None or reference.sets is None:
         return (

@@ -78,7 +78,7 @@ class Tables:
         examples: lists of users before and after an attack, for each ranking table.
         origin: where the numbers come from: versions, machines and digests.
         transfer: the effects of attacks with fake users on victims other than their surrogates.
-        certificates: certified values of lists that base models vote for.
+        certificates: plain and certified values of models that combine votes of base models.
     """
 
     suite: str

@@ -1,4 +1,4 @@
-"""Summarises the certificates of lists that base models vote for."""
+"""Summarises the certificates of models that combine votes of base models."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class CertificateRow:
         sample: the number of users in each sample.
         users: the number of users from which the samples are drawn.
         each: the largest number of items that a base model votes for.
-        alpha: the probability that any certificate of a victim is wrong.
+        alpha: the largest probability that any certificate of a victim is wrong.
         seeds: the number of seeds.
     """
 
@@ -43,7 +43,10 @@ class CertificateRow:
 
 
 def build_certificate_rows(results: Results) -> list[CertificateRow]:
-    """Returns three rows for each ``RowKey`` with certificates of clean cells."""
+    """Returns the rows for precision, recall and F1 of every model with certificates.
+
+    Only the certificates of clean cells count.
+    """
     groups = results.grouped(
         lambda cell: cell.key, lambda cell: cell.clean and bool(results.record(cell).get("certificate"))
     )

@@ -104,7 +104,7 @@ def choose_reference(results: Results, table: PlannedTable | None = None) -> Mea
 def is_comparable(metric: Metric) -> bool:
     """Returns whether users can be compared by a metric.
 
-    Such a metric judges each user by the ranks of held-out items, and higher values are better.
+    Such a metric judges each user alone by the ranks of held-out items, and higher values are better.
     """
     return metric.needs == "held-out" and metric.higher_is_better and not metric.pooled
 

@@ -19,8 +19,8 @@ from robench.tables.results import Results
 class DetectionRow:
     """The detection of fake users by one defence under one attack.
 
-    A detector sees no model. Under an attack that sees no model either, all models therefore have the same numbers, and
-    a row is a mean over the victims of all models, seeds and target sets.
+    The numbers are means over the victims of all models, seeds and target sets. A detector sees no model, so the
+    numbers depend on the model only if the attack sees it.
 
     Args:
         dataset: the label of the data set.
@@ -78,12 +78,12 @@ def count_filter_choices(results: Results, table: PlannedTable, cells: Iterable[
     """Returns how many sets of fake users an attack tried on a row's filter.
 
     The host counts the different sets that an attack has put through the filter of the victim's defence. It counts 0
-    if the set that the attack returned is none of them. The result is the count of the attack with the highest count,
-    and the count of an attack is the lowest over its measured cells.
+    if the set that the attack returned is none of them. The count of an attack is the lowest count over its measured
+    cells. The result is the highest count of any attack.
 
     Args:
         results: the results of the folder.
-        table: the table. Only the cells from which it takes its worst case count.
+        table: the table. Other cells than those of its worst case are ignored.
         cells: the cells of the row.
     """
     counts: dict[tuple[str, float], int] = {}
@@ -123,7 +123,7 @@ def _row(
 
 
 def _mean_roc(results: Results, cells: Iterable[CellRow]) -> tuple[float, ...] | None:
-    """Returns the mean ROC curve of these victims, or None if none has one."""
+    """Returns the mean ROC curve over the victims of cells, or None without a curve."""
     curves = [curve for cell in cells if (curve := _roc(results, cell)) is not None]
     return tuple(np.mean(curves, axis=0).tolist()) if curves else None
 

@@ -25,14 +25,14 @@ class ExampleRow:
 
     Args:
         key: the data and the victim, without the seed.
-        cell: the cell of the attack.
+        cell: the id of the attacked cell.
         attack_label: the label of the attack.
         epsilon: the budget.
         seed: the seed of the victim.
         user: the id of the user.
-        before: the clean top list, best first. Each item is a title with what the item is: ``held out``, ``target`` or
-            an empty string.
-        after: the top list under attack.
+        before: the clean top list, best first. Each entry has the title of an item and the item's role: ``held out``,
+            ``target`` or an empty string.
+        after: the top list under attack, in the same form.
         outcome: the ranks of the held-out items or of a target before and after, in words.
     """
 
@@ -51,7 +51,7 @@ def build_example_rows(results: Results, tables: Sequence[LeaderboardTable]) -> 
     """Returns examples for every ranking table, in the order of the tables.
 
     Each example comes from an undefended victim of one of the first models of a table. It shows the first user whose
-    held-out item leaves the top list, or whose list a target enters or leaves as the attack intends.
+    last held-out item leaves the top list, or whose list a target enters or leaves as the attack intends.
     """
     return [list(_examples(results, table)) for table in tables]
 
@@ -85,7 +85,11 @@ def _order(results: Results, table: LeaderboardTable, cell: CellRow) -> tuple[bo
 
 
 def _example(results: Results, cell: CellRow) -> ExampleRow | None:
-    """Returns the first user whose list shows the goal of the attack, or None."""
+    """Returns an example from an attacked cell, or None.
+
+    It shows the first user whose list shows the goal of the attack. The result is None if there is no such user, if the
+    clean cell is missing or has other users, or if users.npz has no titles or no ids of users.
+    """
     place = "/".join(cell.key.place)
     known = results.known.get(place, {})
     clean = _clean_cell(results, cell)
@@ -121,12 +125,15 @@ def _example(results: Results, cell: CellRow) -> ExampleRow | None:
 
 
 def _clean_cell(results: Results, cell: CellRow) -> CellRow | None:
-    """Returns the clean cell of the victim, or of the victim without poisoning."""
+    """Returns the measured clean cell with the row and the seed of a cell, or None.
+
+    A poisoned victim is thereby compared with the same victim without poisoning.
+    """
     return next((one for one in results.clean_cells(cell.key) if one.seed == cell.seed), None)
 
 
 def _changed_user(old: Arrays, new: Arrays, cell: CellRow) -> tuple[int, list[int], str] | None:
-    """Returns the row of a user, the items that moved, and what these items are.
+    """Returns the row of a user, the items that moved, and the role of these items.
 
     The list of items is empty for held-out items, because the caller looks them up. The result is None if no user's
     list shows the goal of the attack.
@@ -157,7 +164,7 @@ def _moved_target(old: Arrays, new: Arrays, k: int, *, up: bool) -> tuple[int, l
 
 
 def _outcome(old: Arrays, new: Arrays, row: int, items: Sequence[int], titles: Sequence[str], word: str) -> str:
-    """Returns the ranks of the marked items before and after in words."""
+    """Returns a sentence with the clean and the attacked ranks of the marked items."""
     if word == "target":
         ranks = [_target_rank(one, row, items[0]) for one in (old, new)]
         return f"the target {titles[items[0]]} moves from rank {ranks[0]} to rank {ranks[1]}"

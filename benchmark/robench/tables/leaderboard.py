@@ -68,8 +68,8 @@ class LeaderboardRow:
         shift: the mean difference between the worst case and the clean value, if the table compares rows by it.
             Otherwise, this field and the next are None.
         control: the null control, the interval of the shift that retraining alone would cause.
-        best_known: the mean worst case over the attacks and stronger external attacks, or None if the row has no
-            external attack that is stronger. No rank depends on this value.
+        best_known: the mean worst case over the attacks and the external attacks, or None if this is the same as
+            ``worst``. No rank depends on this value.
     """
 
     rank: int | None
@@ -139,7 +139,8 @@ class LeaderboardTable:
         rows: the rows. Ranked rows come before unranked ones, within each model if models are ranked separately. The
             baseline comes last.
         targets: the choice of the targets if the rows are compared by their shift, or None.
-        current: the name of the ensemble with its current version, if the table is expired. See ``AttackSet``.
+        current: the name of the ensemble with its current version if the table is expired, otherwise an empty string.
+            See ``AttackSet``.
     """
 
     threat: Threat = field(metadata=inline())

@@ -28,8 +28,8 @@ class PageValues:
     Args:
         curves: the worst case at every ε of the threat model, by row. The first point is the clean value at ε = 0. At
             the table's ε, the point equals the row's worst case. A row without attacks has no curve.
-        costs: the clean value of a defended row minus that of its undefended twin, paired over seeds and units, by
-            row. Rows without a common seed have no entry.
+        costs: the clean value of a defended row minus that of its undefended twin, by row. The difference is taken for
+            each seed and each user or target item. Rows without a common seed have no entry.
     """
 
     curves: Mapping[RowKey, Curve] = field(default_factory=dict)
@@ -60,8 +60,8 @@ def _compute_values(results: Results, table: LeaderboardTable) -> PageValues:
 def _budgets(results: Results, table: PlannedTable, place: tuple[str, str]) -> list[float]:
     """Returns the budgets of a table's attacks in ascending order.
 
-    The table's own ε is always among them. Budgets below those of the table's ensembles are left out, because other
-    attacks would judge the rows there.
+    The table's own ε is always among them. Budgets below the smallest budget of the table's ensembles are left out,
+    because other attacks would judge the rows there.
     """
     least = results.ensemble_budgets[table.threat] if has_ensembles(results, table) else 0.0
     cells = (cell for cell in results.cells if cell.key.place == place and cell.threat == table.threat)
@@ -70,7 +70,7 @@ def _budgets(results: Results, table: PlannedTable, place: tuple[str, str]) -> l
 
 
 def _costs(rows: Sequence[Row]) -> dict[RowKey, Interval]:
-    """Returns the difference of the clean values from the twin's, by defended row."""
+    """Returns the clean value of each defended row minus that of its undefended twin."""
     twins = {row.key.model_key: row for row in rows if not row.defended}
     costs = {}
     for row in rows:

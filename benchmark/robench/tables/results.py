@@ -39,7 +39,8 @@ class Results:
         metrics: the metrics by identity, such as ``ndcg``.
         plan: the content of plan.json.
         records: the records, by the id of the cell. A cell without a record is missing.
-        damaged: the errors about damaged files, by the id of the cell. These cells count as missing.
+        damaged: the errors about damaged files, by the id of the cell or the external attack. These cells count as
+            missing.
         external: the external attacks, by their id. Their cells are measured cells of the plan.
     """
 
@@ -288,7 +289,8 @@ def read_results(
 def _with_external(results: Results, ids: Iterable[str]) -> Results:
     """Returns the results with the external attacks of the folder.
 
-    An attack counts as damaged if its files are damaged, or if it does not belong to a measured cell of the plan.
+    An attack counts as damaged if its files are damaged, if it does not belong to a measured cell of the plan, or if
+    its users are not those of the cell.
     """
     cells = {cell.cell: cell for cell in results.cells if results.ok(cell)}
     external, damaged = {}, dict(results.damaged)

@@ -184,8 +184,8 @@ def build_rows(results: Results, table: PlannedTable, place: tuple[str, str], at
 def uses_shift(results: Results, table: PlannedTable) -> bool:
     """Returns whether the rows of a table are compared by their shift.
 
-    This holds if fake users promote or demote targets. A target may be near the top of a model's lists without any
-    attack, and the shift does not count this place against the model.
+    This holds if fake users attack and the metric is about target items. A target may be near the top of a model's
+    lists without any attack. The shift does not count this clean rank against the model.
     """
     return table.threat.stage == "train" and are_items(results, table.metric)
 

@@ -1,4 +1,4 @@
-"""Flags rows for which an external attack is stronger than the table."""
+"""Flags rows for which an external attack is stronger than the table's attacks."""
 
 from __future__ import annotations
 

@@ -54,12 +54,12 @@ class TransferRow:
 def build_transfer_rows(results: Results, poisoning: Sequence[PoisoningRow]) -> list[TransferRow]:
     """Returns the effects of attacks on undefended victims, in the order of the plan.
 
-    The rows of a data set and split are left out unless at least two attacks meet at least two models, and at least one
-    of these attacks fits a surrogate.
+    The rows of a data set and split are left out unless two or more attacks were each measured on two or more models,
+    and one of these attacks fits a surrogate.
 
     Args:
         results: the results of the folder.
-        poisoning: the effects of all attacks at training time, one per measure.
+        poisoning: the rows with the effects of all attacks at training time, in every measure.
     """
     cells = {(cell.key, cell.attack_label, cell.epsilon): cell for cell in results.cells if cell.stage == "train"}
     effects = [one for one in poisoning if one.metric == MEASURE and not one.key.defended]
@@ -85,7 +85,7 @@ def _row(effect: PoisoningRow, cell: CellRow) -> TransferRow:
 
 
 def _transferable(rows: Sequence[TransferRow]) -> Iterator[str]:
-    """Yields the labels of the attacks that meet at least two models.
+    """Yields the labels of the attacks that were measured on at least two models.
 
     Nothing is yielded if none of these attacks fits a surrogate.
     """

@@ -33,8 +33,8 @@ class TrainedModelTests(FittedModelTests):
     """Tests a model trained elsewhere; a subclass names the class as ``model``.
 
     ``settings`` gives the ``path`` of the model's file. The users of the tests have random histories of the model's own
-    items. The catalogue also has a few items that the model does not know. If the model has no ``ids`` of its own, the
-    items are those of ``ids``, and the model knows all of them.
+    items. The catalogue also has a few items that the model does not know. If the model's ``ids`` are None, the items
+    are those of the attribute ``ids`` of this class, and the model knows all of them.
     """
 
     model: ClassVar[type[Trained]]

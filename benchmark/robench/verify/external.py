@@ -35,7 +35,8 @@ class Comparison:
         measure: the metric.
         stored: the mean of the stored cell.
         alone: the mean under the artefact alone.
-        best: the mean if each user has the worse of both; the worse mean if one perturbation serves all users.
+        best: the mean if each user has the worse of both outcomes. If one perturbation serves all users, it is the
+            worse of both means.
         users: the number of users for whom the artefact is worse than the stored cell.
     """
 
@@ -66,7 +67,8 @@ def score_in_folder(
         data: the folder from which the suite's relative paths start, or None for the folder of results.
 
     Raises:
-        UserError: if the suite cannot be planned here, if the data are other data, or if the artefact is refused.
+        UserError: if the suite cannot be planned here, if the data are other data, if the cell was not measured, or if
+            the artefact does not fit its cell or is beyond its budget.
     """
     suite = load_suite(results.store.folder / "suite.yaml", registry)
     if data is not None:
@@ -111,8 +113,8 @@ def compare_with_cell(results: Results, attack: ExternalAttack) -> list[Comparis
 def check_external(results: Results, sample: Sample, registry: Registry, findings: Findings) -> None:
     """Checks the external attacks of a folder, and scores a sample of them again.
 
-    Metrics are computed again from the arrays. As many attacks as cells are drawn with the same seed,
-    or all attacks if there are fewer.
+    Metrics are computed again from the arrays. As many attacks are drawn as cells are measured again, or all attacks if
+    there are fewer.
     """
     attacks = sorted(results.external.values(), key=lambda attack: attack.id)
     if not attacks:
@@ -152,7 +154,12 @@ def _check_metrics(results: Results, attack: ExternalAttack, findings: Findings)
 def _check_again(
     results: Results, attack: ExternalAttack, registry: Registry, cache: Cache, data: Path | None, findings: Findings
 ) -> bool:
-    """Scores an artefact again, and returns whether the comparison was exact."""
+    """Scores an artefact again, and compares the outcome with the stored one.
+
+    Returns:
+        Whether the comparison was exact, because the processor and the versions are the same. The result is False if
+        the artefact could not be scored.
+    """
     artefact = read_stored_artefact(results.store.folder, attack.id)
     try:
         score = score_in_folder(results, artefact, registry, cache, data)

@@ -42,7 +42,7 @@ def verify_folder(folder: Path, sample: Sample) -> Findings:
 
 
 def verify_results(folder: Path, sample: Sample, host: Host) -> Verification:
-    """Verifies a folder of results, and returns the tables that its arrays give.
+    """Verifies a folder of results, and computes its tables from the arrays.
 
     The check covers the hashes, the plan, the records, the tables and the sample. Nothing in the folder is changed. If
     one part has a problem, the other parts are still checked.

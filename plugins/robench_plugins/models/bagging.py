@@ -35,8 +35,8 @@ class Bagging(HistoryModel):
     ``sample_size`` users and votes for the ``vote_for`` items with the best positive scores. An item's score is the
     number of its votes. Between equal numbers, the training counts decide. The host computes a certificate from the
     votes: however the rows of a few fake users look, some held-out items stay in the list. See ``certify`` in
-    ``robench.store.certificate`` for the theorem and its proof. The certificate needs hundreds of base models, better
-    thousands. It holds for someone who keeps ``sample_size``, and it is about a few fake users, never about 1%. In the
+    ``robench.store.certificate`` for the theorem and its proof. A useful certificate needs hundreds or thousands of
+    base models. It assumes that fake users do not change ``sample_size``, and it covers at most five fake users. In the
     paper, a base model votes only for users in its sample. Here it votes for every user with a history, so each user
     gets more votes. A median has no certificate.
 
@@ -162,7 +162,10 @@ def count_trained(train: Interactions) -> int:
 
 
 def share_of(train: Interactions, share: float) -> int:
-    """Returns the number of users in a share of those with interactions, at least 1."""
+    """Returns how many users make up a share of the users with interactions.
+
+    The result is at least 1.
+    """
     return max(1, round(share * count_trained(train)))
 
 
@@ -184,13 +187,13 @@ def draw_users(train: Interactions, size: int, rng: Rng) -> Interactions:
 def count_votes(bases: Iterable[HistoryModel], rows: Matrix, each: int) -> IntArray:
     """Returns how many base models vote for each item, int64 [B, n_items].
 
-    A base model votes for the items with the best positive scores that are not in the history. Of equal items, the
-    first ones get the votes.
+    A base model votes for the items with the best positive scores that are not in the history. Of items with equal
+    scores, the first ones get the votes.
 
     Args:
         bases: the fitted base models.
         rows: the histories, sparse float32 [B, n_items].
-        each: the number of items that a base model votes for.
+        each: the largest number of items that a base model votes for, per user.
     """
     counts = np.zeros(rows.shape, dtype=np.int64)
     user = np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))

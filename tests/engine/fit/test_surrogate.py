@@ -107,7 +107,7 @@ def test_an_attack_cannot_raise_its_own_number_of_fits(tmp_path):
 
 
 class Asking(Fitting):
-    """An attack that asks about ``asked`` sets, and returns set number ``answer``."""
+    """An attack that asks a filter about ``asked`` sets, and returns set ``answer``."""
 
     asked = 3
     answer = 2

@@ -36,7 +36,7 @@ class Voter:
 
 
 def lists(counts):
-    """Returns the list of each user by votes, without known items."""
+    """Returns the list of each user, ordered by votes, without items of the history."""
     counts = counts.copy()
     for user in range(USERS):
         counts[user, HISTORY.row(user)] = -1

@@ -19,8 +19,8 @@ class Bandwagon(EvadingAttack):
     so sequence models see the targets both before and after popular items. If the goal is not ``promote``, the profiles
     have no targets. Demoted targets fall because popular items rise above them.
 
-    With ``evade``, fillers are exchanged until the victim's defence no longer suspects the fake users. Popular fillers
-    stay as far as possible, but they then differ between profiles.
+    With ``evade``, fillers are exchanged for others, so that the victim's defence suspects the fake users less. Popular
+    fillers stay as far as possible, but they then differ between profiles.
     """
 
     class Config(EvadingConfig):
@@ -58,9 +58,9 @@ class Bandwagon(EvadingAttack):
         return self.arranged(targets, rows, train, generator)
 
     def judge(self, train: Interactions, targets: IntArray, n_users: int, rng: Rng) -> Judge:
-        """Returns a function by which popular fillers are valuable.
+        """Returns a function that rates popular fillers highly.
 
-        The value of a filler is the logarithm of its number of users plus 1. The loss is minus the mean value.
+        The value of an item is log(1 + its number of users). The loss is minus the mean value of the fillers.
         """
         values = np.log1p(train.counts())[None, :]
 

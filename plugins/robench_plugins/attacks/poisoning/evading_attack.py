@@ -34,7 +34,7 @@ class EvadingConfig(FilterKnowledgeConfig, FakeUserConfig):
 
 
 class EvadingAttack(FakeUserAttack):
-    """An attack with fake users that can choose fillers by their suspicion.
+    """An attack with fake users that can choose fillers so as to look genuine.
 
     With ``evade``, the attack first makes its profiles as usual. ``Evasion`` then exchanges fillers. It lowers the
     suspicion of each fake user to that of the median user or below, if it can, and keeps the loss of the attack low.
@@ -57,7 +57,10 @@ class EvadingAttack(FakeUserAttack):
         """
 
     def craft(self, view: AttackerView, *, targets: IntArray, n_users: int, profile_size: int, rng: Rng) -> Profiles:
-        """Returns profiles, which evade the victim's defence if ``evade`` is set."""
+        """Returns the profiles of the fake users.
+
+        If ``evade`` is set, ``Evasion`` has exchanged fillers, so that the victim's defence suspects the profiles less.
+        """
         plain = self.profiles(view.train, targets=targets, n_users=n_users, profile_size=profile_size, rng=rng)
         if not self.config.evade or view.pipeline is None:
             return plain

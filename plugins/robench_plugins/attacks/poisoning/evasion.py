@@ -47,7 +47,8 @@ class Answer:
     def excess(self) -> FloatArray:
         """How far each fake user is above the allowed suspicion, float64 [fakes].
 
-        It is 0 for a fake user that is not above ``LEVEL`` and not dropped.
+        It is the excess of ``places`` over ``LEVEL``, or 0 if there is none. It is larger by 1 if the defence drops the
+        fake user.
         """
         return np.maximum(self.places - LEVEL, 0) + self.flagged
 
@@ -78,9 +79,9 @@ class Evasion:
     Args:
         pipeline: the victim's pipeline, which counts the requests.
         train: the training items of the users that the attack sees.
-        barred: the items that are no fillers, int64.
-        arrange: makes profiles from fillers.
-        judge: the loss of the attack and the values of fillers.
+        barred: the items that may not be fillers, int64.
+        arrange: a function that makes profiles from fillers.
+        judge: a function that returns the loss of the attack and the value of each item as a filler.
         generator: the source of random numbers.
     """
 
@@ -101,10 +102,11 @@ class Evasion:
         self.calm = np.arange(train.n_users)  # the least suspicious users, once their suspicion is known
 
     def search(self, fillers: Fillers, rounds: int) -> Profiles | None:
-        """Returns the profiles with the lowest loss among those with the least suspicion.
+        """Returns the best profiles that the search has found.
 
-        The result is None if the defence computes no suspicion, or if there are no fillers. The profiles state the
-        loss of the attack before and after the search as costs.
+        Profiles are better if their mean excess of suspicion is lower. If it is equal, the loss of the attack decides.
+        The costs of the profiles state the loss before and after the search. The result is None if the defence computes
+        no suspicion, or if there are no fillers.
 
         Args:
             fillers: the fillers of each fake user from which the search starts.
@@ -133,7 +135,7 @@ class Evasion:
         return Profiles(best.answer.profiles.rows, costs)
 
     def rate(self, answer: Answer) -> Candidate:
-        """Computes the loss and the values of fillers at some fake users."""
+        """Computes the loss of the attack for some fake users, and the values of items."""
         loss, values = self.judge(answer.fillers)
         return Candidate(answer, loss, np.broadcast_to(values, (len(answer.fillers), self.train.n_items)))
 

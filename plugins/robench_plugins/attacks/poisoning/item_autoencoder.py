@@ -24,9 +24,9 @@ _Adam = tuple[Tensor, Tensor, Tensor]  # weights, and the running means of their
 class ItemAutoencoderConfig(BaseConfig):
     """The settings of the surrogate ``item-ae``.
 
-    The layers are smaller than those of Tang et al. (RecSys 2020), which have 256 and 128 entries. Their weight of
-    interactions is 1 + α = 20, and they unroll 5 of 50 epochs. The defaults were chosen on MovieLens 100K: those of the
-    fit by validation, and ``unrolled`` and ``step_length`` by the outer loss on one set of targets.
+    The layers are smaller than those of Tang et al. (RecSys 2020), which have 256 and 128 entries. In this paper, the
+    weight of interactions is 1 + α = 20, and 5 of 50 epochs are unrolled. The defaults were chosen on MovieLens 100K:
+    those of the fit by validation, and ``unrolled`` and ``step_length`` by the outer loss on one set of targets.
     """
 
     hidden: tuple[Annotated[int, Field(ge=1)], ...] = Field(
@@ -55,10 +55,11 @@ class ItemAutoencoder:
     """An autoencoder that reconstructs which users have an item.
 
     The input of an item i is the vector r_i of the entries r_ui of all real and fake users. A layer of the encoder maps
-    h to tanh(W h + b). The decoder has the same layers in reverse order, but its last layer is s_i = W h_i + b. This is
-    the item-based autoencoder of Sedhain et al. (WWW 2015, eq. 1), as Tang et al. (RecSys 2020) use it. The score of a
-    user u and an item i is the entry u of s_i. So it is the inner product of two vectors: the row u of W with the entry
-    u of b for the user, and h_i with a 1 for the item.
+    h to tanh(W h + b). The decoder has the same layers in reverse order, but its last layer is s_i = W h_i + b, without
+    the tanh. Here h_i is the output of the layer before it, and each layer has its own W and b. This is the item-based
+    autoencoder of Sedhain et al. (WWW 2015, eq. 1), as Tang et al. (RecSys 2020) use it. The score of a user u and an
+    item i is the entry u of s_i. So it is the inner product of two vectors: the row u of W with the entry u of b for
+    the user, and h_i with a 1 for the item.
 
     The fit lowers Σ ℓ(r_ui, s_ui) over all users and items. The loss of a score s is ℓ(1, s) = (1 + α) (1 − s)² for an
     interaction, and ℓ(0, s) = s² for any other pair. The loss of an entry a between 0 and 1 is the mixture
@@ -111,7 +112,7 @@ class ItemAutoencoder:
     def fit(self, profiles: Tensor) -> Vectors:
         """Fits the network from new first weights, and returns the vectors.
 
-        Profiles that suit a single draw of the first weights would do little to other models.
+        The first weights are drawn anew for each fit. Profiles that suit a single draw would do little to other models.
 
         Gradients with respect to ``profiles`` flow through the last ``unrolled`` steps, and through the encoding of the
         items after the fit. The memory grows with ``unrolled``, and not with ``steps``.

@@ -54,7 +54,7 @@ class FillerState:
         generator: the source of random choices.
 
     Attributes:
-        preference: the selection probability of each item, float64 [n_items].
+        preference: the factor by which an attack weighs each item when it chooses fillers, float64 [n_items].
     """
 
     def __init__(self, train: Interactions, targets: IntArray, count: int, generator: torch.Generator) -> None:

@@ -30,8 +30,9 @@ class RevAdv(GradientAttack[Surrogate | ItemAutoencoder]):
     """Improves fake users by gradients through the fit of a surrogate.
 
     This is the attack of Tang, Wen & Wang (RecSys 2020). It fits a surrogate on the real rows and the profiles. The
-    outer loss is the mean of −log softmax(s_u)_t over all real users u and targets t, where s_u are the surrogate's
-    scores of all items for u. The profiles follow the gradient of this loss. The gradient flows back through the last
+    outer loss for promoted targets is the mean of −log softmax(s_u)_t over all real users u and targets t. Here s_u are
+    the surrogate's scores of all items for u. ``OuterLoss`` also covers other goals. The profiles follow the gradient
+    of this loss. The gradient flows back through the last
     ``unrolled`` rounds of the fit, which bounds the memory. It includes the effects on the vectors of items, fake users
     and real users. The surrogate is a weighted matrix factorisation (``wmf``) or an autoencoder of items (``item-ae``),
     which are two of the paper's surrogates.
@@ -45,8 +46,8 @@ class RevAdv(GradientAttack[Surrogate | ItemAutoencoder]):
     - The surrogate ``wmf`` is fitted by alternating least squares with a fixed number of rounds, and ``item-ae`` with a
       fixed number of steps. The paper uses 50 epochs of gradient descent, whose number of steps grows with the data.
     - A fit of ``item-ae`` starts from new weights, so the outer losses of two candidates also differ by chance.
-    - ``Surrogate`` and ``ItemAutoencoder`` say how a fit treats an entry between 0 and 1. There, it is a mixture of an
-      interaction and no interaction.
+    - A fit treats an entry between 0 and 1 as a mixture of an interaction and no interaction. ``Surrogate`` and
+      ``ItemAutoencoder`` give the details.
 
     With ``sharpness``, the gradient is taken at a worse surrogate. This is the step of SharpAP (Xie et al., 2026),
     which approximates the surrogate with the largest outer loss within a radius. It is written from the paper's

@@ -40,7 +40,7 @@ def maker(attack, defense, seed=0, epsilon=0.05, train=None):
 
 
 def detection(attack, defense, seed):
-    """Returns how well the detector finds the fake users, and what these have cost."""
+    """Returns the measures of a detection, and the reported costs of the fake users."""
     made = maker(attack, defense, seed)
     arrays, report = made.make()
     train = add_profiles(made.data.train, made.read(arrays)).train
