@@ -153,7 +153,7 @@ def main():
     sums, twins = defaultdict(lambda: np.zeros(2)), {}
     for one in suite_victims(given.suite, [*given.rows, "attack=auto"], [f"seeds={given.seeds}"]):
         spec = one.cells[0].victim
-        for norm in sorted({cell.threat.norm for cell in one.cells if cell.attack is not None}):
+        for norm in sorted({cell.threat.norm for cell in one.cells if cell.attack is not None and not cell.skip}):
             twin, defended = (spec.dataset.label, spec.model.label, spec.seed, norm), spec.defense.name != "none"
             if not defended:
                 twins[twin] = one.model
