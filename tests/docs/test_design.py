@@ -3,6 +3,7 @@
 import pkgutil
 import re
 import tomllib
+from pathlib import Path
 
 from tests.docs.pages import ROOT, read, section, tables
 
@@ -46,3 +47,9 @@ def test_no_python_file_has_more_than_400_lines():
     lengths = {path: path.read_text("utf-8").count("\n") for root in roots for path in root.rglob("*.py")}
     assert len(lengths) > 500
     assert [f"{path.relative_to(ROOT)}: {lines}" for path, lines in lengths.items() if lines > 400] == []
+
+
+def test_untyped_mappings_and_other_parsers_of_measures_stay_rare():
+    texts = {str(path): path.read_text("utf-8") for path in (ROOT / "benchmark" / "robench").rglob("*.py")}
+    assert sum(line.count("dict[str, Any]") > 0 for text in texts.values() for line in text.splitlines()) <= 40
+    assert [Path(name).name for name, text in texts.items() if 'partition("@")' in text] == ["metric.py"]

@@ -7,17 +7,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic.config import JsonDict
 
 T = TypeVar("T")
 # Marks a setting that was added after results were published: Field(json_schema_extra=LATER).
 # A marked setting with its default is left out of the resolved settings, so the ids of earlier cells do not change.
-LATER: dict[str, Any] = {"later": True}
+LATER: JsonDict = {"later": True}
 Choice = bool | int | float | str
 
 
 def search(
     low: float | None = None, high: float | None = None, *, log: bool = False, choices: Sequence[Choice] = ()
-) -> dict[str, Any]:
+) -> JsonDict:
     """Returns the mark of a setting that ``robench tune`` may change.
 
     ``Field(default=1e-3, json_schema_extra=search(1e-4, 1e-1, log=True))`` declares a range, and
@@ -45,7 +46,7 @@ def search(
     return {"search": {"low": low, "high": high, "log": log}}
 
 
-def off_if_given(*names: str) -> dict[str, Any]:
+def off_if_given(*names: str) -> JsonDict:
     """Returns the mark of a switch that other settings turn off.
 
     The switch is off if a suite gives one of these settings. For example, a model may choose a weight decay by

@@ -86,8 +86,7 @@ def find_attack_obstacle(
     """
     what, (one, two) = name_table(table, places[0]), sets
     if one.attacks != two.attacks:
-        plain = [{name.partition("@")[0] for name in some.attacks} for some in sets]
-        kind = "versions of the ensemble" if plain[0] == plain[1] else "attack sets"
+        kind = "versions of the ensemble" if one.names.keys() == two.names.keys() else "attack sets"
         return Obstacle(what, f"other {kind}: {', '.join(one.attacks)} in A, {', '.join(two.attacks)} in B")
     if one.points != two.points:
         only = sorted(f"{point.label} ε={point.epsilon:g}" for point in one.points ^ two.points)

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from robench.api.errors import UserError, suggest
+from robench.api.metric import Measure
 from robench.host.compatibility import VARIABLE
 from robench.host.discovery import Host
 from robench.host.inspection import describe_threat, list_facts
@@ -51,7 +52,7 @@ def _components(name: str, registry: Registry) -> list[tuple[Kind, Entry]]:
     prefix, _, rest = name.partition(":")
     kinds = [kind for kind in KINDS if kind == prefix and rest] or list(KINDS)
     wanted = rest if prefix in kinds and rest else name
-    qualifier, _, short = wanted.partition("@")[0].rpartition("/")
+    qualifier, _, short = Measure.parse(wanted).name.rpartition("/")
     return [
         (kind, entry)
         for kind in kinds
@@ -97,7 +98,7 @@ def _print_plugin(name: str, host: Host, registry: Registry, console: Console) -
         known = {entry.name: entry.name for entries in registry.entries.values() for entry in entries}
         known |= {owner.partition(":")[0]: owner.partition(":")[0] for owner in host.owners}
         similar = sorted(one for one in known if len(name) > 2 and name.casefold() in one)[:MOST]
-        hint = suggest(name.partition("@")[0], known) or (f"similar: {', '.join(similar)}" if similar else LISTING)
+        hint = suggest(Measure.parse(name).name, known) or (f"similar: {', '.join(similar)}" if similar else LISTING)
         raise UserError("no component or plugin has this name", where=name, hint=hint)
     for owner in named:
         plugin = host.manager.get_plugin(owner)

@@ -6,13 +6,15 @@ a description are marked as code by backticks, as in Markdown.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from pydantic.errors import PydanticUserError
 from pydantic.fields import FieldInfo
 
 from robench.api.component import BaseConfig
+
+JsonSchema = Mapping[str, Any]  # by name: the keywords of one schema, or schemas
 
 
 class Setting(NamedTuple):
@@ -59,7 +61,7 @@ def _plain_default(field: FieldInfo) -> str:
     return "required" if field.is_required() else code(field.get_default(call_default_factory=True))
 
 
-def flat_fields(properties: dict[str, Any], parts: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+def flat_fields(properties: JsonSchema, parts: JsonSchema) -> Iterator[tuple[str, JsonSchema]]:
     """Yields the name and the schema of each setting.
 
     Nested settings take the place of their parent. ``parts`` holds the schemas of nested settings, by name.
@@ -72,7 +74,7 @@ def flat_fields(properties: dict[str, Any], parts: dict[str, Any]) -> Iterator[t
             yield from ((f"{name}.{inner}", schema) for inner, schema in flat_fields(nested, parts))
 
 
-def values_of(schema: dict[str, Any], parts: dict[str, Any]) -> str:
+def values_of(schema: JsonSchema, parts: JsonSchema) -> str:
     """Describes the values of a setting, given its JSON schema.
 
     ``parts`` holds the schemas to which references point, by name.
@@ -92,13 +94,13 @@ def values_of(schema: dict[str, Any], parts: dict[str, Any]) -> str:
     return {"boolean": "`true`, `false`", "string": "text", "null": "`null`"}.get(str(kind), str(kind or "anything"))
 
 
-def bounds(schema: dict[str, Any]) -> Iterator[str]:
+def bounds(schema: JsonSchema) -> Iterator[str]:
     """Yields the bounds of a setting, such as ``≥ 1`` or ``< 1``."""
     signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
     yield from (f"{sign} {schema[name]:g}" for name, sign in signs.items() if name in schema)
 
 
-def default_of(schema: dict[str, Any]) -> str:
+def default_of(schema: JsonSchema) -> str:
     """Returns the default of a setting as Markdown.
 
     For a long list, the result is the number of entries. For a long string, it is ``a text``.
@@ -113,7 +115,7 @@ def default_of(schema: dict[str, Any]) -> str:
     return code(value) if value != "" else "empty"
 
 
-def meaning_of(schema: dict[str, Any], inherited: str) -> str:
+def meaning_of(schema: JsonSchema, inherited: str) -> str:
     """Returns the meaning of a setting, and the values that a search may try.
 
     If the schema has no description, ``inherited`` is the meaning.

@@ -81,7 +81,7 @@ def add_labels(kind: Kind, expanded: Sequence[Expanded], mistakes: Mistakes) -> 
     return labelled
 
 
-def _label(part: Part, settings: dict[str, Any], group: Sequence[Part]) -> str:
+def _label(part: Part, settings: dict[str, object], group: Sequence[Part]) -> str:
     """Returns the label of one part.
 
     Args:
@@ -100,9 +100,9 @@ def _label(part: Part, settings: dict[str, Any], group: Sequence[Part]) -> str:
     return f"{part.label}[{','.join(marks)}]" if marks else part.label
 
 
-def _flatten(settings: Mapping[str, Any]) -> dict[str, Any]:
+def _flatten(settings: Mapping[str, Any]) -> dict[str, object]:
     """Returns settings by path, such as ``knowledge.data``."""
-    flat: dict[str, Any] = {}
+    flat: dict[str, object] = {}
     for name, value in settings.items():
         inner = _flatten(value) if isinstance(value, Mapping) else {}
         flat |= {f"{name}.{path}": nested for path, nested in inner.items()} if inner else {name: value}

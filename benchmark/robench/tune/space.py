@@ -9,12 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from pydantic import ValidationError
 
-from robench.api.component import Component, search
+from robench.api.component import Choice, Component, search
 from robench.api.digest import canonical, digest
 from robench.api.errors import UserError
 from robench.spec import OWN_STRENGTHS, Part
@@ -57,7 +57,7 @@ def read_axes(cls: type[Component], part: Part) -> dict[str, Axis]:
         if declared is None or name in part.passed or name in OWN_STRENGTHS:
             continue
         try:
-            checked = search(**declared)["search"]  # type: ignore[arg-type]  # checked by the call
+            checked = cast("Mapping[str, Any]", search(**declared)["search"])  # type: ignore[arg-type]  # checked by the call
         except (TypeError, ValueError) as error:
             raise UserError(
                 f"plugin {part.owner} declares no valid search of {name}: {error}", path=part.name
@@ -70,7 +70,7 @@ def read_axes(cls: type[Component], part: Part) -> dict[str, Axis]:
     return axes
 
 
-def initial_settings(axes: Mapping[str, Axis], part: Part) -> dict[str, Any]:
+def initial_settings(axes: Mapping[str, Axis], part: Part) -> dict[str, Choice]:
     """Returns the settings of trial 0, which are those of the suite.
 
     If the part's resolved settings lack a searched setting, the setting has its default.
@@ -85,7 +85,7 @@ def draw_settings(
     earlier: Sequence[Trial],
     taken: Sequence[Mapping[str, Any]],
     key: Any,
-) -> dict[str, Any]:
+) -> dict[str, Choice]:
     """Returns the settings of a trial.
 
     The result depends only on the arguments, so a resumed search draws the same settings as an uninterrupted one.
@@ -103,7 +103,7 @@ def draw_settings(
     if number == 0:
         return initial_settings(axes, part)
     known = {canonical(dict(settings)) for settings in taken}
-    settings: dict[str, Any] = {}
+    settings: dict[str, Choice] = {}
     for attempt in range(TRIES):
         seed = int(digest([key, number, attempt], 8), 16)
         if number < STARTUP:
@@ -115,7 +115,7 @@ def draw_settings(
     return settings
 
 
-def _cover(axes: Mapping[str, Axis], part: Part, number: int, seed: int, spread: float) -> dict[str, Any]:
+def _cover(axes: Mapping[str, Axis], part: Part, number: int, seed: int, spread: float) -> dict[str, Choice]:
     """Returns a point of the rotated Sobol sequence, plus a random part.
 
     Each coordinate is a share of a range, and is taken modulo 1. Its random part is uniform between −``spread`` / 2 and
@@ -162,7 +162,7 @@ def _value(axis: Axis, place: float) -> Any:
     return min(max(round(value), int(axis.low)), int(axis.high)) if axis.whole else _rounded(value)
 
 
-def _suggest(axes: Mapping[str, Axis], earlier: Sequence[Trial], seed: int) -> dict[str, Any]:
+def _suggest(axes: Mapping[str, Axis], earlier: Sequence[Trial], seed: int) -> dict[str, Choice]:
     import optuna  # noqa: PLC0415  # an extra, which takes a second
 
     spaces: dict[str, Any] = {}
