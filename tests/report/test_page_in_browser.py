@@ -175,7 +175,7 @@ def test_a_row_opens_its_details_by_the_keyboard(tab):
     assert "robench run results/whitebox/suite.yaml --results again/whitebox" in text
     assert re.search(r"seed 0:\s*[0-9a-f]{16} \([0-9a-f]{12}\)", text), "a record and its hash"
     assert "pgd-40" in text, "members of the ensemble"
-    assert "board-1-t.open=2" in address(tab)
+    tab.page.wait_for_function("location.hash.includes('board-1-t.open=2')")  # toggle events come late
     tab.page.keyboard.press("Enter")
     assert not more.is_visible()
     tab.page.keyboard.press("Tab")
