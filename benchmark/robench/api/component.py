@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Self, TypeVar, cast
+from typing import Any, ClassVar, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic.config import JsonDict
@@ -14,6 +14,19 @@ T = TypeVar("T")
 # A marked setting with its default is left out of the resolved settings, so the ids of earlier cells do not change.
 LATER: JsonDict = {"later": True}
 Choice = bool | int | float | str
+
+
+def later(earlier: Choice) -> dict[str, Any]:
+    """Returns the mark of a later setting with a default that earlier cells lack.
+
+    ``Field(default="fusion", json_schema_extra=later("mean-likelihood"))`` keeps the ids of earlier cells. The value of
+    earlier cells is left out of the resolved settings. Settings are those of an earlier cell if they have every other
+    unmarked setting, but not this one. Such settings get the value of earlier cells, and all others get the default.
+
+    Args:
+        earlier: the value that describes earlier cells.
+    """
+    return LATER | {"earlier": earlier}
 
 
 def search(
@@ -71,15 +84,15 @@ class BaseConfig(BaseModel):
     def resolved(self) -> dict[str, Any]:
         """Returns the values of all fields, including defaults, as plain JSON types.
 
-        A field that is marked with ``LATER`` is left out if it has its default.
+        A field that is marked with ``LATER`` is left out if it has its default. A field that is marked with
+        ``later(value)`` is left out if it has this value.
         """
-        fields = type(self).model_fields.items()
         unchanged = {
             name
-            for name, field in fields
-            if isinstance(field.json_schema_extra, dict)
-            and field.json_schema_extra.get("later")
-            and getattr(self, name) == field.get_default(call_default_factory=True)
+            for name, extra in self._extras().items()
+            if extra.get("later")
+            and getattr(self, name)
+            == extra.get("earlier", type(self).model_fields[name].get_default(call_default_factory=True))
         }
         return self.model_dump(mode="json", by_alias=True, exclude=unchanged)
 
@@ -111,6 +124,17 @@ class BaseConfig(BaseModel):
             getattr(self, name) == fields[name].default for name in self.switches()[switch]
         )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _read_earlier(cls, settings: Any) -> Any:
+        """Adds the values of later settings to the resolved settings of an earlier cell."""
+        extras = cls._extras()
+        earlier = {name: extra["earlier"] for name, extra in extras.items() if "earlier" in extra}
+        if not earlier or not isinstance(settings, Mapping):
+            return settings
+        old = [(name, field.alias) for name, field in cls.model_fields.items() if not extras[name].get("later")]
+        return {**earlier, **settings} if all(settings.keys() & set(names) for names in old) else settings
+
     @model_validator(mode="after")
     def _check_switches(self) -> Self:
         for switch, names in self.switches().items():
@@ -121,12 +145,13 @@ class BaseConfig(BaseModel):
     @classmethod
     def switches(cls) -> dict[str, list[str]]:
         """Returns the switches, each with the settings that turn it off."""
+        return {name: extra["off_if_given"] for name, extra in cls._extras().items() if "off_if_given" in extra}
+
+    @classmethod
+    def _extras(cls) -> dict[str, dict[str, Any]]:
+        """Returns the marks of each setting."""
         extras = {name: field.json_schema_extra for name, field in cls.model_fields.items()}
-        return {
-            name: cast("list[str]", extra["off_if_given"])
-            for name, extra in extras.items()
-            if isinstance(extra, dict) and "off_if_given" in extra
-        }
+        return {name: dict(extra) if isinstance(extra, dict) else {} for name, extra in extras.items()}
 
 
 class Component:

@@ -5,6 +5,7 @@ length of the learning rate. After n steps w = −n · rate, so w shows how many
 """
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 from torch import nn
 
 from robench.api import Batch, Defense, Embedded, Losses, PluginError, Rng, TorchModel
+from robench.api.data import Interactions
 from robench.engine.fit import loop, training
 from robench.engine.fit.loop import fit
 from robench.testing.worlds import crowd, fitted
@@ -253,3 +255,38 @@ def test_every_epoch_is_reported(monkeypatch):
     model = Ramp.make(epochs=3)
     fit(model, data, Defense(), Rng(0), torch.device("cpu"), lambda *done: reports.append(done))
     assert reports == [(1, 3), (2, 3), (3, 3)]
+
+
+class Mixed(Ramp):
+    """A model with a buffer that changes its scores only."""
+
+    def build(self, data, rng):
+        super().build(data, rng)
+        self.register_buffer("mix", torch.tensor(0.25))
+
+    def score_alternatives(self):
+        return [{"mix": 0.0}, {"mix": 0.5}, {"mix": 1.0}]
+
+
+def test_every_validation_chooses_among_the_score_alternatives_and_keeps_the_best_with_its_weights(monkeypatch):
+    values = [0.1, 0.2, 0.1, 0.3, 0.4, 0.4, 0.2, 0.3, 0.3]  # three epochs with three alternatives each
+    model, report, script = _fit(monkeypatch, values, kind=Mixed, epochs=3)
+    assert script.epochs == [1, 1, 1, 2, 2, 2, 3, 3, 3]
+    assert (report.best_epoch, report.validation_ndcg) == (2, 0.4)
+    assert _steps(model) == pytest.approx(2, abs=1e-3)
+    assert float(model.state()["mix"]) == 0.5  # of equal values, the first
+    assert model.chosen == {"mix": 0.5}
+    assert report.achieved["chosen_mix"] == 0.5
+    other = Mixed.make()
+    other.restore(crowd(n_users=4)[0], model.state(), Rng(0))
+    assert float(other.mix) == 0.5
+
+
+def test_without_users_to_validate_on_a_buffer_keeps_its_value(monkeypatch):
+    monkeypatch.setattr(training, "validation_ndcg", Script([math.nan] * 2))
+    data, _ = crowd(n_users=4)
+    data = replace(data, validation=Interactions.from_rows([[]] * 4, data.n_items))
+    model, report = fitted(Mixed.make(epochs=2), data)
+    assert float(model.mix) == 0.25
+    assert model.chosen == {}
+    assert "chosen_mix" not in report.achieved

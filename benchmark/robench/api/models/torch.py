@@ -7,7 +7,7 @@ result, and then call ``score_from`` or ``loss_from``.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar
 
@@ -181,6 +181,16 @@ class TorchModel(Model, nn.Module):
             data: the data of the fit. ``data.validation`` must not be read.
         """
         return iter(())
+
+    def score_alternatives(self) -> Sequence[Mapping[str, float]]:
+        """Returns values to choose from that change the scores, but not the training.
+
+        Each entry maps names of buffers with a single number to values, such as ``{"fusion_weight": 0.5}``. Whenever
+        the host validates, it measures the model with each of these entries. The host keeps the entry with the best
+        validation NDCG@10 together with the weights. If two values are equal, the earlier entry is kept. Without users
+        to validate on, the buffers keep their values. The default implementation returns nothing.
+        """
+        return ()
 
     @abstractmethod
     def batches(self, data: TrainData, rng: Rng) -> Iterator[Batch]:

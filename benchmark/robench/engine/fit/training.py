@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,7 +17,7 @@ from robench.api.errors import PluginError
 from robench.api.models.step import Step
 from robench.api.models.torch import TorchModel
 from robench.api.rng import Rng
-from robench.engine.fit.validation import validation_ndcg
+from robench.engine.fit.validation import validation_ndcg, validation_users
 
 DECAY = 1 / 3  # the factor of the learning rate when training continues from the best weights
 AUTO_DECAYS = 2  # the number of decays under the setting ``auto``
@@ -102,6 +102,7 @@ class Training:
         self.result = FitReport()
         self.epoch, self.steps = 0, 0
         self.weights: dict[str, Tensor] | None = None
+        self.chosen: Mapping[str, float] = {}
         self.achieved: dict[str, list[float]] = {}
 
     def run(self, epochs: int) -> None:
@@ -129,6 +130,7 @@ class Training:
         """Loads the best weights, and returns the report."""
         self._load_best()
         self.model.eval()
+        self.model.chosen = {**self.model.chosen, **self.chosen}
         self.result.achieved = {f"train_{name}": float(np.mean(values)) for name, values in self.achieved.items()}
         return self.result
 
@@ -156,16 +158,40 @@ class Training:
             Whether the model is the best so far. Without users to validate on, the latest model counts as the best.
         """
         self.model.eval()
-        ndcg = validation_ndcg(self.model, self.data, most=self.model.config.validation_users)
+        ndcg, chosen = self._measure()
         if not (self.weights is None or ndcg > self.result.validation_ndcg or math.isnan(ndcg)):
             return False
-        self.result.validation_ndcg, self.result.best_epoch = ndcg, self.epoch
+        self.result.validation_ndcg, self.result.best_epoch, self.chosen = ndcg, self.epoch, chosen
         self.weights = {name: part.detach().clone() for name, part in self.model.state_dict().items()}
         return True
+
+    def _measure(self) -> tuple[float, Mapping[str, float]]:
+        """Returns the best validation NDCG@10, and the score alternative that yields it.
+
+        The buffers of the model then have the values of the best alternative. The second result is empty if there are
+        no alternatives, or no users to validate on.
+        """
+        model, most = self.model, self.model.config.validation_users
+        alternatives = model.score_alternatives() if len(validation_users(self.data)[1]) else ()
+        if not alternatives:
+            return validation_ndcg(model, self.data, most=most), {}
+        values = []
+        for settings in alternatives:
+            _set_buffers(model, settings)
+            values.append(validation_ndcg(model, self.data, most=most))
+        best = int(np.argmax(values))
+        _set_buffers(model, alternatives[best])
+        return values[best], alternatives[best]
 
     def _load_best(self) -> None:
         if self.weights is not None:
             self.model.load_state_dict(self.weights)
+
+
+def _set_buffers(model: TorchModel, values: Mapping[str, float]) -> None:
+    """Sets buffers with a single number."""
+    for name, value in values.items():
+        model.get_buffer(name).fill_(value)
 
 
 def _take_step(step: Step, defense: Defense, optimiser: torch.optim.Optimizer) -> None:

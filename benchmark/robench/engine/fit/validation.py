@@ -48,6 +48,8 @@ def validation_users(data: TrainData, most: int | None = VALIDATION_USERS) -> tu
 def validation_ndcg(model: Model, data: TrainData, k: int = 10, most: int | None = None) -> float:
     """Returns the NDCG@k of the validation items, with the histories masked.
 
+    A user without a reachable validation item adds 0, and is not scored.
+
     Args:
         model: the model, in evaluation mode if it is neural.
         data: the data of the fit.
@@ -60,10 +62,33 @@ def validation_ndcg(model: Model, data: TrainData, k: int = 10, most: int | None
     """
     real, users = validation_users(data, most)
     total = 0.0
-    for some in split_users(users, chunk_size(data.n_items, device_of(model))):
+    reached = _reachable(model, users, real, data.validation, k)
+    for some in split_users(reached, chunk_size(data.n_items, device_of(model))):
         chunk = build_chunk(some, real, data.validation)
         ranks = rank_scores(score_users(model, some, real), chunk, count=0).ranks
         gain = torch.where((ranks > 0) & (ranks <= k), discount(ranks), 0.0).sum(1)
         ideal = torch.cumsum(1 / torch.log2(torch.arange(2, k + 2).double()), 0)
         total += float((gain / ideal[(ranks > 0).sum(1).clamp_max(k) - 1]).sum())
     return total / len(users) if len(users) else math.nan
+
+
+def _reachable(model: Model, users: IntArray, history: Interactions, held: Interactions, k: int) -> IntArray:
+    """Returns the users with a held-out item that can be among the first k.
+
+    A model that reranks candidates ranks every other item below them. A user with at least k candidates, none of which
+    is held out, therefore has an NDCG@k of 0. These users are left out. The model itself never sees a held-out item.
+
+    Args:
+        model: the model.
+        users: the users, int64 [B].
+        history: the history of each real user, which is masked.
+        held: the held-out items of each real user.
+        k: the cutoff.
+    """
+    candidates = model.candidates(users, history) if len(users) else None
+    if candidates is None:
+        return users
+    keys = users[:, None] * history.n_items + candidates
+    shown = (candidates >= 0) & ~np.isin(keys, history.keys)
+    reachable: IntArray = users[(shown & np.isin(keys, held.keys)).any(1) | (shown.sum(1) < k)]
+    return reachable
