@@ -377,7 +377,7 @@ def _json_text(lines: list[str], damage: str, rng: random.Random) -> str:
 
 
 def _packed(content: bytes, name: str, rng: random.Random) -> tuple[bytes, str]:
-    """Returns the content and the name of a file, which is compressed at random."""
+    """Returns the content and the name of a file, which may be compressed at random."""
     way = rng.choice(("",) * 8 + (".gz", ".bz2", ".xz", ".zst", ".zip"))
     if way == ".zip":
         stream = io.BytesIO()

@@ -3,7 +3,7 @@
     python tools/perf/cold_items.py [--draws 3] [--models text-bert content popularity lstm] [--set JSON] [--warm]
 
 The data is MovieLens latest-small (at least 5 interactions per user and 20 per item) with the split leave-last-out. A
-tenth of the items, drawn anew for each seed, is removed from all training and validation rows. Each model is fitted on
+tenth of the items is drawn for each seed, and removed from all training and validation rows. Each model is fitted on
 the rest, so the model has seen no interaction with a removed item. A user is cold if the user's test item was removed.
 
 The table shows NDCG@10 over the whole catalogue for the warm and the cold users. For the cold users it also shows

@@ -3,8 +3,8 @@
     python tools/perf/detection.py FOLDER [--seeds 0 1 2] [--attack NAME ...] [--epsilon 0.01 0.05] [--cost MODEL ...]
 
 FOLDER holds ml-100k.inter of MovieLens 100K in RecBole's format. Users and items need at least 5 interactions. The
-split is leave-last-out, and the detectors see the training items. Each attack promotes 5 items, drawn anew for each
-seed from all items. The script prints a line per attack, ε and detector, and a line per detector on clean data. Each
+split is leave-last-out, and the detectors see the training items. Each attack promotes 5 items. Every seed draws other
+targets from all items. The script prints a line per attack, ε and detector, and a line per detector on clean data. Each
 line holds means over seeds:
 
 - the AUROC and the average precision of the suspicion scores

@@ -177,10 +177,10 @@ def certify(low: FloatArray, high: FloatArray, share: float, each: int) -> IntAr
     p_j. If the bounds of the probabilities contradict this inequality, r held-out items are certified. The list is the
     one by the probabilities p', which infinitely many base models would give.
 
-    In PORE, a user gets votes only from the base models of samples that contain this user. So the probabilities are at
-    most s / n, and e fake users add s / (n + e) − (s / n) c in place of 1 − c, if each sample has s of n users. Here,
-    base models score any history, so a user gets votes from every base model. Both sides of the inequality are
-    therefore larger by about the factor n / s.
+    In PORE, a user gets votes only from the base models of samples that contain this user. If each sample has s of n
+    users, the probabilities are therefore at most s / n. And e fake users add s / (n + e) − (s / n) c in place of
+    1 − c. Here, base models score any history, so a user gets votes from every base model. Both sides of the inequality
+    are therefore larger by about the factor n / s.
 
     Args:
         low: lower bounds of p for the held-out items, from high to low, float64 [U, N]. The rows of users with fewer

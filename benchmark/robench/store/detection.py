@@ -48,9 +48,10 @@ def measure_detection(suspicion: FloatArray, flagged: NDArray[np.int8], n_real: 
 
 
 def compute_auroc(scores: FloatArray, positive: NDArray[np.bool_]) -> float | None:
-    """Returns the area under the ROC curve, or None if one class is empty.
+    """Returns the area under the ROC curve.
 
-    The area is the probability that a positive has a higher score than a negative. Equal scores count half.
+    The area is the probability that a positive has a higher score than a negative. Equal scores count half. The result
+    is None if there are no positives or no negatives.
     """
     high, low = scores[positive], np.sort(scores[~positive])
     if not len(high) or not len(low):

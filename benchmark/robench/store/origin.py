@@ -82,7 +82,7 @@ def note_origin(folder: Path, suite: Path, plan: Mapping[str, Any]) -> None:
 def read_planned_models(folder: Path) -> dict[str, str]:
     """Returns the model's label for each cell in the stored plan, by the cell's id.
 
-    The plan is not checked, because a run writes it anew. The result is empty if there is no plan.
+    The plan is not checked, because a run writes a new one. The result is empty if there is no plan.
     """
     cells = _read(folder / "plan.json").get("cells")
     rows = [row for row in cells if isinstance(row, dict)] if isinstance(cells, list) else []

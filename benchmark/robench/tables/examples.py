@@ -127,7 +127,7 @@ def _example(results: Results, cell: CellRow) -> ExampleRow | None:
 def _clean_cell(results: Results, cell: CellRow) -> CellRow | None:
     """Returns the measured clean cell with the row and the seed of a cell, or None.
 
-    A poisoned victim is thereby compared with the same victim without poisoning.
+    For a poisoned victim, this is a cell of the same victim without poisoning.
     """
     return next((one for one in results.clean_cells(cell.key) if one.seed == cell.seed), None)
 

@@ -1,4 +1,4 @@
-"""Computes slices: the values of groups of users, for clean and poisoned victims."""
+"""Computes slices: the values of groups of users, for victims or single cells."""
 
 from __future__ import annotations
 

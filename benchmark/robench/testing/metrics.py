@@ -82,7 +82,10 @@ class MetricTests(Conformance):
         return self.metric().per_user(whole, self.k if self.metric.at_k else 0)
 
     def mean(self, *, worst: bool = False, best: bool = False) -> float:
-        """Returns the mean over the users that have a value."""
+        """Returns the metric's mean over the users that have a value.
+
+        The arguments are those of ``outcome``.
+        """
         # Lists are compared with those of seed 1, so the best lists have the same seed.
         return float(np.nanmean(self.values(self.outcome(int(best), worst=worst, best=best))))
 

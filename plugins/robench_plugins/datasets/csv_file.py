@@ -213,7 +213,7 @@ class CsvFile(Dataset):
         """Returns the table of one file of interactions.
 
         Raises:
-            DataError: if the file cannot be read, lacks a column of users or items, or has a header in spite of
+            DataError: if the file cannot be read, lacks a column of users or items, or has a header despite
                 ``header: false``.
         """
         c = self.config
@@ -248,7 +248,7 @@ class CsvFile(Dataset):
         return form.advice.form({key: found[key] for key in keys})
 
     def _header_hint(self) -> str:
-        """Returns advice for a file that has a header in spite of the settings."""
+        """Returns advice for a file that has a header although the settings deny it."""
         return "set header: true" + (", and leave columns out" if _changed(self.config, ("columns",)) else "")
 
     def _column(self, table: Table, key: str) -> str:

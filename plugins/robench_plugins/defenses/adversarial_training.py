@@ -21,7 +21,7 @@ class AdversarialTraining(TrainingDefense):
     The loss is L_total = λ · L_clean + (1 − λ) · L_robust (Goodfellow et al., ICLR 2015, section 6; Madry et al., ICLR
     2018, eq. 2.1). L_clean is the model's own loss on the clean inputs. L_robust is the model's own loss on the
     perturbed inputs, or the hinge loss. The hinge loss is the mean of max(0, margin − (s_y − s_neg)). The target has
-    the score s_y, and a negative item has the score s_neg. The perturbation is computed anew for every batch, with the
+    the score s_y, and a negative item has the score s_neg. A new perturbation is computed for every batch, with the
     dropout of the clean pass. Its size ε is relative to the RMS of the batch's inputs. With λ = 1 no inner attack runs,
     and the model is bit for bit the undefended one.
 

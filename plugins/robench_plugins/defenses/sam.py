@@ -42,7 +42,7 @@ class Sam(TrainingDefense):
     config: Config
 
     def total_loss(self, step: Step) -> Tensor:
-        """Returns 1 − λ times the loss at the moved weights, a scalar.
+        """Returns (1 − λ) times the loss at the moved weights, a scalar.
 
         The method also backpropagates λ times the loss at the weights themselves. This backward pass gives both the
         gradients for the optimiser and those along which the weights are moved.

@@ -15,8 +15,8 @@ from robench.api.attacks.ball import wide
 class SmoothedModel(Wrapped):
     """A fitted model that averages its scores over noisy copies of the inputs.
 
-    The noise is drawn anew for every evaluation, from the global generator of torch. The host seeds that generator
-    around its evaluations, so an attack cannot predict the noise. The scores are differentiable with respect to the
+    Every evaluation draws new noise from the global generator of torch. The host seeds that generator around its
+    evaluations, so an attack cannot predict the noise. The scores are differentiable with respect to the
     inputs.
 
     Args:

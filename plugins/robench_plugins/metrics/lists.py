@@ -103,7 +103,7 @@ class Gini(CollectiveMetric):
     higher_is_better: ClassVar[bool] = False
 
     def of_exposure(self, shown: FloatArray) -> float:
-        """Returns the Gini coefficient of the numbers of lists."""
+        """Returns the Gini coefficient of ``shown``, or NaN if all lists are empty."""
         n, total = len(shown), shown.sum()
         if not total:
             return float("nan")

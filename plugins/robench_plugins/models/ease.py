@@ -30,7 +30,7 @@ class Ease(HistoryModel):
     """
 
     class Config(BaseConfig):
-        """Settings of EASE, of which validation chooses λ by default."""
+        """Settings of EASE. By default, validation chooses λ."""
 
         weight_decay: float = Field(
             default=FALLBACK,

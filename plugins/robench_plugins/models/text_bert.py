@@ -46,7 +46,7 @@ class TextBert(TokenModel, SequenceModel):
 
     Every vector of an item comes from its text. Items without interactions are left out of the softmax in training, so
     the model ranks them like any other item. The encoder is frozen, or some or all of its layers are trained too
-    (``tuned_layers``). If layers are trained, each step encodes the items of its batch anew, and all items are encoded
+    (``tuned_layers``). If layers are trained, each step encodes the items of its batch again, and all items are encoded
     before every validation. Attacks on embeddings perturb the text vectors of the history (``inputs: texts``) or the
     vectors of their tokens before the encoder (``inputs: tokens``).
     """

@@ -22,10 +22,10 @@ class Wmf(HistoryModel):
 
     This is weighted matrix factorisation (Hu, Koren & Volinsky, ICDM 2008). The vectors x_u of users and y_i of items
     minimise Σ_ui c_ui (p_ui − ⟨x_u, y_i⟩)² + λ (Σ_u ‖x_u‖² + Σ_i ‖y_i‖²) over all pairs of users and items (eq. 3).
-    Here p_ui is 1 if u has used i, and 0 otherwise, and c_ui = 1 + α · p_ui is the weight of a pair (the paper's
-    confidence, in which a repeated interaction counts once). With fixed item vectors, the best user vector is x_u =
-    (YᵀCᵘY + λI)⁻¹ YᵀCᵘp_u (eq. 4). Here the rows of Y are the item vectors, Cᵘ is the diagonal matrix of the weights
-    c_ui, and p_u is the vector of all p_ui. Item vectors are solved alike (eq. 5). A fit solves all users, then all
+    Here p_ui is 1 if u has used i, and 0 otherwise. The weight of a pair is c_ui = 1 + α · p_ui, which the paper calls
+    confidence. A repeated interaction counts once. With fixed item vectors, the best user vector is x_u =
+    (YᵀCᵘY + λI)⁻¹ YᵀCᵘp_u (eq. 4). The rows of Y are the item vectors, Cᵘ is the diagonal matrix of the weights c_ui,
+    and p_u is the vector of all p_ui. Item vectors are solved in the same way (eq. 5). A fit solves all users, then all
     items, several times. A score uses eq. 4 with the items of the history, so a newcomer needs no training.
     """
 

@@ -24,7 +24,7 @@ class Msap(EmbeddingAttack):
 
     ``start: zero`` gives the paper's BIM (basic iterative method), and ``start: uniform`` gives the paper's PGD. The
     paper starts within ±0.05 for every ε. This attack starts within ±ε/10, which is the same at the paper's ε = 0.5.
-    The candidate is the last iterate. The paper draws negative items once, but this attack draws them anew for every
+    The candidate is the last iterate. The paper draws negative items once, but this attack draws new ones for every
     step.
     """
 

@@ -39,9 +39,9 @@ class RandomSearch(EmbeddingAttack):
 
     The attack follows the Square attack of Andriushchenko et al. (ECCV 2020, algorithm 1). Embedded inputs have no
     squares of neighbouring pixels, so this attack chooses the entries at random. In L∞ the chosen entries move to ±r,
-    the corners of the cube (eq. 2 of the paper), where r is the radius of the ball. In L2 the chosen entries are drawn
-    anew, and the whole vector is scaled back to the sphere. On average, a proposal changes at least two entries of a
-    user. The attack needs no gradient, so a defence that only hides its gradient does not stop it.
+    the corners of the cube (eq. 2 of the paper), where r is the radius of the ball. In L2 the chosen entries get new
+    random values, and the whole vector is scaled back to the sphere. On average, a proposal changes at least two
+    entries of a user. The attack needs no gradient, so a defence that only hides its gradient does not stop it.
     """
 
     class Config(EmbeddingConfig):

@@ -22,7 +22,7 @@ class GreedyGradient(HistoryAttack):
     If item j replaces item i at a position, the loss changes by about ⟨g, v_j − v_i⟩. Here v_i and v_j are the vectors
     of the items, and g is the gradient with respect to the vector at this position. This is the estimate of HotFlip
     (Ebrahimi et al., ACL 2018, eq. 3 and 4). The attack scores the ``candidates`` pairs of position and item with the
-    highest estimates. The best pair is applied if it raises the loss, and the gradient is then computed anew.
+    highest estimates. The best pair is applied if it raises the loss, and the gradient is then computed again.
 
     The attacks of Yue et al. have the same form (RecSys 2021, section 3.3; RecSys 2022, algorithm 1) but use another
     first-order rule. Those attacks rank the positions by the norm of a single gradient. They rank the items for a

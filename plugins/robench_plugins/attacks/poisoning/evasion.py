@@ -110,7 +110,7 @@ class Evasion:
 
         Args:
             fillers: the fillers of each fake user from which the search starts.
-            rounds: the number of times that the values of fillers are computed anew.
+            rounds: the number of times that the values of fillers are computed again.
         """
         state = self.ask(fillers) if any(map(len, fillers)) else None
         if state is None:
@@ -135,7 +135,7 @@ class Evasion:
         return Profiles(best.answer.profiles.rows, costs)
 
     def rate(self, answer: Answer) -> Candidate:
-        """Computes the loss of the attack for some fake users, and the values of items."""
+        """Computes the attack's loss for some fake users, and the values of items."""
         loss, values = self.judge(answer.fillers)
         return Candidate(answer, loss, np.broadcast_to(values, (len(answer.fillers), self.train.n_items)))
 

@@ -69,11 +69,11 @@ class FakeUserAttack(PoisoningAttack):
     def placed(
         self, held: IntArray, fillers: list[IntArray], train: Interactions, generator: np.random.Generator
     ) -> Profiles:
-        """Returns one profile per row of fillers, which keeps the order of its fillers.
+        """Returns one profile per row of fillers. The fillers keep their order.
 
-        The setting ``place_targets`` decides where the targets stand: at random places (``random``), at the end
-        (``last``), or directly behind popular fillers (``behind``). With ``behind``, each target stands behind one of
-        the profile's T most popular fillers. Targets beyond the number of fillers stand at the end. Most users have
+        The setting ``place_targets`` decides where the targets are: at random places (``random``), at the end
+        (``last``), or directly after popular fillers (``behind``). With ``behind``, each target follows one of the
+        profile's T most popular fillers. Targets beyond the number of fillers are at the end. Most users have
         popular items, so a sequence model learns that a target follows them.
 
         Args:

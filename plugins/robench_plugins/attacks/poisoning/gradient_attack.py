@@ -49,7 +49,7 @@ class GradientAttack(EvadingAttack, Generic[Model]):
     The first profiles are real rows with at most the profile size. Targets that are promoted are added, and random
     items fill the remaining places. Each step fits a new surrogate on the real rows and the profiles, and computes the
     outer loss and its gradient. The gradient of each profile, with zeros at the targets, is divided by its L2 norm and
-    accumulated with momentum. A step subtracts ``learning_rate`` times the accumulated gradient, and a projection keeps
+    accumulated with momentum. A step subtracts ``step_length`` times the accumulated gradient, and a projection keeps
     the items with the largest entries. Targets that are promoted stay in every profile, and other targets in none. Of
     all candidates, the one with the lowest outer loss is returned. The outer loss, which ``OuterLoss`` defines, is low
     if the surrogate ranks the items as the goal says.

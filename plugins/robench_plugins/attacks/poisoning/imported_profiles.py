@@ -47,6 +47,8 @@ class ImportedProfiles(PoisoningAttack):
     def craft(self, view: AttackerView, *, targets: IntArray, n_users: int, profile_size: int, rng: Rng) -> Profiles:
         """Returns the first ``n_users`` profiles of the file.
 
+        Items that the catalogue lacks are left out, and the costs state their number.
+
         Raises:
             DataError: if the file cannot be read, or if a profile has no target of the suite.
         """

@@ -150,7 +150,7 @@ class PointwiseAttack(FakeUserAttack):
     """An attack that makes one group of fake users after the other.
 
     A surrogate is trained on the real rows. For every group, the training goes on with the real rows and all fake users
-    so far. The new fake users then have only the targets. After that, the attack chooses their fillers.
+    so far. During this training, the new fake users have only the targets. The attack then chooses their fillers.
     """
 
     Config: ClassVar[type[BaseConfig]] = PointwiseConfig

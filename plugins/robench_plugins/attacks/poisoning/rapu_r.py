@@ -23,9 +23,9 @@ class RapuR(PointwiseAttack):
     j with the largest ⟨mean x_u + y_t, y_j⟩, with the mean over all real users.
 
     The attack differs from these comparisons in two points. The surrogate is trained once, and its training goes on
-    with every group of fake users for a fixed number of steps. The comparisons train it for one epoch from the start
-    instead. Every profile has all targets, and not only the one that it serves. The paper's handling of perturbed data
-    has no part in this heuristic.
+    with every group of fake users for a fixed number of steps. The comparisons instead train a new surrogate for one
+    epoch. Every profile has all targets, and not only the target that its fake user serves. The paper's handling of
+    perturbed data has no part in this heuristic.
     """
 
     class Config(PointwiseConfig):
@@ -36,7 +36,10 @@ class RapuR(PointwiseAttack):
     config: Config
 
     def fillers(self, surrogate: PointwiseSurrogate, fakes: range, state: FillerState) -> list[IntArray]:
-        """Returns the popular items that suit the average user and the target best."""
+        """Returns the popular items that best suit the average user and a target.
+
+        The fake users serve the targets in turn.
+        """
         by_count = np.argsort(-state.train.counts(), kind="stable")
         by_count = by_count[~np.isin(by_count, state.targets)]
         pool = by_count[: max(state.count, round(self.config.popular * state.train.n_items))]

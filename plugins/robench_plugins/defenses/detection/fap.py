@@ -54,13 +54,13 @@ class Fap(Detector):
         return known
 
     def scores(self, train: Interactions, rng: Rng) -> FloatArray:
-        """Returns the probability of each user to be fake, float64 [n_users]."""
+        """Returns the probability that each user is fake, float64 [n_users]."""
         first = SEEDERS[self.config.seeded_by].make().scores(train, rng.child("seeds"))
         return propagate(train, np.argsort(-first, kind="stable")[: self.config.seeds])
 
 
 def propagate(train: Interactions, seeds: IntArray) -> FloatArray:
-    """Returns the probability of each user to be fake, float64 [n_users].
+    """Returns the probability that each user is fake, float64 [n_users].
 
     Args:
         train: the distinct items of each user. No row is empty.
