@@ -15,7 +15,9 @@ LEAST = GIB  # a smaller fit needs no note
 
 
 def memory_notes(cells: Iterable[Cell], summaries: Mapping[str, DataSummary], registry: Registry) -> list[str]:
-    """Returns a line for each model and data set with a declared need of 1 GiB or more.
+    """Returns a line for each model and data set that need at least 1 GiB.
+
+    The model declares how much memory a fit on the data set needs.
 
     Args:
         cells: the cells that are still to be measured.
