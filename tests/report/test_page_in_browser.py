@@ -16,6 +16,8 @@ from robench.report.page import to_page
 ROWS = json.loads((ROOT / "results/whitebox/leaderboard.json").read_text("utf-8"))["tables"][0]["rows"]
 BOARDS = ("whitebox", "text", "corruption")
 WIDE = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+COLUMNS = """[...document.querySelectorAll('#board-1-t thead th')].filter(e => e.checkVisibility())
+  .map(e => e.getBoundingClientRect().width)"""
 PAPER = "getComputedStyle(document.body).backgroundColor"
 
 
@@ -193,6 +195,27 @@ def test_the_address_brings_the_view_back(browser):
         assert tab.page.locator("#board-1-14 + tr.more").is_visible()
         assert tab.page.locator("#board-1 .compare table").is_visible()
         assert len(tab.rows("board-2")) == len(ROWS), "another table has its own view"
+
+
+def test_a_table_with_many_rows_keeps_its_columns_and_can_be_searched(browser, tmp_path):
+    path = tmp_path / "index.html"
+    text = page_of("whitebox").read_text("utf-8")
+    assert "const MANY = 200;" in text
+    path.write_text(text.replace("const MANY = 200;", "const MANY = 20;"), "utf-8")
+    with Tab(browser, page_of("whitebox")) as tab:
+        widths = tab.page.evaluate(COLUMNS)
+    with Tab(browser, path) as tab:
+        assert tab.page.locator("#board-1-t.many").count() == 1
+        assert tab.page.evaluate(COLUMNS) == pytest.approx(widths, abs=1)
+        assert tab.page.evaluate("find('popularity')"), "the browser searches rows that are not on the screen"
+        tab.page.locator("#board-1 input[type=search]").fill("sasrec pgd")
+        assert len(tab.rows()) == 1
+        more = tab.page.locator("#board-1-t tr.more >> visible=true")
+        tab.page.locator("#board-1-t tbody summary >> visible=true").click()
+        assert more.bounding_box()["width"] == pytest.approx(sum(widths), abs=2)
+        press(tab, "worst case")
+        assert len(tab.page.evaluate(COLUMNS)) == 8
+        assert tab.errors == []
 
 
 @pytest.mark.parametrize("board", BOARDS)

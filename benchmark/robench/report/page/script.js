@@ -1,4 +1,5 @@
 "use strict";
+const MANY = 200; // a table with more rows gets fixed columns, so that the browser lays out only the rows on the screen
 // Everything here is a convenience: without the script, the page shows the same tables.
 const make = (tag, text, props) => Object.assign(document.createElement(tag), text === undefined ? {} : { textContent: text }, props);
 const state = new Map();
@@ -76,8 +77,16 @@ function enhance(table, board) {
     const at = i => "#" + table.id + ">*>tr:not(.more)>:nth-child(" + (i + 1) + ")";
     rule.textContent = "#" + table.id + ">*>tr:not(.more)>:nth-child(n){display:table-cell}" + (hidden.length ? hidden.map(at).join() + "{display:none}" : "");
     boxes.forEach((box, i) => { box.checked = visible.has(i); });
+    fix();
     const same = visible.size === normal.length && normal.every(i => visible.has(i));
     set(table, "cols", same ? "" : [...visible].map(i => keys[i]).join());
+  }
+  function fix() {
+    if (rows.length <= MANY) return;
+    table.classList.remove("many");
+    const widths = heads.map(th => th.getBoundingClientRect().width).filter(Boolean);
+    table.style.setProperty("--widths", widths.map(width => width + "px").join(" "));
+    table.classList.add("many");
   }
   const presets = {
     "standard": () => [normal, false, -1],
