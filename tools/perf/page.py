@@ -90,7 +90,7 @@ def main() -> None:
 
 
 def _measure(page: str) -> tuple[float, float, list[float], list[float]]:
-    """Returns the times of the first paint, the whole page, each filter and each sort, in milliseconds."""
+    """Returns milliseconds: first paint, whole page, each filter, each sort."""
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         path = Path(folder) / "index.html"
