@@ -25,6 +25,7 @@ from robench.report.sections import build_further_sections, build_sections
 
 EVIL = "<script>alert(1)</script><img src=x onerror=y> & \"'"
 VOID = {"meta", "br", "img", "link", "input", "hr"}
+CELLS = ("td", "th")
 
 
 class Read(HTMLParser):
@@ -40,8 +41,14 @@ class Read(HTMLParser):
         self.feed(text)
         self.close()
 
+    def close_implied(self, tags):
+        """Closes the cells and rows whose end tags HTML lets a page omit."""
+        while self.open and self.open[-1] in tags:
+            self.open.pop()
+
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
+        self.close_implied({"td": CELLS, "th": CELLS, "tr": (*CELLS, "tr")}.get(tag, ()))
         given = dict(attrs)
         self.ids.add(given.get("id"))
         self.links += [value for name, value in attrs if name in ("href", "src", "xlink:href", "data")]
@@ -53,6 +60,7 @@ class Read(HTMLParser):
             self.texts.setdefault(tag, []).append("")
 
     def handle_endtag(self, tag):
+        self.close_implied({"tr": CELLS, "table": (*CELLS, "tr")}.get(tag, ()))
         assert self.open.pop() == tag, "elements are closed in turn"
 
     def handle_data(self, data):
