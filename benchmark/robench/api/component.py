@@ -64,8 +64,8 @@ def off_if_given(*names: str) -> JsonDict:
 
     The switch is off if a suite gives one of these settings. For example, a model may choose a weight decay by
     validation, unless a suite gives a value. Resolved settings do not show whether a value is a default or comes from a
-    suite, so the model needs a switch: ``by_validation: bool = Field(default=True, json_schema_extra=LATER |
-    off_if_given("weight_decay"))``.
+    suite, so the model needs a switch:
+    ``by_validation: bool = Field(default=True, json_schema_extra=LATER | off_if_given("weight_decay"))``.
 
     Args:
         *names: the names of the other settings.

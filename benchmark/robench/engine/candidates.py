@@ -32,8 +32,8 @@ def candidate_diagnostics(
     The diagnostics include the number of candidates per user, and the share of held-out items that are candidates. If
     there are targets, up to two more values describe the pairs of a target and a user. Pairs in which the target is
     known or held out for the user do not count. The first value is the share of pairs in which the target is a
-    candidate. The second value looks only at the pairs in which the target is a candidate. It is the share of them in
-    which the target is in the top 10, and it is missing if there is no such pair.
+    candidate. The second value looks only at the pairs in which the target is a candidate. It is the share of these
+    pairs in which the target is in the top 10. It is missing if the target is a candidate in no pair.
 
     Args:
         model: the fitted model of the victim.

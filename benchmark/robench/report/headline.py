@@ -114,7 +114,7 @@ def _format_change(table: LeaderboardTable, row: LeaderboardRow, detail: int) ->
 
 
 def _verdict(verdict: str, detail: int) -> str:
-    """Returns a verdict, which is shortened at the lower levels of detail.
+    """Returns a verdict, shortened at the lower levels of detail.
 
     Level 1 keeps the part before the semicolon, and level 0 keeps the first word.
     """

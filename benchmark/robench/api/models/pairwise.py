@@ -163,9 +163,8 @@ class PairwiseModel(TorchModel):
 
         The result is float32 [n, n_items] for n newcomers. A newcomer's vector approximately maximises the log
         posterior: the sum of log softmax(scores) over the newcomer's distinct items, plus the log prior. The prior is a
-            diagonal normal distribution that is fitted to the vectors of users with training items. The optimiser is
-            Adam, which starts at the mean of the prior. A newcomer without items gets the training counts of the items
-            as scores.
+        diagonal normal distribution that is fitted to the vectors of users with training items. The optimiser is Adam,
+        which starts at the mean of the prior. A newcomer without items gets the training counts of the items as scores.
         """
         with torch.no_grad():
             known = torch.arange(self.n_users, device=self.device)

@@ -140,7 +140,7 @@ def _describe_example(tables: Tables, row: ExampleRow) -> Example:
 def _further_cells(table: LeaderboardTable, points: Sequence[Point], measures: Sequence[Measure]) -> list[str]:
     """Returns the clean and the attacked value of every further measure.
 
-    The attacked values come from one attack within the table's ε, the attack that harms the table's metric most.
+    The attacked values come from the attack within the table's ε that harms the table's metric most.
     """
     clean = next((point for point in points if point.is_clean), None)
     attacked = [

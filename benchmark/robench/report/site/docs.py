@@ -28,7 +28,7 @@ def find_linked_pages(boards: Iterable[str]) -> list[str]:
 
 
 def to_forwarding_page(page: str) -> str:
-    """Returns a page that forwards to a built page, and keeps the anchor.
+    """Returns a page that forwards to a built page and keeps the anchor.
 
     Args:
         page: the path of the page without the extension. Its characters are those of ``find_linked_pages``.
