@@ -17,11 +17,13 @@ Choice = bool | int | float | str
 
 
 def later(earlier: Choice) -> dict[str, Any]:
-    """Returns the mark of a later setting with a default that earlier cells lack.
+    """Returns the mark of a setting that was added after results were published.
 
-    ``Field(default="fusion", json_schema_extra=later("mean-likelihood"))`` keeps the ids of earlier cells. The value of
-    earlier cells is left out of the resolved settings. Settings are those of an earlier cell if they have every other
-    unmarked setting, but not this one. Such settings get the value of earlier cells, and all others get the default.
+    Use this mark instead of ``LATER`` if earlier cells did something else than the default. For example,
+    ``Field(default="fusion", json_schema_extra=later("mean-likelihood"))`` keeps the ids of earlier cells, because
+    resolved settings leave out the value of earlier cells. If settings lack this one, but hold every setting without a
+    mark, they are read as those of an earlier cell. They then get the value of earlier cells. If they also lack a
+    setting without a mark, they get the default.
 
     Args:
         earlier: the value that describes earlier cells.

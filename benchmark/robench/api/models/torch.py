@@ -183,12 +183,12 @@ class TorchModel(Model, nn.Module):
         return iter(())
 
     def score_alternatives(self) -> Sequence[Mapping[str, float]]:
-        """Returns values to choose from that change the scores, but not the training.
+        """Returns choices of numbers that change the scores, but not the training.
 
         Each entry maps names of buffers with a single number to values, such as ``{"fusion_weight": 0.5}``. Whenever
         the host validates, it measures the model with each of these entries. The host keeps the entry with the best
-        validation NDCG@10 together with the weights. If two values are equal, the earlier entry is kept. Without users
-        to validate on, the buffers keep their values. The default implementation returns nothing.
+        validation NDCG@10 together with the weights. If two entries have the same NDCG@10, the earlier one is kept.
+        Without users to validate on, the buffers keep their values. The default implementation returns nothing.
         """
         return ()
 

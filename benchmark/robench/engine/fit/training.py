@@ -189,7 +189,7 @@ class Training:
 
 
 def _set_buffers(model: TorchModel, values: Mapping[str, float]) -> None:
-    """Sets buffers with a single number."""
+    """Sets buffers, each of which holds a single number."""
     for name, value in values.items():
         model.get_buffer(name).fill_(value)
 

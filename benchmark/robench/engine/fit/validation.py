@@ -48,7 +48,7 @@ def validation_users(data: TrainData, most: int | None = VALIDATION_USERS) -> tu
 def validation_ndcg(model: Model, data: TrainData, k: int = 10, most: int | None = None) -> float:
     """Returns the NDCG@k of the validation items, with the histories masked.
 
-    A user without a reachable validation item adds 0, and is not scored.
+    A user whose validation items cannot be among the first k counts as 0 and is not scored.
 
     Args:
         model: the model, in evaluation mode if it is neural.

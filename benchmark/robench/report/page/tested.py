@@ -94,7 +94,7 @@ def list_facts(tables: Tables) -> list[tuple[str, str]]:
 
 
 def list_commands(tables: Tables) -> list[tuple[str, str]]:
-    """Returns the commands that repeat and check the board, as pairs (purpose, command)."""
+    """Returns pairs (purpose, command) that repeat and check the board."""
     folder = f"results/{shlex.quote(tables.suite)}"
     return [
         ("Measure everything again", f"robench run {folder}/suite.yaml --results again/{shlex.quote(tables.suite)}"),
