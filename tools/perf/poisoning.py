@@ -123,7 +123,7 @@ def key(line):
 
 
 def show(lines, given):
-    """Prints the means over sets and seeds, and how often the attacks have the order.
+    """Prints means over sets and seeds, and how often the expected order holds.
 
     ``lines`` holds the measurements, and ``given`` holds the options of the command line.
     """

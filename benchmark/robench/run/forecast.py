@@ -20,8 +20,8 @@ INTERVAL = 1.0  # the seconds after which the time that is left is computed agai
 def count_workers(workers: int | None, executor: str, device: str) -> int | None:
     """Returns how many victims run at the same time, or None if unknown.
 
-    Without a number from the user, it is known only for the local executor on the CPU. ``Forecast`` then derives an
-    unknown number from the events of the victims.
+    If the user has chosen no number, the number is known only for the local executor on the CPU. ``Forecast`` derives
+    an unknown number from the events of the victims.
 
     Args:
         workers: the number of workers that the user has chosen, or None.

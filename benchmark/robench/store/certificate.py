@@ -24,7 +24,7 @@ Certificate = dict[str, float | None]
 
 @dataclass(frozen=True)
 class Voting:
-    """The numbers of a vote that its certificate depends on.
+    """The numbers of a vote on which a certificate depends.
 
     ``api.models.votes.Votes`` describes the vote.
 
@@ -159,7 +159,7 @@ def bound_above(counts: IntArray, trials: int, level: float) -> FloatArray:
 
 
 def certify(low: FloatArray, high: FloatArray, share: float, each: int) -> IntArray:
-    """Returns how many held-out items stay in each list for all fake users.
+    """Returns how many held-out items stay in each list whatever fake users do.
 
     The number of fake users determines ``share``. The theorem is that of PORE (section 4), with this proof. Let p_i be
     the probability that a base model votes for item i, and p'_i the same after fake users were added. With probability

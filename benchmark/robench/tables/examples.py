@@ -50,8 +50,8 @@ class ExampleRow:
 def build_example_rows(results: Results, tables: Sequence[LeaderboardTable]) -> list[list[ExampleRow]]:
     """Returns examples for every ranking table, in the order of the tables.
 
-    Each example comes from an undefended victim of one of the first models of a table. It shows the first user whose
-    last held-out item leaves the top list, or whose list a target enters or leaves as the attack intends.
+    Each example comes from an undefended victim of one of the first models of a table. It shows the first user who
+    loses every held-out item from the top list, or whose list a target enters or leaves as the attack intends.
     """
     return [list(_examples(results, table)) for table in tables]
 

@@ -157,7 +157,7 @@ def _check_again(
     """Scores an artefact again, and compares the outcome with the stored one.
 
     Returns:
-        Whether the comparison was exact, because the processor and the versions are the same. The result is False if
+        Whether the processor and the versions were the same, so that the comparison was exact. The result is False if
         the artefact could not be scored.
     """
     artefact = read_stored_artefact(results.store.folder, attack.id)

@@ -112,7 +112,7 @@ class ItemAutoencoder:
     def fit(self, profiles: Tensor) -> Vectors:
         """Fits the network from new first weights, and returns the vectors.
 
-        The first weights are drawn anew for each fit. Profiles that suit a single draw would do little to other models.
+        Each fit draws new first weights. Profiles that suit a single draw would do little to other models.
 
         Gradients with respect to ``profiles`` flow through the last ``unrolled`` steps, and through the encoding of the
         items after the fit. The memory grows with ``unrolled``, and not with ``steps``.
