@@ -104,9 +104,9 @@ def damage_of(scores: Tensor, goal: Tensor, *, promotes: bool) -> Tensor:
     """Returns the damage of scores, float64 [B].
 
     The damage is minus the sum of 1 / log2(1 + rank) over the items of the goal, or plus this sum if the attack
-    promotes. Rivals with the same score are ahead of an item, unless the attack promotes. Of two results with equal
-    ranks, the one does more damage that moves the log softmax of the items further towards the goal. For this, each
-    item adds ±``SMALL`` · l / (1 + l), where l is minus its log softmax.
+    promotes. Rivals with the same score are ahead of an item, unless the attack promotes. If two results have equal
+    ranks, the one that moves the log softmax of the items further towards the goal does more damage. For this, each
+    item adds ±``SMALL`` · l / (1 + l), where l is minus the log softmax of the item.
 
     Args:
         scores: the masked scores, float [B, n_items].
