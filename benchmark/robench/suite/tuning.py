@@ -25,7 +25,7 @@ KEY = ("tuned",)
 
 @dataclass(frozen=True, eq=False)
 class Tuning:
-    """The search that chose a suite's settings, after the suite's claims were checked.
+    """The search that chose a suite's settings. Its claims have been checked.
 
     Args:
         content: the bytes of the file of trials.
