@@ -25,8 +25,8 @@ _LINKS = re.compile(r"(\])(?=[(\[:])|(:)(?=//)|((?i:www))(?=\.)")  # a backslash
 def visible(text: str, keep: str = "") -> str:
     """Replaces each invisible character of a string with a mark like ``‹U+001B›``.
 
-    Invisible characters are control characters, format characters such as direction marks, line breaks and lone
-    surrogates. Zero-width spaces and joiners are not replaced.
+    Invisible characters are control characters, line breaks, lone surrogates, and format characters such as direction
+    marks. Zero-width spaces and joiners are not replaced.
 
     Args:
         text: the string.

@@ -103,8 +103,8 @@ def check_class_name(names: Names, files: Mapping[str, str]) -> None:
 def _in_current_folder(package: str, origin: str | None) -> bool:
     """Returns whether a module belongs to the current folder.
 
-    The module's file is in the current folder, or in the folder ``package`` below it. A module without a file also
-    counts. A module of an environment below the current folder does not count.
+    A module belongs to the current folder if its file is in this folder, or in the folder ``package`` below it. A
+    module without a file also counts. A module of an environment below the current folder does not count.
     """
     return origin is None or Path(origin).parent in (Path.cwd(), Path.cwd() / package)
 

@@ -104,7 +104,7 @@ def _options(kind: PackageKind, names: Names) -> str:
 
 
 def _write(folder: Path, files: dict[str, str]) -> None:
-    """Writes files into a temporary folder, and renames it to ``folder``.
+    """Writes files into a temporary folder, which is then renamed to ``folder``.
 
     Raises:
         OSError: if a file cannot be written, or if ``folder`` exists and is not empty.

@@ -41,7 +41,7 @@ def compare_boards(a: Path, b: Path | None, rows: Sequence[str], registry: Regis
 
     Args:
         a: a folder of results.
-        b: another one, or None for the same folder.
+        b: another folder of results, or None for the same folder.
         rows: the rows to compare. Without a row, all rows that both folders have are compared. One row is compared in
             both folders. Of two rows, the first belongs to A and the second to B.
         registry: the plugins, of which only metrics are used.

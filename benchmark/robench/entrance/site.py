@@ -65,8 +65,8 @@ def build_site(
         say: a function that prints a line of progress.
 
     Raises:
-        UserError: if a folder holds no results or damaged ones, if two folders hold the same board, if ``out`` holds
-            other files, or if it cannot be written.
+        UserError: if a folder holds no results or damaged ones, if two folders hold the same board, if ``out`` cannot
+            be written, or in the cases of ``check_place``.
     """
     check_place(folders, out, docs)
     with naming(out), _replacing(out) as new:
@@ -98,7 +98,7 @@ def _write_linked_pages(site: Path) -> None:
 
 
 def check_place(folders: Sequence[Path], out: Path, docs: Path | None) -> None:
-    """Checks that a site may take the place of a folder.
+    """Checks that a site may replace the folder ``out``.
 
     Raises:
         UserError: if ``out`` holds other files, contains a folder that is read, or lies in one, or if ``docs`` has no

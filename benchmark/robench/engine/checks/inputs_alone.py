@@ -9,7 +9,7 @@ from robench.engine.checks.probe import Probe
 
 
 def foreign_differences(probe: Probe) -> dict[str, Tensor]:
-    """Compares the scores of the same inputs in the own batch and in a foreign batch.
+    """Compares the scores of inputs in their own batch and in a foreign batch.
 
     The foreign batch has the ids and items of other users. If both batches have the same valid places, the context is
     also that of the foreign batch. The scores must agree for the genuine inputs and for randomly perturbed inputs.

@@ -15,7 +15,7 @@ from robench.api.errors import DataError
 def check_columns(ratings: Ratings) -> None:
     """Checks that a log is not empty, and that its columns are consistent.
 
-    A log that breaks these rules would lose rows, mix users up or lose the order of events without a message.
+    Without these checks, a faulty log could silently lose rows, mix up users, or lose the order of events.
 
     Raises:
         DataError: if the log has no rows, if a column has the wrong type, shape or length, if an id is missing, or if

@@ -44,7 +44,7 @@ class PipelineCosts:
     def choices(self, profiles: Profiles, n_items: int) -> int:
         """Returns how many cleaned sets of fake users an attack chose from.
 
-        This is the number of different sets that the defence has cleaned. It is 0 if the chosen set is none of them.
+        This is the number of different sets that the defence has cleaned. It is 0 if the chosen set is not one of them.
 
         Args:
             profiles: the fake users that the attack has chosen.

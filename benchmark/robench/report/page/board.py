@@ -29,8 +29,8 @@ class Line:
         cells: the texts of the columns.
         name: the model with its defence.
         complete: whether no cell of the row is missing.
-        bar: the ends of the bar under the worst case, in percent of the widest bar: the attacked and the clean value.
-            The tuple is empty for a row without a worst case.
+        bar: the two ends of the bar under the worst case, in percent of the widest bar. They stand for the attacked and
+            the clean value. The tuple is empty for a row without a worst case.
         details: what the row shows when it is opened.
     """
 

@@ -32,7 +32,7 @@ def title_similarity(rows: Sequence[TitleChange]) -> dict[str, float]:
     The result is empty if there is no encoder, or if no title was rewritten.
 
     Args:
-        rows: the rewritten titles. The function also sets ``similarity`` in each entry.
+        rows: the rewritten titles. The function also sets ``similarity`` in each row.
     """
     encoder = _encoder()
     if encoder is None or not rows:
