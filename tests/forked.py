@@ -157,13 +157,18 @@ def _main(command: str, folder: Path, arguments: tuple[str, ...], env: dict[str,
 
 def _robench() -> None:
     from robench.cli import main  # noqa: PLC0415  # imported in the fork
-    from robench.report import page  # noqa: PLC0415
     from robench_plugins.executors.isolation.launch import Launcher  # noqa: PLC0415
 
-    page.draw_pictures = lambda charts: [_picture(chart) for chart in charts]
+    replace_pictures(pytest.MonkeyPatch())
     if FORKS:
         Launcher.context = multiprocessing.get_context("fork")
     main()
+
+
+def replace_pictures(patch: pytest.MonkeyPatch) -> None:
+    """Lets a page have digests instead of pictures. Drawing starts a process, which takes half a second."""
+    # The name is that of the module which draws the page. A name that does not exist is an error.
+    patch.setattr("robench.report.page.pictures.draw_pictures", lambda charts: [_picture(chart) for chart in charts])
 
 
 def _picture(chart: dict[str, Any]) -> str:

@@ -1,8 +1,11 @@
-"""Tests the modules that are imported before commands are forked."""
+"""Tests the modules that are imported before commands are forked, and what replaces the pictures."""
 
+import re
+import shutil
 from importlib.util import find_spec
 
 import pytest
+from tests.docs.pages import ROOT
 from tests.forked import FORKS, PRELOADED, conformance
 
 STEP = """
@@ -28,3 +31,13 @@ def test_a_step_of_an_optimizer_imports_next_to_nothing_in_a_fork(tmp_path):
     (tmp_path / "test_step.py").write_text(STEP)
     done = conformance(tmp_path, "test_step.py")
     assert done.returncode == 0, done.stdout
+
+
+def test_a_forked_command_draws_no_pictures(tmp_path, robench):
+    """Each drawing would start a process, which takes half a second."""
+    shutil.copytree(ROOT / "results" / "article", tmp_path / "article")
+    done = robench(tmp_path, "leaderboard", "article")
+    assert done.returncode == 0, done.stderr
+    pictures = re.findall("<svg.*?</svg>", (tmp_path / "article" / "index.html").read_text("utf-8"), re.S)
+    assert pictures
+    assert [one for one in pictures if not re.fullmatch("<svg><desc>[0-9a-f]{64}</desc></svg>", one)] == []

@@ -3,6 +3,9 @@
 import json
 from pathlib import Path
 
+import pytest
+from tests.forked import replace_pictures
+
 from robench.api.executor import Executor
 from robench.host.discovery import Host
 from robench.host.registry import Registry
@@ -20,7 +23,12 @@ class Inline(Executor):
 
 
 class InlineRunner(Runner):
-    """A runner that fits its victims in the test's own process."""
+    """A runner that fits its victims in the test's own process, and draws no pictures."""
+
+    def run(self):
+        with pytest.MonkeyPatch.context() as patch:
+            replace_pictures(patch)
+            return super().run()
 
     def _executor(self):
         return Inline()
