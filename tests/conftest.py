@@ -97,6 +97,12 @@ def warm_servers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets pages have digests instead of pictures."""
+    forked.replace_pictures(monkeypatch)
+
+
+@pytest.fixture
 def real_data() -> Callable[[str], Path]:
     """Returns a function that finds a file or folder of real data.
 

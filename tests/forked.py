@@ -28,18 +28,34 @@ FORKS = "forkserver" in multiprocessing.get_all_start_methods()
 CONTEXT = multiprocessing.get_context("forkserver" if FORKS else "spawn")
 PRELOADED = (
     "hypothesis",
+    "robench.authoring.package",
     "robench.cli",
     "robench.engine.measure",
+    "robench.engine.surfaces.history",
+    "robench.engine.surfaces.text",
+    "robench.entrance.frames",
+    "robench.entrance.pack",
+    "robench.entrance.plugins",
+    "robench.entrance.suite",
     "robench.report.page",
     "robench.report.record",
     "robench.report.terminal",
+    "robench.run.external",
     "robench.run.preview",
     "robench.run.runner",
     "robench.run.worker",
+    "robench.submission.review",
     "robench.tables.build",
     "robench.testing.conformance",
     "robench.testing.embedding",
     "robench.testing.models",
+    "robench.verify.folder",
+    "robench_plugins.datasets.synthetic",
+    "robench_plugins.executors.local",
+    "robench_plugins.metrics.ranking",
+    "robench_plugins.metrics.stability",
+    "robench_plugins.metrics.targets",
+    "robench_plugins.registration",
     "scipy.stats",
     "sklearn.linear_model",
     "sympy",
@@ -166,7 +182,10 @@ def _robench() -> None:
 
 
 def replace_pictures(patch: pytest.MonkeyPatch) -> None:
-    """Lets a page have digests instead of pictures. Drawing starts a process, which takes half a second."""
+    """Lets a page have digests instead of pictures.
+
+    Drawing starts a process, which takes half a second.
+    """
     # The name is that of the module which draws the page. A name that does not exist is an error.
     patch.setattr("robench.report.page.pictures.draw_pictures", lambda charts: [_picture(chart) for chart in charts])
 

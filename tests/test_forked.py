@@ -1,4 +1,4 @@
-"""Tests the modules that are imported before commands are forked, and what replaces the pictures."""
+"""Tests what is imported before commands are forked, and what is not drawn."""
 
 import re
 import shutil

@@ -37,6 +37,7 @@ def notebook(tmp_path_factory):
     return folder
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_every_step_prints_what_the_page_shows(notebook, monkeypatch, capsys):
     monkeypatch.chdir(notebook)
     monkeypatch.setattr(Local, "run", Here.run)

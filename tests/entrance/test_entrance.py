@@ -85,6 +85,7 @@ def test_every_public_function_is_typed_and_documented():
         assert function.__doc__
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_run_of_what_is_stored_measures_nothing_and_says_as_little_as_the_command(
     folder, monkeypatch, capsys, caplog
 ):

@@ -27,7 +27,7 @@ def log():
     return pd.DataFrame(rows, columns=["user", "item", "time"])
 
 
-@pytest.mark.usefixtures("warm_servers")
+@pytest.mark.usefixtures("warm_servers", "undrawn")
 def test_a_frame_is_a_data_set_in_the_processes_of_victims(tmp_path, monkeypatch, log):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "s.yaml").write_text(SUITE)

@@ -86,6 +86,7 @@ def plain(text):
     return text.replace("**", "").replace("`", "")
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_every_heading_cell_and_line_of_the_report_is_on_the_page(world):
     tables = world.build()
     read = Read(to_page(tables))
@@ -243,6 +244,7 @@ def one_data_set(tmp_path):
     return world.build()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_column_of_numbers_stands_right_and_no_other(world):
     text = to_page(world.build())
     table = text[text.index('<table id="board-1-t"') :]

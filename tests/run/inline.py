@@ -23,7 +23,7 @@ class Inline(Executor):
 
 
 class InlineRunner(Runner):
-    """A runner that fits its victims in the test's own process, and draws no pictures."""
+    """A runner that fits its victims in the test's process, and draws nothing."""
 
     def run(self):
         with pytest.MonkeyPatch.context() as patch:

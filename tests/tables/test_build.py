@@ -160,6 +160,7 @@ def test_radii_are_of_hit_users(world):
     assert found.seeds == 2
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_files_have_the_fixed_headers_and_do_not_depend_on_the_order_of_writing(world, tmp_path):
     for seed in (0, 1):
         world.cell(ranks(150, 99), seed=seed)
@@ -251,6 +252,7 @@ def test_poisoned_lists_stand_beside_the_lists_of_other_seeds(tmp_path, monkeypa
     assert found.verdict == verdict
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_failures_are_listed_by_name(world):
     world.cell(ranks(100, 99))
     error = {"type": "RuntimeError", "message": "no\nluck", "traceback": "..."}
@@ -331,6 +333,7 @@ def test_the_heading_names_an_ensemble_and_no_other_attack_set(tmp_path):
         assert ("**Expired**" in to_markdown(world.build())) == (heading == expired)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_without_a_null_control_there_is_no_verdict(tmp_path):
     world = World(tmp_path / "w", [POISONING])
     world.cell([1] * USERS, arrays={"target_ranks": [[99] * USERS]})

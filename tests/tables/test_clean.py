@@ -30,6 +30,7 @@ def two(world, monkeypatch):
     return world
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_clean_cells_that_no_table_shows_have_a_table_of_their_own(world):
     for seed in (0, 1):
         world.cell(ranks(20, 99), model="popularity", seed=seed)
@@ -48,6 +49,7 @@ def test_clean_cells_that_no_table_shows_have_a_table_of_their_own(world):
     assert "100 of 200" in text
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_suite_without_attacks_shows_its_clean_values(two):
     for seed in (0, 1):
         two.cell(ranks(20, 99), model="popularity", seed=seed)
@@ -69,6 +71,7 @@ def test_a_suite_without_attacks_shows_its_clean_values(two):
     assert "defence" not in out.getvalue()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_suite_without_attacks_has_one_row_per_victim_and_metric_in_leaderboard_csv(two):
     for seed in (0, 1):
         two.cell(ranks(20, 99), model="popularity", seed=seed)

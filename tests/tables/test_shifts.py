@@ -112,6 +112,7 @@ def test_the_table_says_what_it_compares_and_which_targets_it_has(world):
     assert control.startswith("[-.")
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_page_names_the_shift_as_what_ranks(world):
     fill(world, "mf", clean=90, attacks=[("b", 0.05, 50)])
     fill(world, "lstm", clean=30, attacks=[("b", 0.05, 20)])

@@ -118,6 +118,7 @@ def test_one_seed_gives_no_verdict_and_an_unmeasured_victim_a_dash(world):
     assert matrix(world.build())[0]["mf"].endswith("no verdict")
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_matrix_is_in_every_file(world):
     fill(world)
     tables = world.build()

@@ -96,6 +96,7 @@ class TestJoined(ExecutorTests):
         monkeypatch.setattr(type(self), "settings", {"scheduler": cluster.scheduler_address})
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_numbers_are_those_of_one_process_although_the_workers_have_another_cache(cluster, tmp_path, monkeypatch):
     suite = tmp_path / "t.yaml"
     suite.write_text(
