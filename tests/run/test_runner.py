@@ -17,6 +17,7 @@ import pytest
 from tests import forked
 
 from robench.engine.data.prepared import Prepared
+from robench.files.lock import RUN_LOCK, locked
 
 SUITE = """
 name: tiny
@@ -148,6 +149,9 @@ def test_kill_and_run_again(robench, done, tmp_path):
         c for c in json.loads((tmp_path / "results/tiny/plan.json").read_text())["cells"] if c["status"] == "planned"
     ]
     assert len(kept) < len(planned), "the run had ended before it was killed"
+    # The forked workers of the killed run hold its lock until they have ended.
+    with locked(tmp_path / "results" / "tiny" / RUN_LOCK):
+        pass
     result = robench(tmp_path, *command, ROBENCH_CACHE=str(tmp_path / "cache"))
     assert result.returncode == 0, result.stderr
     vouched = [p for p in kept if p.with_suffix(".json").exists()]
