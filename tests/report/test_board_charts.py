@@ -80,7 +80,7 @@ def test_the_verdict_names_the_best_row_of_each_model_its_cost_and_what_nobody_s
     text = " ".join(headline.sentences)
     assert "8 of 12 defended rows gain" in text
     assert "At ε = 0.05, 11 of 14 ranked rows keep half" in text
-    assert "mf, none keeps least, 33%" in text
+    assert "mf without a defence keeps least, 33%" in text
     (_, best), (_, costs) = headline.grids
     lines = {line[0]: line for line in best.body}
     assert lines["mf"][1] == "at λ=0.6"

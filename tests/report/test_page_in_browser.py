@@ -10,6 +10,7 @@ import pytest
 from tests.docs.pages import ROOT
 from tests.fakes import EMBEDDING, World, ranks
 from tests.report.browser import Tab
+from tests.report.printed import read_sheets
 
 from robench.report.page import to_page
 
@@ -20,6 +21,13 @@ COLUMNS = """[...document.querySelectorAll('#board-1-t thead th')].filter(e => e
   .map(e => e.getBoundingClientRect().width)"""
 CELLS = """[...document.querySelector('#board-1-t > tbody > tr:not([hidden], .more)').cells]
   .map(e => e.getBoundingClientRect().width).filter(Boolean)"""
+FIGURE = "https://figure.test/"
+# Links the caption and the end of every visible picture to an address of this picture, which the print keeps.
+MARK_FIGURES = f"""[...document.querySelectorAll('figure')].filter(e => e.checkVisibility()).map((e, i) => {{
+  const link = text => Object.assign(document.createElement('a'), {{ href: '{FIGURE}' + i, textContent: text }});
+  e.querySelector('figcaption').prepend(link('start'));
+  e.append(link('end'));
+}}).length"""
 PAPER = "getComputedStyle(document.body).backgroundColor"
 
 
@@ -261,16 +269,19 @@ def test_dark_mode_has_no_white_boxes(browser):
         assert ink == "rgb(228, 231, 236)"
 
 
-def test_a_print_has_no_empty_pages_and_no_tools(browser):
-    with Tab(browser, page_of("whitebox")) as tab:
-        pdf = tab.page.pdf(format="A4")
-        counts = [int(count) for count in re.findall(rb"/Type\s*/Pages[^>]*?/Count (\d+)", pdf)]
+@pytest.mark.parametrize("board", ["whitebox", "article"])  # the largest and the smallest
+def test_a_print_has_no_empty_pages_and_each_picture_is_on_a_page_of_its_own(browser, board):
+    with Tab(browser, page_of(board)) as tab:
         tab.page.emulate_media(media="print")
         assert not tab.page.locator("#board-1 .tools").is_visible()
-        high = tab.page.evaluate("Math.max(...[...document.querySelectorAll('.panel')].map(e => e.offsetHeight))")
-        assert 0 < high < 1000, "a picture fits a page"
-        whole = tab.page.evaluate("document.documentElement.scrollHeight")
-    assert 5 < max(counts) < whole / 400
+        count = tab.page.evaluate(MARK_FIGURES)
+        sheets = read_sheets(tab.page.pdf(format="A4"))
+    assert count > 1
+    assert 3 < len(sheets) < 40
+    assert min(sheet.marks for sheet in sheets) > 20, "no page is empty"
+    figures = [{link for link in sheet.links if link.startswith(FIGURE)} for sheet in sheets]
+    assert max(map(len, figures)) == 1, "at most one picture is on a page"
+    assert sum(map(len, figures)) == count, "no picture is on two pages"
 
 
 def test_the_page_is_readable_without_scripts(browser):

@@ -153,7 +153,7 @@ def _title(text: str) -> Any:
 
 
 def _axis() -> alt.Axis:
-    return alt.Axis(tickCount=4, format=".3~f")
+    return alt.Axis(tickCount=4, format=".4~g", labelOverlap="greedy", labelSeparation=4)
 
 
 def build_front_panels(table: LeaderboardTable) -> tuple[str, list[VegaLite]]:

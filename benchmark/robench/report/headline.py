@@ -170,10 +170,15 @@ def explain_unranked(table: LeaderboardTable) -> list[str]:
 
 def find_reason(row: LeaderboardRow | Row) -> str:
     """Returns in a few words why a row has no rank, mostly from its flags."""
+    return " and ".join(list_reasons(row))
+
+
+def list_reasons(row: LeaderboardRow | Row) -> list[str]:
+    """Returns the reasons why a row has no rank. Cells that are missing are one reason."""
     names = list(dict.fromkeys(note.flag for note in row.notes))
     missing = [name.removeprefix(UNRANKED) for name in names if name.startswith(UNRANKED)]
     more = [f"{missing[0]}, and {len(missing) - 1} more"] if len(missing) > 1 else missing
-    return " and ".join([*more, *(name for name in names if name in RANKLESS)]) or row.flags or NO_ATTACK
+    return [*more, *(name for name in names if name in RANKLESS)] or [row.flags or NO_ATTACK]
 
 
 def list_rows(keys: Sequence[RowKey]) -> str:

@@ -11,6 +11,7 @@ from robench.api.metric import Measure
 from robench.report.blocks import Block, Bullets, Grid
 from robench.report.leaderboard import build_leaderboard_grid, build_leaderboard_section
 from robench.report.numbers import format_number, format_victim
+from robench.report.page.attacker import describe_attacker
 from robench.report.page.columns import Column, build_columns
 from robench.report.page.details import Context, Details, Point, build_details
 from robench.tables.build import Tables
@@ -48,6 +49,7 @@ class Board:
     Args:
         id: the id of the element.
         title: the title of the table.
+        attacker: sentences on what the attacker may do and wants.
         notes: the paragraphs above the table.
         columns: the columns.
         lines: the rows.
@@ -57,6 +59,7 @@ class Board:
 
     id: str
     title: str
+    attacker: str
     notes: Sequence[Block]
     columns: Sequence[Column]
     lines: Sequence[Line] = field(repr=False)
@@ -125,7 +128,9 @@ def _board(
         )
     notes = section.blocks[:-1]
     reasons = dict.fromkeys(f"**{note.flag}**: {note.why}." for row in table.rows for note in row.notes)
-    return Board(name, section.title, notes, build_columns(table, measures), lines, Bullets(list(reasons)), examples)
+    attacker = describe_attacker(table.threat, table.epsilon)
+    columns = build_columns(table, measures)
+    return Board(name, section.title, attacker, notes, columns, lines, Bullets(list(reasons)), examples)
 
 
 def _describe_example(tables: Tables, row: ExampleRow) -> Example:

@@ -10,6 +10,8 @@ from robench.tables.leaderboard import LeaderboardTable
 
 WORST_CASE = ("rank", "model", "defence", "clean", "worst", "change", "flags")  # the columns of the preset "worst case"
 
+LETTER = 0.15  # the width in rem that a letter of a flag gets, so that many flags take a few lines
+
 
 @dataclass(frozen=True)
 class Column:
@@ -20,6 +22,7 @@ class Column:
         head: the text of the header.
         meaning: a sentence that explains the values.
         numeric: whether the column holds numbers.
+        width: the least width in rem of a column with long texts, or 0.
         extra: whether the column is hidden until the reader chooses it.
     """
 
@@ -27,6 +30,7 @@ class Column:
     head: str
     meaning: str
     numeric: bool = False
+    width: float = 0
     extra: bool = False
 
 
@@ -41,8 +45,11 @@ def build_columns(table: LeaderboardTable, measures: list[Measure]) -> list[Colu
     """
     meanings, numeric = _explain(table), ("rank", "clean", "worst", "known", "change", "control", "p", "hit")
     heads = build_leaderboard_grid(table).head
+    flags = max((len(row.flags) for row in table.rows), default=0)
+    widths = {"defence": 8.5, "flags": min(max(flags * LETTER, 5.5), 24), "verdict": 17.6}
     columns = [
-        Column(key, head, meaning, key in numeric) for (key, meaning), head in zip(meanings.items(), heads, strict=True)
+        Column(key, head, meaning, key in numeric, widths.get(key, 0))
+        for (key, meaning), head in zip(meanings.items(), heads, strict=True)
     ]
     for measure in measures:
         clean = f"The mean {measure} without an attack, over seeds and users."

@@ -35,6 +35,20 @@ TERMS = (
         f"{DOCS}/reference/threat-models.md",
     ),
     Term(
+        "term-auto",
+        "auto",
+        "The standard ensemble: a fixed list of attacks that nobody tunes. The number after @ is the version of the "
+        "list. An attack in words such as pgd[norm=l2] is a single attack with its settings.",
+        f"{DOCS}/reference/threat-models.md#auto",
+    ),
+    Term(
+        "term-metric",
+        "ndcg@10",
+        "A metric of lists of 10 items between 0 and 1, like hr@10, recall@10 and mrr@10. It is high if the held-out "
+        "item of a user is near the top. Metrics with the prefix t- are about the target items of an attack.",
+        f"{DOCS}/guide/reading-a-leaderboard.md#a-row",
+    ),
+    Term(
         "term-lambda",
         "λ",
         "The weight of the clean loss when a defence trains. λ = 1 is the undefended twin; a smaller λ gives more "
@@ -66,7 +80,8 @@ TERMS = (
         "term-verdict",
         "verdict",
         "A row gains or loses if p is below 5%. Otherwise it is undecided, and the verdict says how many seeds or "
-        "users would decide.",
+        "users would decide. Unlike p, the interval in a verdict is not adjusted for the number of defended rows. So a "
+        "row may be undecided although its interval does not contain 0.",
         f"{_READING}#p-and-verdict",
     ),
     Term(

@@ -9,18 +9,15 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from robench.api.errors import counted
 from robench.report.blocks import Grid
+from robench.report.headline import list_rows
 from robench.report.leaderboard import describe_board
-from robench.report.numbers import (
-    format_defense,
-    format_number,
-    format_rank,
-    format_unit,
-    format_victim,
-)
+from robench.report.numbers import format_number, format_rank, format_unit, format_victim
+from robench.report.page.advice import write_advice
+from robench.report.page.attacker import describe_attacker
+from robench.report.page.verdict_grids import build_verdict_grids
+from robench.spec import RowKey
 from robench.tables.build import Tables
 from robench.tables.leaderboard import LeaderboardRow, LeaderboardTable
 from robench.tables.page_values import PageValues
@@ -37,13 +34,17 @@ class Headline:
     Args:
         board: the id of the table's element.
         title: the title of the table.
+        attacker: sentences on what the attacker may do and wants.
         sentences: the verdict.
+        advice: a paragraph on the defences of each model.
         grids: tables with their captions: the best row of each model, and what each defence costs.
     """
 
     board: str
     title: str
+    attacker: str
     sentences: Sequence[str]
+    advice: Sequence[str]
     grids: Sequence[tuple[str, Grid]]
 
 
@@ -54,9 +55,16 @@ def build_headlines(tables: Tables) -> list[Headline]:
 
 def _headline(board: str, table: LeaderboardTable, more: PageValues) -> Headline:
     ranked = [row for row in table.rows if row.rank is not None]
-    sentences = [_best(table, ranked), *_defended(table), _survival(table, ranked, more), *_unranked(table)]
-    grids = [*_best_of_models(table, ranked), *_defence_grid(table, more)]
-    return Headline(board, describe_board(table), [text for text in sentences if text], grids)
+    sentences = [
+        _best(table, ranked),
+        *_defended(table),
+        *_survival(table, ranked, more),
+        *_unranked(table),
+        *_caution(table),
+    ]
+    said = [text for text in sentences if text]
+    attacker = describe_attacker(table.threat, table.epsilon)
+    return Headline(board, describe_board(table), attacker, said, write_advice(table, more), build_verdict_grids(table))
 
 
 def _best(table: LeaderboardTable, ranked: Sequence[LeaderboardRow]) -> str:
@@ -104,36 +112,48 @@ def _defended(table: LeaderboardTable) -> Iterator[str]:
         yield f"Of {counted(total, 'defended row')}, {' and '.join(parts)}."
 
 
-def _survival(table: LeaderboardTable, ranked: Sequence[LeaderboardRow], more: PageValues) -> str:
-    """Returns a sentence on the smallest ε that no ranked row survives.
-
-    A row survives if it keeps half of its clean value. If a row survives every ε, the sentence is about the largest ε.
-    If attacks raise the metric, the sentence is about the smallest rise. The result is empty if no value is known.
-    """
+def _survival(table: LeaderboardTable, ranked: Sequence[LeaderboardRow], more: PageValues) -> Iterator[str]:
+    """Yields sentences on the smallest ε that no ranked row survives, and on the rows that survive the ε before."""
     if table.rise:
         rises = [(row.worst - row.clean, row) for row in ranked if row.worst is not None]
-        if not rises:
-            return ""
-        least = min(rises, key=lambda pair: pair[0])
-        return f"**The smallest rise** is {format_number(least[0])}, of {_name(least[1])}."
+        if rises:
+            rise, row = min(rises, key=lambda pair: pair[0])
+            yield f"**The smallest rise** is {format_number(rise)}, of {_name(row)}."
+        return
     steps = [(epsilon, shares) for epsilon, shares in _shares(ranked, more) if shares]
-    if not steps:
-        return ""
     unit = format_unit(table.threat)
+    survived = None
     for epsilon, shares in steps:
         share, row = max(shares, key=lambda pair: pair[0])
         if share < HALF:
-            return (
+            yield (
                 f"**Nobody survives ε = {epsilon:g}{unit}**: no ranked row keeps half of its clean {table.metric}. "
                 f"{_name(row)} keeps most, {_percent(share)}."
             )
-    epsilon, shares = steps[-1]
-    count = sum(share >= HALF for share, _ in shares)
+            break
+        survived = epsilon, shares
+    if survived is None:
+        return
+    epsilon, shares = survived
+    keys = [row.key for share, row in shares if share >= HALF]
     share, row = min(shares, key=lambda pair: pair[0])
-    return (
-        f"**At ε = {epsilon:g}{unit}, {count} of {counted(len(shares), 'ranked row')} keep half** of their clean "
-        f"{table.metric}. {_name(row)} keeps least, {_percent(share)}."
+    keep, their = ("keeps", "its") if len(keys) == 1 else ("keep", "their")
+    count = f"{len(keys)} of {counted(len(shares), 'ranked row')}"
+    yield (
+        f"**At ε = {epsilon:g}{unit}, {count} {keep} half** of {their} clean {table.metric}: "
+        f"{_name_rows(table, keys)}. {_name(row)} keeps least, {_percent(share)}."
     )
+
+
+def _caution(table: LeaderboardTable) -> Iterator[str]:
+    """Yields sentences on what weakens the evidence of a whole table."""
+    if not table.ensemble and table.threat.norm != "share":
+        yield (
+            f"**A stronger attack may exist**: this suite chose the attacks ({', '.join(table.attacks)}), and no "
+            "standard ensemble judges the rows."
+        )
+    if all(row.seeds == 1 for row in table.rows):
+        yield "**One fit per row**: with one seed, no difference is tested, and every rank is possible."
 
 
 def _shares(
@@ -157,77 +177,23 @@ def _unranked(table: LeaderboardTable) -> Iterator[str]:
         return
     flags = Counter(name for row in rows for name in dict.fromkeys(note.flag.partition(":")[0] for note in row.notes))
     listed = ", ".join(f"{name} ({count})" for name, count in flags.most_common())
-    reasons = f": {listed}" if listed else ""
-    yield f"**Do not believe {counted(len(rows), 'unranked row')}**{reasons}."
-
-
-def _best_of_models(table: LeaderboardTable, ranked: Sequence[LeaderboardRow]) -> Iterator[tuple[str, Grid]]:
-    """Yields a caption and a table with the best row of each model.
-
-    Nothing is yielded if models are ranked against each other, or if no row has a rank.
-    """
-    if table.threat.ranks_models or not ranked:
-        return
-    twins = {row.key.model_key: row for row in table.rows if not row.key.defended}
-    body = []
-    for key, rows in grouped(ranked, lambda row: row.key.model_key).items():
-        best, twin = rows[0], twins.get(key)
-        without = ["–", "–"] if twin is None else [format_number(twin.clean), format_number(twin.worst)]
-        body.append(
-            [
-                best.key.model_label,
-                format_defense(best.key, best.own_weights),
-                format_rank(best),
-                format_number(best.clean),
-                without[0],
-                format_number(best.worst),
-                without[1],
-                best.verdict or ("is the undefended twin" if not best.key.defended else "no verdict"),
-            ]
-        )
-    head = ["model", "best defence", "rank", "clean", "undefended", "worst case", "undefended", "against the twin"]
-    yield "The best row of each model by worst case", Grid(head, body)
-
-
-def _defence_grid(table: LeaderboardTable, more: PageValues) -> Iterator[tuple[str, Grid]]:
-    """Yields a caption and a table with the cost and the gain of each defence.
-
-    The cost is the change of the clean value from that of the undefended twin. The gain is the change of the worst
-    case. Nothing is yielded if no defence has a row and a twin with a worst case.
-    """
-    twins = {row.key.model_key: row for row in table.rows if not row.key.defended}
-    rows = [row for row in table.rows if row.key.defended and row.worst is not None and row.key.model_key in twins]
-    lines: list[tuple[float, list[str]]] = []
-    for name, some in grouped(rows, lambda row: format_defense(row.key)).items():
-        pairs = [(row, twins[row.key.model_key]) for row in some]
-        cost = [row.clean - twin.clean for row, twin in pairs]
-        gain = [row.worst - twin.worst for row, twin in pairs if row.worst is not None and twin.worst is not None]
-        if not gain:
-            continue
-        words = Counter(row.verdict.partition(" ")[0] or "no verdict" for row in some)
-        said = ", ".join(
-            f"{words[word]} {word}" for word in ("gains", "loses", "undecided", "no verdict") if words[word]
-        )
-        lines.append((float(np.mean(gain)), [name, str(len(some)), _spread(cost), _spread(gain), said]))
-    if lines:
-        ordered = [line for _, line in sorted(lines, key=lambda pair: pair[0], reverse=not table.rise)]
-        head = ["defence", "models", "clean, less the twin's", "worst case, less the twin's", "verdicts"]
-        yield f"What each defence costs and brings in {table.metric}: mean over models, and range", Grid(head, ordered)
-
-
-def _spread(values: Sequence[float]) -> str:
-    """Returns the mean of signed differences, and their range if there are several."""
-    mean = _signed(float(np.mean(values)))
-    return mean if len(values) == 1 else f"{mean} ({_signed(min(values))} to {_signed(max(values))})"
-
-
-def _signed(value: float) -> str:
-    text = format_number(value)
-    return text if text.startswith("-") else f"+{text}"
+    reasons = f" The flags are {listed}." if listed else ""
+    names = _name_rows(table, [row.key for row in rows])
+    yield f"**Do not believe {counted(len(rows), 'unranked row')}**: {names}.{reasons}"
 
 
 def _name(row: LeaderboardRow) -> str:
+    """Returns the model with its defence."""
+    if not row.key.defended:
+        return f"{row.key.model_label} without a defence"
     return format_victim(row.key, row.own_weights)
+
+
+def _name_rows(table: LeaderboardTable, keys: Sequence[RowKey]) -> str:
+    """Returns the names of rows. In a table without defended rows, these are the names of the models."""
+    if any(row.key.defended for row in table.rows):
+        return list_rows(keys)
+    return ", ".join(key.model_label for key in keys)
 
 
 def _are(count: int) -> str:

@@ -102,21 +102,19 @@ def list_commands(tables: Tables) -> list[tuple[str, str]]:
     ]
 
 
-def write_citation(tables: Tables) -> str:
-    """Returns an entry for BibTeX that names the board by the digest of its plan."""
+def write_citation(tables: Tables) -> list[str]:
+    """Returns the lines of an entry for BibTeX that names the board by the digest of its plan."""
     origin = tables.origin
     version = " and ".join(origin.versions.get("robench", ())) or "unknown"
     when = f", measured {origin.dates[-1]}" if origin.dates else ""
     name = "".join(char if char.isalnum() else "-" for char in tables.suite)
-    return "\n".join(
-        [
-            f"@misc{{robench-{name},",
-            "  author = {{The robench developers}},",
-            f"  title  = {{robench: the board {_bibtex(tables.suite)}}},",
-            f"  note   = {{robench {version}{when}, plan sha256 {origin.plan_sha256[:16]}}}",
-            "}",
-        ]
-    )
+    return [
+        f"@misc{{robench-{name},",
+        "  author = {{The robench developers}},",
+        f"  title  = {{robench: the board {_bibtex(tables.suite)}}},",
+        f"  note   = {{robench {version}{when}, plan sha256 {origin.plan_sha256[:16]}}}",
+        "}",
+    ]
 
 
 def _bibtex(text: str) -> str:
