@@ -15,7 +15,10 @@ from robench.report.page.tested import write_citation
 
 @pytest.fixture(scope="module")
 def tables(tmp_path_factory):
-    """Returns the tables of a model that a defence helps, one that none helps, and one whose defence is not ranked."""
+    """Returns the tables of three models.
+
+    A defence helps the first model, none helps the second one, and the third one has no ranked defence.
+    """
     world = World(tmp_path_factory.mktemp("w") / "w", [EMBEDDING])
     for seed in (0, 1, 2):
         world.cell(ranks(5, 99), model="popularity", seed=seed)

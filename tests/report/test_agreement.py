@@ -12,6 +12,7 @@ from robench.host.discovery import Host
 from robench.host.registry import Registry
 from robench.report.leaderboard import build_leaderboard_grid, describe_row
 from robench.report.page import to_page
+from robench.report.terminal import print_leaderboard
 from robench.report.verdicts import print_row
 from robench.tables.build import make_tables
 
@@ -48,3 +49,16 @@ def test_a_row_says_on_the_page_what_robench_show_says(board, capsys):
         said = describe_row(row)
         assert said in capture.get()
         assert " ".join(f"{said}.".split()) in plain
+
+
+def test_the_terminal_prints_every_row_with_the_numbers_and_words_of_the_page(board):
+    tables, page, _ = board
+    console = Console(width=10_000, color_system=None)
+    with console.capture() as capture:
+        print_leaderboard(tables, console)
+    lines = [[cell.strip() for cell in line.split("│")[1:-1]] for line in capture.get().splitlines() if "│" in line]
+    rows = re.findall(r'<tr id="board-\d+-\d+".*?</tr>', page, re.S)
+    assert len(rows) == sum(len(table.rows) for table in tables.leaderboard) > 10
+    for row in rows:
+        cells = [text_of(cell) for cell in re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", row, re.S)][1:]
+        assert any(len(line) > 5 and cells[: len(line)] == line for line in lines), cells

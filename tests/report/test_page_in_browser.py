@@ -271,9 +271,10 @@ def test_dark_mode_has_no_white_boxes(browser):
 
 @pytest.mark.parametrize("board", ["whitebox", "article"])  # the largest and the smallest
 def test_a_print_has_no_empty_pages_and_each_picture_is_on_a_page_of_its_own(browser, board):
-    with Tab(browser, page_of(board)) as tab:
+    with Tab(browser, page_of(board), viewport={"width": 718, "height": 1000}) as tab:  # A4 without margins of 1 cm
         tab.page.emulate_media(media="print")
         assert not tab.page.locator("#board-1 .tools").is_visible()
+        assert tab.page.evaluate(WIDE) == 0, "no table is wider than the paper"
         count = tab.page.evaluate(MARK_FIGURES)
         sheets = read_sheets(tab.page.pdf(format="A4"))
     assert count > 1

@@ -174,7 +174,10 @@ def find_reason(row: LeaderboardRow | Row) -> str:
 
 
 def list_reasons(row: LeaderboardRow | Row) -> list[str]:
-    """Returns the reasons why a row has no rank. Cells that are missing are one reason."""
+    """Returns the reasons why a row has no rank.
+
+    All missing attacks together are one reason.
+    """
     names = list(dict.fromkeys(note.flag for note in row.notes))
     missing = [name.removeprefix(UNRANKED) for name in names if name.startswith(UNRANKED)]
     more = [f"{missing[0]}, and {len(missing) - 1} more"] if len(missing) > 1 else missing

@@ -1,4 +1,7 @@
-"""Says for each model which defence the data support, what it costs, and which rows not to believe."""
+"""Says for each model which defence the data support, and what it costs.
+
+It also names the rows that nobody should believe.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from robench.tables.results import grouped
 
 
 def write_advice(table: LeaderboardTable, more: PageValues) -> list[str]:
-    """Returns a paragraph for each model with defended rows, in the order of the models.
+    """Returns a paragraph for each model that has defended rows.
 
     Args:
         table: the ranking table.
@@ -50,7 +53,7 @@ def _advise(table: LeaderboardTable, rows: Sequence[LeaderboardRow], more: PageV
 
 
 def _compare(table: LeaderboardTable, row: LeaderboardRow, twin: LeaderboardRow, more: PageValues) -> str:
-    """Returns a sentence with the values of a defended row beside those of its undefended twin."""
+    """Returns sentences that compare a defended row with its undefended twin."""
     helps, name = row.verdict.startswith("gains"), _name(row)
     start = f"With {name}" if helps else f"{name} has the best rank among them, and with it"
     values = f"{format_number(row.worst)} instead of {format_number(twin.worst)}"

@@ -1,4 +1,4 @@
-"""Says in plain words what the attacker of a ranking table may do, and what the attacker wants."""
+"""Says in words what the attacker of a ranking table may do and wants."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _deed(threat: Threat, epsilon: float) -> str:
 
 
 def _limits(threat: Threat) -> Iterator[str]:
-    """Yields sentences on the rules for edits, or on the knowledge of an attack with fake users."""
+    """Yields sentences on the rules for edits, or on what the attacker knows."""
     if (rules := threat.rules) is not None:
         if rules.plausible is not None:
             yield (

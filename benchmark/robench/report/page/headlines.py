@@ -113,7 +113,10 @@ def _defended(table: LeaderboardTable) -> Iterator[str]:
 
 
 def _survival(table: LeaderboardTable, ranked: Sequence[LeaderboardRow], more: PageValues) -> Iterator[str]:
-    """Yields sentences on the smallest ε that no ranked row survives, and on the rows that survive the ε before."""
+    """Yields sentences on the rows that survive.
+
+    They state the smallest ε that no ranked row survives, and the rows that survive the ε before it.
+    """
     if table.rise:
         rises = [(row.worst - row.clean, row) for row in ranked if row.worst is not None]
         if rises:
@@ -190,7 +193,10 @@ def _name(row: LeaderboardRow) -> str:
 
 
 def _name_rows(table: LeaderboardTable, keys: Sequence[RowKey]) -> str:
-    """Returns the names of rows. In a table without defended rows, these are the names of the models."""
+    """Returns the names of rows.
+
+    In a table without defended rows, these are the names of the models.
+    """
     if any(row.key.defended for row in table.rows):
         return list_rows(keys)
     return ", ".join(key.model_label for key in keys)

@@ -103,7 +103,10 @@ def list_commands(tables: Tables) -> list[tuple[str, str]]:
 
 
 def write_citation(tables: Tables) -> list[str]:
-    """Returns the lines of an entry for BibTeX that names the board by the digest of its plan."""
+    """Returns the lines of an entry for BibTeX.
+
+    The entry names the board by the digest of its plan.
+    """
     origin = tables.origin
     version = " and ".join(origin.versions.get("robench", ())) or "unknown"
     when = f", measured {origin.dates[-1]}" if origin.dates else ""

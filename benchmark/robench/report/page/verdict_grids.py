@@ -1,4 +1,7 @@
-"""Builds the small tables of the verdict: the best row of each model, and what each defence costs and brings."""
+"""Builds the small tables of the verdict.
+
+They show the best row of each model, and what each defence costs and brings.
+"""
 
 from __future__ import annotations
 
