@@ -35,7 +35,7 @@ def new_plugin(name: str, kind: PackageKind, parent: Path, registry: Registry) -
         registry: the components of the installed plugins.
 
     Raises:
-        UserError: if the name is not allowed or taken, if the folder exists, or if it cannot be written.
+        UserError: if the name is not allowed or is already taken, if the folder exists, or if it cannot be written.
     """
     names, layout = derive_names(name), LAYOUTS[kind]
     folder = parent / names.name

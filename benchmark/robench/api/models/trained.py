@@ -155,7 +155,8 @@ class TrainedModel(Trained):
         """Returns the scores of the model's N items: [B, N].
 
         Args:
-            histories: the items of each user by the model's own numbers, oldest first, int64 arrays. None is empty.
+            histories: the items of each user by the model's own numbers, oldest first, int64 arrays. Each history has
+                at least one item.
         """
 
     def fit(self, data: TrainData, rng: Rng) -> None:

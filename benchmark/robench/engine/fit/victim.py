@@ -191,7 +191,7 @@ class VictimFit:
     def _poison(self, rng: Rng) -> PoisonedData:
         """Returns the training data after poisoning.
 
-        The profiles of a ``PoisoningAttack`` are cached, so that they are made once.
+        The profiles of a ``PoisoningAttack`` are cached, so they are made only once.
         """
         train, attack, poisoning = self.data.train, self.attack, self.victim.poison
         if attack is None or poisoning is None:
