@@ -6,7 +6,7 @@ The data is MovieLens latest-small (at least 5 interactions per user and 20 per 
 text-bert, or ``--model``, fitted with one seed. Each attack rewrites the titles of ``targets`` items that few users
 have used. The budget ε of an attack is a share of the title's length.
 
-``reach`` is the mean share of users that get such an item within their first ten. ``random`` is the same share under
+``reach`` is the mean share of users who get such an item among their first ten. ``random`` is the same share under
 random edits in the same unit, with at least as many evaluations. ``clean`` is the share with genuine titles. Intervals
 are those of the paired difference over items (bootstrap, 95%). The table also shows the similarity of new and genuine
 titles, which the host's encoder computes, and the number of evaluations.

@@ -63,8 +63,8 @@ def nearest_neighbours(dots: Matrix, norms: Norms, shrinkage: float, own: IntArr
         dots: the dot products ⟨a, b⟩, sparse float32 [B, n], which may be overwritten.
         norms: the norms of the vectors a, float64 [B], and of the vectors b, float64 [n].
         shrinkage: the term that is added to the product of the norms.
-        own: the column of each row's own vector, int64 [B]. This column does not count as a neighbour. None if the rows
-            have no columns of their own.
+        own: the column of each row's own vector, int64 [B], or None if the rows have no columns of their own. A row is
+            not its own neighbour.
         k: the number of neighbours.
     """
     rows, width = dots.shape

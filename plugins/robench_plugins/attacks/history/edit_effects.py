@@ -27,8 +27,8 @@ class EditEffects(HistoryAttack):
     a deletion and an insertion add up to the effect of a substitution, and the best substitution is known exactly. For
     other models, the sum is an estimate. The attack scores the substitutions with the highest sums, as many as the
     setting ``verified`` says. The ``leaders`` are the items of the best insertions and substitutions. The attack also
-    inserts and substitutes each leader at the last places of the history. The setting ``places`` is their number. The
-    best edit of all is made if it does more damage than no edit.
+    inserts and substitutes each leader at the last ``places`` places of the history. The best edit of all is made if it
+    does more damage than no edit.
 
     For further edits of the budget, the attack combines the same effects with the scores of the edited history.
 

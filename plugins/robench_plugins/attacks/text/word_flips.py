@@ -19,7 +19,7 @@ STEEPEST = 200  # the most substitutions per title to try, highest estimates fir
 
 @dataclass(frozen=True, eq=False)
 class WordFlips:
-    """The words that may be inserted into titles, and the slopes of the loss there.
+    """The words that may be inserted into titles, with the slopes of the loss.
 
     HotFlip (Ebrahimi et al., ACL 2018, eq. 3) estimates that token b in place of token a changes the loss by ⟨e_b −
     e_a, g⟩. Here e_a and e_b are the vectors of the tokens, and g is the gradient of the loss with respect to e_a. This
