@@ -133,6 +133,8 @@ def test_plan_counts_what_exclude_removed_and_tells_of_lambda_one(robench, folde
         (["compare", "r.csv", "r.csv"], "r.csv: a file, not a folder of results"),
         (["leaderboard", "results/t", "--tables", "all", "--format", "csv"], "--tables: only text has a choice"),
         (["run", "t.yaml", "--nope"], "robench run: no such option: --nope"),
+        (["run", "t.yaml", "--format", "pdf"], "invalid value for '--format': 'pdf' is not one of 'text', 'md'"),
+        (["run", "t.yaml", "--format", "latex", "--tables", "all"], "choice of tables; latex has the ranking tables"),
         (["run", "t.yaml", "--workers", "x"], "'--workers': must be a whole number"),
         (["run"], "missing argument"),
         (["rnu"], "no such command 'rnu'"),

@@ -362,6 +362,6 @@ def main() -> None:
 def option_mistake(error: Any) -> str:
     """Describes a mistake in an option or an argument, in one line."""
     text = " ".join(error.format_message().split()).rstrip(".")
-    text = re.sub(r"Input should be a valid integer.*", "must be a whole number", text)
+    text = re.sub(r"Input should be a valid integer.*", "must be a whole number", text).replace("Value error, ", "")
     command = error.ctx.command_path if getattr(error, "ctx", None) else "robench"
     return f"{command}: {text[:1].lower()}{text[1:]} (see {command} --help)"

@@ -261,7 +261,7 @@ def test_a_mistake_is_one_line(tmp_path, compare):
     board(tmp_path / "a", weights=(1.0, 0.5, 0.75))
     with pytest.raises(UserError, match="--row: give two folders, or two rows of a folder"):
         compare("mf", b=None)
-    with pytest.raises(UserError, match=r"a: --row: no row 'lstm' \(.*known: mf, at λ=0.5"):
+    with pytest.raises(UserError, match=r"a: --row: no row 'lstm' \(.*known: mf, at λ=0.5; mf, at λ=0.75; mf, none"):
         compare("mf", "lstm", b=None)
     with pytest.raises(UserError, match=r"'at' names 2 rows \(mf, at λ=0.5; mf, at λ=0.75\)"):
         compare("mf", "at", b=None)

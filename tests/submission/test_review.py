@@ -249,7 +249,7 @@ def test_an_incomplete_folder_is_not_submitted(robench, finished, tmp_path):
     [
         ("", "a@example.org", "--licence: is missing"),
         ("CC0", "  ", "--contact: is missing"),
-        ("CC0", "me", "an e-mail address or a web page is needed"),
+        ("CC0", "me", "--contact: neither an e-mail address nor a web page (an e-mail address, or"),
         ("CC0\nx", "a@b", "--licence"),
     ],
 )

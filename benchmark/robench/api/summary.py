@@ -62,11 +62,21 @@ class DataSummary:
         return self.rows - self.low_ratings - self.outside_core - self.interactions
 
 
+def describe_size(summary: DataSummary) -> str:
+    """Returns the numbers of interactions, users and items in words.
+
+    An example is ``5 interactions of 1 user and 5 items``.
+    """
+    nouns = {"interaction": summary.interactions, "user": summary.users, "item": summary.items}
+    interactions, users, items = (f"{count:,} {noun}{'s' * (count != 1)}" for noun, count in nouns.items())
+    return f"{interactions} of {users} and {items}"
+
+
 def describe_summary(summary: DataSummary) -> str:
     """Returns a line with the most important numbers of a summary."""
     dropped = summary.rows - summary.interactions
     parts = [f"{summary.rows:,} rows"] + ([f"{dropped:,} dropped"] if dropped else [])
-    parts.append(f"{summary.interactions:,} interactions of {summary.users:,} users and {summary.items:,} items")
+    parts.append(describe_size(summary))
     if summary.first:
         parts.append(f"times {summary.first} to {summary.last}")
     if summary.equal_times:

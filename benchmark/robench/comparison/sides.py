@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from robench.api.digest import canonical
-from robench.api.errors import UserError, did_you_mean
+from robench.api.errors import UserError, likeliest
 from robench.api.metric import Measure
 from robench.report.numbers import format_victim
 from robench.spec import CellRow, RowKey
@@ -96,7 +96,9 @@ def find_row(results: Results, text: str, folder: Path) -> RowKey:
     if matches:
         listed = "; ".join(names[key] for key in matches[:8])
         raise UserError(f"'{text}' names {len(matches)} rows", where=str(folder), path="--row", hint=listed)
-    raise UserError(f"no row '{text}'", where=str(folder), path="--row", hint=did_you_mean(text, names.values()))
+    likely, listing = likeliest(text, names.values()), f"known: {'; '.join(sorted(names.values()))}"
+    hint = f"did you mean '{likely}'? {listing}" if likely else listing
+    raise UserError(f"no row '{text}'", where=str(folder), path="--row", hint=hint)
 
 
 def list_planned_rows(results: Results) -> list[RowKey]:

@@ -15,7 +15,7 @@ from typing import Any
 from robench.api.codec import encode
 from robench.api.dataset import PARTS, Dataset
 from robench.api.errors import DataError, UserError, UserErrors, suggest
-from robench.api.summary import QUANTILES, DataSummary
+from robench.api.summary import QUANTILES, DataSummary, describe_size
 from robench.engine.data.targets import no_users_error
 from robench.files.cache import Cache, default_folder
 from robench.host.registry import Entry, Registry
@@ -150,7 +150,7 @@ def describe_inspected(one: Inspected) -> Iterator[str]:
     yield f"  rows: {summary.rows:,}"
     yield f"  dropped: {summary.low_ratings:,} below min_rating, {_repeats(summary)}"
     yield f"  dropped by filters on users and items: {summary.outside_core:,}"
-    yield f"  left: {summary.interactions:,} interactions of {summary.users:,} users and {summary.items:,} items"
+    yield f"  left: {describe_size(summary)}"
     parts = ", ".join(f"{n:,} {part}" for n, part in zip(summary.parts, PARTS, strict=True))
     yield f"  split: {parts}, {summary.evaluated:,} evaluated users"
     if summary.equal_times is None:

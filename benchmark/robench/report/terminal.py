@@ -75,7 +75,8 @@ def check_choices(shown: Shown, form: Form) -> None:
         UserError: if a format other than text is combined with a choice of tables.
     """
     if form is not Form.TEXT and shown is not Shown.HEADLINE:
-        raise UserError(f"only text has a choice of tables; {form} has all of them", path="--tables")
+        content = "the ranking tables" if form is Form.LATEX else "all of them"
+        raise UserError(f"only text has a choice of tables; {form} has {content}", path="--tables")
 
 
 def print_headline(tables: Tables, console: Console) -> None:

@@ -98,7 +98,7 @@ class ArtefactDeltas(_ArtefactAttack, EmbeddingAttack):
             share = torch.where(over, size / ball.radius.clamp_min(TINY), 0.0)
             worst = int(share.argmax())
             count = int(over.sum())
-            more = f", and {count - 1} more of its chunk" if count > 1 else ""
+            more = f"; at least {count} users are beyond theirs" if count > 1 else ""
             self._refuse(f"the δ of user {int(users[worst])} is {float(share[worst]):.4g} times its budget{more}")
 
 

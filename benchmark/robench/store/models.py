@@ -38,7 +38,8 @@ def first_problem(error: ValidationError) -> str:
     place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in mistake["loc"])
     text = ascii(place.removeprefix("."))[:MOST_TEXT]
     more = error.error_count() - 1
-    return f"{text}: {mistake['msg'][:MOST_TEXT]}" + (f" (and {more} more)" if more else "")
+    problem = mistake["msg"].removeprefix("Value error, ")[:MOST_TEXT]
+    return f"{text}: {problem}" + (f" (and {more} more)" if more else "")
 
 
 def model_of(cls: Any, more: Mapping[str, Any] | None = None) -> type[BaseModel]:

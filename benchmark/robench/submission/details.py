@@ -98,7 +98,7 @@ class Details(Content):
     @classmethod
     def _check_contact(cls, value: str) -> str:
         if "@" not in value and "://" not in value:
-            raise ValueError("an e-mail address or a web page is needed")
+            raise ValueError("neither an e-mail address nor a web page")
         return value
 
 

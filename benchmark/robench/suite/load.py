@@ -174,8 +174,8 @@ def build_suite(tree: Tree, path: Path, registry: Registry, *, resolved: bool = 
     if split.name == "files" and split.config and len(file.datasets) > 1:
         problem = f"the files are those of one data set, and the suite has {len(file.datasets)}"
         mistakes.add(problem, ("split",), "write a suite per data set")
-    if len(set(file.seeds)) < len(file.seeds):
-        mistakes.add("a seed is named twice", ("seeds",))
+    for seed in sorted({seed for seed in file.seeds if file.seeds.count(seed) > 1}):
+        mistakes.add(f"seed {seed} is named twice", ("seeds",))
     metrics = check_metrics(file.metrics, registry, mistakes, default="metrics" not in tree.data)
     sound = len(metrics) == len(file.metrics) and ("metrics",) not in mistakes.misspelt
     ranking = check_ranking(file.ranking or [], metrics if sound else None, registry, mistakes)

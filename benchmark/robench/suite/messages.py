@@ -43,28 +43,54 @@ _KINDS = {
 
 
 def describe_error(detail: ErrorDetails) -> str:
-    """Describes a mistake, and quotes the value unless it is a list or a mapping.
+    """Describes a mistake, and quotes the value or names its kind.
 
     A long value is shortened. ``mistakes.py`` describes unknown and missing keys.
     """
-    value = detail["input"]
-    shown = "" if isinstance(value, (dict, list, tuple, BaseModel)) else f", got {shortened(repr(value), MOST_VALUE)}"
+    value, shown = detail["input"], ""
+    if not isinstance(value, (dict, list, tuple, BaseModel)):
+        shown = f", got {shortened(repr(value), MOST_VALUE)}"
+    elif _is_of_another_kind(detail):
+        shown = f", got a {'list' if isinstance(value, (list, tuple)) else 'mapping'}"
     return _problem(detail["type"], detail.get("ctx", {}), detail["msg"]) + shown
 
 
 def suggest_value(detail: ErrorDetails) -> str:
     """Returns a hint about the right value, or an empty string.
 
-    A ``SettingError`` brings its own hint. Otherwise, the hint names the closest allowed value.
+    A ``SettingError`` brings its own hint. For a single value in place of a list, the hint is a list with this value.
+    Otherwise, the hint names the closest allowed value.
     """
-    error = detail.get("ctx", {}).get("error")
+    error, value = detail.get("ctx", {}).get("error"), detail["input"]
     if isinstance(error, SettingError):
         return error.hint
+    if detail["type"] == "list_type" and isinstance(value, (str, int, float)) and not isinstance(value, bool):
+        return f"write [{shortened(str(value), MOST_VALUE)}]"
     if detail["type"] not in ("literal_error", "enum"):
         return ""
     allowed = re.findall(r"'([^']*)'", detail["ctx"]["expected"])
     close = difflib.get_close_matches(str(detail["input"]), allowed, n=1)
     return f"did you mean '{close[0]}'?" if close else ""
+
+
+def suggest_grid(detail: ErrorDetails, setting: str) -> str:
+    """Returns a hint about a list in a setting that takes a single value.
+
+    The hint is empty if the setting takes anything but a number, a word, or true and false.
+
+    Args:
+        detail: the mistake.
+        setting: the name of the setting.
+    """
+    single = detail["type"] in ("int_type", "float_type", "bool_type", "string_type", "literal_error")
+    if not single or not detail["input"] or not isinstance(detail["input"], list):
+        return ""
+    return f"for an entry per value, write grid: {{{setting}: [...]}}"
+
+
+def _is_of_another_kind(detail: ErrorDetails) -> bool:
+    """Returns whether a value is a list or a mapping, but must be something else."""
+    return detail["type"].endswith("_type") or detail["type"] == "literal_error"
 
 
 def location_of(detail: ErrorDetails) -> tuple[str | int, ...]:

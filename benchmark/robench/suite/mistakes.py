@@ -9,9 +9,11 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from robench.api.errors import UserError, did_you_mean, likeliest
-from robench.suite.messages import describe_error, is_about_another_branch, location_of, suggest_value
+from robench.suite.messages import describe_error, is_about_another_branch, location_of, suggest_grid, suggest_value
 from robench.suite.schema import SECTIONS
 from robench.suite.yaml import KeyPath, Tree, format_path
+
+_ENTRIES = ("datasets", "models", "defenses", "attacks")
 
 
 @dataclass(frozen=True)
@@ -111,4 +113,7 @@ def _describe(detail: ErrorDetails, path: KeyPath, known: Sequence[str]) -> tupl
         return f"missing key '{name}'", path[:-1], ""
     if kind == "too_short" and not detail["input"]:
         return "the list is empty", path, "give at least one entry"
-    return describe_error(detail), path, suggest_value(detail)
+    hint = suggest_value(detail)
+    if not hint and len(path) == 3 and path[0] in _ENTRIES and name not in ("name", "label"):
+        hint = suggest_grid(detail, name)
+    return describe_error(detail), path, hint

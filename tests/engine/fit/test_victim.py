@@ -105,6 +105,24 @@ def test_a_fit_that_fails_leaves_the_seal_unbroken(tmp_path):
         shop.held.read()
 
 
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda losses: losses.mean().item(), "of type float"),
+        (lambda losses: None, "of type NoneType"),
+        (lambda losses: losses, r"a tensor of shape \(\d+,\)"),
+        (lambda losses: losses.mean().detach(), "a tensor without a gradient"),
+    ],
+)
+def test_a_loss_that_cannot_be_trained_on_is_an_error_of_the_plugin(tmp_path, change, problem):
+    class Wrong(Defense):
+        def loss(self, step):
+            return change(step.losses(step.embed()).value)
+
+    with pytest.raises(PluginError, match=f"the training loss is {problem}, not a tensor with one number"):
+        victim_fit(tmp_path, defense=Wrong()).fit()
+
+
 def test_a_checkpoint_is_used_again_and_gives_the_same_model(tmp_path):
     epochs = []
     one = victim_fit(tmp_path).fit(lambda done, of: epochs.append(done))

@@ -5,7 +5,7 @@ import pytest
 
 from robench.api import DataError, Item
 from robench.api.attacks.text import item_text
-from robench.api.summary import describe_summary
+from robench.api.summary import DataSummary, describe_size, describe_summary
 from robench.engine.data.prepare import prepare
 from robench.spec import Part
 from robench.testing import DatasetTests
@@ -57,6 +57,12 @@ def test_counters_of_synthetic_events_are_not_shown_as_dates():
     summary = prepare(source.load(), source.config, Part("leave-last-out", {"seed": 0}, "s")).summary
     assert f"times {summary.first} to {summary.last}" in describe_summary(summary)
     assert 0 <= int(summary.first) < int(summary.last) < summary.rows
+
+
+def test_a_size_of_one_has_singular_nouns():
+    one, many = (DataSummary(rows=n, interactions=n, users=n, items=n) for n in (1, 2000))
+    assert describe_size(one) == "1 interaction of 1 user and 1 item"
+    assert describe_size(many) == "2,000 interactions of 2,000 users and 2,000 items"
 
 
 def test_synthetic_data_is_skewed_and_has_tastes():

@@ -200,12 +200,22 @@ def _take_step(step: Step, defense: Defense, optimiser: torch.optim.Optimizer) -
     The loss is that of the defence, or the model's own loss if the defence defines none.
 
     Raises:
-        PluginError: if the loss is not finite.
+        PluginError: if the loss is not a tensor with one number and a gradient, or is not finite.
     """
     optimiser.zero_grad(set_to_none=True)
     loss = defense.loss(step) if type(defense).overrides("loss") else step.losses(step.embed()).value.mean()
-    if not bool(torch.isfinite(loss)):
+    single = isinstance(loss, Tensor) and loss.numel() == 1
+    if single and not bool(torch.isfinite(loss)):
         raise PluginError(f"the training loss is {float(loss.detach())} in epoch {step.epoch + 1}")
+    if not single or not loss.requires_grad:
+        raise PluginError(f"the training loss is {_describe_loss(loss)}, not a tensor with one number and a gradient")
     loss.backward()  # type: ignore[no-untyped-call]  # torch has no type for backward
     clip_grad_norm_(step.model.parameters(), step.model.config.clip)
     optimiser.step()
+
+
+def _describe_loss(loss: object) -> str:
+    """Describes what is wrong with a training loss, for a message."""
+    if not isinstance(loss, Tensor):
+        return f"of type {type(loss).__name__}"
+    return f"a tensor of shape {tuple(loss.shape)}" if loss.numel() != 1 else "a tensor without a gradient"

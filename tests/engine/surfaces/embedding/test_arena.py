@@ -97,9 +97,25 @@ def test_in_an_ensemble_a_delta_fits_the_budget_without_its_entries_at_the_paddi
     assert ranks[0].sum() > reference_victim("ragged").clean(None).arrays["ranks"].sum()
 
 
+class Returning(EmbeddingAttack):
+    """An attack that returns its δ and does not yield it."""
+
+    def perturb(self, oracle, ball, rng):
+        return oracle.zero()
+
+
+class InNumpy(EmbeddingAttack):
+    """An attack that yields arrays in place of tensors."""
+
+    def perturb(self, oracle, ball, rng):
+        yield {name: part.numpy() for name, part in oracle.zero().items()}
+
+
 @pytest.mark.parametrize(
     ("attack", "problem"),
     [
+        (Returning, r"gave a str, not a δ per input \(does it return δ instead of yielding it\?\)"),
+        (InNumpy, "gave a ndarray for input 'items', not a tensor"),
         (Named, "gave nothing for input 'items'"),
         (Cut, r"gave \(60, 11, 8\) for input 'items' of shape \(60, 11, 16\)"),
         (Infinite, "not finite for input 'items'"),

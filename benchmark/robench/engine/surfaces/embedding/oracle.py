@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -86,13 +87,19 @@ class EmbeddingOracle(UserOracle[Delta]):
         """Returns the number of entries that may be perturbed in each row, float [B]."""
         return self.clean.sizes()
 
-    def checked(self, proposal: Delta) -> dict[str, Tensor]:
+    def checked(self, proposal: Any) -> dict[str, Tensor]:
         """Checks a proposal, and sets the entries that may not be perturbed to zero.
 
         Raises:
-            PluginError: if the proposal does not have the shapes of the inputs, or is not finite.
+            PluginError: if the proposal is no mapping from the inputs to tensors of their shapes, or is not finite.
         """
+        if not isinstance(proposal, Mapping):
+            kind = type(proposal).__name__
+            raise PluginError(f"the attack gave a {kind}, not a δ per input (does it return δ instead of yielding it?)")
         for name, part in self.clean.inputs.items():
+            if not isinstance(proposal.get(name, part), Tensor):
+                kind = type(proposal[name]).__name__
+                raise PluginError(f"the attack gave a {kind} for input '{name}', not a tensor")
             if name not in proposal or proposal[name].shape != part.shape:
                 shape = tuple(proposal[name].shape) if name in proposal else "nothing"
                 raise PluginError(f"the attack gave {shape} for input '{name}' of shape {tuple(part.shape)}")
