@@ -33,7 +33,9 @@ def world():
 
 def _fit(data, weights, **settings: Any) -> Llm:
     """Returns a fitted model with few candidates and short histories."""
-    small = {"weights": weights, "candidates": 8, "history_items": 4, "validation_users": 4}
+    small = {
+        "weights": weights, "score": "mean-likelihood", "candidates": 8, "history_items": 4, "validation_users": 4,
+    }  # fmt: skip
     return fitted(Llm.make(**{**small, **settings}), data)[0]
 
 

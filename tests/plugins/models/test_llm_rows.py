@@ -18,7 +18,8 @@ pytest.importorskip("transformers")
 
 def test_the_least_likely_title_stands_before_unusable_ones_and_all_others(weights, monkeypatch):
     data, _ = crowd(n_users=24)
-    model, _ = fitted(Llm.make(weights=weights, candidates=8, history_items=4, validation_users=4), data)
+    small = {"score": "mean-likelihood", "candidates": 8, "history_items": 4, "validation_users": 4}
+    model, _ = fitted(Llm.make(weights=weights, **small), data)
     user, history = np.array([0]), joined(data.train, data.validation)
     empty, unlikely, *others = model.candidates(user, history)[0].tolist()
     model.likelihoods.clear()

@@ -29,6 +29,7 @@ from robench_plugins.models.llm.model import Llm
 
 pytest.importorskip("transformers")
 K = 3
+SMALL = {"score": "mean-likelihood", "candidates": 6, "history_items": 2, "validation_users": 2}
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,7 @@ def victim(tmp_path_factory):
     data, test = readers(16)
     words = sorted({word for item in data.catalogue.items for word in item.title.split()})
     weights = str(tiny_decoder(tmp_path_factory.mktemp("gpt2"), "gpt2", words=words))
-    model, _ = fitted(Llm.make(weights=weights, candidates=6, history_items=2, validation_users=2), data)
+    model, _ = fitted(Llm.make(weights=weights, **SMALL), data)
     users = np.arange(data.n_real_users)
     return MeasuredVictim(model.double(), joined(data.train, data.validation), test, users, 0, data.catalogue)
 
@@ -224,7 +225,7 @@ def memoryless(tmp_path_factory):
     data, test = readers(16)
     words = sorted({word for item in data.catalogue.items for word in item.title.split()})[::2]
     weights = str(tiny_decoder(tmp_path_factory.mktemp("gpt2"), "gpt2", words=words))
-    model, _ = fitted(Llm.make(weights=weights, candidates=6, history_items=2, validation_users=2), data)
+    model, _ = fitted(Llm.make(weights=weights, **SMALL), data)
     model = model.double()
     model.token_table()  # moves the network to double precision too
     with torch.no_grad():
@@ -364,8 +365,7 @@ def test_there_are_no_slopes_for_the_fall_of_others(victim):
 
 def test_slopes_of_a_model_with_lora_are_there_and_nothing_remembered_keeps_a_graph(victim, targets, nobodys):
     data, _ = readers(16)
-    settings = {"lora_rank": 2, "train_rows": 8, "candidates": 6, "history_items": 2, "validation_users": 2}
-    model, _ = fitted(Llm.make(weights=victim.model.config.weights, **settings), data)
+    model, _ = fitted(Llm.make(weights=victim.model.config.weights, lora_rank=2, train_rows=8, **SMALL), data)
     oracle = _oracle(victim, targets)
     oracle = replace(oracle, reader=replace(oracle.reader, model=model))
     slopes = oracle.slopes(oracle.titles())

@@ -69,7 +69,7 @@ def victims(tmp_path_factory):
     data, _ = crowd(n_users=12)
     known = replace(data, profiles=tuple(f"age: {20 + user}" for user in range(data.n_real_users)))
     weights = str(tiny_decoder(tmp_path_factory.mktemp("llama")))
-    small = {"weights": weights, "candidates": 6, "history_items": 3, "validation_users": 4, "prompt": PROMPT}
+    small = {"weights": weights, "candidates": 6, "history_items": 3, "fusion_weight": 0.5, "prompt": PROMPT}
     return [fitted(Llm.make(**small), each)[0] for each in (known, data)], joined(data.train, data.validation)
 
 

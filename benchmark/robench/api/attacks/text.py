@@ -89,11 +89,11 @@ class TokenSlopes:
         choice: the slope of each item's own loss with respect to the weight of a token at a place, float [A, L, V]. If
             token b replaces token a, the loss also changes by the entry of b minus the entry of a. This change is exact
             to first order in the item's score.
-        worth: the slope of each item's own loss with respect to the item's score, float [A]. The score is the mean
-            log-likelihood of the title's tokens.
+        worth: the slope of each item's own loss with respect to the item's score, float [A].
         spelled: the tokens of each word in the catalogue's titles. Each word is tokenised as the second word of a text.
-        tails: for each entry of ``spelled``, the joint log-likelihood of the tokens after the first, float [number of
-            entries], in nats. The value is 0 for a single token.
+        tails: for each entry of ``spelled``, what the tokens after the first add to the likelihood of a title, float
+            [number of entries], in nats. The value is 0 for a single token.
+        length_normalised: whether the score depends on the mean over the title's tokens, and not on their sum.
     """
 
     titles: Sequence[str]
@@ -106,6 +106,7 @@ class TokenSlopes:
     worth: Tensor | None = None
     spelled: Mapping[str, Sequence[int]] = field(default_factory=dict)
     tails: Tensor | None = None
+    length_normalised: bool = True
 
 
 @dataclass(frozen=True, eq=False)

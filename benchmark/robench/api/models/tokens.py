@@ -101,12 +101,18 @@ class TokenModel(TokenReader):
 class LikelihoodModel(TokenReader):
     """A ``TokenReader`` that scores an item by the likelihood of the item's title.
 
-    An item has no vector. A token of the scored title has two roles: the token has a likelihood, and is also context
+    The score may also be linear in the likelihood, or in its difference to the likelihood without a history. An item
+    has no vector. A token of the scored title has two roles: the token has a likelihood, and is also context
     for the tokens after it. Slopes cover only these roles, and not titles in histories. Therefore, slopes exist only
     for promotion.
     """
 
     token_goals: ClassVar[tuple[GoalName, ...]] = ("promote",)
+
+    @property
+    def length_normalised(self) -> bool:
+        """Whether a score is linear in the mean over a title's tokens, and not in their sum."""
+        return True
 
     @abstractmethod
     def softened(self, items: Sequence[int], tokens: Tokens, vectors: Tensor, choice: Tensor) -> Self:
@@ -126,10 +132,10 @@ class LikelihoodModel(TokenReader):
 
     @abstractmethod
     def tails(self, words: Sequence[Sequence[int]]) -> Tensor:
-        """Returns the joint log-likelihood of each word's tokens after the first.
+        """Returns what each word's tokens after the first add to the likelihood of a title.
 
-        The result is float [words]. The log-likelihoods are in nats and have no gradient. The model reads each word on
-        its own.
+        The result is float [words]. If the model scores by the likelihood, this is the joint log-likelihood of these
+        tokens, in nats and without a gradient. The model reads each word on its own.
 
         Args:
             words: the tokens of each word. A word has at least one token.

@@ -30,6 +30,10 @@ class WordFlips:
     likelihood of the first token is computed given the tokens before it. The likelihoods of later tokens are computed
     for the word by itself. The mean is taken over the new number of tokens.
 
+    Other models score an item by the sum over its tokens, such as the pointwise mutual information of title and
+    history. Their slopes already compare the likelihoods with and without the history. A word that is likely after
+    every prompt therefore gains nothing, and neither does another number of tokens.
+
     Args:
         slopes: the slopes of the loss, as the host computes them.
         words: the W words that may be inserted.
@@ -176,8 +180,8 @@ class WordFlips:
     def _likelihood_of_flip(self, choice: Tensor, index: int, tokens: Tensor) -> Tensor:
         """Returns the part of the estimate that comes from the likelihoods, float [W].
 
-        Each of the W words replaces some tokens of the title, which changes the mean log-likelihood of the title. The
-        result is the effect of this change on the loss.
+        Each of the W words replaces some tokens of the title, which changes the title's likelihood. The result is the
+        effect of this change on the loss.
 
         Args:
             choice: the slope of the loss with respect to the weight of each of V tokens at each place, float [L, V].
@@ -187,17 +191,19 @@ class WordFlips:
         s = self.slopes
         total, count, rest, rest_count = self._likelihood_without(choice, index, tokens)
         worth = 0.0 if s.worth is None else s.worth[index]
+        if not s.length_normalised:
+            return choice[tokens][0, self.first] + self.tails * worth + rest - total
         new = choice[tokens][0, self.first] + self.tails * worth / count
         return (rest + new) * count / (rest_count + self.sizes) - total
 
     def _likelihood_of_deletion(self, choice: Tensor, index: int, tokens: Tensor) -> Tensor:
         """Estimates the change of the loss if some tokens' likelihoods are left out.
 
-        The mean log-likelihood of the title then covers fewer tokens. The result is a scalar. The arguments are those
-        of ``_likelihood_of_flip``.
+        The likelihood of the title then covers fewer tokens. The result is a scalar. The arguments are those of
+        ``_likelihood_of_flip``.
         """
         total, count, rest, rest_count = self._likelihood_without(choice, index, tokens)
-        return rest * count / rest_count - total
+        return (rest * count / rest_count if self.slopes.length_normalised else rest) - total
 
     def _likelihood_without(self, choice: Tensor, index: int, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Sums and counts the slopes of a title's tokens, with and without some of them.

@@ -28,9 +28,11 @@ from robench.api import (
     TorchConfig,
     TrainData,
 )
+from robench.api.component import LATER, later
 from robench.api.models.base import ColdItem
 from robench.api.models.tokens import LikelihoodModel
 from robench.pretrained import Decoder, decoder_folder, identity_of
+from robench_plugins.models.llm.fusion import FALLBACK, WEIGHTS, FusionScorer, standard_scores
 from robench_plugins.models.llm.likelihoods import TitleLikelihoods
 from robench_plugins.models.llm.prompt import Template, load_template
 from robench_plugins.models.llm.retrieval import RETRIEVERS, retrieve, scores_in_order
@@ -41,19 +43,28 @@ from robench_plugins.models.llm.titles import CatalogueTitles, TitleTokenizer
 class Llm(LikelihoodModel):
     """Ranks the candidates of a retriever by the likelihood of their titles.
 
-    A decoder reads a prompt with the user's last titles. The score of an item is the likelihood of its title after this
-    prompt. The model follows Hou et al. (ECIR 2024, "Large language models are zero-shot rankers"). The history is in
-    order, a retriever chooses the candidates, and nothing is trained. Hou et al. show all candidates to a chat model
-    and parse a ranking from its text. Here each candidate is scored separately, by the mean log-likelihood of its
-    title's tokens. So the scores do not depend on the order of the candidates, need no parsing and have a gradient.
-    Scoring by several tokens follows Zhang et al. ("Language models as recommender systems", ICBINB 2021), with the
-    length normalisation of Brown et al. (NeurIPS 2020). All other items follow the candidates in the order of the
-    retriever.
+    A decoder reads a prompt with the user's last titles. The model follows Hou et al. (ECIR 2024, "Large language
+    models are zero-shot rankers"). The history is in order, a retriever chooses the candidates, and nothing is trained.
+    Hou et al. show all candidates to a chat model and parse a ranking from its text. Here each candidate is scored
+    separately. So the scores do not depend on the order of the candidates, need no parsing and have a gradient. All
+    other items follow the candidates in the order of the retriever.
+
+    With ``score: fusion``, the score of a candidate is z(retriever) + w · z(PMI). Here z is the standard score over the
+    candidates of the user. PMI is the log-likelihood of the title after the prompt minus its log-likelihood after a
+    prompt without history, as in Holtzman et al. ("Surface form competition", EMNLP 2021). Validation chooses w, and
+    with w = 0 the model is the retriever. An article at the end of a title is read at its beginning (``The Matrix``
+    for ``Matrix, The``), and the years of items are in the history.
+
+    With ``score: mean-likelihood``, the score is the mean log-likelihood of the title's tokens after the prompt.
+    Titles are read as they are written, without years. Scoring by several tokens follows Zhang et al. ("Language models
+    as recommender systems", ICBINB 2021), with the length normalisation of Brown et al. (NeurIPS 2020).
 
     With ``lora_rank`` > 0, LoRA factors (Hu et al., ICLR 2022) are trained on the cross-entropy of the next title's
     tokens. The pretrained weights are neither trained nor stored in a checkpoint. An item without interactions is never
     a candidate. Attacks on embeddings perturb the title tokens in the history, but neither the template nor the
     candidates. The choice of the candidates does not depend on the perturbation.
+
+    Validation asks the decoder only for users with a validation item among their candidates.
 
     Every record counts the ``prompts``, the prompts that were ``cut`` (with titles shortened or left out), and the
     ``answers`` (one per candidate). Answers that are ``empty``, ``too_long`` or ``not_finite`` are unusable, and rank
@@ -73,7 +84,19 @@ class Llm(LikelihoodModel):
         retriever: Literal["ease", "item-knn", "user-knn"] = Field(
             default="ease", description="Model that chooses the candidates, fitted with its default settings"
         )
-        candidates: int = Field(default=20, ge=1, description="Items per user that the language model ranks")
+        score: Literal["fusion", "mean-likelihood"] = Field(
+            default="fusion",
+            description="Score of a candidate: standard scores of the retriever and of PMI, or the mean log-likelihood "
+            "of the title's tokens",
+            json_schema_extra=later("mean-likelihood"),
+        )
+        fusion_weight: float | None = Field(
+            default=None,
+            ge=0,
+            description="Weight w of PMI in a fusion; without it, validation chooses from 0, 0.1, 0.2, 0.3, 0.5 and 1",
+            json_schema_extra=LATER,
+        )
+        candidates: int = Field(default=50, ge=1, description="Items per user that the language model ranks")
         history_items: int = Field(default=10, ge=1, description="Number of most recent titles in the prompt")
         prompt: str | None = Field(
             default=None, description="Template with {history} and optionally {profile}, or a file that holds one"
@@ -88,9 +111,10 @@ class Llm(LikelihoodModel):
         epochs: int = Field(default=1, ge=1)
         batch_size: int = Field(default=8, ge=1)
         learning_rate: float = Field(default=1e-4, gt=0)
-        validation_users: int = Field(default=100, ge=1)
+        validation_users: int = Field(default=1000, ge=1)
 
     config: Config
+    fusion_weight: Tensor
     surfaces: ClassVar[frozenset[Surface]] = frozenset({"embedding", "text", "history"})
     follows: ClassVar[bool] = True
     cold_item: ClassVar[ColdItem] = "behind"
@@ -99,6 +123,22 @@ class Llm(LikelihoodModel):
     def decoder(self) -> Decoder:
         """The language model, with LoRA factors that belong to this model alone."""
         return Decoder.load(self.config.weights)
+
+    @property
+    def _is_fusion(self) -> bool:
+        """Whether a score is a fusion of the retriever and PMI."""
+        return bool(self.config.score == "fusion")
+
+    @property
+    def length_normalised(self) -> bool:
+        """Whether a score is a mean over the tokens of a title, and not a sum."""
+        return not self._is_fusion
+
+    def score_alternatives(self) -> Sequence[Mapping[str, float]]:
+        """Returns the weights of PMI to choose from, unless the weight is given."""
+        if not self._is_fusion or self.config.fusion_weight is not None:
+            return ()
+        return [{"fusion_weight": weight} for weight in WEIGHTS]
 
     def reads_profiles(self) -> bool:
         """Returns whether the template asks for the user's profile."""
@@ -117,11 +157,17 @@ class Llm(LikelihoodModel):
         limit = min(c.max_tokens, decoder.context)
         self.template = Template(load_template(c.prompt), decoder.ids, decoder.start, limit)
         titles = [item.title for item in data.catalogue.items]
-        self.titles = CatalogueTitles(TitleTokenizer(decoder, self.template.room), titles, titles)
+        tokenizer = TitleTokenizer(decoder, self.template.room, natural=self._is_fusion)
+        self.titles = CatalogueTitles(tokenizer, titles, titles)
+        years = [item.year if self._is_fusion else None for item in data.catalogue.items]
+        self._years = [[] if year is None else decoder.ids(f" ({year})") for year in years]
         self.likelihoods = TitleLikelihoods(decoder)
         self._profiles = data.profiles
         # This parameter marks the device and the precision. Without it, an optimiser would have no parameters.
         self.home = nn.Parameter(torch.zeros(()), requires_grad=False)
+        if self._is_fusion:
+            weight = FALLBACK if c.fusion_weight is None else c.fusion_weight
+            self.register_buffer("fusion_weight", torch.tensor(weight))
         self.adapters = nn.ParameterDict()
         if c.lora_rank:
             with rng.child("lora").stream():
@@ -183,12 +229,13 @@ class Llm(LikelihoodModel):
         return model
 
     def tails(self, words: Sequence[Sequence[int]]) -> Tensor:
-        """Returns the joint log-likelihood of each word's tokens after the first.
+        """Returns what each word's tokens after the first add to a title's likelihood.
 
-        The result is float [words].
+        The result is float [words], in nats. For PMI the result is 0, because the first token of a word determines the
+        likelihoods of the others with and without a history.
         """
         self.decoder.to(self.home)
-        return self.likelihoods.tails(words)
+        return self.token_table().new_zeros(len(words)) if self._is_fusion else self.likelihoods.tails(words)
 
     def batches(self, data: TrainData, rng: Rng) -> Iterator[Batch]:
         """Yields batches of sampled interactions.
@@ -251,11 +298,11 @@ class Llm(LikelihoodModel):
         """
         return self._retrieve(self.queries(users, history))[0]
 
-    def _retrieve(self, batch: Batch) -> tuple[IntArray, IntArray]:
-        """Returns the candidates and the order of all items.
+    def _retrieve(self, batch: Batch) -> tuple[IntArray, IntArray, NDArray[np.float32]]:
+        """Returns the candidates, and the order and the scores of all items.
 
         Returns:
-            The candidates, int64 [B, candidates], and the order, int64 [B, n_items].
+            The candidates, int64 [B, candidates], the order, int64 [B, n_items], and the scores, float32 [B, n_items].
         """
         users = batch.users.cpu().numpy()
         rows = [row[row < self.n_items] for row in batch.histories.cpu().numpy()]
@@ -272,7 +319,8 @@ class Llm(LikelihoodModel):
         for user, row in zip(batch.users.tolist(), batch.histories.tolist(), strict=True):
             items = [item for item in row if item < self.n_items][-self.config.history_items :]
             profile = self._profiles[user] if 0 <= user < len(self._profiles) else ""
-            prompts.append(self.template.fill([self.titles.tokens_of(item) for item in items], profile))
+            titles, years = ([of(item) for item in items] for of in (self.titles.tokens_of, self._years.__getitem__))
+            prompts.append(self.template.fill(titles, profile, years))
         longest = max(len(prompt.ids) for prompt in prompts)
         ids = torch.tensor([p.ids + [0] * (longest - len(p.ids)) for p in prompts], device=self.device)
         own = torch.tensor([p.own + [False] * (longest - len(p.own)) for p in prompts], device=self.device)
@@ -284,9 +332,10 @@ class Llm(LikelihoodModel):
             vectors.requires_grad_()  # The table is frozen, but defences need the gradient of the loss here.
         context: dict[str, object] = {"prompts": prompts}
         if not batch.targets:
-            candidates, order = self._retrieve(batch)
+            candidates, order, retrieved = self._retrieve(batch)
             context |= {
                 "candidates": candidates,
+                "retrieved": torch.from_numpy(retrieved).to(vectors),
                 "others": torch.from_numpy(scores_in_order(order, OTHERS)).to(vectors),
             }
         return Embedded({"tokens": vectors}, {"tokens": own}, context)
@@ -294,23 +343,32 @@ class Llm(LikelihoodModel):
     def score_from(self, batch: Batch, e: Embedded) -> Tensor:
         """Returns the scores of the catalogue, float [B, n_items].
 
-        The score of a candidate is the mean log-likelihood of its title's tokens. Unusable candidates have lower
-        scores. All other items have even lower scores, in the order of the retriever.
+        ``Config.score`` determines the scores of candidates. Unusable candidates have lower scores. All other items
+        have even lower scores, in the order of the retriever. If the weight of PMI is 0, all scores are those of the
+        retriever, and the decoder is not asked.
         """
+        retrieved: Tensor = e.context["retrieved"]
+        if self._is_fusion and not float(self.fusion_weight):
+            return retrieved.clone()
         row, item, values = [], [], [e.context["others"].new_zeros(0)]
         scorer = self._scorer()
         for number, (prompt, padded) in enumerate(zip(e.context["prompts"], e.context["candidates"], strict=True)):
             candidates = padded[padded >= 0].tolist()
             row += [number] * len(candidates)
             item += candidates
-            values.append(scorer.scores(prompt, e.inputs["tokens"][number, : len(prompt.ids)], candidates))
+            vectors = e.inputs["tokens"][number, : len(prompt.ids)]
+            own = retrieved[number, candidates].double()
+            values.append(scorer.scores(prompt, vectors, candidates, standard_scores(own, own).to(vectors)))
         index = (torch.tensor(row, dtype=torch.int64), torch.tensor(item, dtype=torch.int64))
         scores: Tensor = e.context["others"].index_put(tuple(part.to(self.device) for part in index), torch.cat(values))
         return scores
 
     def _scorer(self) -> CandidateScorer:
         """Returns a scorer of candidates for the present state of the model."""
-        return CandidateScorer(self.likelihoods, self.titles, self.training, len(self.adapters) > 0)
+        state = (self.likelihoods, self.titles, self.training, len(self.adapters) > 0)
+        if not self._is_fusion:
+            return CandidateScorer(*state)
+        return FusionScorer(*state, self.template.fill([]), float(self.fusion_weight))
 
     def loss_from(self, batch: Batch, e: Embedded) -> Losses:
         """Returns the mean cross-entropy of the next title's tokens for each row."""

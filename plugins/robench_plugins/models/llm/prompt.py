@@ -109,7 +109,9 @@ class Template:
         if bare > limit // 2:
             raise DataError(f"the prompt takes {bare} tokens without any title, and {limit} are there for it and them")
 
-    def fill(self, titles: Sequence[Sequence[int]], profile: str = "") -> Prompt:
+    def fill(
+        self, titles: Sequence[Sequence[int]], profile: str = "", years: Sequence[Sequence[int]] | None = None
+    ) -> Prompt:
         """Returns the prompt for a history.
 
         Every title is cut after ``room`` tokens. The oldest titles are left out if the prompt would be too long.
@@ -117,27 +119,28 @@ class Template:
         Args:
             titles: the tokens of each title, oldest first.
             profile: a text about the user.
+            years: the tokens that follow each title and do not belong to it, or None for no such tokens.
         """
         profile_tokens = self._tokens(profile) if profile else []
         fixed = (
             len(self._start) + len(profile_tokens) + sum(len(part) for part in self._parts if not isinstance(part, str))
         )
         included, left = [], self.limit - self.room - fixed
-        for title in reversed(titles):
+        for title, year in zip(reversed(titles), reversed(years or [[]] * len(titles)), strict=True):
             short = title[: self.room]
-            left -= len(short) + len(self._next_mark)
+            left -= len(short) + len(year) + len(self._next_mark)
             if left < 0:
                 break
-            included.append(short)
+            included.append((short, year))
         ids, own = list(self._start), [False] * len(self._start)
         for part in self._parts:
             if part == "{history}":
-                for number, title in enumerate(reversed(included)):
+                for number, (title, year) in enumerate(reversed(included)):
                     mark = self._next_mark if number else self._first_mark
-                    ids += [*mark, *title]
-                    own += [False] * len(mark) + [True] * len(title)
+                    ids += [*mark, *title, *year]
+                    own += [False] * len(mark) + [True] * len(title) + [False] * len(year)
             else:
                 fill = profile_tokens if isinstance(part, str) else part
                 ids += fill
                 own += [False] * len(fill)
-        return Prompt(ids, own, sum(map(len, included)) < sum(map(len, titles)))
+        return Prompt(ids, own, sum(own) < sum(map(len, titles)))

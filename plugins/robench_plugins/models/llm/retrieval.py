@@ -17,8 +17,8 @@ RETRIEVERS: dict[str, type[HistoryModel]] = {"ease": Ease, "item-knn": ItemKnn, 
 
 def retrieve(
     retriever: HistoryModel, rows: Interactions, users: IntArray | None, count: int
-) -> tuple[IntArray, IntArray]:
-    """Returns the candidates of some histories and the order of all items.
+) -> tuple[IntArray, IntArray, NDArray[np.float32]]:
+    """Returns the candidates of some histories, and the order and the scores of all items.
 
     A candidate is an item that has training interactions and is not in the history.
 
@@ -30,6 +30,7 @@ def retrieve(
 
     Returns:
         The candidates, int64 [B, count], padded with −1, and all items, int64 [B, n_items]. Both are sorted best first.
+        The third result holds the retriever's scores, float32 [B, n_items].
     """
     scores = retriever.score_rows(interaction_matrix(without_repeats(rows)), users)
     scores[rows.lengths() == 0] = retriever.counts
@@ -40,7 +41,7 @@ def retrieve(
     for row, items in enumerate(order):
         best = items[allowed[row, items]][:count]
         candidates[row, : len(best)] = best
-    return candidates, order
+    return candidates, order, scores
 
 
 def scores_in_order(order: IntArray, highest: float) -> NDArray[np.float64]:

@@ -37,27 +37,24 @@ class CandidateScorer:
     training: bool
     trainable: bool
 
-    def scores(self, prompt: Prompt, vectors: Tensor, items: Sequence[int]) -> Tensor:
+    def scores(self, prompt: Prompt, vectors: Tensor, items: Sequence[int], retrieved: Tensor) -> Tensor:
         """Returns the scores of the candidates of one user, float [candidates].
 
-        The score of a candidate is the mean log-likelihood of its title's tokens, or −90 if it is lower. Candidates
-        with an unusable title or a likelihood that is not finite have scores of −95 or less, in the order of the
-        retriever.
+        The score of a candidate is its entry in ``values``, or −90 if it is lower. Candidates with an unusable title or
+        a value that is not finite have scores of −95 or less, in the order of the retriever.
 
         Args:
             prompt: the prompt of the user.
             vectors: the vectors of the prompt's tokens, which may be perturbed, float [tokens, d].
             items: the candidates in the order of the retriever, best first.
+            retrieved: the retriever's scores of the candidates, as standard scores, float [candidates].
         """
         tokenizer, device = self.titles.tokenizer, vectors.device
         tokens = [self.titles.tokens_of(item) for item in items]
         usable = [item for item, title in zip(items, tokens, strict=True) if tokenizer.is_usable(title)]
         mask = torch.tensor([tokenizer.is_usable(title) for title in tokens], dtype=torch.bool, device=device)
         scores = UNUSABLE - torch.arange(len(items)).to(vectors) / max(1, len(items))
-        if self._is_unperturbed(prompt, vectors):
-            values = self._cached(prompt, vectors, items, usable)
-        else:
-            values = self.perturbed(prompt, vectors, usable)
+        values = self.values(prompt, vectors, items, usable, retrieved[mask])
         finite = torch.isfinite(values.detach())
         count_usage(
             prompts=1,
@@ -68,6 +65,22 @@ class CandidateScorer:
             not_finite=int((~finite).sum()),
         )
         return scores.masked_scatter(mask, torch.where(finite, values.clamp_min(LEAST), scores[mask]))
+
+    def values(
+        self, prompt: Prompt, vectors: Tensor, items: Sequence[int], usable: Sequence[int], retrieved: Tensor
+    ) -> Tensor:
+        """Returns the mean log-likelihoods of the usable candidates' titles, float [m].
+
+        Args:
+            prompt: the prompt of the user.
+            vectors: the vectors of the prompt's tokens, which may be perturbed, float [tokens, d].
+            items: all candidates of the user.
+            usable: the m candidates with usable titles.
+            retrieved: the retriever's scores of the usable candidates. They have no influence here.
+        """
+        if self._is_unperturbed(prompt, vectors):
+            return self._cached(prompt, vectors, items, usable)
+        return self.perturbed(prompt, vectors, usable)
 
     def perturbed(self, prompt: Prompt, vectors: Tensor, items: Sequence[int]) -> Tensor:
         """Returns the likelihoods of items with usable titles, float [m].
@@ -88,6 +101,18 @@ class CandidateScorer:
                     soft = soft_titles[item]
                     values[index] = self.likelihoods.of_soft_title_perturbed(vectors, titles[index], soft)
             return torch.stack(values) if values else vectors.new_zeros(0)
+        return self.together(prompt, vectors, titles)
+
+    def together(self, prompt: Prompt, vectors: Tensor, titles: Sequence[Sequence[int]]) -> Tensor:
+        """Returns the mean log-likelihoods of titles that are evaluated together, float [titles].
+
+        The vectors may be perturbed. If a gradient is needed, the result is differentiable with respect to them.
+
+        Args:
+            prompt: the prompt of the user.
+            vectors: the vectors of the prompt's tokens, float [tokens, d].
+            titles: the tokens of each title.
+        """
         decoder = self.likelihoods.decoder
         if not self._needs_gradient(vectors):
             if self.training:

@@ -10,6 +10,7 @@ import torch
 
 from robench.api import Item, Tokens
 from robench.pretrained import Soft
+from robench_plugins.models.llm.natural import natural_title
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,10 +26,11 @@ class TitleTokenizer:
     Args:
         decoder: the language model.
         limit: the greatest length of a usable title, in tokens.
+        natural: whether an article at the end of a title is read at its beginning.
     """
 
-    def __init__(self, decoder: Decoder, limit: int) -> None:
-        self._decoder, self.limit = decoder, limit
+    def __init__(self, decoder: Decoder, limit: int, *, natural: bool = False) -> None:
+        self._decoder, self.limit, self.natural = decoder, limit, natural
         self._cache: dict[str, list[int]] = {}
 
     def tokens_of(self, title: str) -> list[int]:
@@ -38,7 +40,7 @@ class TitleTokenizer:
         """
         text = " ".join(title.split())
         if text not in self._cache:
-            self._cache[text] = self._decoder.ids(f" {text}") if text else []
+            self._cache[text] = self._decoder.ids(f" {self._written(text)[0]}") if text else []
         return self._cache[text]
 
     def is_usable(self, tokens: Sequence[int]) -> bool:
@@ -55,12 +57,21 @@ class TitleTokenizer:
         """
         rows = [self.tokens_of(title) for title in titles]
         rows = [row if self.is_usable(row) else [] for row in rows]
-        starts = [self._decoder.spans(f" {title}") if row else [] for title, row in zip(titles, rows, strict=True)]
+        starts = [self._starts(title) if row else [] for title, row in zip(titles, rows, strict=True)]
         width = max(1, *map(len, rows))
         ids = torch.tensor([row + [0] * (width - len(row)) for row in rows])
         mask = torch.arange(width) < torch.tensor([[len(row)] for row in rows])
-        start = torch.tensor([[at - 1 for at in row] + [-1] * (width - len(row)) for row in starts])
+        start = torch.tensor([row + [-1] * (width - len(row)) for row in starts])
         return Tokens(ids, mask, start)
+
+    def _written(self, title: str) -> tuple[str, Sequence[int]]:
+        """Returns the title that the model reads, and the index in ``title`` of each of its characters."""
+        return natural_title(title) if self.natural else (title, range(len(title)))
+
+    def _starts(self, title: str) -> list[int]:
+        """Returns the index in a title of each token's first character, or −1 outside the title."""
+        text, places = self._written(title)
+        return [places[at - 1] if 0 < at <= len(places) else -1 for at in self._decoder.spans(f" {text}")]
 
 
 @dataclass(frozen=True, eq=False)

@@ -145,6 +145,7 @@ class Sloper:
             worth=(worth * share[:, 0, 0]).cpu(),
             spelled=spelled,
             tails=model.tails(list(spelled.values())).to(table).cpu(),
+            length_normalised=model.length_normalised,
         )
 
     def _spelled(self, model: TokenReader) -> dict[str, list[int]]:
