@@ -61,7 +61,10 @@ def models(folder: Path) -> list[dict[str, Any]]:
     """
     short = {"dim": 8, "max_length": 10, "epochs": 2}
     bert = {"name": "text-bert", "weights": str(folder / "bert"), **short}
-    llm = {"name": "llm", "weights": str(folder / "decoder"), "history_items": 2, "validation_users": 2}
+    llm = {
+        "name": "llm", "weights": str(folder / "decoder"), "history_items": 2, "validation_users": 2,
+        "fusion_weight": 0.5,
+    }  # fmt: skip
     return [
         {"name": "popularity"},
         {"name": "user-knn", "k": 5},

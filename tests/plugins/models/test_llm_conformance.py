@@ -34,7 +34,7 @@ class TestLlm(TorchModelTests):
     model = Llm
     settings = {
         "lora_rank": 2, "learning_rate": 0.01, "train_rows": 64, "history_items": 3, "candidates": 6,
-        "validation_users": 20,
+        "validation_users": 20, "fusion_weight": 0.5,
     }  # fmt: skip
     board = {"candidates": 4}
     test_the_tables_reach_the_scores_without_being_changed = None  # llm offers no tables to attacks
@@ -54,7 +54,7 @@ class TestLlm(TorchModelTests):
 
 
 class TestLlmWithoutLora(TestLlm):
-    settings = {"history_items": 3, "candidates": 6, "validation_users": 20}
+    settings = {"score": "mean-likelihood", "history_items": 3, "candidates": 6, "validation_users": 20}
     # Without LoRA, only the retriever is trained, so these three tests do not apply.
     test_a_poisoned_row_reaches_the_training_loss = None
     test_the_same_dropout_in_every_pass = None

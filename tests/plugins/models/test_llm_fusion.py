@@ -57,7 +57,7 @@ def _natural(title):
 
 
 def _likelihood(decoder, text, title):
-    """Returns the log-likelihood of a title's tokens after a text, which is the sum over the tokens."""
+    """Returns the log-likelihood of a title after a text, summed over its tokens."""
     ids, own = decoder.ids(text, special=True), decoder.ids(f" {title}")
     log = decoder.net(input_ids=torch.tensor([ids + own]), use_cache=False).logits[0].log_softmax(1)
     return float(log[len(ids) - 1 : -1][torch.arange(len(own)), torch.tensor(own)].sum())

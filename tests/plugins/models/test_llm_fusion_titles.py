@@ -1,4 +1,4 @@
-"""Tests attacks on titles of ``llm`` with the fusion, whose PMI compares likelihoods with and without the history."""
+"""Tests attacks on titles of ``llm`` with ``score: fusion``."""
 
 import math
 
@@ -106,7 +106,7 @@ def test_flips_and_deletions_of_the_last_word_change_scores_as_estimated(fusion,
 
 
 def _first(victim, item, title):
-    """Returns the share of users for whom an item is the first candidate under another title."""
+    """Returns the share of users whose first candidate is a retitled item."""
     model, candidates = victim.model, victim.model.candidates(victim.users, victim.history)
     users = np.flatnonzero((candidates == item).any(1))
     assert len(users) > 3
