@@ -49,7 +49,7 @@ def gains(scores, users, history, held):
 
 
 def measure(model, users, history, held):
-    """Returns the NDCG@10 of each user, and the number of users that the model scores."""
+    """Returns the NDCG@10 of each user, and how many users the model scores."""
     candidates = model.candidates(users, history)
     reached = users[(candidates == held.items[held.indptr[users]][:, None]).any(1)]
     values = np.zeros(len(users))

@@ -1,4 +1,4 @@
-"""Tests the fusion of the retriever and PMI in ``llm`` against computations by hand."""
+"""Tests the fusion of the retriever and PMI in ``llm`` by hand."""
 
 from dataclasses import replace
 from typing import Any

@@ -111,7 +111,7 @@ class LikelihoodModel(TokenReader):
 
     @property
     def length_normalised(self) -> bool:
-        """Whether a score is linear in the mean over a title's tokens, and not in their sum."""
+        """Whether a score depends on the mean over a title's tokens, not on the sum."""
         return True
 
     @abstractmethod
@@ -132,7 +132,7 @@ class LikelihoodModel(TokenReader):
 
     @abstractmethod
     def tails(self, words: Sequence[Sequence[int]]) -> Tensor:
-        """Returns what each word's tokens after the first add to the likelihood of a title.
+        """Returns what the tokens of words after the first add to a title's likelihood.
 
         The result is float [words]. If the model scores by the likelihood, this is the joint log-likelihood of these
         tokens, in nats and without a gradient. The model reads each word on its own.

@@ -1,4 +1,4 @@
-"""Scores the candidates of one user by their retriever and by their titles together."""
+"""Scores the candidates of one user by their retriever and their titles."""
 
 from __future__ import annotations
 
@@ -63,7 +63,10 @@ class FusionScorer(CandidateScorer):
         return retrieved + self.weight * standard_scores(now, reference)
 
     def _genuine_information(self, prompt: Prompt, vectors: Tensor, items: Sequence[int]) -> Tensor:
-        """Returns the PMI of genuine titles, which are evaluated together: float [len(items)]."""
+        """Returns the PMI of genuine titles as float [len(items)].
+
+        The titles are evaluated together.
+        """
         titles = [self.titles.genuine_tokens_of(item) for item in items]
         if not titles:
             return vectors.new_zeros(0)
@@ -87,7 +90,10 @@ class FusionScorer(CandidateScorer):
         return self.likelihoods.of_titles(self.bare.ids, self._bare_vectors(), block)[usable.index(item)]
 
     def _new_information(self, prompt: Prompt, vectors: Tensor, item: int) -> Tensor:
-        """Returns the PMI of a rewritten or soft title, which is evaluated alone: float []."""
+        """Returns the PMI of a rewritten or soft title as float [].
+
+        The title is evaluated alone.
+        """
         title, soft = self.titles.tokens_of(item), self.titles.soft.get(item)
         bare = (self.bare.ids, self._bare_vectors(), title)
         unperturbed = self._is_unperturbed(prompt, vectors)

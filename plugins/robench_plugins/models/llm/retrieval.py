@@ -18,7 +18,7 @@ RETRIEVERS: dict[str, type[HistoryModel]] = {"ease": Ease, "item-knn": ItemKnn, 
 def retrieve(
     retriever: HistoryModel, rows: Interactions, users: IntArray | None, count: int
 ) -> tuple[IntArray, IntArray, NDArray[np.float32]]:
-    """Returns the candidates of some histories, and the order and the scores of all items.
+    """Returns the candidates of histories, and the order and scores of all items.
 
     A candidate is an item that has training interactions and is not in the history.
 

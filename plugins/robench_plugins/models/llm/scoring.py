@@ -104,9 +104,10 @@ class CandidateScorer:
         return self.together(prompt, vectors, titles)
 
     def together(self, prompt: Prompt, vectors: Tensor, titles: Sequence[Sequence[int]]) -> Tensor:
-        """Returns the mean log-likelihoods of titles that are evaluated together, float [titles].
+        """Returns the mean log-likelihoods of titles as float [titles].
 
-        The vectors may be perturbed. If a gradient is needed, the result is differentiable with respect to them.
+        The titles are evaluated together. The vectors may be perturbed. If a gradient is needed, the result is
+        differentiable with respect to them.
 
         Args:
             prompt: the prompt of the user.

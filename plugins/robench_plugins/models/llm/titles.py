@@ -65,11 +65,17 @@ class TitleTokenizer:
         return Tokens(ids, mask, start)
 
     def _written(self, title: str) -> tuple[str, Sequence[int]]:
-        """Returns the title that the model reads, and the index in ``title`` of each of its characters."""
+        """Returns the title that the model reads, and where its characters come from.
+
+        The second result is the index in ``title`` of each character, or −1 for an added space.
+        """
         return natural_title(title) if self.natural else (title, range(len(title)))
 
     def _starts(self, title: str) -> list[int]:
-        """Returns the index in a title of each token's first character, or −1 outside the title."""
+        """Returns the index in a title of each token's first character.
+
+        The index is −1 for a token that does not begin at a character of the title.
+        """
         text, places = self._written(title)
         return [places[at - 1] if 0 < at <= len(places) else -1 for at in self._decoder.spans(f" {text}")]
 
