@@ -240,7 +240,7 @@ class CellRow:
         status: ``planned`` or ``skipped``.
         reason: the reason why the cell is skipped.
         baseline: whether the model is the baseline that other models must beat.
-        standard: whether the attack is the fixed ensemble by which leaderboards are ranked.
+        standard: whether the attack is the fixed ensemble that ranks the rows of leaderboards.
         surrogate: the model that an attack with fake users fits in place of the victim, or an empty string.
     """
 
@@ -295,7 +295,7 @@ class Cell:
         kind: the kind of an attack at test time, on which its flags depend. See ``Attack.kind``.
         target_set: the number of the target set of an attack at test time, or None if the attack has no targets.
         baseline: whether the model is the baseline that other models must beat.
-        standard: whether the attack is the ensemble by which leaderboards are ranked.
+        standard: whether the attack is the ensemble that ranks the rows of leaderboards.
         surrogate: the model that an attack with fake users fits in place of the victim, or an empty string.
     """
 

@@ -9,9 +9,9 @@ deviation of the quality differs between the settings. The parts of the variance
 ``results/whitebox``.
 
 With ``--pairs``, real fits are tested instead. Two fits of one row form a pair, and differ only in the seed. A test of
-a single pair cannot measure the spread of fits, so robench makes no such test. A group of n pairs, each of another
-model, has n differences with a true mean of 0, as in a comparison over n seeds. The script draws such groups from each
-table, and tests them as robench does.
+a single pair cannot measure the spread of fits, so robench makes no such test. A group has n pairs, each from a
+different model. It therefore has n differences with a true mean of 0, as in a comparison over n seeds. The script draws
+such groups from each table, and tests them as robench does.
 
 The exit code is 1 if a rate is outside its bounds.
 """

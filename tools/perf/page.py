@@ -2,10 +2,10 @@
 
     python tools/perf/page.py [--rows 2000]
 
-The rows are copies of results/whitebox with other labels of models, so details, flags and verdicts are real. The script
-prints the size of the page, the time of the first paint, and the times of filters and of sorts until the next frame is
-painted. It ends with exit code 1 if a bound is exceeded. The extra ``dev`` and Chromium are needed, and a machine that
-is otherwise idle.
+The rows are copied from results/whitebox, with new labels of the models. Details, flags and verdicts are therefore
+real. The script prints the size of the page and the time of the first paint. For each filter and each sort, it prints
+the time until the next frame is painted. It ends with exit code 1 if a bound is exceeded. The script needs the extra
+``dev``, Chromium, and a machine that is otherwise idle.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""The rules for edits of histories. Other rules mean another threat model."""
+"""The rules for edits of histories, which are a part of the threat model."""
 
 from __future__ import annotations
 

@@ -100,7 +100,7 @@ class Pair:
 class Family:
     """The properties that all pairs of one table share.
 
-    The fields are those of ``Difference``. ``higher_is_better`` says whether a higher value is better for a row.
+    ``higher_is_better`` says whether a higher value is better for a row. The other fields are as in ``Difference``.
     """
 
     dataset: str

@@ -131,11 +131,12 @@ def calibrate(model: Model, data: TrainData, draws: Draws) -> Calibration:
 
 
 def fit_platt(scores: FloatArray, liked: NDArray[np.bool_]) -> tuple[float, float]:
-    """Returns a and b in p = σ(a·s + b), fitted by maximum likelihood (Platt, 1999).
+    """Fits a and b by maximum likelihood (Platt, 1999), and returns both.
 
-    The function runs Newton's method on the cross-entropy. Platt's targets (N₊ + 1)/(N₊ + 2) and 1/(N₋ + 2) replace the
-    labels 1 and 0. Here N₊ is the number of liked items, and N₋ is the number of other items. These targets keep a and
-    b finite even if the scores separate the classes. If all scores are equal, a = 0.
+    A user likes an item of score s with probability σ(a·s + b), where σ is the logistic function. The function runs
+    Newton's method on the cross-entropy. Platt's targets (N₊ + 1)/(N₊ + 2) and 1/(N₋ + 2) replace the labels 1 and 0.
+    Here N₊ is the number of liked items, and N₋ is the number of other items. These targets keep a and b finite even if
+    the scores separate the classes. If all scores are equal, a = 0.
 
     Args:
         scores: the score s of each item, float64 [n].

@@ -36,9 +36,10 @@ def find_misfit(requirement: Any) -> str:
 
 
 def read_requirement(module: str) -> Any:
-    """Returns the requirement in the source of a module, without an import.
+    """Reads a module's requirement from its source, without importing the module.
 
-    A plugin for a later version may import names that this version lacks. Its requirement explains the error.
+    A plugin for a later version may import names that this version lacks. The import then fails, and the requirement
+    of the plugin explains why.
 
     Args:
         module: the name of the module.

@@ -85,5 +85,5 @@ def is_baseline(model: Planned[Model]) -> bool:
 
 
 def is_standard(attack: Planned[Attack]) -> bool:
-    """Returns whether an attack is the ensemble by which leaderboards are ranked."""
+    """Returns whether an attack is the ensemble that ranks the rows of leaderboards."""
     return attack.own and isinstance(attack.component, Ensemble) and attack.component.standard

@@ -61,10 +61,10 @@ def draw_pictures(charts: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _describe_end(code: int, stderr: bytes) -> str:
-    """Returns a phrase with the signal or the exit code that ended the process.
+    """Describes how the process ended: by a signal, or with an exit code.
 
-    For a signal, the phrase also says if memory is limited. For an exit code, the phrase also contains the last line of
-    the error output that is not blank.
+    For a signal, the phrase also says whether memory is limited. For an exit code, it also quotes the last nonblank
+    line of the error output.
     """
     if code < 0:
         names = {one.value: one.name for one in signal.Signals}

@@ -98,12 +98,12 @@ def _plain_members(content: bytes) -> dict[str, bytes] | None:
 
 
 def _read_members(content: bytes) -> dict[str, bytes]:
-    """Returns the members of a zip file, if they are uncompressed and without gaps.
+    """Returns the members of a zip file that stores them as they are, without gaps.
 
     The content of each member is compared with its checksum.
 
     Raises:
-        _OtherLayoutError: if the file has another layout, or if a checksum differs.
+        _OtherLayoutError: if a member is compressed, if there is a gap, or if a checksum differs.
         struct.error: if the file ends too early.
     """
     end = len(content) - _END.size

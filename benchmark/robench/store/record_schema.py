@@ -22,7 +22,7 @@ class PartContent(Content):
 
 
 class TargetsContent(Content):
-    """The choice of target items, and the number of the set of this cell."""
+    """The rule that picks the target items, and the index of the cell's set."""
 
     count: Count
     pick: str

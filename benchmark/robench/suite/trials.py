@@ -114,7 +114,7 @@ def parse_trials(content: bytes, where: str) -> tuple[TrialsHeader, list[Trial]]
 def choose(trials: Iterable[Trial]) -> Trial | None:
     """Returns the trial with the best value, or None if every trial failed.
 
-    Of equal values, the earliest trial wins.
+    If several trials have the best value, the result is the earliest one.
     """
     able = [trial for trial in trials if trial.value is not None]
     return min(able, key=lambda trial: (-(trial.value or 0.0), trial.number), default=None)

@@ -35,7 +35,7 @@ class AttackSet:
     Args:
         points: the attacks that are planned for at least one model of the table other than the baseline.
         names: the name that tables use for each attack, by label. The name of an ensemble includes its version.
-        standard: whether the only attack is one version of the ensemble by which leaderboards are ranked.
+        standard: whether the only attack is one version of the ensemble that ranks the rows of leaderboards.
         current: the name of this ensemble with its current version if the table was measured under an earlier version,
             otherwise an empty string.
     """

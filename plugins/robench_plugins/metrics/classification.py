@@ -96,7 +96,7 @@ class LikeRecall(LikeMetric):
     """The share of predicted likes among the actual likes."""
 
     def parts(self, c: Confusion) -> tuple[FloatArray, FloatArray]:
-        """Returns the number of correct likes and of actual likes."""
+        """Returns each user's numbers of correctly predicted and of actual likes."""
         return c.true_likes, c.true_likes + c.missed_likes
 
 

@@ -27,10 +27,10 @@ class MatrixFactorization(PairwiseModel):
     """
 
     class Config(TorchConfig):
-        """Settings, with defaults from suites/tuning/movielens-small.grid.txt.
+        """The settings of a matrix factorisation.
 
-        The defaults are the best of four trials by validation NDCG@10. On larger data, validation chooses the weight
-        decay.
+        The defaults of the learning rate and the weight decay were the best of four trials by validation NDCG@10
+        (suites/tuning/movielens-small.grid.txt). With more validation items, validation chooses the weight decay.
         """
 
         factors: int = Field(default=64, ge=1, description="Dimensions of the vectors")

@@ -31,7 +31,7 @@ def to_forwarding_page(page: str) -> str:
     """Returns a page that forwards to a built page and keeps the anchor.
 
     Args:
-        page: the path of the page without the extension. Its characters are those of ``find_linked_pages``.
+        page: the path of the built page without the extension. ``find_linked_pages`` accepts all its characters.
     """
     target = f"../{page.rpartition('/')[2]}.html"
     return (

@@ -53,7 +53,7 @@ class Prefix(TextAttack):
     config: Config
 
     def rewrite(self, oracle: TextOracle, rng: Rng) -> Iterator[Sequence[str]]:
-        """Yields the best titles so far whenever they change, one per item."""
+        """Yields the best titles so far, one per item, whenever they change."""
         c, genuine, budget = self.config, oracle.titles(), oracle.budget()
         pool = self.words(oracle)
         if not pool or not any(budget):
