@@ -3,11 +3,14 @@
 The section shows effects on the same items, costs, and the strongest attack.
 """
 
+import re
+
 import numpy as np
 import pytest
 from tests.fakes import POISONING, USERS, World, ranks
 
 from robench.report.markdown import to_markdown
+from robench.report.titles import FILTER_TEXT
 
 TEXT = {"stage": "test", "surface": "text", "norm": "words", "scale": "relative", "goal": "promote", "k": 10}
 ALL = [1] * USERS
@@ -94,3 +97,34 @@ def test_an_attack_without_its_clean_cell_is_left_out(tmp_path):
     world = World(tmp_path, [])
     attacked(world, 0, "prefix", 80)
     assert world.build().titles == []
+
+
+def test_the_reach_through_a_filter_is_shown_if_a_record_holds_it(tmp_path):
+    world = World(tmp_path, [])
+    world.cell(ALL, arrays=targets(10))
+    attacked(world, 0, "prefix", 80)
+    attacked(world, 0, "hotflip", 120, filter_reach=0.37)
+    tables = world.build()
+    assert [row.filter_reach for row in tables.titles] == [None, 0.37]
+    text = to_markdown(tables)
+    assert "| similarity | filter reach | queries |" in re.sub(" +", " ", text)
+    assert FILTER_TEXT in text
+    lines = [re.sub(" +", " ", line) for line in text.splitlines() if "of words" in line]
+    assert [("| .37 | 300 |" in line, "| – | – | 300 |" in line) for line in lines] == [(False, True), (True, False)]
+
+
+def test_old_records_show_neither_the_column_nor_its_text(tables):
+    text = to_markdown(tables)
+    assert "filter reach" not in text
+    assert FILTER_TEXT not in text
+
+
+def test_a_floor_of_the_similarity_stands_beside_the_unit(tmp_path):
+    world = World(tmp_path, [])
+    world.cell(ALL, arrays=targets(10))
+    threat = {**TEXT, "norm": "words-stealth-0.8"}
+    world.cell(ALL, attack="prefix", epsilon=0.5, threat=threat, arrays=targets(20))
+    attacked(world, 0, "prefix", 80)
+    text = to_markdown(world.build())
+    assert "0.5 of words, stealth .80" in text
+    assert "0.5 of words |" in re.sub(" +", " ", text)

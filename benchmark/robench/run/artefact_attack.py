@@ -18,7 +18,7 @@ from robench.api.attacks.ball import Ball, sizes
 from robench.api.attacks.base import Attack
 from robench.api.attacks.embedding import EmbeddingAttack
 from robench.api.attacks.history import HistoryAttack
-from robench.api.attacks.text import TextAttack
+from robench.api.attacks.text import TextAttack, printable
 from robench.api.errors import UserError
 from robench.api.rng import Rng
 from robench.api.threat import Threat
@@ -144,7 +144,8 @@ class ArtefactTitles(_ArtefactAttack, TextAttack):
         """Yields the titles of all items that may get new ones.
 
         Raises:
-            UserError: if a title may not be rewritten, has too many edits, or is not printable.
+            UserError: if a title may not be rewritten, has too many edits, is not printable, or breaks a rule for
+                titles.
         """
         assert isinstance(oracle, TitleOracle)
         genuine, items = oracle.titles(), oracle.items.tolist()
@@ -157,8 +158,11 @@ class ArtefactTitles(_ArtefactAttack, TextAttack):
         for item, new, used, spent, limit in zip(items, titles, kept, edits, limits, strict=True):
             if new != used and spent > limit:
                 self._refuse(f"the title of item {item} has {spent} edits, and its budget is {limit}")
-            if new != used:
+            if new != used and not printable(new):
                 self._refuse(f"the title of item {item} has characters that cannot be printed")
+            if new != used:
+                hint = "see stealth in the reference of threat models"
+                self._refuse(f"the title of item {item} breaks a rule for titles", hint)
         yield titles
 
 

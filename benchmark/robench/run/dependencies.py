@@ -15,6 +15,7 @@ from robench.api.digest import digest
 from robench.api.errors import DataError, UserError, UserErrors
 from robench.files.sources import Sources
 from robench.host.registry import Kind, Registry
+from robench.pretrained.gguf import packaged_identity
 from robench.spec import Cell, Part
 from robench.store.record import Record
 from robench.suite.load import Suite
@@ -67,9 +68,27 @@ def find_file_errors(cells: Iterable[Cell], suite: Suite, registry: Registry) ->
     parts = {(kind, part.label): part for cell in cells for kind, part in readers_of(cell)}
     for (kind, label), part in parts.items():
         try:
-            registry.make(kind, part).outside()
+            _outside(registry, kind, part)
         except DataError as error:
             yield placed(error, suite, suite.homes[kind][label], label)
+
+
+def _outside(registry: Registry, kind: Reader, part: Part) -> str:
+    """Returns a digest of the files that a component and its threat model read, or an empty string.
+
+    Raises:
+        DataError: if files are missing or broken.
+    """
+    if kind == "model":
+        return registry.make(kind, part).outside()
+    attack = registry.make(kind, part)
+    rules = attack.threat().title_rules
+    if rules is None or rules.stealth is None:
+        return attack.outside()
+    try:
+        return f"{attack.outside()} {packaged_identity()}"
+    except DataError as error:
+        raise DataError(f"stealth reads titles with a language model: {error.problem}", hint=error.hint) from None
 
 
 def placed(error: DataError, suite: Suite, path: KeyPath, label: str) -> UserError:
@@ -153,7 +172,7 @@ class Dependencies:
         key = kind, part.id
         if key not in self._digests:
             try:
-                text = self._registry.make(kind, part).outside()
+                text = _outside(self._registry, kind, part)
             except DataError:
                 text = ""
             self._digests[key] = text and digest(text)

@@ -103,6 +103,8 @@ class TitleContent(Content):
     after: str
     edits: Count
     similarity: Number = 1.0
+    likelihood_before: Number = 0.0
+    likelihood_after: Number = 0.0
 
 
 class ErrorContent(Content):

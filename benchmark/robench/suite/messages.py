@@ -20,7 +20,7 @@ DEVICE = r"^(auto|cpu|cuda(:(0|[1-9]\d{0,2}))?)$"
 _PATTERNS = {
     NAME: "must be small letters, digits, '.', '_' or '-', and begin with a letter or digit",
     NORMS: "must be l2, linf, words, characters, share, users or edits, "
-    "such as users-seen-0.2, users-surrogate, edits-at-end or edits-white-box",
+    "such as users-seen-0.2, users-surrogate, edits-at-end, edits-white-box or words-stealth-0.8",
     DEVICE: "must be auto, cpu, cuda or cuda:N, such as cuda:0",
 }
 SCALARS = ("str", "int", "float", "bool")  # the names that pydantic gives to branches of a union

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from robench.api.codec import inline
+from robench.api.codec import IF_SET, inline
 from robench.api.metric import Measure
 from robench.spec import CellRow, RowKey
 from robench.tables.results import Results, grouped
@@ -42,6 +42,8 @@ class TitleRow:
         examples: some titles of the first cell, before and after the attack.
         strongest: whether this attack moves the measure furthest towards its goal, among several attacks with this key,
             norm, goal and ε.
+        filter_reach: the share of rewritten titles that a filter with 5% false alarms lets through, averaged over
+            cells. It is None if the records lack it.
     """
 
     key: RowKey = field(metadata=inline())
@@ -60,6 +62,7 @@ class TitleRow:
     gradients: float | None
     examples: tuple[tuple[str, str], ...]
     strongest: bool = False
+    filter_reach: float | None = field(default=None, metadata=IF_SET)
 
 
 def build_title_rows(results: Results) -> list[TitleRow]:
@@ -113,6 +116,7 @@ def _title_row(
         mean("queries"),
         mean("gradients"),
         tuple((title["before"], title["after"]) for title in records[0].get("titles", [])[:EXAMPLES]),
+        filter_reach=mean("filter_reach"),
     )
 
 

@@ -18,7 +18,7 @@ from robench.api.attacks.text import TextAttack, TextOracle, edits_allowed, edit
 from robench.api.data import IntArray
 from robench.api.rng import Rng
 from robench.engine.attack.measurement import Measurement
-from robench.engine.surfaces.text import similarity
+from robench.engine.surfaces.text import likelihood, similarity
 from robench.engine.surfaces.text.goal import HeldOutGoal, PromotionGoal
 from robench.engine.surfaces.text.oracle import TitleOracle
 from robench.engine.surfaces.text.reader import TextReader
@@ -122,8 +122,9 @@ class TextAttackTests(Conformance):
 
     @pytest.fixture(autouse=True)
     def no_similarity(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Leaves out the host's encoder, which takes longer than a small attack."""
+        """Leaves out the host's encoder and language model, which take longer than a small attack."""
         monkeypatch.setattr(similarity, "_encoder", lambda: None)
+        monkeypatch.setattr(likelihood, "has_language_model", lambda: False)
 
     def test_an_unknown_setting_is_refused(self) -> None:
         with pytest.raises(ValidationError):

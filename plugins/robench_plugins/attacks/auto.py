@@ -9,9 +9,11 @@ from pydantic import Field, ValidationError, model_validator
 
 from robench.api import Ensemble, Member, SettingError, Surface, Threat
 from robench.api.attacks.history import RulesConfig
+from robench.api.attacks.text import StealthConfig
 from robench.api.edit_rules import EditRules
 from robench.api.surfaces import SURFACES
 from robench.api.threat import Norm
+from robench.api.title_rules import TitleRules
 from robench_plugins.attacks.embedding.apgd import Apgd
 from robench_plugins.attacks.embedding.pgd import Pgd
 from robench_plugins.attacks.embedding.random_noise import RandomNoise
@@ -54,6 +56,14 @@ def _rules_of(given: Mapping[str, Any]) -> EditRules:
         return EditRules()
 
 
+def _floor_of(given: Mapping[str, Any]) -> float | None:
+    """Returns the least similarity that the settings contain, or None if there is none or it is invalid."""
+    try:
+        return StealthConfig(stealth=given.get("stealth")).stealth
+    except ValidationError:
+        return None
+
+
 class Auto(Ensemble):
     """Takes the worst case over a fixed list of attacks with fixed settings.
 
@@ -90,7 +100,7 @@ class Auto(Ensemble):
     under different lists are not comparable.
     """
 
-    class Config(RulesConfig):
+    class Config(RulesConfig, StealthConfig):
         """Settings of ``auto``: the threat model and the version of the list."""
 
         surface: Literal["embedding", "parameters", "history", "text"] = Field(
@@ -137,12 +147,15 @@ class Auto(Ensemble):
             surface = given.get("surface") if isinstance(given, dict) else None
             if not _one_of(surface, UNITS):
                 return given
-            default = given.get("norm") if _one_of(given.get("norm"), UNITS[surface]) else UNITS[surface][0]
+            default: str = given["norm"] if _one_of(given.get("norm"), UNITS[surface]) else UNITS[surface][0]
+            if surface == "text" and (stated := TitleRules.of(str(given.get("norm")))) is not None:
+                default = stated.unit
             unit = given.get("unit", default)
             if surface == "text":
                 if not _one_of(unit, UNITS["text"]):
                     return {**given, "norm": "words"}  # the validation of the field then lists the units
-                implied, hint = {"norm": unit, "scale": "relative"}, f"leave it out; ε is a share of the title's {unit}"
+                norm = TitleRules("characters" if unit == "characters" else "words", _floor_of(given)).norm
+                implied, hint = {"norm": norm, "scale": "relative"}, f"leave it out; ε is a share of the title's {unit}"
                 given = {"goal": "promote", "unit": unit, **given}
             else:
                 scale = "relative" if unit == "fraction" else "absolute"
@@ -171,6 +184,8 @@ class Auto(Ensemble):
                 raise SettingError(
                     f"{changed[0]} is a rule for histories, not for {self.surface}", changed[0], "leave it out"
                 )
+            if self.stealth is not None and self.surface != "text":
+                raise SettingError(f"stealth is a rule for titles, not for {self.surface}", "stealth", "leave it out")
             if self.white_box and self.place == "end":
                 problem = "gradients guide substitutions, and at the end of a history items can only be inserted"
                 raise SettingError(problem, "white_box", "leave it out")
@@ -242,7 +257,8 @@ class Auto(Ensemble):
         The result suits attacks on histories and titles.
         """
         c = self.config
-        rules = {name: getattr(c, name) for name in RULES} if c.surface == "history" else {}
+        rules = {name: getattr(c, name) for name in RULES if c.surface == "history"}
+        rules |= {"stealth": c.stealth} if c.surface == "text" else {}
         return {"unit": c.unit, "goal": c.goal, "k": c.k, **rules, **settings}
 
     def _for_history(self, gradients: bool, stochastic: bool) -> list[Member]:

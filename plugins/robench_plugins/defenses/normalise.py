@@ -8,16 +8,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from robench.api import BaseConfig, Defense
-
-# Letters of other alphabets that look like Latin letters. They are the letters among the confusables of Unicode
-# (Unicode Technical Standard 39) that NFKC does not change.
-LOOK_ALIKES = dict(
-    zip(
-        "асеорхуіјѕԁɡһӏԛԝАВЕКМНОРСТХУІЈЅԌΑΒΕΖΗΙΚΜΝΟΡΤΥΧαονρυ",
-        "aceopxyijsdghlqwABEKMHOPCTXYIJSGABEZHIKMNOPTYXaovpu",
-        strict=True,
-    )
-)
+from robench.api.look_alikes import LOOK_ALIKES
 
 
 class Normalise(Defense):

@@ -11,20 +11,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from rapidfuzz.distance import Levenshtein
 
 from robench.api.attacks.base import Attack
-from robench.api.component import BaseConfig
+from robench.api.component import LATER, BaseConfig
 from robench.api.data import Catalogue, IntArray, Item
 from robench.api.rng import Rng
 from robench.api.surfaces import Surface
 from robench.api.threat import Stage, Threat, share_in_edits
+from robench.api.title_rules import FLOOR, TitleRules, Unit
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-Unit = Literal["words", "characters"]
 LONGEST = 20  # the largest number of characters that count as one word, so that a paragraph never counts as one word
 
 
@@ -171,6 +171,18 @@ class TextOracle(Protocol):
         """
         ...
 
+    def passes(self, candidates: Sequence[tuple[int, str]]) -> list[bool]:
+        """Returns which titles the host would accept, without a query to the victim.
+
+        The host replaces any other title by the genuine one. A title must be within the budget and printable. It must
+        also obey the rules for titles if the threat model has such rules. Ask about many titles at once, because a
+        language model may read them.
+
+        Args:
+            candidates: the titles. Each title has the index of its item in ``items``.
+        """
+        ...
+
     def evaluate(self, titles: Sequence[str]) -> Exposure:
         """Returns the loss and the outcome if ``items`` have these titles."""
         ...
@@ -180,7 +192,28 @@ class TextOracle(Protocol):
         ...
 
 
-class TextConfig(BaseConfig):
+class StealthConfig(BaseConfig):
+    """The setting that determines the rules for edits of titles.
+
+    These rules are part of the threat model.
+    """
+
+    stealth: float | None = Field(
+        default=None,
+        ge=0.001,
+        le=0.999,
+        description="Least similarity of old and new titles, which also turns on all rules for titles; true is 0.8",
+        json_schema_extra=LATER,
+    )
+
+    @field_validator("stealth", mode="before")
+    @classmethod
+    def _with_floor(cls, given: object) -> object:
+        """Replaces true by the default floor, and false by None."""
+        return given if not isinstance(given, bool) else FLOOR if given else None
+
+
+class TextConfig(StealthConfig):
     """The settings that all attacks on titles share."""
 
     unit: Unit = Field(
@@ -206,7 +239,7 @@ class TextAttack(Attack):
     def threat(self) -> Threat:
         """Returns the threat model, in which ε is a share of the title's length."""
         c = self.config
-        return Threat("text", "test", c.unit, "relative", c.goal, c.k)
+        return Threat("text", "test", TitleRules(c.unit, c.stealth).norm, "relative", c.goal, c.k)
 
     @abstractmethod
     def rewrite(self, oracle: TextOracle, rng: Rng) -> Iterator[Sequence[str]]:

@@ -18,16 +18,19 @@ class Costs:
             counts once per user.
         gradients: the number of gradients. Every scoring with a gradient counts once per user.
         overshoot: the size of the largest proposal before the host enforced the budget, as a multiple of the budget.
+        checks: the number of titles that the host checked for the attack, without a query to the victim.
     """
 
     queries: int = 0
     gradients: int = 0
     overshoot: float = 0.0
+    checks: int = 0
 
     def add(self, other: Costs) -> None:
         """Adds other costs to these costs, and keeps the larger overshoot."""
         self.queries += other.queries
         self.gradients += other.gradients
+        self.checks += other.checks
         self.note_overshoot(other.overshoot)
 
     def note_overshoot(self, share: float) -> None:

@@ -44,7 +44,8 @@ class MemberOutcome(TypedDict):
 class TitleChange(TypedDict):
     """One rewritten title, for the record.
 
-    ``similarity`` is present only if a sentence encoder is installed.
+    ``similarity`` is present only if a sentence encoder is installed. The likelihoods are the mean log-likelihoods per
+    token under a language model, in nats. They are present only if the language model is installed.
     """
 
     item: str
@@ -53,6 +54,8 @@ class TitleChange(TypedDict):
     after: str
     edits: int
     similarity: NotRequired[float]
+    likelihood_before: NotRequired[float]
+    likelihood_after: NotRequired[float]
 
 
 @dataclass

@@ -9,8 +9,8 @@ import torch
 from pydantic import Field
 
 from robench.api import Rng, TextAttack, TextConfig, TextOracle
-from robench_plugins.attacks.text.title_search import TitleSearch
-from robench_plugins.attacks.text.word_flips import WordFlips
+from robench_plugins.attacks.text.title_search import MOST_CHECKED, TitleSearch
+from robench_plugins.attacks.text.word_flips import STEEPEST, WordFlips
 
 
 class HotFlip(TextAttack):
@@ -29,6 +29,9 @@ class HotFlip(TextAttack):
     An untargeted attack rewrites all titles at once, in ``rounds`` steps without insertions or deletions. A step flips
     as many words of a title as the step's share of the budget allows. Each step tries two versions. One version changes
     all titles, and the other changes only the half with the higher estimates.
+
+    With ``stealth``, the host first removes all changes that it would refuse. The attack scores the remaining changes
+    with the best estimates.
     """
 
     class Config(TextConfig):
@@ -81,42 +84,27 @@ class HotFlip(TextAttack):
         """
         c, titles = self.config, search.titles
         flips = self._flips(search, titles)
-        yield from self._side_by_side(search, [flips.substitutions(index, t) for index, t in enumerate(titles)])
-        yield from self._side_by_side(search, [flips.deletions(index, t) for index, t in enumerate(titles)])
+        most = STEEPEST if c.stealth is None else MOST_CHECKED
+        yield from search.side_by_side([flips.substitutions(i, t, most=most) for i, t in enumerate(titles)], c.verify)
+        yield from search.side_by_side([flips.deletions(i, t) for i, t in enumerate(titles)], c.verify)
         if c.insert != "never":
             filler = flips.typical_word()
             filled = [f"{title} {filler}" if c.insert == "end" else f"{filler} {title}" for title in titles]
-            if (longer := search.within_budget(filled)) != titles:
+            if (longer := [new if search.fits(i, new) else titles[i] for i, new in enumerate(filled)]) != titles:
                 flips = self._flips(search, longer)
                 position = -1 if c.insert == "end" else 0
                 insertions = [
-                    flips.substitutions(index, new, position) if new != titles[index] else iter(())
+                    flips.substitutions(index, new, position, most) if new != titles[index] else iter(())
                     for index, new in enumerate(longer)
                 ]
-                yield from self._side_by_side(search, insertions)
-
-    def _side_by_side(self, search: TitleSearch, proposals: Sequence[Iterator[str]]) -> Iterator[list[str]]:
-        """Yields at most ``verify`` proposals within budget, for all items at once.
-
-        An item without a further proposal keeps its title.
-
-        Args:
-            search: the search, which holds the titles so far.
-            proposals: the titles that are proposed for each item, the best first.
-        """
-        columns = []
-        for index, titles in enumerate(proposals):
-            allowed = (title for title in titles if title != search.titles[index] and search.fits(index, title))
-            columns.append([title for title, _ in zip(allowed, range(self.config.verify), strict=False)])
-        for row in range(max(len(column) for column in columns)):
-            yield [column[row] if row < len(column) else search.titles[index] for index, column in enumerate(columns)]
+                yield from search.side_by_side(insertions, c.verify)
 
     def _joint_proposals(self, search: TitleSearch) -> Iterator[list[str]]:
         """Yields flips in all titles, then only in the half with the higher estimates."""
-        flips = self._flips(search, search.titles)
+        c, flips = self.config, self._flips(search, search.titles)
         titles, gains = [], []
         for index, title in enumerate(search.titles):
-            new, gain, left = title, 0.0, -(-search.budget[index] // self.config.rounds)
+            new, gain, left = title, 0.0, -(-search.budget[index] // c.rounds)
             for estimate, position, word in flips.steepest(index, title):
                 parts = new.split()
                 parts[position] = word
@@ -124,6 +112,7 @@ class HotFlip(TextAttack):
                     new, gain, left = " ".join(parts), gain + estimate, left - 1
             titles.append(new)
             gains.append(gain)
+        titles = search.within_budget(titles) if c.stealth is not None else titles
         median = float(torch.tensor(gains).median())
         yield titles
         yield [new if gain > median else old for new, old, gain in zip(titles, search.titles, gains, strict=True)]

@@ -30,6 +30,9 @@ class Prefix(TextAttack):
 
     With the goal ``untargeted``, all items share one outcome. The attack then adds random words of the pool to all
     titles, and redraws about a quarter of the titles at a time. The number of evaluations is ``looks``.
+
+    With ``stealth``, the pool of popular words goes on through the titles of all items, most used items first. Each
+    title takes from it the first words with which the host accepts the title.
     """
 
     class Config(TextConfig):
@@ -60,32 +63,41 @@ class Prefix(TextAttack):
             return
         if c.goal == "untargeted":
 
-            def draw(index: int, generator: Generator) -> str:
+            def draw(index: int, most: int, generator: Generator) -> str:
                 title = genuine[index]
-                for _ in range(budget[index]):
+                for _ in range(most):
                     title = self._joined(pool[int(generator.integers(len(pool)))], title)
                 return title
 
-            yield from search_jointly(oracle, rng, draw, c.looks)
+            yield from search_jointly(oracle, rng, draw, c.looks, rules=c.stealth is not None)
             return
         search = TitleSearch(oracle)
         for _ in range(max(budget)):
-            proposals = ([self._joined(word, title) for title in search.titles] for word in pool)
-            yield from search.step(search.within_budget(titles) for titles in proposals)
+            if c.stealth is None:
+                proposals = ([self._joined(word, title) for title in search.titles] for word in pool)
+                yield from search.step(search.within_budget(titles) for titles in proposals)
+            else:
+                longer = [[self._joined(word, title) for word in pool] for title in search.titles]
+                yield from search.step(search.side_by_side(longer, c.pool))
 
     def words(self, oracle: TextOracle) -> list[str]:
-        """Returns the pool: at most ``pool`` distinct words that cost one edit each."""
+        """Returns the distinct words of the pool that cost one edit each.
+
+        There are at most ``pool`` words. With ``stealth``, all words are returned, because ``pool`` then limits
+        the words that the host accepts.
+        """
         c = self.config
+        most = c.pool if c.stealth is None else None
         words: dict[str, str] = {}
         if c.source == "keywords":
             texts: Sequence[str] = c.keywords
         else:
-            order = np.argsort(-oracle.counts, kind="stable")[: c.titles]
+            order = np.argsort(-oracle.counts, kind="stable")[: c.titles if c.stealth is None else None]
             texts = [oracle.catalogue.items[row].title for row in order.tolist()]
         for word in (word.strip(PUNCTUATION) for text in texts for word in text.split()):
             if word and is_one_word(word):
                 words.setdefault(word.casefold(), word)
-        return list(words.values())[: c.pool]
+        return list(words.values())[:most]
 
     def _joined(self, word: str, title: str) -> str:
         """Returns the title with the word on the configured side."""

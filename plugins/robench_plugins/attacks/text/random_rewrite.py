@@ -10,6 +10,7 @@ from pydantic import Field
 
 from robench.api import Rng, TextAttack, TextConfig, TextOracle
 from robench.api.attacks.text import Unit, edits_between
+from robench_plugins.attacks.text.title_search import accepted_draws
 from robench_plugins.attacks.text.vocabulary import vocabulary
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ class RandomRewrite(TextAttack):
     Each title gets as many random edits as its budget allows. The edits are substitutions, insertions and deletions,
     uniform in kind and position. New words come from the titles of the catalogue, and new letters come from the
     alphabet. For a fair comparison, give this attack as many draws as the other attack has score evaluations.
+
+    With ``stealth``, a title is drawn up to 20 times, with fewer edits each time, until the host accepts it.
     """
 
     class Config(TextConfig):
@@ -40,11 +43,27 @@ class RandomRewrite(TextAttack):
         unit = oracle.unit
         pool = vocabulary(oracle.catalogue) if unit == "words" else list(string.ascii_lowercase)
         budgets = list(zip(oracle.titles(), oracle.budget(), strict=True))
-        for draw in range(self.config.draws if any(budget for _, budget in budgets) else 0):
+        draws = self.config.draws if any(budget for _, budget in budgets) else 0
+        if self.config.stealth is not None:
+            yield from self._accepted(oracle, rng, pool, draws)
+            return
+        for draw in range(draws):
             yield [
                 randomly_edited(title, budget, unit, pool, rng.child("draw", draw, index).numpy())
                 for index, (title, budget) in enumerate(budgets)
             ]
+
+    @staticmethod
+    def _accepted(oracle: TextOracle, rng: Rng, pool: Sequence[str], draws: int) -> Iterator[list[str]]:
+        """Yields the titles of each draw that the host accepts, and the genuine titles of all other items."""
+        titles = oracle.titles()
+
+        def draw(index: int, most: int, generator: np.random.Generator) -> str:
+            return randomly_edited(titles[index], most, oracle.unit, pool, generator)
+
+        for number in range(draws):
+            if accepted := accepted_draws(oracle, rng.child("draw", number), draw, range(len(titles))):
+                yield [accepted.get(index, title) for index, title in enumerate(titles)]
 
 
 def randomly_edited(title: str, budget: int, unit: Unit, pool: Sequence[str], generator: np.random.Generator) -> str:

@@ -98,9 +98,8 @@ class Rewrite(TextAttack):
         genuine title is put after the longest beginning that still fits. If none fits, the genuine title is returned.
         """
         words = LIST_MARK.sub("", INTRODUCTION.sub("", LIST_MARK.sub("", answer.strip()))).strip(" \"'*“”").split()
-        for tail in ([], search.genuine[index].split()):
-            for count in range(len(words), 0, -1):
-                title = " ".join([*words[:count], *tail])
-                if search.fits(index, title):
-                    return title
-        return search.genuine[index]
+        genuine = search.genuine[index]
+        titles = (
+            " ".join([*words[:count], *tail]) for tail in ([], genuine.split()) for count in range(len(words), 0, -1)
+        )
+        return next(iter(search.accepted(index, titles, 1)), genuine)

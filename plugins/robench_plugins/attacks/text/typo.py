@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field
 
 from robench.api import Rng, TextAttack, TextConfig, TextOracle
 from robench_plugins.attacks.text.misspelling import TYPO_KINDS, Typo, TypoKind, random_typos, with_typos
-from robench_plugins.attacks.text.title_search import TitleSearch, search_jointly
+from robench_plugins.attacks.text.title_search import TRIES, TitleSearch, search_jointly
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,6 +45,8 @@ class TypoAttack(TextAttack):
 
     With the goal ``untargeted``, all items share one outcome. The attack then puts random typos into all titles, and
     redraws about a quarter of the titles at a time. The number of evaluations is ``looks``.
+
+    With ``stealth``, a proposal is drawn up to 20 times, with fewer new typos each time, until the host accepts it.
     """
 
     class Config(TextConfig):
@@ -70,19 +72,21 @@ class TypoAttack(TextAttack):
             return
         if c.goal == "untargeted":
 
-            def draw(index: int, generator: np.random.Generator) -> str:
-                typos = random_typos(genuine[index], budget[index], c.kinds, generator)
-                return with_typos(genuine[index], typos, budget[index])
+            def draw(index: int, most: int, generator: np.random.Generator) -> str:
+                return with_typos(genuine[index], random_typos(genuine[index], most, c.kinds, generator), most)
 
-            yield from search_jointly(oracle, rng, draw, c.looks)
+            yield from search_jointly(oracle, rng, draw, c.looks, rules=c.stealth is not None)
             return
         search = TitleSearch(oracle)
-        kinds = self._effective_kinds(search, rng)
+        kinds = self._effective_kinds(search, rng) if c.stealth is None else c.kinds
         if not kinds:
             return
         best: list[tuple[Typo, ...]] = [() for _ in genuine]
         for number in range(c.draws + c.rounds):
             keep = KEPT if number >= c.draws else 0.0
+            if c.stealth is not None:
+                best = _step(search, best, self._accepted(search, best, keep, rng.child("look", number)))
+                continue
             generators = [rng.child("look", number, index).numpy() for index in range(len(genuine))]
             proposal = [
                 _proposal(title, typos, kinds, keep, generator)
@@ -90,6 +94,37 @@ class TypoAttack(TextAttack):
             ]
             best = _step(search, best, proposal)
         yield search.titles
+
+    def _accepted(
+        self, search: TitleSearch, best: Sequence[tuple[Typo, ...]], keep: float, rng: Rng
+    ) -> list[tuple[Typo, ...]]:
+        """Returns a proposal for each title that the host would accept.
+
+        A proposal is drawn at most 20 times, with fewer new typos each time. If the host accepts none, the typos of the
+        best title stay.
+
+        Args:
+            search: the search, which holds the titles so far.
+            best: the typos of the best titles so far.
+            keep: the probability that a typo stays.
+            rng: the source of all draws.
+        """
+        proposal, left = list(best), list(range(len(best)))
+        for number in range(TRIES):
+            most = -(-MOST_NEW * (TRIES - number) // TRIES)
+            drawn = [
+                _proposal(search.genuine[i], best[i], self.config.kinds, keep, rng.child(number, i).numpy(), most)
+                for i in left
+            ]
+            titles = [with_typos(search.genuine[i], t, search.budget[i]) for i, t in zip(left, drawn, strict=True)]
+            passes = search.oracle.passes(list(zip(left, titles, strict=True)))
+            takes = [
+                accepted and title != search.titles[i] for i, title, accepted in zip(left, titles, passes, strict=True)
+            ]
+            for i, typos, take in zip(left, drawn, takes, strict=True):
+                proposal[i] = typos if take else proposal[i]
+            left = [i for i, take in zip(left, takes, strict=True) if not take]
+        return proposal
 
     def _effective_kinds(self, search: TitleSearch, rng: Rng) -> tuple[TypoKind, ...]:
         """Returns the kinds of typos that change some item's loss in one random trial."""
@@ -106,9 +141,14 @@ class TypoAttack(TextAttack):
 
 
 def _proposal(
-    title: str, typos: Sequence[Typo], kinds: Sequence[TypoKind], keep: float, generator: np.random.Generator
+    title: str,
+    typos: Sequence[Typo],
+    kinds: Sequence[TypoKind],
+    keep: float,
+    generator: np.random.Generator,
+    most: int = MOST_NEW,
 ) -> tuple[Typo, ...]:
-    """Returns some of the typos of a title and up to ``MOST_NEW`` new ones.
+    """Returns some of the typos of a title and up to ``most`` new ones.
 
     Args:
         title: the genuine title.
@@ -116,10 +156,11 @@ def _proposal(
         kinds: the kinds of new typos.
         keep: the probability that a typo stays.
         generator: the source of the draws.
+        most: the largest number of new typos.
     """
     staying = tuple(typo for typo in typos if generator.random() < keep)
     # The count does not depend on the budget, so that a larger budget fits more of the same typos.
-    count = int(generator.integers(1, MOST_NEW + 1))
+    count = int(generator.integers(1, most + 1))
     return (*staying, *random_typos(title, count, kinds, generator))
 
 

@@ -112,18 +112,19 @@ class WordFlips:
                 estimates[position] += self._likelihood_of_flip(s.choice[index], index, tokens)
         return estimates
 
-    def substitutions(self, index: int, title: str, position: int | None = None) -> Iterator[str]:
+    def substitutions(self, index: int, title: str, position: int | None = None, most: int = STEEPEST) -> Iterator[str]:
         """Yields the title after each of the steepest substitutions, the steepest first.
 
         Args:
             index: the item, in the order of the oracle.
             title: the title of this item.
             position: the only position to change, or None for all positions. −1 is the last position.
+            most: the largest number of substitutions.
         """
         estimates = self.estimates(index, title)
         positions = range(len(estimates)) if position is None or not len(estimates) else [position % len(estimates)]
         flat = estimates[list(positions)].flatten()
-        for value, flip in zip(*(part.tolist() for part in flat.topk(min(len(flat), STEEPEST))), strict=True):
+        for value, flip in zip(*(part.tolist() for part in flat.topk(min(len(flat), most))), strict=True):
             if value > -torch.inf:
                 parts = title.split()
                 parts[positions[flip // len(self.words)]] = self.words[flip % len(self.words)]

@@ -1,6 +1,7 @@
 """Enforces ε on edits of titles.
 
-The genuine title replaces a title that is over budget, is not printable or has no edits.
+The genuine title replaces a title that is over budget, is not printable or has no edits. If the threat model has rules
+for titles, the genuine title also replaces a title that breaks one of them.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 from robench.api.attacks.text import Unit, edits_allowed, edits_between, pieces, printable
 from robench.api.errors import PluginError
 from robench.engine.attack.costs import Costs
+from robench.engine.surfaces.text.stealth import Candidate, Stealth, words_allowed
 
 
 @dataclass(frozen=True)
@@ -24,25 +26,46 @@ class TitleBudget:
         genuine: the genuine titles.
         epsilon: the largest number of edits as a share of the title's length.
         unit: the unit of edits, words or characters.
+        stealth: the rules for titles, or None if the threat model has no such rules.
     """
 
     genuine: tuple[str, ...]
     epsilon: float
     unit: Unit
+    stealth: Stealth | None = None
 
     @cached_property
     def limit(self) -> list[int]:
         """The largest allowed number of edits per title."""
-        return [edits_allowed(title, self.epsilon, self.unit) for title in self.genuine]
+        limits = [edits_allowed(title, self.epsilon, self.unit) for title in self.genuine]
+        if self.stealth is None or self.unit == "characters":
+            return limits
+        return [min(limit, words_allowed(title)) for limit, title in zip(limits, self.genuine, strict=True)]
 
     def edits(self, titles: Sequence[str]) -> list[int]:
         """Returns the number of edits that turn each genuine title into the new title."""
         return [edits_between(old, new, self.unit) for old, new in zip(self.genuine, titles, strict=True)]
 
+    def passes(self, candidates: Sequence[Candidate]) -> list[bool]:
+        """Returns which titles are within the budget, are printable and obey the rules.
+
+        Args:
+            candidates: the titles. Each title has the index of its item.
+        """
+        plain = [(index, str.__str__(title)) for index, title in candidates]
+        within = [
+            edits_between(self.genuine[index], title, self.unit) <= self.limit[index] and printable(title)
+            for index, title in plain
+        ]
+        if self.stealth is None:
+            return within
+        answers = iter(self.stealth.passes([one for one, inside in zip(plain, within, strict=True) if inside]))
+        return [inside and next(answers) for inside in within]
+
     def enforce(self, proposal: Sequence[str], costs: Costs) -> list[str]:
         """Returns titles that are within the budget, and records the overshoot.
 
-        The genuine title replaces a title that is over budget, is not printable or has no edits.
+        The genuine title replaces a title that is over budget, is not printable, has no edits or breaks a rule.
 
         Raises:
             PluginError: if the proposal is not a sequence of strings with one title per item.
@@ -50,9 +73,12 @@ class TitleBudget:
         texts = not isinstance(proposal, str) and all(isinstance(title, str) for title in proposal)
         if not texts or len(proposal) != len(self.genuine):
             raise PluginError(f"the attack gave {len(proposal)} titles for {len(self.genuine)} items, or not text")
+        # The host reads each title once, and as plain text: a class of an attack may answer differently each time.
+        titles = [str.__str__(title) for title in proposal]
         applied = []
-        for old, new, limit, edits in zip(self.genuine, proposal, self.limit, self.edits(proposal), strict=True):
-            spent = edits if printable(new) else max(edits, limit + 1)
+        rows = zip(self.genuine, titles, self.limit, self.edits(titles), self.passes([*enumerate(titles)]), strict=True)
+        for old, new, limit, edits, passes in rows:
+            spent = edits if passes else max(edits, limit + 1)
             costs.note_overshoot(spent / limit if limit else float(spent > 0) * (1 + spent))
             applied.append(new if 0 < spent <= limit else old)
         return applied
@@ -61,7 +87,7 @@ class TitleBudget:
         """Returns statistics of the edits, by name.
 
         The spent budget is given in edits and as a share of the title's length. Further numbers count added characters
-        and changed titles.
+        and changed titles. If there are rules for titles, further numbers state how much of them is spent.
         """
         length = np.array([max(1, len(pieces(title, self.unit))) for title in self.genuine])
         edits = np.array(self.edits(titles))
@@ -74,4 +100,5 @@ class TitleBudget:
             "edits_mean": float(edits.mean()),
             "characters_added_max": float(max(added, default=0)),
             "titles_changed": float((edits > 0).sum()),
+            **({} if self.stealth is None else self.stealth.measure(titles)),
         }

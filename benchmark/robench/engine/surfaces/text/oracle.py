@@ -17,6 +17,7 @@ from robench.engine.surfaces.text.budget import TitleBudget
 from robench.engine.surfaces.text.goal import TitleGoal
 from robench.engine.surfaces.text.reader import TextReader
 from robench.engine.surfaces.text.slopes import Sloper
+from robench.engine.surfaces.text.stealth import Candidate, Stealth
 
 
 class TitleJudgement(NamedTuple):
@@ -44,6 +45,7 @@ class TitleOracle:
         unit: the unit of edits, words or characters.
         costs: the counts of the attack's queries.
         diagnosis: the diagnosis of the attack's gradients.
+        stealth: the rules for titles, or None if the threat model has no such rules.
     """
 
     reader: TextReader
@@ -52,12 +54,13 @@ class TitleOracle:
     unit: Unit
     costs: Costs = field(default_factory=Costs)
     diagnosis: Diagnosis = field(default_factory=Diagnosis)
+    stealth: Stealth | None = None
 
     @cached_property
     def allowed(self) -> TitleBudget:
         """The limits on edits of the genuine titles."""
         genuine = tuple(self.catalogue.items[row].title for row in self.items)
-        return TitleBudget(genuine, self.epsilon, self.unit)
+        return TitleBudget(genuine, self.epsilon, self.unit, self.stealth)
 
     @property
     def items(self) -> IntArray:
@@ -86,6 +89,15 @@ class TitleOracle:
     def budget(self) -> list[int]:
         """Returns the largest allowed number of edits per title."""
         return list(self.allowed.limit)
+
+    def passes(self, candidates: Sequence[Candidate]) -> list[bool]:
+        """Returns which titles the host would accept, without a query to the victim.
+
+        Args:
+            candidates: the titles. Each title has the index of its item in ``items``.
+        """
+        self.costs.checks += len(candidates)
+        return self.allowed.passes(candidates)
 
     def by_row(self, titles: Sequence[str]) -> dict[int, str]:
         """Maps the catalogue rows of ``items`` to the given titles."""
