@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from robench.api import Rng, TextAttack, TextConfig, TextOracle
-from robench.api.attacks.text import Unit, edits_between
+from robench.api.attacks.text import edits_between
+from robench.api.title_rules import Unit
 from robench_plugins.attacks.text.title_search import accepted_draws
 from robench_plugins.attacks.text.vocabulary import vocabulary
 

@@ -12,8 +12,9 @@ from functools import cached_property
 
 import numpy as np
 
-from robench.api.attacks.text import Unit, edits_allowed, edits_between, pieces, printable
+from robench.api.attacks.text import edits_allowed, edits_between, pieces, printable
 from robench.api.errors import PluginError
+from robench.api.title_rules import Unit
 from robench.engine.attack.costs import Costs
 from robench.engine.surfaces.text.stealth import Candidate, Stealth, words_allowed
 

@@ -10,8 +10,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from robench.api.attacks.text import Exposure, TokenSlopes, Unit
+from robench.api.attacks.text import Exposure, TokenSlopes
 from robench.api.data import Catalogue, IntArray
+from robench.api.title_rules import Unit
 from robench.engine.attack.costs import Costs, Diagnosis
 from robench.engine.surfaces.text.budget import TitleBudget
 from robench.engine.surfaces.text.goal import TitleGoal
