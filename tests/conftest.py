@@ -3,6 +3,7 @@
 Tests with the mark ``unit`` do not need torch.
 """
 
+import importlib
 import itertools
 import os
 import subprocess
@@ -73,6 +74,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("unit")
     places = {id(item): FIRST.index(name) for item, name in zip(items, names, strict=True) if name in FIRST}
     items.sort(key=lambda item: places.get(id(item), len(FIRST)))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _wordless(request: pytest.FixtureRequest) -> None:
+    """Hides the decoder from the host, unless all tests are unit tests."""
+    if not all(item.get_closest_marker("unit") for item in request.session.items):
+        importlib.import_module("tests.wordless")
 
 
 @pytest.fixture(scope="session")

@@ -60,6 +60,7 @@ PRELOADED = (
     "sklearn.linear_model",
     "sympy",
     "tabulate",
+    "tests.wordless",
     "torch._dynamo",  # the first step of an optimiser imports this package, which takes a second
     "torch.fx.experimental.symbolic_shapes",
 )

@@ -34,7 +34,10 @@ class TitleRules:
 
     @classmethod
     def of(cls, norm: str) -> TitleRules | None:
-        """Returns the rules that a norm states, or None if the norm does not count edits of titles."""
+        """Returns the rules that a norm states.
+
+        The result is None if the norm does not count edits of titles.
+        """
         parts = re.fullmatch(PATTERN, norm)
         if parts is None:
             return None

@@ -58,7 +58,7 @@ def build_titles_section(tables: Tables) -> Section | None:
 
 
 def _unit(norm: str) -> str:
-    """Returns the unit of ε in words, and the floor of the similarity if there is one."""
+    """Returns the unit of ε, and the floor of the similarity if there is one."""
     rules = TitleRules.of(norm)
     if rules is None or rules.stealth is None:
         return norm

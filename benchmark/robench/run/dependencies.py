@@ -74,7 +74,9 @@ def find_file_errors(cells: Iterable[Cell], suite: Suite, registry: Registry) ->
 
 
 def _outside(registry: Registry, kind: Reader, part: Part) -> str:
-    """Returns a digest of the files that a component and its threat model read, or an empty string.
+    """Returns a digest of the files that a component and its threat model read.
+
+    The result is empty if there are no such files.
 
     Raises:
         DataError: if files are missing or broken.

@@ -122,7 +122,10 @@ class TextAttackTests(Conformance):
 
     @pytest.fixture(autouse=True)
     def no_similarity(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Leaves out the host's encoder and language model, which take longer than a small attack."""
+        """Leaves out the host's encoder and language model.
+
+        They take longer than a small attack.
+        """
         monkeypatch.setattr(similarity, "_encoder", lambda: None)
         monkeypatch.setattr(likelihood, "has_language_model", lambda: False)
 

@@ -57,7 +57,10 @@ def _rules_of(given: Mapping[str, Any]) -> EditRules:
 
 
 def _floor_of(given: Mapping[str, Any]) -> float | None:
-    """Returns the least similarity that the settings contain, or None if there is none or it is invalid."""
+    """Returns the least similarity that the settings contain.
+
+    The result is None if there is none, or if it is invalid.
+    """
     try:
         return StealthConfig(stealth=given.get("stealth")).stealth
     except ValidationError:

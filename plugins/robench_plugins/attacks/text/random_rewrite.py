@@ -56,7 +56,10 @@ class RandomRewrite(TextAttack):
 
     @staticmethod
     def _accepted(oracle: TextOracle, rng: Rng, pool: Sequence[str], draws: int) -> Iterator[list[str]]:
-        """Yields the titles of each draw that the host accepts, and the genuine titles of all other items."""
+        """Yields the accepted titles of each draw.
+
+        Items without an accepted title keep the genuine title.
+        """
         titles = oracle.titles()
 
         def draw(index: int, most: int, generator: np.random.Generator) -> str:

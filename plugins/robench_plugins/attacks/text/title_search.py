@@ -73,12 +73,15 @@ class TitleSearch:
         return found[:count]
 
     def within_budget(self, proposal: Sequence[str]) -> list[str]:
-        """Returns the proposal, with the best titles so far instead of those that the host would refuse."""
+        """Returns the proposal without the titles that the host would refuse.
+
+        The best titles so far replace them.
+        """
         passes = self.oracle.passes([*enumerate(proposal)])
         return [new if take else old for new, old, take in zip(proposal, self.titles, passes, strict=True)]
 
     def side_by_side(self, titles: Sequence[Iterable[str]], count: int) -> Iterator[list[str]]:
-        """Yields at most ``count`` proposals that the host would accept, for all items at once.
+        """Yields at most ``count`` accepted proposals, for all items at once.
 
         The n-th proposal holds the n-th accepted title of every item. An item without a further title keeps its best
         title so far.

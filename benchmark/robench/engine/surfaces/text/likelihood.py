@@ -1,4 +1,4 @@
-"""Scores titles by their likelihood, and measures how many titles a likelihood filter would let through.
+"""Scores titles by their likelihood, and measures the reach of a filter.
 
 The filter does not know the genuine titles of attacked items. It raises an alarm at titles that read unlike a title.
 """

@@ -26,7 +26,7 @@ def _vectorizer() -> Any:
 
 
 def spelling_similarity(old: Sequence[str], new: Sequence[str]) -> FloatArray:
-    """Returns the cosine of the character n-grams of each old and new title, float64 [n].
+    """Returns the cosine of the n-grams of each old and new title, float64 [n].
 
     A title is the vector of the counts of its pieces of 2 to 4 characters. A piece lies within a word, with a space
     before and after the word. Case and the order of the words do not matter. The cosine is 0 if a title has no words.

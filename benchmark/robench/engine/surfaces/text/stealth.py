@@ -27,10 +27,11 @@ _WORD = re.compile(r"[^\W_]+")
 
 
 def normalised_title(title: str) -> str:
-    """Returns a form of a title that is equal for titles that readers hardly tell apart.
+    """Returns the form of a title in which it is compared with other titles.
 
-    Case, punctuation, accents, invisible characters and the place of an article do not matter. Letters that look like
-    Latin letters become Latin letters. The result is empty if the title has neither a letter nor a digit.
+    Readers hardly tell titles of the same form apart. Case, punctuation, accents, invisible characters and the place of
+    an article do not matter. Letters that look like Latin letters become Latin letters. The result is empty if the title
+    has neither a letter nor a digit.
     """
     parts = unicodedata.normalize("NFKD", title)
     visible = "".join(LOOK_ALIKES.get(char, char) for char in parts if unicodedata.category(char) not in ("Cf", "Mn"))
@@ -113,7 +114,7 @@ class Stealth:
         }
 
     def _plain(self, index: int, title: str) -> bool:
-        """Returns whether a title obeys the rules that need neither an encoder nor a language model."""
+        """Returns whether a title obeys the rules that only count and compare words."""
         old, plain = self.genuine[index], normalised_title(title)
         others = self.catalogue.get(plain, 0) - (plain == normalised_title(old))
         return bool(plain) and not others and edits_between(old, title, "words") <= words_allowed(old)
