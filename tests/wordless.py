@@ -1,6 +1,6 @@
-"""Hides the decoder from the host's filter of titles, because the decoder takes longer than a small run.
+"""Hides the decoder from the host's filter of titles.
 
-Processes in which an attack on titles runs import this module.
+The decoder takes longer than a small run. Processes in which an attack on titles runs import this module.
 """
 
 from robench.engine.surfaces.text import likelihood

@@ -30,7 +30,7 @@ def normalised_title(title: str) -> str:
     """Returns the form of a title in which it is compared with other titles.
 
     Readers hardly tell titles of the same form apart. Case, punctuation, accents, invisible characters and the place of
-    an article do not matter. Letters that look like Latin letters become Latin letters. The result is empty if the title
+    an article do not matter. Letters that look like Latin letters become Latin letters. The form is empty if the title
     has neither a letter nor a digit.
     """
     parts = unicodedata.normalize("NFKD", title)
