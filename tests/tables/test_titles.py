@@ -124,7 +124,7 @@ def test_a_floor_of_the_similarity_stands_beside_the_unit(tmp_path):
     world.cell(ALL, arrays=targets(10))
     threat = {**TEXT, "norm": "words-stealth-0.8"}
     world.cell(ALL, attack="prefix", epsilon=0.5, threat=threat, arrays=targets(20))
-    attacked(world, 0, "prefix", 80)
+    attacked(world, 0, "hotflip", 80)
     text = to_markdown(world.build())
     assert "0.5 of words, stealth .80" in text
     assert "0.5 of words |" in re.sub(" +", " ", text)
