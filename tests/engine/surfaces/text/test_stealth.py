@@ -166,22 +166,17 @@ class Liar(str):
         return self.claim.split(*args)
 
 
-class Shifting(list):
-    """A list of titles that gives other titles each time."""
-
-    def __iter__(self):
-        self.reverse()
-        return super().__iter__()
-
-
 def one_letter(oracle):
     yield [f"{title[:-1]}{'x' if title[-1] != 'x' else 'y'}" for title in oracle.titles()]
 
 
+def liar(title, claim):
+    return type("Claims", (Liar,), {"claim": claim})(title)
+
+
 def lying(oracle):
-    for old in oracle.titles():
-        claims = type("Claims", (Liar,), {"claim": old})
-        yield [claims("Free Money Here")] * len(oracle.titles())
+    (claims,) = one_letter(oracle)
+    yield [liar("River Desert Saddle", claim) for claim in claims]
 
 
 def emptying(oracle):
@@ -189,7 +184,7 @@ def emptying(oracle):
     oracle.stealth.similarity = alike
     oracle.stealth.likelihood = lambda titles: np.zeros(len(titles))
     oracle.stealth.catalogue = {}
-    yield ["Galaxy"] * len(oracle.titles())
+    yield [" ".join(["Desert", *title.split()[1:]]) for title in oracle.titles()]
 
 
 def test_titles_that_lie_about_themselves_do_not_pass(judged):
@@ -200,14 +195,22 @@ def test_titles_that_lie_about_themselves_do_not_pass(judged):
     assert refused.achieved["overshoot"] > 1
 
 
+def test_the_host_reads_what_a_title_is_and_not_what_it_says():
+    budget = TitleBudget(TITLES[:3], 1.0, "words", rules())
+    assert budget.passes([(2, liar("Alien", "Hear")), (2, liar("Hear", "Alien"))]) == [False, True]
+    titles = budget.enforce([*TITLES[:2], liar("Hear", "Alien")], Costs())
+    assert type(titles[2]) is str
+    assert titles[2] == "Hear"
+
+
 def test_an_attack_that_changes_the_rules_is_an_error(judged):
     with pytest.raises(PluginError, match="has changed the rules"):
-        text_victim().attacked(proposing(emptying), 2.0, "x", promoted())
+        text_victim().attacked(proposing(emptying, stealth=0.95), 2.0, "x", promoted())
 
 
 def test_checks_are_counted_and_cost_no_query(judged):
     def checking(oracle):
-        assert oracle.passes([(0, "Galaxy"), (1, oracle.titles()[1])]) == [False, True]
+        assert oracle.passes([(0, "Galaxy"), (1, oracle.titles()[1])]) == [oracle.stealth is None, True]
         oracle.passes([(0, "Galaxy")])
         yield oracle.titles()
 

@@ -36,10 +36,11 @@ class TextSurface(VictimSurface):
         All users see the same titles.
         """
         oracle, victim = self.oracle(attack, epsilon, targets), self.victim
+        rules = attack.threat().title_rules or TitleRules()
         log = MemberLog(self.members(attack)) if isinstance(attack, Ensemble) else None
         rng = victim.rng
         worst = search_titles(attack, oracle, rng) if log is None else search_members(log, oracle, rng)
-        self._check_again(oracle, worst.titles)
+        self._check_again(oracle, worst.titles, rules)
         arrays = victim.outcome(oracle.reader.victim(oracle.by_row(worst.titles)), targets)
         arrays |= {"clean_loss": oracle.judge(oracle.titles()).loss.numpy(), "loss": worst.loss.numpy()}
         rows = worst.rows(oracle)
@@ -82,14 +83,14 @@ class TextSurface(VictimSurface):
         genuine = [catalogue.items[row].title for row in items.tolist()]
         return Stealth.of(catalogue, genuine, floor, spelling_similarity, title_likelihood)
 
-    def _check_again(self, oracle: TitleOracle, titles: Sequence[str]) -> None:
+    def _check_again(self, oracle: TitleOracle, titles: Sequence[str], rules: TitleRules) -> None:
         """Checks the final titles with rules that the attack has not seen.
 
         Raises:
             PluginError: if a title breaks the budget or a rule. In this case, the attack has changed the host's rules.
         """
-        if oracle.stealth is not None:
-            fresh = replace(oracle, stealth=self._stealth(oracle.items, oracle.stealth.floor))
+        if rules.stealth is not None:
+            fresh = replace(oracle, stealth=self._stealth(oracle.items, rules.stealth))
             if fresh.allowed.enforce(titles, Costs()) != list(titles):
                 raise PluginError("the attack has changed the rules by which the host refuses titles")
 
