@@ -87,6 +87,7 @@ def models(folder: Path) -> list[dict[str, Any]]:
         {**llm, "candidates": 4},
         {**llm, "label": "trained llm", "candidates": 3, "retriever": "item-knn", "lora_rank": 2, "train_rows": 8},
         {**llm, "label": "llm after user-knn", "candidates": 3, "retriever": "user-knn", "max_tokens": 200},
+        {"name": "chat", "candidates": 1},  # A single candidate needs no ranking, so no server is asked.
     ]
 
 
@@ -109,6 +110,7 @@ def defenses() -> list[dict[str, Any]]:
         {"name": "smoothing", "label": "median", "draws": 3, "average": "median"},
         {"name": "normalise"},
         {"name": "injection-filter"},
+        {"name": "delimiters"},
         {"name": "denoise", "ramp": 1},
         {"name": "denoise", "label": "reweighted", "method": "r-ce"},
         *({"name": name} for name in DETECTORS),
@@ -187,7 +189,7 @@ def suite(folder: Path) -> dict[str, Any]:
     """
     learned, defended, attacking = models(folder), defenses(), attacks(folder)
     elsewhere = ["recbole", "movielens", "sequences", "amazon", "synthetic", "movielens-small"]
-    few = ("none", "normalise", "injection-filter")
+    few = ("none", "normalise", "injection-filter", "delimiters")
     reading = (
         "fgsm",
         "random-edit",
@@ -198,7 +200,7 @@ def suite(folder: Path) -> dict[str, Any]:
         "prompt-injection",
         "hotflip",
     )
-    text = ("text-bert", "tuned text-bert", "llm", "trained llm", "llm after user-knn")
+    text = ("text-bert", "tuned text-bert", "llm", "trained llm", "llm after user-knn", "chat")
     return {
         "name": "every-plugin",
         "seeds": [0],
@@ -221,7 +223,7 @@ def suite(folder: Path) -> dict[str, Any]:
             {"model_label": list(text), "defense": ["apr", "vat", "trades", "sam", "gaussian", "denoise"]},
             {"model_label": list(text), "defense_label": ["hinge", "noisy", "median"]},
             {"model": "llm", "defense": ["adversarial-training", "smoothing"]},
-            {"model": "llm", "attack": labels(attacking, *reading)},
+            {"model": ["llm", "chat"], "attack": labels(attacking, *reading)},
             {"model_label": ["trained llm", "llm after user-knn"], "attack": labels(attacking, "fgsm")},
             {"model_label": "tuned text-bert", "attack": labels(attacking, "fgsm", "pgd", "hotflip", "random-edit")},
             {"model_label": labels(learned, "mf", "lstm"), "attack_label": "auto"},

@@ -47,6 +47,7 @@ def run(
     overrides: str | Iterable[str] | Mapping[str, Any] = (),
     only: str | Iterable[str] | Mapping[str, Any] = (),
     fresh: bool = False,
+    yes: bool = False,
 ) -> Path:
     """Runs a suite, and returns the folder of its results.
 
@@ -69,6 +70,7 @@ def run(
         only: conditions such as ``"model=mf"`` or ``{"model": "mf"}``. Only cells that match, and the clean cells of
             their victims, are measured.
         fresh: whether stored cells are measured again.
+        yes: whether models may spend much at services outside this machine. ``robench plan`` shows how much.
 
     Returns:
         The folder of results, for ``load``.
@@ -81,7 +83,7 @@ def run(
         raise UserError(f"a suite is the path of a YAML file, not {type(suite).__name__}", hint="write it to a file")
     from robench.entrance.suite import log_failures, options_of, run_suite  # noqa: PLC0415  # imports torch
 
-    options = options_of(results, workers, executor, scheduler, overrides, only, fresh)
+    options = options_of(results, workers, executor, scheduler, overrides, only, fresh, yes)
     summary, _ = run_suite(Path(suite), options, datasets)
     log_failures(summary)
     return summary.folder

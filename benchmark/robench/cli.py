@@ -74,6 +74,7 @@ def run(
     set_: Set = None,
     only: Only = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="measure stored cells again")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="allow what models may spend at services")] = False,
     tables: TablesShown = Shown.HEADLINE,
     form: Format = Form.TEXT,
 ) -> None:
@@ -87,7 +88,7 @@ def run(
     from robench.run.runner import Options  # noqa: PLC0415  # as above
 
     check_choices(tables, form)
-    options = Options(results, workers, executor, scheduler, tuple(set_ or ()), tuple(only or ()), fresh)
+    options = Options(results, workers, executor, scheduler, tuple(set_ or ()), tuple(only or ()), fresh, yes)
     with interrupting_signals():
         summary, built = run_suite(suite, options)
     print_tables(built, summary.folder, screen(), tables, form)

@@ -65,6 +65,7 @@ def robench_models() -> dict[str, str]:
         "bert4rec": "robench_plugins.models.bert4rec:Bert4Rec",
         "text-bert": "robench_plugins.models.text_bert:TextBert",
         "llm": "robench_plugins.models.llm.model:Llm",
+        "chat": "robench_plugins.models.chat.model:Chat",
     }
 
 
@@ -122,6 +123,7 @@ def robench_defenses() -> dict[str, str]:
         "sam": "robench_plugins.defenses.sam:Sam",
         "gaussian": "robench_plugins.defenses.gaussian:Gaussian",
         "injection-filter": "robench_plugins.defenses.injection_filter:InjectionFilter",
+        "delimiters": "robench_plugins.defenses.delimiters:Delimiters",
         "normalise": "robench_plugins.defenses.normalise:Normalise",
         "smoothing": "robench_plugins.defenses.smoothing:Smoothing",
         "denoise": "robench_plugins.defenses.denoise:Denoise",

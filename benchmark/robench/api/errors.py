@@ -87,6 +87,15 @@ class DataError(UserError):
     """An error about data or weights, such as a file that is missing or damaged."""
 
 
+class ServiceError(UserError):
+    """An error of a service outside this machine on which a component depends.
+
+    Examples are a server that does not answer, a key that is refused, or a limit on spending that is reached. Every
+    other cell that needs the service would fail in the same way. Therefore, the error ends the run. The cells that are
+    already measured stay stored, and the next run continues after them.
+    """
+
+
 class PluginError(RobenchError):
     """A plugin's breach of its contract, such as a score that is not finite.
 

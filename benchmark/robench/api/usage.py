@@ -39,7 +39,9 @@ def count_usage(**amounts: int) -> None:
         amounts: the amount to add to each name. Networks count ``texts`` (encoded), ``tokens`` (read, without padding)
             and ``written`` (generated tokens). Models count ``prompts`` and ``cut`` (prompts that were too long).
             Models also count scored titles as ``answers``, and unusable answers as ``empty``, ``too_long`` or
-            ``not_finite``.
+            ``not_finite``. A model that reads rankings from texts counts ``answers`` per prompt. Unusable ones are
+            ``refused`` or ``unreadable``. ``invented``, ``repeated`` and ``missing`` count items in these rankings.
+            ``requests`` counts what was sent to a service.
     """
     for usage in _RECORDERS.get():
         usage.add(**amounts)

@@ -71,6 +71,7 @@ def options_of(
     overrides: str | Iterable[str] | Mapping[str, Any],
     only: str | Iterable[str] | Mapping[str, Any],
     fresh: bool,
+    yes: bool = False,
 ) -> Options:
     """Converts the arguments of ``robench.run`` to ``Options``.
 
@@ -85,7 +86,7 @@ def options_of(
     folder = None if results is None else Path(results)
     changes = overrides_of(overrides) if isinstance(overrides, Mapping) else texts_of(overrides, "overrides")
     conditions = conditions_of(only) if isinstance(only, Mapping) else texts_of(only, "only")
-    return Options(folder, workers, executor, scheduler, changes, conditions, bool(fresh))
+    return Options(folder, workers, executor, scheduler, changes, conditions, bool(fresh), bool(yes))
 
 
 def overrides_of(settings: Mapping[str, Any]) -> tuple[str, ...]:

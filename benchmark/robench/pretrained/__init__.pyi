@@ -18,3 +18,4 @@ from robench.pretrained.cache import cache_folder as cache_folder
 from robench.pretrained.cache import cached_array as cached_array
 from robench.pretrained.cache import cached_array_path as cached_array_path
 from robench.pretrained.cache import cached_folder as cached_folder
+from robench.pretrained.cache import cached_notes as cached_notes

@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,20 @@ def cached_array(kind: str, content: Any, make: Callable[[], NDArray[np.float32]
     """
     arrays, _ = Cache(default_folder()).get(kind, _key(content), lambda: ({"array": make()}, {}))
     return arrays["array"]
+
+
+def cached_notes(kind: str, content: Any, make: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
+    """Returns a cached mapping of JSON values, which is first made if necessary.
+
+    If several processes need the same mapping at the same time, only one of them makes it. If ``make`` raises an error,
+    nothing is stored.
+
+    Args:
+        kind: the name of the subfolder in the cache.
+        content: all inputs on which the mapping depends, as JSON.
+        make: a function that makes the mapping.
+    """
+    return Cache(default_folder()).get(kind, _key(content), lambda: ({}, make())).notes
 
 
 def cached_array_path(kind: str, content: Any) -> Path:

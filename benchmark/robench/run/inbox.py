@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from numpy.typing import NDArray
 
-from robench.api.errors import counted
+from robench.api.errors import ServiceError, UserError, counted
 from robench.api.escapes import MOST_MESSAGE, in_one_line, shortened
 from robench.api.executor import Event
 from robench.api.time_left import TimeLeft
@@ -69,6 +69,9 @@ class Inbox:
 
         Events of unknown kinds or tasks are ignored. If an event is invalid, its task fails, and later events of this
         task are ignored.
+
+        Raises:
+            UserError: if a service failed. The cells that are stored stay, and all others remain open.
         """
         task = event.get("task")
         if not isinstance(task, str) or task not in self.open or task in self._refused:
@@ -146,9 +149,14 @@ class Inbox:
             record: the record of the cell.
             arrays: the arrays of the cell, or None if the cell was not measured.
             foreign: whether a worker made the record and the arrays.
+
+        Raises:
+            UserError: if a service failed, because the other cells would fail, too.
         """
         failure, stored = None, None
         if record["status"] != "ok":
+            if record["error"]["type"] == ServiceError.__name__:
+                raise UserError(in_one_line(record["error"]["message"]))
             stored = keep_earlier(self._store, record, self._data_sha256(cell))
             attack = f"{cell.attack.label} ε={cell.epsilon:g}" if cell.attack else "clean"
             error = in_one_line(f"{record['error']['type']}: {record['error']['message']}")

@@ -26,6 +26,7 @@ from robench.run.encodings import encoding_notes
 from robench.run.estimates import Estimates, describe_open, group_by_victim
 from robench.run.memory import memory_notes
 from robench.run.profiles import profile_notes
+from robench.run.spending import declared_spending, spending_notes
 from robench.run.todo import Todo, find_todo
 from robench.spec import Cell, Victim, describe_victim
 from robench.store.folder import Store
@@ -123,7 +124,7 @@ def make_preview(
     )  # the data of all cells, as in a run
     shown.notes += budget_notes(cells) + profile_notes(cells)
     shown.notes += encoding_notes([cell for cell in cells if not cell.skip], catalogues, registry)
-    metrics = registry.metrics(suite.metrics).values()
+    metrics = tuple(registry.metrics(suite.metrics).values())
     todo = find_todo(cells, store, Dependencies(registry, cache.sources), metrics, data, suite.device)
     shown.refusals += map(str, find_file_errors(todo.open(cells), suite, registry))
     rows = _rows(cells, todo)
@@ -132,6 +133,7 @@ def make_preview(
         estimates = Estimates(plan.cells, store)
         _add_estimates(rows, to_do, estimates)
         shown.notes += describe_open(to_do, estimates) + memory_notes(to_do, summaries, registry)
+        shown.notes += spending_notes(declared_spending(to_do, summaries, registry, metrics))
     if changed := todo.count("changed"):
         shown.notes.append(f"measured on other data: {counted(changed, 'stored cell')}: run measures again")
     if todo.damaged:

@@ -39,6 +39,7 @@ from robench.run.execution import make_executor
 from robench.run.forecast import Forecast, count_workers
 from robench.run.inbox import Inbox
 from robench.run.limits import largest_event, limited_last, strictest
+from robench.run.spending import check_spending, declared_spending
 from robench.run.summary import Summary
 from robench.run.task import Payload, cell_to_payload, record_of
 from robench.run.todo import Todo, find_todo
@@ -68,6 +69,7 @@ class Options:
     overrides: tuple[str, ...] = ()
     only: tuple[str, ...] = ()
     fresh: bool = False
+    yes: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +130,8 @@ class Runner:
 
         Raises:
             UserError: if data cannot be prepared, if files of a model or an attack are missing or broken, if an option
-                is wrong, or if the folder belongs to another suite or is in use. In these cases, the stored results do
+                is wrong, if models may spend much and ``yes`` is not given, or if the folder belongs to another suite
+                or is in use. In these cases, the stored results do
                 not change.
         """
         start = time.perf_counter()
@@ -149,6 +152,9 @@ class Runner:
         todo = self._todo(data)
         cells = todo.open(self.cells)
         check_files(cells, self.suite, self.registry)
+        if not self.options.yes:
+            metrics = self.registry.metrics(self.suite.metrics).values()
+            check_spending(declared_spending(cells, read.summaries, self.registry, metrics))
         self._work_alone()
         dropped = self._check_folder()  # again, because another run may have ended meanwhile
         with writing_tables(self.store.folder):

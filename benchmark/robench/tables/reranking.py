@@ -12,7 +12,7 @@ from robench.spec import RowKey
 from robench.store.record import Record
 from robench.tables.results import Results
 
-UNUSABLE = ("empty", "too_long", "not_finite")
+UNUSABLE = ("empty", "too_long", "not_finite", "refused", "unreadable")
 
 
 @dataclass(frozen=True)

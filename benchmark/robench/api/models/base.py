@@ -14,6 +14,7 @@ from robench.api.component import Component
 from robench.api.data import Catalogue, IntArray, Interactions, Item, TrainData
 from robench.api.models.votes import Votes
 from robench.api.rng import Rng
+from robench.api.spending import Spending
 from robench.api.surfaces import Surface
 from robench.api.threat import GoalName
 
@@ -193,6 +194,19 @@ class Model(Component):
             interactions: the number of training interactions.
         """
         return 0
+
+    def declared_spending(self, histories: int | None) -> Spending | None:
+        """Returns the most that one victim may spend at services, or None.
+
+        A model overrides this method if it sends requests to a service outside this machine. The model must enforce
+        what it declares. ``robench plan`` shows the amounts. ``robench run`` asks for ``--yes`` if they are large. The
+        result is None for a model that uses no service.
+
+        Args:
+            histories: the largest number of different histories that the victim scores, or None if there is no bound.
+                An attack at test time may score any number of them.
+        """
+        return None
 
     def candidates(self, users: IntArray, history: Interactions) -> IntArray | None:
         """Returns the candidates that the model reranks, or None if it reranks none.

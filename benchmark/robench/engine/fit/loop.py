@@ -74,7 +74,8 @@ def fit(
     if not isinstance(model, TorchModel):
         model.chosen = choose_settings(model, data)
         model.fit(data, rng)
-        result = FitReport(validation_ndcg=validation_ndcg(model, data, most=VALIDATION_USERS))
+        most = min(VALIDATION_USERS, model.setting("validation_users", VALIDATION_USERS))
+        result = FitReport(validation_ndcg=validation_ndcg(model, data, most=most))
     elif model.trained_elsewhere:
         model.initialise(data, rng)
         model.to(device).eval()

@@ -1,0 +1,1 @@
+"""A hosted language model that reranks the candidates of a retriever."""

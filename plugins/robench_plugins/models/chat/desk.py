@@ -1,0 +1,57 @@
+"""Answers questions from the cache or by a service."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from robench.api.digest import digest
+from robench.pretrained import cached_notes
+from robench_plugins.models.chat.messages import Messages
+from robench_plugins.models.chat.service import Reply, Service
+
+FORMAT = 1  # the version of the cached answers
+
+
+@dataclass(frozen=True, eq=False)
+class Desk:
+    """A desk that answers questions, and sends each different question only once.
+
+    Answers are kept in the memory and in the cache on the disk, under the content of the question.
+
+    Args:
+        service: the service.
+        identity: everything besides the messages that an answer depends on, as JSON.
+        parallel: the largest number of requests at the same time.
+    """
+
+    service: Service
+    identity: dict[str, Any]
+    parallel: int
+    _replies: dict[str, Reply] = field(default_factory=dict)
+
+    def answer(self, questions: Sequence[Messages]) -> list[Reply]:
+        """Returns the answer to each question.
+
+        Raises:
+            ServiceError: if the service fails. The answers before the failure stay in the cache.
+        """
+        keys = [digest(messages, 32) for messages in questions]
+        new = {key: messages for key, messages in zip(keys, questions, strict=True) if key not in self._replies}
+        if self.parallel == 1 or len(new) <= 1:
+            self._replies.update((key, self._answer(messages)) for key, messages in new.items())
+        else:
+            with ThreadPoolExecutor(self.parallel) as threads:
+                jobs = {key: threads.submit(self._answer, messages) for key, messages in new.items()}
+                try:
+                    self._replies.update((key, job.result()) for key, job in jobs.items())
+                finally:
+                    for job in jobs.values():
+                        job.cancel()
+        return [self._replies[key] for key in keys]
+
+    def _answer(self, messages: Messages) -> Reply:
+        content = {"format": FORMAT, "messages": messages, **self.identity}
+        return Reply(**cached_notes("answers", content, lambda: asdict(self.service.ask(messages))))
