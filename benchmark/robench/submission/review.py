@@ -83,7 +83,7 @@ def review_submission(path: Path, sample: Sample, against: Path | None) -> Revie
             pair = verification.results, verification.tables
             changes = compare_boards(*pair, board, make_tables(board), str(path))
         _shorten_paths(findings, folder, path)
-        chance = describe_chance(len(choose_measured(verification.results)), sample.count)
+        chance = describe_chance(len(choose_measured(verification.results, Registry.of(host))), sample.count)
         return Review(path.name, details, findings, chance, changes, against)
 
 

@@ -55,13 +55,16 @@ class Sample:
 def check_sample(results: Results, sample: Sample, host: Host, registry: Registry, findings: Findings) -> None:
     """Measures cells again and compares them with the stored cells.
 
-    The new measurement starts with an empty cache.
+    The new measurement starts with an empty cache. Cells of models that use a service are never measured again. The
+    service may answer differently, and nobody should have to trust its address.
 
     If the machine, the device, the threads, the versions and the code are the same, every value and every array must be
     equal bit for bit. Otherwise, the mean difference of every metric over the users must be within four standard
     errors. A cell that is stored as failed must fail again.
     """
-    measured = choose_measured(results)
+    measured = choose_measured(results, registry)
+    if left := len(_measured(results)) - len(measured):
+        findings.notes.append(f"not measured again: {counted(left, 'cell')} of models that use a service")
     count = len(measured) if sample.count is None else min(sample.count, len(measured))
     findings.limits = f", {count} of {counted(len(measured), 'cell')} measured again"
     if not count:
@@ -79,11 +82,17 @@ def check_sample(results: Results, sample: Sample, host: Host, registry: Registr
     findings.checked.append(f"measured again: {counted(count, 'cell')} (seed {sample.seed}), {alike}")
 
 
-def choose_measured(results: Results) -> list[CellRow]:
+def choose_measured(results: Results, registry: Registry) -> list[CellRow]:
     """Returns the cells from which a sample is drawn.
 
-    These cells were measured, or they failed.
+    These cells were measured, or they failed. Their models use no service.
     """
+    names = {cell.key.model for cell in _measured(results)}
+    served = {name for name in names if registry.class_of("model", name).uses_service()}
+    return [cell for cell in _measured(results) if cell.key.model not in served]
+
+
+def _measured(results: Results) -> list[CellRow]:
     return [cell for cell in results.cells if results.status(cell) in ("ok", "failed")]
 
 

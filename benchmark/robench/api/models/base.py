@@ -208,6 +208,11 @@ class Model(Component):
         """
         return None
 
+    @classmethod
+    def uses_service(cls) -> bool:
+        """Returns whether the model sends requests to a service, as its class declares."""
+        return cls.declared_spending is not Model.declared_spending
+
     def candidates(self, users: IntArray, history: Interactions) -> IntArray | None:
         """Returns the candidates that the model reranks, or None if it reranks none.
 

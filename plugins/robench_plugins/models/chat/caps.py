@@ -11,6 +11,7 @@ from robench.api.spending import Spending
 
 PER_MESSAGE = 64  # more tokens than a chat template adds per message, a system prompt of its own included
 MILLION = 1_000_000
+_ALONE = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,20 @@ class Caps:
         self.spent = Spending()
         self._lock = threading.Lock()
 
+    @classmethod
+    def of_process(cls, key: str, limit: Spending, prices: Prices) -> Caps:
+        """Returns the limits of this process for a key, which are made only once.
+
+        The process of a victim makes the victim's model again after the fit. What the fit has spent must still count.
+
+        Args:
+            key: a text that is equal for equal models.
+            limit: the most that may be spent.
+            prices: the prices of tokens.
+        """
+        with _ALONE:
+            return _CAPS.setdefault(key, cls(limit, prices))
+
     def reserve(self, read: int, written: int) -> Spending:
         """Reserves the most that a request may take, and returns this amount.
 
@@ -86,3 +101,6 @@ class Caps:
         taken = self.prices.spending(read, written)
         with self._lock:
             self.spent += Spending(0, taken.tokens - reserved.tokens, taken.cost - reserved.cost)
+
+
+_CAPS: dict[str, Caps] = {}

@@ -9,7 +9,7 @@ from typing import Any
 
 from robench.api.digest import digest
 from robench.pretrained import cached_notes
-from robench_plugins.models.chat.messages import Messages
+from robench_plugins.models.chat.messages import Question
 from robench_plugins.models.chat.service import Reply, Service
 
 FORMAT = 1  # the version of the cached answers
@@ -32,19 +32,19 @@ class Desk:
     parallel: int
     _replies: dict[str, Reply] = field(default_factory=dict)
 
-    def answer(self, questions: Sequence[Messages]) -> list[Reply]:
+    def answer(self, questions: Sequence[Question]) -> list[Reply]:
         """Returns the answer to each question.
 
         Raises:
             ServiceError: if the service fails. The answers before the failure stay in the cache.
         """
-        keys = [digest(messages, 32) for messages in questions]
-        new = {key: messages for key, messages in zip(keys, questions, strict=True) if key not in self._replies}
+        keys = [digest(question.messages, 32) for question in questions]
+        new = {key: question for key, question in zip(keys, questions, strict=True) if key not in self._replies}
         if self.parallel == 1 or len(new) <= 1:
-            self._replies.update((key, self._answer(messages)) for key, messages in new.items())
+            self._replies.update((key, self._answer(question)) for key, question in new.items())
         else:
             with ThreadPoolExecutor(self.parallel) as threads:
-                jobs = {key: threads.submit(self._answer, messages) for key, messages in new.items()}
+                jobs = {key: threads.submit(self._answer, question) for key, question in new.items()}
                 try:
                     self._replies.update((key, job.result()) for key, job in jobs.items())
                 finally:
@@ -52,6 +52,6 @@ class Desk:
                         job.cancel()
         return [self._replies[key] for key in keys]
 
-    def _answer(self, messages: Messages) -> Reply:
-        content = {"format": FORMAT, "messages": messages, **self.identity}
-        return Reply(**cached_notes("answers", content, lambda: asdict(self.service.ask(messages))))
+    def _answer(self, question: Question) -> Reply:
+        content = {"format": FORMAT, "messages": question.messages, "schema": question.schema(), **self.identity}
+        return Reply(**cached_notes("answers", content, lambda: asdict(self.service.ask(question))))

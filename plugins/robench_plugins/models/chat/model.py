@@ -24,6 +24,7 @@ from robench_plugins.models.chat.caps import PER_MESSAGE, Caps, Prices
 from robench_plugins.models.chat.desk import Desk
 from robench_plugins.models.chat.messages import LONGEST_TITLE, QUOTED, TASK, Question, write_question
 from robench_plugins.models.chat.service import ISSUER, KEY, Clock, Service, key_for
+from robench_plugins.models.history_model import HistoryModel
 from robench_plugins.models.llm.prompt import load_template
 from robench_plugins.models.llm.retrieval import RETRIEVERS, retrieve, scores_in_order
 
@@ -109,6 +110,7 @@ class Chat(PromptedModel, Model):
     follows: ClassVar[bool] = True
     cold_item: ClassVar[ColdItem] = "behind"
     clock: ClassVar[Clock] = Clock()
+    retriever: HistoryModel
     _secret: str | None = None
 
     def reads_profiles(self) -> bool:
@@ -162,7 +164,7 @@ class Chat(PromptedModel, Model):
             structure=c.structure,
             timeout=c.timeout,
             attempts=c.attempts,
-            caps=Caps(self._limit(), self._prices()),
+            caps=Caps.of_process(c.model_dump_json(), self._limit(), self._prices()),
             clock=self.clock,
         )
         names = ("base_url", "model", "seed", "answer_tokens", "structure")
@@ -235,7 +237,7 @@ class Chat(PromptedModel, Model):
         # Without a history there is nothing to go by, and a single candidate needs no ranking.
         asked = [row for row in range(rows.n_users) if len(rows.row(row)) and len(offered[row]) > 1]
         questions = [self._question(known[row], rows.row(row).tolist(), offered[row].tolist()) for row in asked]
-        for row, ranking in zip(asked, self._ask(questions, [len(offered[row]) for row in asked]), strict=True):
+        for row, ranking in zip(asked, self._ask(questions), strict=True):
             own = offered[row][list(ranking.order)]
             offered[row] = np.concatenate([own, offered[row][~np.isin(offered[row], own)]])
         whole = [np.concatenate([own, all_[~np.isin(all_, own)]]) for own, all_ in zip(offered, order, strict=True)]
@@ -256,22 +258,18 @@ class Chat(PromptedModel, Model):
         )
         return write_question(self.template, profile, seen, offered, self._secret)
 
-    def _ask(self, questions: Sequence[Question], counts: Sequence[int]) -> list[Ranking]:
-        """Returns the ranking for each question, and counts what went wrong.
-
-        Args:
-            questions: the questions.
-            counts: the number of candidates of each question.
-        """
+    def _ask(self, questions: Sequence[Question]) -> list[Ranking]:
+        """Returns the ranking for each question, and counts what went wrong."""
         caps = self.desk.service.caps
         before = caps.spent.requests
         try:
-            replies = self.desk.answer([question.messages for question in questions])
+            replies = self.desk.answer(questions)
         finally:
             count_usage(requests=caps.spent.requests - before)
         rankings = []
-        for question, reply, count in zip(questions, replies, counts, strict=True):
-            ranking = Ranking((), missing=count) if reply.refused else read_ranking(reply.text, count)
+        for question, reply in zip(questions, replies, strict=True):
+            unranked = Ranking((), missing=question.count)
+            ranking = unranked if reply.refused else read_ranking(reply.text, question.count)
             rankings.append(ranking)
             count_usage(
                 prompts=1,

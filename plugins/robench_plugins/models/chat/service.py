@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -15,7 +16,7 @@ from urllib.parse import urlsplit
 from robench.api.errors import ServiceError
 from robench.api.escapes import in_one_line
 from robench_plugins.models.chat.caps import Caps, most_read
-from robench_plugins.models.chat.messages import SCHEMA, Messages
+from robench_plugins.models.chat.messages import Question
 
 KEY, ADDRESS = "OPENAI_API_KEY", "OPENAI_BASE_URL"  # the variables of the environment, as the openai client names them
 ISSUER = "https://api.openai.com/v1"  # the address that gets the key if no other address is given
@@ -132,8 +133,8 @@ class Service:
         http = httpx2.Client(follow_redirects=False, event_hooks={"request": [clean]}, timeout=self.timeout)
         return openai.OpenAI(api_key="none", base_url=self.base_url, max_retries=0, http_client=http)
 
-    def ask(self, messages: Messages) -> Reply:
-        """Returns the answer to some messages.
+    def ask(self, question: Question) -> Reply:
+        """Returns the answer to a question.
 
         Raises:
             ServiceError: if the server refuses the request, if all attempts fail, or if a limit is reached.
@@ -141,7 +142,7 @@ class Service:
         problem = ""
         for attempt in range(self.attempts):
             try:
-                return self._attempt(messages)
+                return self._attempt(question)
             except _FaultError as fault:
                 problem = fault.problem
                 wait = FIRST_WAIT * 2**attempt if fault.wait is None else fault.wait
@@ -150,13 +151,13 @@ class Service:
         times = "" if self.attempts == 1 else f", {self.attempts} times"
         raise self._error(f"{problem}{times}", "answers so far are kept; run again to go on")
 
-    def _attempt(self, messages: Messages) -> Reply:
+    def _attempt(self, question: Question) -> Reply:
         """Sends a request, and adapts it to the server's dialect if necessary."""
         while True:
-            most = most_read(messages)
+            most = most_read(question.messages)
             reserved = self.caps.reserve(most, self.answer_tokens)
             try:
-                body = self._send(messages)
+                body = self._send(question)
             except _FaultError as fault:
                 if fault.unbilled:
                     self.caps.settle(reserved, 0, 0)
@@ -184,7 +185,7 @@ class Service:
             return True
         return False
 
-    def _send(self, messages: Messages) -> bytes | _Rejected:
+    def _send(self, question: Question) -> bytes | _Rejected:
         """Sends one request, and returns the body of the answer.
 
         Raises:
@@ -196,12 +197,12 @@ class Service:
 
         form: dict[str, Any] = {self._limit_name: self.answer_tokens}
         if self._schema:
-            schema = {"name": "ranking", "strict": True, "schema": SCHEMA}
+            schema = {"name": "ranking", "strict": True, "schema": question.schema()}
             form["response_format"] = {"type": "json_schema", "json_schema": schema}
         end = self.clock.now() + self.timeout
         try:
             with self._client.chat.completions.with_streaming_response.create(
-                model=self.model, messages=messages, temperature=0, seed=self.seed, **form
+                model=self.model, messages=question.messages, temperature=0, seed=self.seed, **form
             ) as response:
                 body = b""
                 for part in response.iter_bytes():
@@ -246,9 +247,11 @@ class Service:
     def _wait(self, text: str) -> float | None:
         """Returns the seconds that a header ``Retry-After`` asks for, or None."""
         try:
-            return max(0.0, float(text))
+            seconds = float(text)
         except ValueError:
-            pass
+            seconds = math.nan
+        if math.isfinite(seconds):
+            return max(0.0, seconds)
         try:
             return max(0.0, parsedate_to_datetime(text).timestamp() - self.clock.today())
         except (TypeError, ValueError, OverflowError):

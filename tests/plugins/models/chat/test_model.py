@@ -27,7 +27,7 @@ class Stub:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.rank, self.asked, self.refused = in_order, [], False
-        monkeypatch.setattr(Service, "ask", lambda _, messages: self.reply(messages))
+        monkeypatch.setattr(Service, "ask", lambda _, question: self.reply(question.messages))
         monkeypatch.setattr(desk, "cached_notes", lambda kind, content, make: make())
 
     def reply(self, messages):

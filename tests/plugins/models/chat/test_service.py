@@ -8,10 +8,12 @@ from tests.chat_server import KEY, ChatServer, chatting
 from robench.api.errors import ServiceError
 from robench.api.spending import Spending
 from robench_plugins.models.chat.caps import Caps, Prices
+from robench_plugins.models.chat.messages import Question
 from robench_plugins.models.chat.service import ADDRESS, Clock, Service, key_for
 
 pytest.importorskip("openai")
 MESSAGES = [{"role": "system", "content": "Rank."}, {"role": "user", "content": "The candidates are:\n1. Heat\n2. Up"}]
+QUESTION = Question(MESSAGES, 2, cut=False)
 PLENTY = Spending(100, 10**6, 10.0)
 
 
@@ -35,11 +37,11 @@ def _service(server: ChatServer, waits: list[float] | None = None, *, limit: Spe
 
 def test_a_request_is_deterministic_structured_and_carries_the_key_alone(server):
     service = _service(server)
-    reply = service.ask(MESSAGES)
+    reply = service.ask(QUESTION)
     assert (reply.text, reply.refused, reply.read, reply.written) == ('{"ids": [1, 2]}', False, 100, 20)
     (body,) = server.requests
     assert (body["temperature"], body["seed"], body["model"], body["max_tokens"]) == (0, 3, "tiny", 50)
-    assert body["response_format"]["json_schema"]["schema"]["required"] == ["ids"]
+    assert body["response_format"]["json_schema"]["schema"]["properties"]["ids"]["maxItems"] == 2
     assert server.keys == [f"Bearer {KEY}"]
     assert not any(name.startswith(("x-secret", "openai")) for name in server.headers)
     assert service.caps.spent == Spending(1, 120, pytest.approx(140e-6))
@@ -47,7 +49,7 @@ def test_a_request_is_deterministic_structured_and_carries_the_key_alone(server)
 
 def test_the_key_goes_to_no_other_server(server, monkeypatch):
     monkeypatch.setenv(ADDRESS, "https://elsewhere.example/v1")
-    _service(server).ask(MESSAGES)
+    _service(server).ask(QUESTION)
     assert server.keys == [None]
     monkeypatch.delenv(ADDRESS)
     assert key_for("https://api.openai.com/v1") == KEY
@@ -59,7 +61,7 @@ def test_the_key_goes_to_no_other_server(server, monkeypatch):
 def test_a_fault_that_passes_costs_one_attempt(server, fault):
     server.faults, waits = [fault], []
     service = _service(server, waits, timeout=0.2 if fault in ("slow", "drip") else 5.0)
-    assert service.ask(MESSAGES).text == '{"ids": [1, 2]}'
+    assert service.ask(QUESTION).text == '{"ids": [1, 2]}'
     assert len(server.requests) == 2 == service.caps.spent.requests
     assert waits == [1.0]
 
@@ -81,7 +83,7 @@ def test_a_fault_that_passes_costs_one_attempt(server, fault):
 def test_a_fault_that_stays_is_one_line_without_the_key(server, fault, problem):
     server.always, waits = fault, []
     with pytest.raises(ServiceError) as caught:
-        _service(server, waits, timeout=0.1 if fault == "slow" else 5.0).ask(MESSAGES)
+        _service(server, waits, timeout=0.1 if fault == "slow" else 5.0).ask(QUESTION)
     line = str(caught.value)
     assert line.startswith(f"{server.address}: {problem}")
     assert "\n" not in line
@@ -96,7 +98,7 @@ def test_a_server_that_is_gone_is_one_line():
     with chatting() as server:
         pass
     with pytest.raises(ServiceError, match="no connection, 3 times"):
-        _service(server).ask(MESSAGES)
+        _service(server).ask(QUESTION)
 
 
 @pytest.mark.parametrize(
@@ -105,17 +107,17 @@ def test_a_server_that_is_gone_is_one_line():
 )
 def test_the_server_says_when_to_come_back(server, header, expected):
     server.faults, server.retry_after, waits = ["429"], header, []
-    _service(server, waits).ask(MESSAGES)
+    _service(server, waits).ask(QUESTION)
     assert waits == [expected]
 
 
 def test_a_dialect_is_learnt_once(server):
     server.always = "no schema"
     service = _service(server)
-    assert service.ask(MESSAGES).text == service.ask(MESSAGES).text
+    assert service.ask(QUESTION).text == service.ask(QUESTION).text
     assert ["response_format" in body for body in server.requests] == [True, False, False]
     server.always = "new limit"
-    service.ask(MESSAGES)
+    service.ask(QUESTION)
     assert [sorted(set(body) & {"max_tokens", "max_completion_tokens"}) for body in server.requests[3:]] == [
         ["max_tokens"],
         ["max_completion_tokens"],
@@ -125,7 +127,7 @@ def test_a_dialect_is_learnt_once(server):
 def test_a_schema_that_the_suite_asks_for_is_never_dropped(server):
     server.always = "no schema"
     with pytest.raises(ServiceError, match="HTTP 400: response_format is unknown"):
-        _service(server, structure="schema").ask(MESSAGES)
+        _service(server, structure="schema").ask(QUESTION)
 
 
 def test_the_limit_on_requests_holds_exactly(server):
@@ -133,7 +135,7 @@ def test_the_limit_on_requests_holds_exactly(server):
     service = _service(server, limit=Spending(5, 10**6, 1.0), attempts=4)
     for problem in ("HTTP 500, 4 times", "max_requests = 5", "max_requests = 5"):
         with pytest.raises(ServiceError, match=problem):
-            service.ask(MESSAGES)
+            service.ask(QUESTION)
     assert len(server.requests) == 5
 
 
@@ -144,7 +146,7 @@ def test_the_limits_on_tokens_and_cost_are_never_exceeded(server, limit, name):
 
     def ask_often() -> None:
         for _ in range(9):
-            service.ask(MESSAGES)
+            service.ask(QUESTION)
 
     with pytest.raises(ServiceError, match=name):
         ask_often()
@@ -155,7 +157,7 @@ def test_the_limits_on_tokens_and_cost_are_never_exceeded(server, limit, name):
 def test_a_server_that_reports_no_tokens_is_charged_the_most(server):
     server.faults = ["no usage"]
     service = _service(server)
-    reply = service.ask(MESSAGES)
+    reply = service.ask(QUESTION)
     bytes_ = sum(len(message["content"]) for message in MESSAGES)
     assert (reply.read, reply.written) == (bytes_ + 128, 50)
     assert service.caps.spent.tokens == bytes_ + 178
@@ -163,11 +165,11 @@ def test_a_server_that_reports_no_tokens_is_charged_the_most(server):
 
 def test_an_answer_that_holds_the_key_loses_it(server):
     server.faults = ["echo"]
-    assert _service(server).ask(MESSAGES).text == 'Bearer [key] {"ids": [1, 2]}'
+    assert _service(server).ask(QUESTION).text == 'Bearer [key] {"ids": [1, 2]}'
 
 
 def test_refusals_are_answers(server):
     server.faults = ["refuse", "filter"]
     service = _service(server)
-    assert [service.ask(MESSAGES).refused for _ in range(3)] == [True, True, False]
-    assert json.loads(service.ask(MESSAGES).text) == {"ids": [1, 2]}
+    assert [service.ask(QUESTION).refused for _ in range(3)] == [True, True, False]
+    assert json.loads(service.ask(QUESTION).text) == {"ids": [1, 2]}
