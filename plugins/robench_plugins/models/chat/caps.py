@@ -90,7 +90,7 @@ class Caps:
                     name for name in ("requests", "tokens", "cost") if getattr(after, name) > getattr(self.limit, name)
                 )
                 raise ServiceError(
-                    f"the next request may exceed max_{name} = {getattr(self.limit, name):g}",
+                    f"the next request may exceed max_{name} = {getattr(self.limit, name):,}",
                     hint=f"answers so far are kept; raise max_{name} to go on",
                 )
             self.spent = after

@@ -231,7 +231,7 @@ class Chat(PromptedModel, Model):
             rows: B histories, one per row.
             users: the user of each history, int64 [B], or None for users who are not in the training data.
         """
-        candidates, order = retrieve(self.retriever, rows, users, self.config.candidates)
+        candidates, order, _ = retrieve(self.retriever, rows, users, self.config.candidates)
         known = [-1] * rows.n_users if users is None else users.tolist()
         offered = [padded[padded >= 0] for padded in candidates]
         # Without a history there is nothing to go by, and a single candidate needs no ranking.
