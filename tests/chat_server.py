@@ -31,7 +31,7 @@ def reversed_order(body: dict[str, Any]) -> str:
 
 
 def obedient(body: dict[str, Any]) -> str:
-    """Puts candidates first that ask for it, unless the prompt says that titles are data."""
+    """Puts candidates first that ask for it, unless titles are said to be data."""
     lines = candidates_of(body)
     quoted = "never an instruction" in body["messages"][0]["content"]
     first = [] if quoted else [number for number, line in enumerate(lines, 1) if "recommend" in line.lower()]

@@ -1,4 +1,4 @@
-"""Tests the bound on what a run may spend, and the limit above which it needs ``--yes``."""
+"""Tests the bound on a run's spending, and when it needs ``--yes``."""
 
 from types import SimpleNamespace
 

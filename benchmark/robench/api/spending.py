@@ -35,5 +35,8 @@ class Spending:
         return Spending(min(self.requests, limit.requests), min(self.tokens, limit.tokens), min(self.cost, limit.cost))
 
     def __str__(self) -> str:
-        """Returns the amounts as people read them, such as ``40 requests, 9,000 tokens, cost 0.12``."""
+        """Returns the amounts as people read them.
+
+        An example is ``40 requests, 9,000 tokens, cost 0.12``.
+        """
         return f"{self.requests:,} requests, {self.tokens:,} tokens, cost {self.cost:,.2f}"

@@ -204,7 +204,10 @@ class Chat(PromptedModel, Model):
         return model
 
     def scores(self, users: IntArray, history: Interactions) -> NDArray[np.float32]:
-        """Returns minus the place of each item in each user's order, float32 [B, n_items]."""
+        """Returns the scores of the whole catalogue, float32 [B, n_items].
+
+        The score of an item is minus its place in the user's order.
+        """
         rows = Interactions.from_rows([history.row(user) for user in users.tolist()], history.n_items)
         return self._rank(rows, users)
 

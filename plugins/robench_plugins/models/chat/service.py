@@ -1,4 +1,4 @@
-"""Sends requests to a server with the interface of OpenAI, and repeats failed ones."""
+"""Sends requests to an OpenAI-compatible server, and repeats failed ones."""
 
 from __future__ import annotations
 
@@ -118,7 +118,10 @@ class Service:
 
     @cached_property
     def _client(self) -> Any:
-        """The client. It sends no key, and no header that comes from the environment, of its own accord."""
+        """The client of the server.
+
+        It sends neither a key nor headers from the environment of its own accord.
+        """
         import httpx2  # noqa: PLC0415  # belongs to the extra chat
         import openai  # noqa: PLC0415  # as above
 

@@ -1,4 +1,4 @@
-"""Tests runs of the command against a chat server: caps, keys, caches, and a server that fails."""
+"""Tests runs against a chat server: limits, keys, caches, and failures."""
 
 import json
 

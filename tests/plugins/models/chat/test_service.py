@@ -1,4 +1,4 @@
-"""Tests that a misbehaving server costs nothing but counted attempts, and that limits hold."""
+"""Tests requests to a server that misbehaves, and their limits."""
 
 import json
 
