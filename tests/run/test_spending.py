@@ -46,7 +46,10 @@ def test_a_run_below_the_limit_needs_no_yes_and_one_above_does(suite, monkeypatc
 
 
 def test_the_plan_shows_the_bound_and_an_attack_at_test_time_has_none(suite, monkeypatch):
-    """Popularity reads no titles, so only ``content`` is attacked."""
+    """Popularity reads no titles, so only ``content`` is attacked.
+
+    Seven users are evaluated, and the filters keep nine users to validate on.
+    """
     suite.write_text(SUITE.replace("[popularity]", "[popularity, {name: content, min_items: 1}]"))
     text = suite.read_text() + "attacks: [{name: typo, epsilon: 0.34}]\ntargets: {count: 1, pick: popular, sets: 1}\n"
     suite.write_text(text)
@@ -59,12 +62,12 @@ def test_the_plan_shows_the_bound_and_an_attack_at_test_time_has_none(suite, mon
     monkeypatch.setattr(Popularity, "declared_spending", declare)
     monkeypatch.setattr(Content, "declared_spending", declare)
     notes = make_preview(suite, Registry.of(Host.discover()), None, (), ()).notes
-    assert seen == {"Popularity": {7 + 30}, "Content": {None}}
+    assert seen == {"Popularity": {7 + 9}, "Content": {None}}
     assert [note for note in notes if note.startswith("outside this machine")] == [
-        "outside this machine: popularity may take 74 requests, 0 tokens, cost 0.00 for 2 victims",
+        "outside this machine: popularity may take 32 requests, 0 tokens, cost 0.00 for 2 victims",
         "outside this machine: content may take 20 requests, 0 tokens, cost 0.00 for 2 victims",
     ]
-    monkeypatch.setattr(spending, "LIMIT", Spending(93))
+    monkeypatch.setattr(spending, "LIMIT", Spending(51))
     notes = make_preview(suite, Registry.of(Host.discover()), None, (), ()).notes
     assert sum(note.endswith("; run asks for --yes") for note in notes) == 2
 

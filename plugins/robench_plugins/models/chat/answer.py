@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
-MOST_TEXT = 100_000  # the largest number of characters of an answer that is read
+MOST_TEXT = 20_000  # the largest number of characters of an answer that is read
+MOST_STARTS = 20  # the largest number of places at which a list may begin
 
 
 @dataclass(frozen=True)
@@ -53,9 +56,8 @@ def read_ranking(text: str, count: int) -> Ranking:
 def _find_entries(text: str) -> list[Any]:
     """Returns the entries of the first JSON list of an answer, or no entries."""
     decoder = json.JSONDecoder()
-    for place, sign in enumerate(text):
-        if sign not in "{[":
-            continue
+    for start in islice(re.finditer(r"[{\[]", text), MOST_STARTS):
+        place = start.start()
         try:
             value, _ = decoder.raw_decode(text, place)
         except (ValueError, RecursionError):

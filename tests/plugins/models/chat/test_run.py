@@ -4,6 +4,9 @@ import json
 
 import pytest
 from tests.chat_server import KEY, ChatServer, chatting, obedient
+from tests.run.inline import run
+
+from robench.engine.surfaces.text import similarity
 
 pytest.importorskip("openai")
 SUITE = """
@@ -38,7 +41,7 @@ class Place:
         return result
 
     def records(self) -> list[dict]:
-        return [json.loads(path.read_text()) for path in sorted((self.folder / "results/talk/cells").glob("*.json"))]
+        return [json.loads(path.read_text()) for path in sorted(self.folder.glob("results/**/cells/*.json"))]
 
     def holds_key(self) -> bool:
         files = (path.read_bytes() for path in self.folder.rglob("*") if path.is_file())
@@ -51,10 +54,14 @@ def place(tmp_path, robench):
         yield Place(tmp_path, robench, server)
 
 
-def test_a_board_under_injection_with_defences_asks_once_and_tells_no_key(place):
+def test_a_board_under_injection_with_defences_asks_once_and_tells_no_key(place, monkeypatch, capfd, caplog):
+    monkeypatch.setattr(similarity, "_encoder", lambda: None)  # The host's encoder takes seconds to load.
+    monkeypatch.setenv("ROBENCH_CACHE", str(place.folder / "cache"))
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("OPENAI_BASE_URL", place.server.address)
     place.write(rest=ATTACKED)
     place.server.faults = ["echo", "refuse", "empty"]
-    assert place.run("run", "--yes").returncode == 0
+    run(place.folder / "talk.yaml", yes=True)
     asked = len(place.server.requests)
     assert asked > 6
     assert set(place.server.keys) == {f"Bearer {KEY}"}
@@ -67,9 +74,10 @@ def test_a_board_under_injection_with_defences_asks_once_and_tells_no_key(place)
     assert exposure["none", True] > exposure["none", False]
     for name in ("injection-filter", "delimiters"):
         assert exposure[name, True] == exposure[name, False] == exposure["none", False]
-    assert place.run("run", "--yes", "--fresh").returncode == 0
+    run(place.folder / "talk.yaml", yes=True, fresh=True)
     assert len(place.server.requests) == asked
     assert not any("requests" in record["reading"] for record in place.records())
+    place.errors = "".join(capfd.readouterr()) + caplog.text
     assert not place.holds_key()
 
 
