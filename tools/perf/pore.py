@@ -60,10 +60,10 @@ def world(folder):
 
 
 def count(data, rows, base, sample, models, each, deadline):
-    """Returns the votes of base models on samples of the users.
+    """Returns the votes of base models that are fitted on samples of the users.
 
     Args:
-        data: the data of the fits, without repeats.
+        data: the data from which the samples are drawn, with each user-item pair once.
         rows: the histories of all users.
         base: the name of the base model.
         sample: the number of users in each sample.

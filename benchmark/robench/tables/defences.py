@@ -16,7 +16,7 @@ class DefenceRow:
     Args:
         defense_label: the label of the defence in tables.
         defense: the identity of the defence.
-        settings: all settings except λ.
+        settings: all settings except the weight λ of the clean loss.
         models: the labels of the defended models.
     """
 

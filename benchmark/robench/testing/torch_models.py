@@ -23,9 +23,9 @@ from robench.testing.worlds import catalogue, measured_victim, same_state
 
 
 class TorchModelTests(ModelTests):
-    """Tests a ``TorchModel``; a subclass names the class to test as ``model``.
+    """Tests a ``TorchModel``, which a subclass sets as ``model``.
 
-    The class adds tests of inputs, tables and the training loss to ``ModelTests``.
+    In addition to ``ModelTests``, the inputs, the tables and the training loss are tested.
     """
 
     model: ClassVar[type[TorchModel]]

@@ -14,13 +14,13 @@ def dropout(x: Tensor, share: float, training: bool) -> Tensor:
     """Returns a tensor with random entries zeroed in training, float [...].
 
     The remaining entries are divided by the probability with which an entry remains (Srivastava et al., JMLR 2014,
-    section 10). On a CPU, each 64-bit random number decides about four entries, and ``share`` is rounded to a
-    multiple of 1/65536. This takes less time than torch's own dropout, which draws one number per entry. On other
-    devices, the function calls torch's own dropout.
+    section 10). On a CPU, every four entries share one 64-bit random number, and ``share`` is rounded to a multiple of
+    1/65536. This takes less time than torch's own dropout, which draws one number per entry. On other devices, the
+    function calls torch's own dropout.
 
     Args:
         x: the tensor, float [...].
-        share: the probability that an entry is zeroed, from 0 to below 1.
+        share: the probability that an entry is zeroed, at least 0 and below 1.
         training: True for a training pass. In other passes, or if ``share`` is 0, the function returns ``x`` itself.
     """
     if not training or share == 0:

@@ -67,13 +67,13 @@ def _gradient(probe: Probe, point: Delta, weights: Tensor, items: Tensor) -> dic
 def _reach(probe: Probe, direction: Delta) -> Tensor:
     """Returns the longest step along a direction for each user, float [B].
 
-    At this length, no vector of the input moves further than a typical vector is long. Lengths are root mean squares
-    over the entries. A gradient may be concentrated on a few of many vectors. A step of the whole radius would then
-    leave the neighbourhood in which slopes predict anything.
+    A step is as long as allowed if one vector of the input moves by the size of a typical vector. Here, sizes are root
+    mean squares over the entries of a vector. A gradient may be concentrated on a few vectors. A step of the whole
+    radius would then leave the neighbourhood in which slopes predict anything.
 
     Args:
         probe: the users.
-        direction: the direction of each user, of length 1.
+        direction: the direction of each user, with an L2 norm of 1.
     """
     shares = [part.norm(dim=-1).reshape(len(part), -1).amax(1) / part.shape[-1] ** 0.5 for part in direction.values()]
     return probe.rms / torch.stack(shares).amax(0).clamp_min(TINY)

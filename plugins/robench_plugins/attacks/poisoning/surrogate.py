@@ -23,8 +23,8 @@ class Rows:
 
     Args:
         count: the number of rows, n.
-        blocks: the rows of each block, int64 [b], and the columns of their ones, int64 [b, length]. Short rows are
-            padded with the number of columns. A row without ones is in no block.
+        blocks: the rows of each block, int64 [b], and the columns of their ones, int64 [b, length]. In short rows, the
+            number of columns serves as padding. A row without ones is in no block.
     """
 
     count: int

@@ -29,13 +29,13 @@ class Fap(Detector):
     FAP is the fraudulent action propagation of Zhang et al. (IJCAI 2015). Users and items form a graph with one edge
     per interaction, and every user and item has a probability of being fake. Some users are known to be fake and keep
     the probability 1. All others start with 0. In each round, the probability of an item becomes the mean of its users'
-    probabilities, and then that of a user becomes the mean of the user's items' probabilities. The rounds end when no
+    probabilities, and then the probability of a user becomes the mean over the user's items. The rounds end when no
     user's probability changes by more than 0.01, or after 1,000 rounds. The paper weights the edges by the deviation of
     ratings. With implicit feedback, there are no ratings, so every edge has the weight 1.
 
     The paper starts from fake users that are known. A defence knows none, so the ``seeds`` most suspicious users of the
-    detector ``seeded_by`` take their place. This detector has its default settings. If its most suspicious users are
-    real users, suspicion spreads from real users. The seeds have the largest scores, also on clean data.
+    detector ``seeded_by`` take their place. The detector ``seeded_by`` has its default settings. If its most suspicious
+    users are real users, suspicion spreads from real users. The seeds have the largest scores, also on clean data.
     """
 
     class Config(DetectorConfig):
