@@ -12,7 +12,7 @@ from robench.testing.conformance import Conformance
 
 
 class DatasetTests(Conformance):
-    """Tests a ``Dataset``; a subclass names the class to test as ``dataset``.
+    """Tests a ``Dataset``, which a subclass sets as ``dataset``.
 
     ``settings`` should give a small data set.
     """

@@ -87,7 +87,7 @@ def perturbed_change(wrapped: TorchModel, inner: TorchModel, users: IntArray, hi
 
 
 class DefenseTests(Conformance):
-    """Tests a ``Defense``; a subclass names the class to test as ``defense``.
+    """Tests a ``Defense``, which a subclass sets as ``defense``.
 
     The defended models are a pairwise model and a sequence model. ``settings`` should give an effective defence. A
     defence with a ``loss`` counts as adversarial: it trains on a perturbation that raises the model's own loss. Tests

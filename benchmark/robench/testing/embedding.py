@@ -29,7 +29,7 @@ class _RandomPoints(EmbeddingAttack):
 
 
 class EmbeddingAttackTests(Conformance):
-    """Tests an ``EmbeddingAttack``; a subclass names the class to test as ``attack``.
+    """Tests an ``EmbeddingAttack``, which a subclass sets as ``attack``.
 
     The tests share measurements at a few budgets, because an attack takes much longer than a comparison.
     The victims are a pairwise model and a sequence model. ``norms`` lists the norms that the attack supports.

@@ -21,7 +21,7 @@ from robench.testing.worlds import reference_victim
 
 
 class EnsembleTests(Conformance):
-    """Tests an ``Ensemble``; a subclass names the class to test as ``attack``.
+    """Tests an ``Ensemble``, which a subclass sets as ``attack``.
 
     ``settings`` choose the threat model. On the surface ``text``, the victim is a model that reads titles. On any other
     surface, it is a sequence model.

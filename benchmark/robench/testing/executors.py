@@ -21,7 +21,7 @@ def echo(task: Task, emit: Emit) -> None:
 
 
 class ExecutorTests(Conformance):
-    """Tests an ``Executor``; a subclass names the class to test as ``executor``."""
+    """Tests an ``Executor``, which a subclass sets as ``executor``."""
 
     executor: ClassVar[type[Executor]]
 

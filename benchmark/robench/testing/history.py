@@ -40,7 +40,7 @@ class _RandomEdits(HistoryAttack):
 
 
 class HistoryAttackTests(Conformance):
-    """Tests a ``HistoryAttack``; a subclass names the class to test as ``attack``.
+    """Tests a ``HistoryAttack``, which a subclass sets as ``attack``.
 
     There are two victims, both sequence models. The users of the first victim have histories of equal length. The
     users of the second victim have histories of different lengths.

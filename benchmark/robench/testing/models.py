@@ -22,7 +22,7 @@ from robench.testing.worlds import catalogue, checkerboard, crowd, fitted, same_
 
 
 class ModelTests(FittedModelTests):
-    """Tests a ``Model``; a subclass names the class to test as ``model``.
+    """Tests a ``Model``, which a subclass sets as ``model``.
 
     In the world ``checkerboard``, the users and items form a matrix of rank 2. A model can learn this matrix with few
     factors and enough epochs. ``board`` holds additional settings for this world.

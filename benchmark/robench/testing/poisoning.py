@@ -26,7 +26,7 @@ TARGETS = (2, 11, 30)
 
 
 class PoisoningAttackTests(Conformance):
-    """Tests a ``PoisoningAttack``; a subclass names the class to test as ``attack``."""
+    """Tests a ``PoisoningAttack``, which a subclass sets as ``attack``."""
 
     attack: ClassVar[type[PoisoningAttack]]
 
@@ -86,7 +86,7 @@ class PoisoningAttackTests(Conformance):
 
 
 class CorruptionTests(Conformance):
-    """Tests a ``Corruption``; a subclass names the class to test as ``attack``."""
+    """Tests a ``Corruption``, which a subclass sets as ``attack``."""
 
     attack: ClassVar[type[Corruption]]
 

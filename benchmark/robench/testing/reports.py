@@ -47,7 +47,7 @@ def _records() -> list[Record]:
 
 
 class ReportTests(Conformance):
-    """Tests a report; a subclass names the class to test as ``report``.
+    """Tests a report, which a subclass sets as ``report``.
 
     ``report()`` must return an object with hooks that follow a run. Every test runs in an empty folder. The tests play
     runs of two measured cells and one failed cell.

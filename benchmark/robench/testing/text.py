@@ -76,7 +76,7 @@ def title_oracle(attack: TextAttack, epsilon: float) -> TitleOracle:
 
 
 class TextAttackTests(Conformance):
-    """Tests a ``TextAttack``; a subclass names the class to test as ``attack``.
+    """Tests a ``TextAttack``, which a subclass sets as ``attack``.
 
     The victim is a model that reads titles. Set ``promotes_only`` if the attack refuses the goal ``untargeted``. Tests
     of this goal are then skipped.
