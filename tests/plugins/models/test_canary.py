@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from tests.plugins.models import test_conformance, test_llm_conformance, test_text_bert
+from tests.plugins.models.chat import test_model as test_chat
 
 import robench_plugins
 from robench.api import Rng
@@ -18,7 +19,7 @@ ONE, TWO = 1, 2  # two items of the genres 1 and 2, which fake users pair with i
 
 def conformance_classes():
     """Returns one conformance class per built-in model, by the name of its model."""
-    modules = (test_conformance, test_llm_conformance, test_text_bert)
+    modules = (test_conformance, test_llm_conformance, test_text_bert, test_chat)
     classes = (value for module in modules for value in vars(module).values())
     tests = [one for one in classes if isinstance(one, type) and issubclass(one, ModelTests) and hasattr(one, "model")]
     return {one.model.__name__: one for one in reversed(tests)}
@@ -32,8 +33,8 @@ def test_the_canary_covers_every_built_in_model():
     assert covered == set(robench_plugins.robench_models().values())
 
 
-# Fits of Llm take minutes. Its conformance class compares one poisoned fit with a clean one.
-PUSHED = sorted(name for name, one in CLASSES.items() if one.collaborative and name != "Llm")
+# Fits of Llm take minutes, and Chat needs a server. Their conformance classes compare a poisoned fit with a clean one.
+PUSHED = sorted(name for name, one in CLASSES.items() if one.collaborative and name not in ("Llm", "Chat"))
 
 
 @pytest.mark.parametrize("name", PUSHED)
