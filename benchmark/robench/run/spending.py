@@ -13,7 +13,7 @@ from robench.api.metric import Metric
 from robench.api.models.base import Model
 from robench.api.spending import Spending
 from robench.api.summary import DataSummary
-from robench.engine.fit.validation import VALIDATION_USERS
+from robench.engine.fit.limits import VALIDATION_USERS
 from robench.host.registry import Registry
 from robench.run.data import data_name
 from robench.run.estimates import group_by_victim

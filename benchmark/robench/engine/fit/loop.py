@@ -15,8 +15,9 @@ from robench.api.errors import PluginError
 from robench.api.models.base import Model
 from robench.api.models.torch import TorchModel
 from robench.api.rng import Rng
+from robench.engine.fit.limits import VALIDATION_USERS
 from robench.engine.fit.training import EpochCallback, FitReport, Training, count_decays
-from robench.engine.fit.validation import VALIDATION_USERS, validation_ndcg, validation_users
+from robench.engine.fit.validation import validation_ndcg, validation_users
 
 
 def choose_settings(model: Model, data: TrainData) -> Mapping[str, float]:

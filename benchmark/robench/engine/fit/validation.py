@@ -10,11 +10,10 @@ import torch
 from robench.api.data import IntArray, Interactions, TrainData, joined
 from robench.api.models.base import Model
 from robench.api.rng import Rng
+from robench.engine.fit.limits import VALIDATION_USERS
 from robench.engine.rank.chunk import build_chunk, chunk_size, split_users
 from robench.engine.rank.ranking import discount
 from robench.engine.rank.scoring import device_of, rank_scores, score_users
-
-VALIDATION_USERS = 10_000  # the largest number of users to validate on, for a model without a training loop
 
 
 def validation_users(data: TrainData, most: int | None = VALIDATION_USERS) -> tuple[Interactions, IntArray]:
