@@ -1,9 +1,10 @@
 """Runs commands in processes that are forked after torch has been imported.
 
-Forking saves seconds per call. ``robench`` calls the same ``robench.cli.main`` as a user does, with three differences.
+Forking saves seconds per call. ``robench`` calls the same ``robench.cli.main`` as a user does, with four differences.
 The fork server of the workers is forked too, instead of being started afresh. On the report page, a digest of the
-content replaces each picture, because drawing dominates the time of a small run. Settings that Python reads at its
-start, such as PYTHONUTF8, have no effect. ``real`` has none of these differences.
+content replaces each picture, because drawing dominates the time of a small run. The decoder is hidden from the host's
+filter of titles (``wordless.py``). Settings that Python reads at its start, such as PYTHONUTF8, have no effect.
+``real`` has none of these differences.
 
 Tests call ``robench`` through the fixture of that name in ``conftest.py``.
 """
@@ -60,7 +61,6 @@ PRELOADED = (
     "sklearn.linear_model",
     "sympy",
     "tabulate",
-    "tests.wordless",
     "torch._dynamo",  # the first step of an optimiser imports this package, which takes a second
     "torch.fx.experimental.symbolic_shapes",
 )
@@ -177,6 +177,7 @@ def _robench() -> None:
     from robench_plugins.executors.isolation.launch import Launcher  # noqa: PLC0415
 
     replace_pictures(pytest.MonkeyPatch())
+    runpy.run_path(str(Path(__file__).with_name("wordless.py")))  # an installed package may be called tests, too
     if FORKS:
         Launcher.context = multiprocessing.get_context("fork")
     main()

@@ -127,3 +127,6 @@ def test_they_run_in_their_suite(folder, tested, robench):
         assert name in cells, name
     assert ",mine," in log
     assert log.count(",ndcg@10,") == cells.count(",ndcg@10,")
+    records = [path.read_text("utf-8") for path in (folder / "results" / "mine" / "cells").glob("*.json")]
+    assert any('"titles"' in text for text in records)
+    assert not any("filter_reach" in text for text in records), "the decoder, which takes seconds, is not hidden"
