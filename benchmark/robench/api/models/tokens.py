@@ -111,7 +111,7 @@ class LikelihoodModel(TokenReader):
 
     @property
     def length_normalised(self) -> bool:
-        """Whether a score depends on the mean over a title's tokens, not on the sum."""
+        """Says whether scores depend on the mean over a title's tokens, not on the sum."""
         return True
 
     @abstractmethod

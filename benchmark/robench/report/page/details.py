@@ -56,7 +56,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Details:
-    """What a row of a ranking table shows when a reader opens the row.
+    """Holds what a row of a ranking table shows when a reader opens the row.
 
     Args:
         summary: the rank, the verdict and the flags, as ``robench show`` prints them, and the cost on clean data.
