@@ -233,6 +233,24 @@ def test_a_budget_that_was_rounded_up_is_told(tmp_path, monkeypatch, fakes, flag
     assert row(world.build()).flags == ("budget rounded up to 2 users" if flagged else "")
 
 
+@pytest.mark.parametrize(
+    ("fakes", "flags", "ranked"),
+    [((10, 10), "", True), ((10, 9), "budget not spent", True), ((0, 0), "budget not spent", False)],
+)
+def test_fewer_fake_users_than_allowed_are_told_and_none_at_all_never_rank(tmp_path, monkeypatch, fakes, flags, ranked):
+    monkeypatch.setattr("robench.tables.flags.LEAST_TARGETS", 0)
+    world = World(tmp_path / "w", [{**POISONING, "epsilon": 10 / USERS}])
+    targets = {"arrays": {"target_ranks": [[1] * USERS]}}
+    for seed, users in enumerate(fakes):
+        world.cell(ranks(150, 99), seed=seed, **targets)
+        achieved = {"epsilon": users / USERS, "fake_users": users}
+        more = {"attack": "b", "epsilon": 10 / USERS, "threat": FAKES, "achieved": achieved, **targets}
+        world.cell(ranks(150, 99), seed=seed, **more)
+    found = row(world.build())
+    assert found.flags == flags
+    assert (found.rank is not None) == ranked
+
+
 @pytest.mark.parametrize(("epsilon", "flags"), [(0.05, ""), (0.2, "budget rounded up to 2 users")])
 def test_a_budget_that_was_rounded_up_beyond_the_table_s_own_is_not_told(tmp_path, monkeypatch, epsilon, flags):
     monkeypatch.setattr("robench.tables.flags.LEAST_TARGETS", 0)

@@ -27,6 +27,7 @@ UNRANKED = "unranked: "  # the start of a flag about a missing attack, or about 
 RANKLESS = (
     "not above popularity",
     "filter not attacked",
+    "budget not spent",
     "low power",
     "gaps not judged",
     "hidden gradients",

@@ -1,7 +1,7 @@
 """Computes flags from the records of a row's cells.
 
-The flags report budgets that were exceeded or rounded up, unusable gradients, scores that vary or are not additive,
-failed second runs, and different devices.
+The flags report budgets that were exceeded, rounded up or not spent, unusable gradients, scores that vary or are not
+additive, failed second runs, and different devices.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ MOST_ZERO = 0.01  # the share of the hit users above which an attack is flagged
 MOST_BLIND = 0.5  # the share of the hit users above which the gradient attacks of an ensemble prove nothing
 OVERSHOOT = 1 + 1e-4
 MOST_ROUNDING = 1.05  # the largest ratio of the achieved budget to ε
+LEAST_SPENT = 1 - 1e-9  # the least ratio of the achieved budget to ε with which all of it counts as spent
 MOST_ADDITIVE = 1e-3  # the largest difference between scores and a sum over items, in standard deviations
 MOST_IGNORED = 0.25  # the largest share of users or titles that a model trained elsewhere may ignore
 MOST_NOISE = 1e-4  # the largest difference between two scorings without an attack, in standard deviations
@@ -104,6 +105,28 @@ def flag_rounding(results: Results, row: Row, table: PlannedTable | None) -> lis
                 name = f"budget rounded up to {users:.0f} user{'s' if users > 1 else ''}"
                 flags.append(Flag(name, why, {"epsilon": cell.epsilon, "achieved": share}))
     return list({str(flag): flag for flag in flags}.values())
+
+
+def flag_unspent(results: Results, row: Row, table: PlannedTable | None) -> list[Flag]:
+    """Returns one flag per poisoning with fewer fake users than ε allows.
+
+    If no poisoning of the row has added a fake user, nothing was attacked, and the row has no rank and no p-value.
+    """
+    made, flags = [], []
+    for cell in results.by_row[row.key]:
+        if cell.stage != "train" or not results.ok(cell) or (table is not None and cell.threat != table.threat):
+            continue
+        achieved = results.record(cell)["achieved"]
+        users, share = achieved.get("fake_users"), achieved.get("epsilon", 0.0)
+        if users is None or not cell.epsilon:
+            continue
+        made.append(users)
+        if share < LEAST_SPENT * cell.epsilon:
+            why = f"{cell.attack_label} added fewer fake users than ε allows, and more of them may do more"
+            flags.append(Flag("budget not spent", why, {"epsilon": cell.epsilon, "achieved": share}))
+    if made and not any(made):
+        row.distrust()
+    return list({flag.why: flag for flag in flags}.values())
 
 
 def flag_additivity(results: Results, row: Row, cells: Sequence[CellRow]) -> list[Flag]:

@@ -28,6 +28,7 @@ from robench.tables.diagnoses import (
     flag_rounding,
     flag_single_draws,
     flag_trained,
+    flag_unspent,
 )
 from robench.tables.members import compare_members
 from robench.tables.results import Results, grouped
@@ -86,6 +87,7 @@ def set_flags(
     row.notes += flag_checks(results, row, cells)
     row.notes += flag_trained(results, row, cells)
     row.notes += flag_rounding(results, row, table)
+    row.notes += flag_unspent(results, row, table)
     row.notes += flag_single_draws(results, cells)
     if table is not None and table.threat.goal != "untargeted":
         row.notes += _few_targets(row)

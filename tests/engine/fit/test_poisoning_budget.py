@@ -75,6 +75,25 @@ def test_profiles_of_another_type_are_refused(row):
         poison(Odd.make(), data.train, targets=np.array([3, 8]), epsilon=0.1, rng=Rng(0))
 
 
+@pytest.mark.parametrize(
+    ("made", "problem"),
+    [
+        ([np.array([3, 8])], "the attack returned list, not Profiles"),
+        (None, "the attack returned NoneType, not Profiles"),
+        (Profiles(iter([np.array([3, 8])])), "the rows of Profiles are .*iterator, not a tuple of arrays"),
+    ],
+)
+def test_another_result_than_profiles_is_refused_in_one_line(made, problem):
+    data, _ = crowd()
+
+    class Odd(PoisoningAttack):
+        def profiles(self, train, *, targets, n_users, profile_size, rng):
+            return made
+
+    with pytest.raises(PluginError, match=problem):
+        poison(Odd.make(), data.train, targets=np.array([3, 8]), epsilon=0.1, rng=Rng(0))
+
+
 class Dropping(Corruption):
     """A corruption that removes a share of the interactions.
 
@@ -157,3 +176,29 @@ def test_times_that_contradict_the_order_are_refused(users):
     attack.users = users
     with pytest.raises(PluginError, match="order of their times"):
         poison(attack, data.train, targets=np.empty(0, np.int64), epsilon=0.05, rng=Rng(0))
+
+
+def test_a_corruption_that_writes_into_the_real_rows_is_refused():
+    data, _ = crowd()
+
+    class Scribbling(Corruption):
+        def corrupt(self, train, *, share, rng):
+            items = train.items if train.items.base is None else train.items.base
+            items.flags.writeable = True
+            items[:] = items[::-1].copy()
+            return train
+
+    with pytest.raises(PluginError, match="not write them into the data"):
+        poison(Scribbling.make(), data.train, targets=np.empty(0, np.int64), epsilon=0.05, rng=Rng(0))
+
+
+@pytest.mark.parametrize("result", [None, [[1, 2]]])
+def test_another_result_than_interactions_is_refused_in_one_line(result):
+    data, _ = crowd()
+
+    class Odd(Corruption):
+        def corrupt(self, train, *, share, rng):
+            return result
+
+    with pytest.raises(PluginError, match=rf"corrupt\(\) returned {type(result).__name__}, not Interactions"):
+        poison(Odd.make(), data.train, targets=np.empty(0, np.int64), epsilon=0.05, rng=Rng(0))

@@ -113,6 +113,8 @@ HOSTILE = {
     "scores too few users": (lambda t: Cleaned(t, np.zeros(3)), "shape \\(3,\\) for 7 users"),
     "scores with nan": (lambda t: Cleaned(t, np.full(7, np.nan)), "not finite numbers"),
     "scores in words": (lambda t: Cleaned(t, np.array(["fake"] * 7)), "not finite numbers"),
+    "scores with lists": (lambda t: Cleaned(t, [[1], [1, 2]]), "not one number per user"),
+    "keeps nothing at all": (lambda t: Cleaned(None, np.zeros(7)), "NoneType as the kept interactions"),
     "returns rows alone": (lambda t: t, "returned Interactions, not Cleaned"),
 }
 

@@ -268,6 +268,22 @@ def test_costs_that_are_not_finite_numbers_are_refused(tmp_path, cost):
         victim_fit(tmp_path, attack=Boasting.make()).fit()
 
 
+def test_costs_may_be_numbers_of_numpy_and_must_be_a_mapping(tmp_path):
+    class Stating(PoisoningAttack):
+        costs: object = None
+
+        def profiles(self, train, *, targets, n_users, profile_size, rng):
+            return Profiles((targets,) * n_users, self.costs)
+
+    attack = Stating.make()
+    attack.costs = {"steps": np.int64(3), "loss": np.float32(0.5)}
+    report = victim_fit(tmp_path, attack=attack).fit().report
+    assert (report["profile_steps"], report["profile_loss"]) == (3, 0.5)
+    attack.costs = None
+    with pytest.raises(PluginError, match="the costs of Profiles are NoneType, not a mapping"):
+        victim_fit(tmp_path / "none", attack=attack).fit()
+
+
 def test_no_fakes_are_the_clean_victim_bit_for_bit(tmp_path):
     clean = victim_fit(tmp_path / "clean").fit()
     none = victim_fit(tmp_path / "none", attack=attack_of({}, times=0), epsilon=0).fit()

@@ -121,11 +121,15 @@ def corrupt(attack: Corruption, train: Interactions, *, epsilon: float, rng: Rng
     """Runs an attack that may change at most ⌈ε · n⌉ of the n training interactions.
 
     Raises:
-        PluginError: if the attack changes more interactions, changes the number of users or items, or returns a row
-            that is not in the order of its times.
+        PluginError: if the attack changes more interactions, changes the number of users or items, returns a row that
+            is not in the order of its times, or writes into ``train``.
     """
-    budget = round_up(epsilon, len(train))
+    budget, before = round_up(epsilon, len(train)), train.sha256()
     after = attack.corrupt(train, share=epsilon, rng=rng) if budget else train
+    if train.sha256() != before:
+        raise PluginError("a corruption must return its changes, and not write them into the data that it gets")
+    if not isinstance(after, Interactions):
+        raise PluginError(f"corrupt() returned {type(after).__name__}, not Interactions")
     if (after.n_users, after.n_items) != (train.n_users, train.n_items):
         raise PluginError("a corruption must keep users and items")
     earlier = np.diff(after.times)[np.diff(after.users()) == 0] < 0

@@ -65,10 +65,14 @@ class ProfileBudget:
         """Checks profiles against the limits, and returns the profiles unchanged.
 
         Raises:
-            PluginError: if there are too many profiles, if a profile is not an int64 array of one dimension, if it has
-                too many items, if an item is repeated or outside the catalogue, if a profile lacks the targets that are
-                promoted, or if it contains a target that is demoted.
+            PluginError: if ``profiles`` is of another type, if there are too many profiles, if a profile is not an
+                int64 array of one dimension, if it has too many items, if an item is repeated or outside the catalogue,
+                if a profile lacks the targets that are promoted, or if it contains a target that is demoted.
         """
+        if not isinstance(profiles, Profiles):
+            raise PluginError(f"the attack returned {type(profiles).__name__}, not Profiles")
+        if not isinstance(profiles.rows, (tuple, list)):
+            raise PluginError(f"the rows of Profiles are {type(profiles.rows).__name__}, not a tuple of arrays")
         if len(profiles.rows) > self.users:
             raise PluginError(f"the attack gave {len(profiles.rows)} fake users; its budget is {self.users}")
         for number, row in enumerate(profiles.rows):

@@ -146,12 +146,15 @@ def _stated(costs: Mapping[str, float]) -> Report:
     """Returns the costs that an attack states, by their names in the record.
 
     Raises:
-        PluginError: if a name is not a string, or if a cost is not a finite number.
+        PluginError: if the costs are not a mapping, if a name is not a string, or if a cost is not a finite number.
     """
-    for name, value in costs.items():
+    if not isinstance(costs, Mapping):
+        raise PluginError(f"the costs of Profiles are {type(costs).__name__}, not a mapping")
+    plain = {name: value.item() if isinstance(value, np.number) else value for name, value in costs.items()}
+    for name, value in plain.items():
         if not isinstance(name, str) or not isinstance(value, (int, float)) or not math.isfinite(value):
             raise PluginError(f"the attack states the cost {name!r} as {value!r}, which is not a finite number")
-    return {f"profile_{name}": value for name, value in costs.items()}
+    return {f"profile_{name}": value for name, value in plain.items()}
 
 
 def _to_arrays(profiles: Profiles) -> Arrays:

@@ -83,7 +83,10 @@ def _checked_suspicion(suspicion: Any, n_users: int) -> FloatArray:
     Raises:
         PluginError: if there is not one finite number per user.
     """
-    scores = np.asarray(suspicion)
+    try:
+        scores = np.asarray(suspicion)
+    except ValueError:
+        raise PluginError("sanitise() returned suspicion scores that are not one number per user") from None
     if scores.shape != (n_users,):
         raise PluginError(f"sanitise() returned suspicion scores of the shape {scores.shape} for {n_users} users")
     if scores.dtype.kind not in "fiub" or not np.isfinite(scores.astype(np.float64)).all():
@@ -95,9 +98,11 @@ def _kept_rows(before: Interactions, after: Interactions) -> list[BoolArray]:
     """Returns which interactions of each row remain, one bool array per row.
 
     Raises:
-        PluginError: if ``after`` has another number of users or items than ``before``, or if a row of ``after`` is not
-            a subsequence of the same row of ``before``.
+        PluginError: if ``after`` is of another type, if it has another number of users or items than ``before``, or if
+            a row of ``after`` is not a subsequence of the same row of ``before``.
     """
+    if not isinstance(after, Interactions):
+        raise PluginError(f"sanitise() returned {type(after).__name__} as the kept interactions, not Interactions")
     if (after.n_users, after.n_items) != (before.n_users, before.n_items):
         raise PluginError(
             f"sanitise() returned {after.n_users} rows over {after.n_items} items; it must keep the {before.n_users} "
