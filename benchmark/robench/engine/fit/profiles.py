@@ -150,11 +150,16 @@ def _stated(costs: Mapping[str, float]) -> Report:
     """
     if not isinstance(costs, Mapping):
         raise PluginError(f"the costs of Profiles are {type(costs).__name__}, not a mapping")
-    plain = {name: value.item() if isinstance(value, np.number) else value for name, value in costs.items()}
+    plain = {name: _to_python(value) for name, value in costs.items()}
     for name, value in plain.items():
         if not isinstance(name, str) or not isinstance(value, (int, float)) or not math.isfinite(value):
             raise PluginError(f"the attack states the cost {name!r} as {value!r}, which is not a finite number")
     return {f"profile_{name}": value for name, value in plain.items()}
+
+
+def _to_python(value: Any) -> Any:
+    """Returns a number of numpy as a Python number, and any other value as given."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _to_arrays(profiles: Profiles) -> Arrays:

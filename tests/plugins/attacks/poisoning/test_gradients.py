@@ -172,6 +172,20 @@ def test_sharpness_takes_the_slope_at_vectors_moved_along_the_gradient(surrogate
     torch.testing.assert_close(sharp.items, there.items)
 
 
+@pytest.mark.parametrize("attack", [RevAdv, Pga])
+def test_sharpness_reaches_the_loss_and_the_gradient_of_the_attack(surrogate, promotion, attack):
+    profiles = fractional()
+    settings = {"rounds": 3, "unrolled": 3} if attack is RevAdv else {"rounds": 3}
+    with torch.no_grad():
+        there = promotion.slope(surrogate.fit(profiles, 3), 0.2)
+    plain, sharp = (
+        attack.make(**settings, sharpness=rho).loss_and_gradient(surrogate, profiles, promotion) for rho in (0.0, 0.2)
+    )
+    assert sharp[0] == pytest.approx(there.value, rel=1e-9)
+    assert sharp[0] > plain[0]
+    assert relative_error(sharp[1], plain[1]) > 0.01
+
+
 def test_no_gradient_reaches_real_rows(train, surrogate, promotion):
     before = train.sha256()
     blocks = [part for rows in (surrogate.by_user, surrogate.by_item) for block in rows.blocks for part in block]
