@@ -3,6 +3,7 @@
 Tests with the mark ``unit`` do not need torch.
 """
 
+import gc
 import importlib
 import itertools
 import os
@@ -74,6 +75,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("unit")
     places = {id(item): FIRST.index(name) for item, name in zip(items, names, strict=True) if name in FIRST}
     items.sort(key=lambda item: places.get(id(item), len(FIRST)))
+
+
+def pytest_collection_finish() -> None:
+    """Hides the tests and the imported modules from the garbage collector.
+
+    They are needed until the end. Each full collection, here or in a fork of this process, would visit all of them.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

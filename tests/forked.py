@@ -9,6 +9,7 @@ filter of titles (``wordless.py``). Settings that Python reads at its start, suc
 Tests call ``robench`` through the fixture of that name in ``conftest.py``.
 """
 
+import gc
 import hashlib
 import json
 import multiprocessing
@@ -155,6 +156,7 @@ def _start(
 
 
 def _main(command: str, folder: Path, arguments: tuple[str, ...], env: dict[str, str], out: Path, err: Path) -> None:
+    gc.freeze()  # the collector would visit, and thereby copy, all objects of the imported modules
     encoding = env.get("PYTHONIOENCODING", "utf-8")
     for number, path in ((1, out), (2, err)):
         handle = os.open(path, os.O_WRONLY | os.O_CREAT)

@@ -8,6 +8,12 @@ import pytest
 from tests.docs.pages import ROOT
 from tests.forked import FORKS, PRELOADED, conformance
 
+FROZEN = """
+import gc
+
+def test_frozen():
+    assert gc.get_freeze_count() > 100_000
+"""
 STEP = """
 import sys, torch
 
@@ -23,6 +29,14 @@ def test_step():
 def test_every_module_exists():
     """The fork server ignores a module that does not exist."""
     assert [name for name in PRELOADED if find_spec(name) is None] == []
+
+
+@pytest.mark.skipif(not FORKS, reason="the system has no fork server")
+def test_the_collector_of_a_fork_skips_the_imported_modules(tmp_path):
+    """Each full collection would otherwise visit all objects of these modules."""
+    (tmp_path / "test_frozen.py").write_text(FROZEN)
+    done = conformance(tmp_path, "test_frozen.py")
+    assert done.returncode == 0, done.stdout
 
 
 @pytest.mark.skipif(not FORKS, reason="the system has no fork server")

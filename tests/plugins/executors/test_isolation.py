@@ -162,6 +162,8 @@ def launcher():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Launcher, "context", multiprocessing.get_context("fork"))
         patch.setattr(heartbeat, "INTERVAL", 0.05)  # takes effect only before the fork server starts
+        patch.setattr(process, "LOOK", 0.05)
+        patch.setattr(launch, "TURN", 0.1)
         with Launcher(work, 1) as launcher:
             yield launcher
 
@@ -301,9 +303,7 @@ def test_a_keeper_that_its_worker_stops_is_continued(run):
 
 
 @pytest.mark.usefixtures("in_time")
-def test_a_keeper_that_is_stopped_again_and_again_ends_with_its_worker(run, monkeypatch):
-    monkeypatch.setattr(process, "LOOK", 0.05)
-    monkeypatch.setattr(launch, "TURN", 0.1)
+def test_a_keeper_that_is_stopped_again_and_again_ends_with_its_worker(run):
     found = run("stops keeper again", "nothing")
     assert error(found["stops keeper again"]) == (
         "the worker was ended: its keeper was stopped by a signal again and again",
