@@ -1,6 +1,8 @@
 """Tests the unpacking of archives, most of which are hostile."""
 
+import errno
 import io
+import random
 import stat
 import tarfile
 import zipfile
@@ -24,7 +26,7 @@ def zipped(path, *members):
 
 
 def tarred(path, *members):
-    with tarfile.open(path, "w:gz") as archive:
+    with tarfile.open(path, "w:bz2" if path.suffix == ".bz2" else "w:gz") as archive:
         for name, content, kind in members:
             info = tarfile.TarInfo(name)
             info.type, info.size = kind, len(content) if kind == tarfile.REGTYPE else 0
@@ -130,6 +132,47 @@ def test_a_cut_archive_is_one_line(tmp_path, folder):
     content[60:80] = bytes(20)
     archive.write_bytes(content)
     with pytest.raises(UserError, match="a damaged archive"):
+        unpack(archive, folder)
+
+
+def test_an_archive_without_its_beginning_is_one_line(tmp_path, folder):
+    archive = zipped(tmp_path / "x.zip", ("x", b"1"), ("y", bytes(range(256)) * 50))
+    archive.write_bytes(archive.read_bytes()[6000:])
+    with pytest.raises(UserError, match="a damaged archive"):
+        unpack(archive, folder)
+
+
+@pytest.mark.parametrize("name", ["x.tar.gz", "x.tar.bz2"])
+def test_a_compressed_tar_with_a_damaged_end_is_one_line(tmp_path, folder, name):
+    archive = tarred(tmp_path / name, ("x", random.Random(0).randbytes(3 << 20), tarfile.REGTYPE))
+    content = bytearray(archive.read_bytes())
+    content[-2000:-8] = bytes(1992)
+    archive.write_bytes(content)
+    with pytest.raises(UserError, match="a damaged archive"):
+        unpack(archive, folder)
+
+
+@pytest.mark.parametrize("name", ["a" * 256, "é" * 128, "a/" * 500 + "b"])
+def test_a_name_that_no_file_can_have_is_refused(tmp_path, folder, name):
+    with pytest.raises(UserError, match="has a name that is too long"):
+        unpack(zipped(tmp_path / "x.zip", (name, b"1")), folder)
+    assert not list(folder.iterdir())
+
+
+def test_an_archive_that_cannot_be_read_is_not_called_damaged(tmp_path, folder, monkeypatch):
+    def fail(*_):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(zipfile, "ZipFile", fail)
+    (tmp_path / "x.zip").write_bytes(b"x")
+    with pytest.raises(UserError, match=r"x\.zip: cannot be read: Permission denied"):
+        unpack(tmp_path / "x.zip", folder)
+
+
+def test_an_error_while_writing_is_no_damage(tmp_path, folder):
+    archive = zipped(tmp_path / "x.zip", ("x", b"1"))
+    (folder / "x").mkdir()
+    with pytest.raises(FileExistsError):
         unpack(archive, folder)
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from robench.api.errors import UserError
 from robench.store import npz
-from robench.store.npz import arrays_from_bytes, arrays_to_bytes
+from robench.store.npz import arrays_from_bytes, arrays_to_bytes, parse_array
 
 pytestmark = pytest.mark.unit
 ARRAYS: dict[str, NDArray[np.generic]] = {
@@ -53,6 +53,26 @@ def test_other_layouts_are_read_too() -> None:
     np.savez_compressed(buffer, **ARRAYS)
     with pytest.raises(UserError, match="compressed"):
         arrays_from_bytes(buffer.getvalue(), "here")
+
+
+def test_a_type_that_does_not_exist_is_refused() -> None:
+    """A header may state a size that no type has, such as floats of three bytes."""
+    for known, unknown in ((np.zeros(3, "f4"), "<f3"), (np.zeros(3, "i8"), "<i9"), (np.zeros(3, "U4"), "<U999999999")):
+        content = io.BytesIO()
+        np.save(content, known)
+        text = content.getvalue().replace(known.dtype.str.encode(), unknown.encode())
+        with pytest.raises(UserError, match="the array 'x' has no header that can be read"):
+            parse_array(text, "x", "here")
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_text_beyond_unicode_is_refused(order: str) -> None:
+    """Numpy reads any number as a character, and Python fails only later."""
+    largest = np.array(["a", chr(0x10FFFF)], f"{order}U1")
+    assert arrays_from_bytes(arrays_to_bytes({"x": largest}), "here")["x"].tolist() == largest.tolist()
+    beyond = np.array([0x61, 0x110000], f"{order}u4").view(f"{order}U1")
+    with pytest.raises(UserError, match="the array 'x' has text that is not Unicode"):
+        arrays_from_bytes(arrays_to_bytes({"x": beyond}), "here")
 
 
 def test_no_changed_byte_is_read_directly() -> None:

@@ -12,15 +12,23 @@ import zipfile
 
 import numpy as np
 import pytest
+from tests.submission.forgery import (
+    change_details,
+    copy_record,
+    copy_record_with_its_name,
+    forge,
+    remove_processor,
+    replace_array,
+    replace_processor,
+    seal_again,
+)
 
 from robench.files.atomic import write_text
 from robench.host.discovery import Host
 from robench.host.registry import Registry
-from robench.store.archive import hash_file, hash_manifest
 from robench.store.folder import Store
 from robench.store.plan_file import read_plan
 from robench.store.record import compute_metric_values
-from robench.store.seal import seal
 from robench.submission.review import describe_chance
 from robench.tables.results import read_results
 
@@ -72,22 +80,6 @@ def refused(done, *words):
 
 def read_csv(folder):
     return list(csv.DictReader(io.StringIO((folder / "leaderboard.csv").read_text())))
-
-
-def seal_again(folder):
-    """Writes hashes that fit the files of a submission, as a careful forger would."""
-    path = folder / "MANIFEST.json"
-    manifest = json.loads(path.read_text())
-    manifest["files"] = {name: hash_file(folder / name) for name in manifest["files"]}
-    manifest["root"] = hash_manifest(manifest)
-    path.write_text(json.dumps(manifest))
-    details = json.loads((folder / "SUBMISSION.json").read_text())
-    (folder / "SUBMISSION.json").write_text(json.dumps(seal({**details, "root": manifest["root"]})))
-
-
-def change_details(folder, **changes):
-    details = json.loads((folder / "SUBMISSION.json").read_text())
-    (folder / "SUBMISSION.json").write_text(json.dumps(seal({**details, **changes})))
 
 
 def metrics_of(folder):
@@ -176,6 +168,49 @@ def test_edited_arrays_with_fitting_tables_are_found_by_the_sample_alone(robench
     assert done.stdout.splitlines()[-1] == "2 problems"
 
 
+def test_forged_files_are_those_of_a_careful_forger(robench, unpacked):
+    forge(unpacked, lambda records, arrays: None)
+    assert review(robench, unpacked).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (copy_record, "the record of another cell"),
+        (copy_record_with_its_name, "its id is not the digest of its spec"),
+        (replace_array("loss", np.nan), "the array 'loss' has values that are not finite"),
+        (replace_array("loss", np.inf), "the array 'loss' has values that are not finite"),
+        (replace_array("ranks", np.nan), "the array 'ranks' has the type float64"),
+        (replace_array("ranks", 0), "the array 'ranks' has values below 1"),
+        (replace_array("ranks", 10**6), "the array 'ranks' has ranks beyond the candidates"),
+        (replace_processor({"a": 1}), "provenance.processor': Input should be a valid string"),
+        (remove_processor, "its hardware is not that of the records"),
+    ],
+)
+def test_forged_records_and_arrays_are_found(robench, unpacked, change, problem):
+    forge(unpacked, change)
+    done = review(robench, unpacked)
+    assert done.returncode == 1, done.stderr
+    assert problem in done.stdout
+
+
+@pytest.mark.parametrize("name", ["SUBMISSION.json", "MANIFEST.json", "plan.json", "suite.yaml", "leaderboard.csv"])
+def test_an_empty_file_in_a_submission_is_named(robench, unpacked, name):
+    (unpacked / name).write_bytes(b"")
+    done = review(robench, unpacked)
+    assert done.returncode in (1, 2)
+    assert any(name in line for line in (done.stdout + done.stderr).splitlines())
+
+
+@pytest.mark.parametrize("name", ["records.jsonl", "arrays.npz"])
+def test_empty_packed_cells_with_fitting_hashes_are_found(robench, unpacked, name):
+    (unpacked / name).write_bytes(b"")
+    seal_again(unpacked)
+    done = review(robench, unpacked)
+    assert done.returncode in (1, 2)
+    assert name in done.stdout + done.stderr
+
+
 def test_the_chance_of_a_sample_is_that_of_draws_without_replacement():
     assert describe_chance(4, 1) == (
         "a sample of 1 of 4 cells finds a wrong cell with a probability of 25.0% for 1 wrong cell"
@@ -209,12 +244,24 @@ def test_a_claim_that_names_no_row_or_no_value_is_refused(robench, finished, tmp
     refused(robench(finished, "submit", "results/s", *WHO, "--claims", str(tmp_path / "c.csv")), "c.csv:2", problem)
 
 
+def test_a_submitted_claim_about_no_row_is_not_met(robench, finished, tmp_path):
+    claims = ("--claims", "claims.csv", "--out", str(tmp_path / "sub"))
+    assert robench(finished, "submit", "results/s", *WHO, *claims).returncode == 0
+    (claim, _) = json.loads((tmp_path / "sub/SUBMISSION.json").read_text())["claims"]
+    change_details(tmp_path / "sub", claims=[{**claim, "model": "nobody"}])
+    done = review(robench, tmp_path / "sub")
+    assert done.returncode == 1
+    assert "claim not met: no table has the row nobody, none λ=1" in done.stdout
+
+
 def test_a_comment_is_markdown_and_its_texts_are_inert(robench, unpacked, finished):
-    change_details(unpacked, contact="<script>alert(1)</script>@x [a](http://b)")
+    licence = "CC0 <img src=x onerror=alert(1)>"
+    change_details(unpacked, licence=licence, contact="<script>alert(1)</script>@x [a](http://b)")
     done = review(robench, unpacked, "--sample", "0", "--format", "md", "--against", str(finished / "results/s"))
     assert done.returncode == 0, done.stdout
     assert done.stdout.startswith("## Submission sub: nothing differs")
     assert "<script" not in done.stdout
+    assert "<img" not in done.stdout
     assert "](http" not in done.stdout
 
 
@@ -288,6 +335,7 @@ def add_member(path, name, content=b"x", mode=0o644 | stat.S_IFREG):
         ("link", stat.S_IFLNK | 0o777, "is a link or a device"),
         ("evil.py", stat.S_IFREG | 0o644, "does not belong to a submission"),
         ("leaderboard.CSV", stat.S_IFREG | 0o644, "occurs twice"),
+        ("a" * 256, stat.S_IFREG | 0o644, "has a name that is too long"),
     ],
 )
 def test_a_hostile_archive_is_refused(robench, finished, tmp_path, name, mode, problem):
@@ -307,8 +355,10 @@ def test_a_zip_bomb_is_refused(robench, finished, tmp_path):
 def test_a_file_that_is_no_submission_is_refused(robench, tmp_path):
     write_text(tmp_path / "s.txt", "x")
     write_text(tmp_path / "s.zip", "x")
+    write_text(tmp_path / "empty.zip", "")
     refused(review(robench, tmp_path / "s.txt"), "not a submission")
     refused(review(robench, tmp_path / "s.zip"), "a damaged archive")
+    refused(review(robench, tmp_path / "empty.zip"), "a damaged archive")
     refused(review(robench, tmp_path / "none.zip"), "no such file or folder")
 
 

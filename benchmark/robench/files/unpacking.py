@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import lzma
+import os
 import shutil
 import stat
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -21,6 +24,7 @@ BLOCK = 1 << 20
 MOST_FILES = 10_000
 LARGEST_RATIO = 200  # the largest allowed ratio of unpacked size to archive size; text is not compressed further
 ALWAYS_FINE = 1 << 28  # the number of bytes that may always be unpacked, whatever the ratio
+LONGEST_PATH, LONGEST_PART = 1000, 255  # in bytes; most file systems refuse a longer name of a file or a folder
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, ValueError)
 
@@ -48,9 +52,9 @@ def is_archive(path: Path) -> bool:
 def unpack(archive: Path, folder: Path) -> None:
     """Unpacks an archive into an empty folder.
 
-    An archive is refused if it contains links, devices, paths that leave the folder or conflict, or more than 10,000
-    files. It is also refused if it unpacks to more than 256 MiB and to more than 200 times its own size. These rules
-    are checked before anything is written. While writing, the unpacked bytes are counted again.
+    An archive is refused if it contains links, devices, paths that leave the folder, conflict or are too long, or more
+    than 10,000 files. It is also refused if it unpacks to more than 256 MiB and to more than 200 times its own size.
+    These rules are checked before anything is written. While writing, the unpacked bytes are counted again.
 
     Args:
         archive: the path of a .zip or .tar file. A .tar file may be compressed.
@@ -62,18 +66,35 @@ def unpack(archive: Path, folder: Path) -> None:
     """
     most = max(ALWAYS_FINE, LARGEST_RATIO * archive.stat().st_size)
     try:
-        if archive.name.lower().endswith(".zip"):
-            with zipfile.ZipFile(archive) as file:
-                _write(list(_zip_members(file, archive)), folder, archive, most)
-        else:
-            with tarfile.open(archive) as tar:
-                _write(list(_tar_members(tar, archive)), folder, archive, most)
+        with ExitStack() as stack:
+            _write(_list_members(archive, stack), folder, archive, most)
     except RuntimeError as error:
         if isinstance(error, NotImplementedError) or "password" in str(error):
             raise UserError(f"cannot be unpacked: {error}", where=str(archive)) from None
         raise
     except DAMAGE as error:
         raise UserError(f"a damaged archive: {error}", where=str(archive)) from None
+
+
+def _list_members(archive: Path, stack: ExitStack) -> list[Member]:
+    """Returns the files in an archive, which stays open until ``stack`` is closed."""
+    with _reading(archive):
+        if archive.name.lower().endswith(".zip"):
+            return list(_zip_members(stack.enter_context(zipfile.ZipFile(archive)), archive))
+        return list(_tar_members(stack.enter_context(tarfile.open(archive)), archive))
+
+
+@contextmanager
+def _reading(archive: Path) -> Iterator[None]:
+    """Turns an ``OSError`` while an archive is read into a ``UserError``.
+
+    Python also reports damage as an ``OSError``: a wrong position in a .zip file, or a wrong checksum of gzip.
+    """
+    try:
+        yield
+    except OSError as error:
+        problem = "a damaged archive" if error.errno in (None, errno.EINVAL) else "cannot be read"
+        raise UserError(f"{problem}: {error.strerror or error}", where=str(archive)) from None
 
 
 def _zip_members(file: zipfile.ZipFile, archive: Path) -> Iterator[Member]:
@@ -136,19 +157,27 @@ def _write(members: list[Member], folder: Path, archive: Path, most: int) -> Non
     left = most
     for member, target in zip(members, targets, strict=True):
         target.parent.mkdir(parents=True, exist_ok=True)
-        with member.open() as source, target.open("xb") as file:
-            while block := source.read(min(BLOCK, left + 1)):
+        with target.open("xb") as file:
+            for block in _read_blocks(member, archive):
                 left -= len(block)
                 if left < 0:
                     raise _hostile(archive, member.name, f"unpacks to more than {format_size(most)}")
                 file.write(block)
 
 
+def _read_blocks(member: Member, archive: Path) -> Iterator[bytes]:
+    """Yields the content of a file in an archive, block by block."""
+    with _reading(archive), member.open() as source:
+        while block := source.read(BLOCK):
+            yield block
+
+
 def _check(members: list[Member], folder: Path, archive: Path, most: int) -> list[Path]:
     """Checks the files of an archive, and returns the path to write for each file.
 
     Raises:
-        UserError: if a path leaves the folder, if two paths conflict, or if there are too many files or bytes.
+        UserError: if a path leaves the folder or is too long, if two paths conflict, or if there are too many files or
+            bytes.
     """
     if len(members) > MOST_FILES:
         raise UserError(f"an archive of more than {MOST_FILES} files", where=str(archive))
@@ -163,6 +192,8 @@ def _check(members: list[Member], folder: Path, archive: Path, most: int) -> lis
         outside = member.name.startswith("/") or ".." in parts or any(sign in member.name for sign in "\\:\0")
         if outside or not parts:
             raise _hostile(archive, member.name, "leaves the folder")
+        if len(os.fsencode(member.name)) > LONGEST_PATH or max(len(os.fsencode(part)) for part in parts) > LONGEST_PART:
+            raise _hostile(archive, member.name, "has a name that is too long")
         folded = "/".join(parts).casefold()
         folders.update(_parents(folded))
         if folded in files or folded in folders or not files.isdisjoint(_parents(folded)):

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from robench.api.data import IntArray
 from robench.api.errors import UserError
+from robench.api.escapes import well_formed
 from robench.files.reading import read_file
 from robench.store.npz import Arrays, arrays_from_bytes
 
@@ -112,6 +113,9 @@ def parse_artefact(content: bytes, where: str) -> Artefact:
     histories = _histories(arrays, len(users), where) if given[1] else None
     for name, part in deltas.items():
         _check_delta(name, part, users, where)
+    deltas = {
+        name: part.astype(part.dtype.newbyteorder("=")) for name, part in deltas.items()
+    }  # torch needs this order
     titles = _titles(arrays, where) if given[2] else {}
     return Artefact(content, where, **words, users=users, deltas=deltas, histories=histories, titles=titles)
 
@@ -122,7 +126,8 @@ def _word(arrays: Arrays, name: str, where: str) -> str:
     Each run of white space becomes one space.
 
     Raises:
-        UserError: if the string is missing, empty or longer than 200 characters, or if the array is not one string.
+        UserError: if the string is missing, empty or longer than 200 characters, if the array is not one string, or if
+            the string has half a character.
     """
     array = arrays.get(name)
     if array is None or array.dtype.kind != "U" or array.size != 1:
@@ -130,6 +135,8 @@ def _word(arrays: Arrays, name: str, where: str) -> str:
     text = " ".join(str(array.reshape(-1)[0]).split())
     if not 0 < len(text) <= 200:
         raise UserError(f"'{name}' is empty, or longer than 200 characters", where=where)
+    if well_formed(text) != text:
+        raise UserError(f"'{name}' holds half a character (a lone surrogate)", where=where)
     return text
 
 
@@ -161,7 +168,7 @@ def _check_delta(name: str, part: NDArray[Any], users: IntArray, where: str) -> 
     Raises:
         UserError: if the array does not have one row of floats per user, or has a number that is not finite.
     """
-    if part.dtype.kind != "f" or part.ndim < 2 or len(part) != len(users):
+    if part.dtype.kind != "f" or part.dtype.itemsize > 8 or part.ndim < 2 or len(part) != len(users):
         raise UserError(f"'{DELTA}{name}' does not have one row of numbers per user", where=where)
     finite = np.isfinite(part).reshape(len(part), -1).all(1)
     if not finite.all():

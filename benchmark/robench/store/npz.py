@@ -10,6 +10,7 @@ import io
 import math
 import re
 import struct
+import sys
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -149,8 +150,8 @@ def parse_array(content: bytes, name: str, where: str) -> NDArray[Any]:
         where: the name of the npz file, for error messages.
 
     Raises:
-        UserError: if the header cannot be read or states more than eight axes, or if the rest of the file does not have
-            the size that the header states.
+        UserError: if the header cannot be read or states more than eight axes, if the rest of the file does not have
+            the size that the header states, or if a string is not Unicode.
     """
     begin, header = len(_MAGIC) + _LENGTH.size, None
     if content.startswith(_MAGIC) and len(content) >= begin:
@@ -162,6 +163,8 @@ def parse_array(content: bytes, name: str, where: str) -> NDArray[Any]:
     if math.prod(shape) * dtype.itemsize != len(content) - end or len(shape) > 8:
         raise UserError(f"the array {name[:80]!a} is not as large as its header says", where=where)
     array = np.frombuffer(content, dtype, offset=end) if dtype.itemsize else np.empty(math.prod(shape), dtype)
+    if dtype.kind == "U" and array.nbytes and array.view(f"{dtype.str[0]}u4").max() > sys.maxunicode:
+        raise UserError(f"the array {name[:80]!a} has text that is not Unicode", where=where)
     return array.reshape(shape, order=order)
 
 
@@ -175,4 +178,8 @@ def _parse_header(header: bytes) -> tuple[np.dtype[Any], tuple[int, ...], Litera
     if parts is None:
         return None
     shape = tuple(int(size) for size in parts["shape"].split(",") if size.strip())
-    return np.dtype(parts["dtype"]), shape, "F" if parts["fortran"] == "True" else "C"
+    try:
+        dtype = np.dtype(parts["dtype"])
+    except (TypeError, ValueError):  # no type has this size
+        return None
+    return dtype, shape, "F" if parts["fortran"] == "True" else "C"

@@ -124,8 +124,10 @@ class Provenance(Content):
     torch: str
     numpy: str
     platform: str
+    processor: str = ""
     device: str
     threads: Count
+    date: str = ""
     code: dict[str, str]
     data_sha256: str
     outside: dict[str, str] = Field(default_factory=dict)

@@ -109,7 +109,7 @@ def collect_hardware(records: Iterable[Mapping[str, Any]]) -> list[Machine]:
         records: the records of the cells. Records of cells that were not measured are ignored.
     """
     facts = (record["provenance"] for record in records if record["status"] == "ok")
-    counts = Counter(tuple(part[name] for name in MACHINE) for part in facts)
+    counts = Counter(tuple(part.get(name, "") for name in MACHINE) for part in facts)  # old records name no processor
     ordered = sorted(counts.items(), key=lambda pair: (-pair[1], *map(str, pair[0])))
     return [Machine(**dict(zip(MACHINE, machine, strict=True)), cells=count) for machine, count in ordered]
 

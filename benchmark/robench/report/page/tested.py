@@ -31,7 +31,7 @@ def write_tested(tables: Tables) -> list[str]:
     defences = _distinct(cell.key.defense_label for cell in cells if cell.key.defended)
     data = _distinct(", ".join(cell.key.place) for cell in cells)
     seeds = sorted({cell.seed for cell in cells})
-    tried = f"without a defence and with {_listed(defences, 'defence')}" if defences else "without any defence"
+    tried = _defences_in_words(defences, models, cells)
     return [
         f"This board compares {_listed(models, 'model')} on {_listed(data, 'data set')}: each was fitted with "
         f"{counted(len(seeds), 'seed')}, {tried}.",
@@ -39,6 +39,17 @@ def write_tested(tables: Tables) -> list[str]:
         "A worst case is the worst outcome of a table's attacks within its ε, and every value is a mean over seeds "
         "and users with a 95% interval.",
     ]
+
+
+def _defences_in_words(defences: Sequence[str], models: Sequence[str], cells: Sequence[CellRow]) -> str:
+    """Says which defences the models were fitted with, and whether some lack some."""
+    if not defences:
+        return "without any defence"
+    fitted = {(cell.key.model_label, cell.key.defense_label) for cell in cells if cell.key.defended}
+    counts = [sum(model == name for name, _ in fitted) for model in models]
+    if min(counts) == 0:
+        return f"without a defence; some also with {_listed(defences, 'defence')}"
+    return f"without a defence and with {'some of ' * (min(counts) < len(defences))}{_listed(defences, 'defence')}"
 
 
 def _attacks_sentence(cells: Sequence[CellRow]) -> str:
