@@ -49,7 +49,7 @@ def run(
     fresh: bool = False,
     yes: bool = False,
 ) -> Path:
-    """Runs a suite, and returns the folder of its results.
+    """Runs a suite and returns the folder of its results.
 
     The run fits the victims, measures every cell without a valid stored result, and writes the leaderboard.
 
@@ -90,7 +90,7 @@ def run(
 
 
 def load(folder: str | Path) -> ResultFrames:
-    """Reads a folder of results, and returns an object with pandas frames.
+    """Reads a folder of results and returns an object with pandas frames.
 
     The object's attributes ``cells``, ``leaderboard`` and ``data`` are frames, and the method ``users(cell)`` returns a
     frame. If the files of a cell are damaged, the cell counts as missing.

@@ -341,7 +341,7 @@ def version(
 def main() -> None:
     """Runs the command line.
 
-    If the user makes mistakes, each is printed in one line and the exit code is 2.
+    If the user makes mistakes, each is printed on one line and the exit code is 2.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
@@ -361,7 +361,7 @@ def main() -> None:
 
 
 def option_mistake(error: Any) -> str:
-    """Describes a mistake in an option or an argument, in one line."""
+    """Describes a mistake in an option or an argument, on one line."""
     text = " ".join(error.format_message().split()).rstrip(".")
     text = re.sub(r"Input should be a valid integer.*", "must be a whole number", text).replace("Value error, ", "")
     command = error.ctx.command_path if getattr(error, "ctx", None) else "robench"

@@ -389,7 +389,7 @@ class Cell:
 def describe_victim(victim: Victim, *, seed: bool = True) -> str:
     """Returns a readable description of a victim, with or without its seed.
 
-    An example is ``mf, adversarial-training λ=0.5, seed 0, bandwagon ε=0.01``.
+    For example: ``mf, adversarial-training λ=0.5, seed 0, bandwagon ε=0.01``.
     """
     weight, _ = victim.strength
     defense = victim.defense.label if weight == 1 else f"{victim.defense.label} λ={weight:g}"

@@ -22,7 +22,7 @@ REFRESHES = 4  # how often a second the live line is drawn
 
 
 class ProgressLine:
-    """A line with the finished cells, the time that is left, and the active victim.
+    """A line with the finished cells, the remaining time and the active victim.
 
     On a terminal that can move its cursor, the line is live. Elsewhere, it is printed about once a minute.
 
@@ -47,7 +47,7 @@ class ProgressLine:
     def robench_suite_started(
         self, suite: str, victims: int, cells: int, stored: int, time_left: TimeLeft | None
     ) -> None:
-        """Prints the size of the suite, and starts the live line.
+        """Prints the size of the suite and starts the live line.
 
         There is a live line only if cells are to be measured and the terminal can move its cursor.
         """

@@ -19,11 +19,10 @@ Choice = bool | int | float | str
 def later(earlier: Choice) -> dict[str, Any]:
     """Returns the mark of a setting that was added after results were published.
 
-    Use this mark instead of ``LATER`` if earlier cells did something else than the default. For example,
+    Use this mark instead of ``LATER`` if earlier cells did something other than the default. For example,
     ``Field(default="fusion", json_schema_extra=later("mean-likelihood"))`` keeps the ids of earlier cells, because
-    resolved settings leave out the value of earlier cells. If settings lack this one, but hold every setting without a
-    mark, they are read as those of an earlier cell. They then get the value of earlier cells. If they also lack a
-    setting without a mark, they get the default.
+    resolved settings leave out the value of earlier cells. If stored settings have every unmarked setting but not this
+    one, they come from an earlier cell, and get its value. If they also lack an unmarked setting, they get the default.
 
     Args:
         earlier: the value that describes earlier cells.
@@ -100,7 +99,7 @@ class BaseConfig(BaseModel):
 
     @classmethod
     def from_written(cls, settings: Mapping[str, Any]) -> Self:
-        """Validates settings that a person wrote.
+        """Validates settings as they are written in a suite.
 
         The result differs from ``model_validate(settings)`` only in switches that are marked with ``off_if_given``.
         Such a switch becomes false if a setting that turns it off is written with its default value. Resolved settings
@@ -181,5 +180,5 @@ class Component:
 
     @classmethod
     def make(cls, /, **settings: Any) -> Any:
-        """Validates resolved settings with ``Config``, and returns an instance with them."""
+        """Validates resolved settings with ``Config`` and returns an instance with them."""
         return cls(cls.Config.model_validate(settings))

@@ -268,7 +268,7 @@ class TrainData:
 def has_enough_items(data: TrainData) -> bool:
     """Returns whether there are at least 5,000 validation items.
 
-    With fewer, small differences of validation values are mostly chance.
+    With fewer items, small differences between validation values are mostly due to chance.
     """
     return len(data.validation.items) >= ENOUGH_ITEMS
 
@@ -281,7 +281,7 @@ class HeldOut:
         self._sealed = True
 
     def release(self) -> None:
-        """Breaks the seal.
+        """Breaks the seal, so that ``read`` returns the items.
 
         The host calls this method when poisoning, fit and selection have ended.
         """

@@ -116,7 +116,7 @@ class Dataset(Component):
     def recognise(cls, path: Path) -> Mapping[str, Any] | None:
         """Returns the settings with which this data set reads a file or a folder.
 
-        The result is None if the file or folder has another format. ``robench data inspect`` calls this method.
+        The result is None if the file or folder has a different format. ``robench data inspect`` calls this method.
         """
         del path
         return None
@@ -133,7 +133,7 @@ class Dataset(Component):
 
     @abstractmethod
     def load(self) -> Ratings:
-        """Reads the whole source, and returns the raw log.
+        """Reads the whole source and returns the raw log.
 
         Raises:
             DataError: if the source is missing or cannot be read as interactions.

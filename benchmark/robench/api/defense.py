@@ -85,7 +85,7 @@ class Defense(Component):
         raise TypeError(f"{type(self).__name__} has no loss()")
 
     def wrap(self, model: Model, rng: Rng) -> Model:
-        """Wraps the fitted model, and returns the model to measure."""
+        """Wraps the fitted model and returns the model to measure."""
         raise TypeError(f"{type(self).__name__} has no wrap()")
 
     def problem(self, model: type[Model]) -> str:

@@ -88,11 +88,11 @@ class DataError(UserError):
 
 
 class ServiceError(UserError):
-    """An error of a service outside this machine on which a component depends.
+    """A failure of a service on another machine that a component depends on.
 
-    Examples are a server that does not answer, a key that is refused, or a limit on spending that is reached. Every
-    other cell that needs the service would fail in the same way. Therefore, the error ends the run. The cells that are
-    already measured stay stored, and the next run continues after them.
+    Examples are a server that does not answer, a refused key, or a spending limit that has been reached. Every other
+    cell that needs the service would fail in the same way, so the error ends the run. Cells that are already measured
+    stay stored, and the next run continues after them.
     """
 
 
@@ -143,7 +143,7 @@ def suggest(name: str, known: Mapping[str, str], most: int = 3) -> str:
     Args:
         name: the unknown name.
         known: the text to show for each known name.
-        most: the largest number of suggestions.
+        most: the maximum number of suggestions.
     """
     close = difflib.get_close_matches(name, sorted(known), n=most, cutoff=SIMILAR)
     return f"did you mean {' or '.join(repr(known[one]) for one in close)}?" if close else ""

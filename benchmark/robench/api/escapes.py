@@ -99,8 +99,8 @@ def csv_text(text: str) -> str:
     """Converts a string for a CSV cell, so that no spreadsheet runs it as a formula.
 
     Invisible characters are replaced as in ``visible``. An apostrophe is added in front of a string that begins with an
-    apostrophe, with ``=``, ``+``, ``-`` or ``@``, or with the full-width form of one of these four signs. A reader of
-    the CSV file can remove one leading apostrophe to undo this change.
+    apostrophe, with ``=``, ``+``, ``-`` or ``@``, or with the full-width form of one of these four characters. A reader
+    of the CSV file can remove one leading apostrophe to undo this change.
     """
     shown = visible(text)
     return f"'{shown}" if shown.startswith(_FORMULA) else shown

@@ -78,7 +78,7 @@ class Executor(Component):
         - ``threads`` is the number of threads for the numerical libraries.
         - ``limits`` holds the limits ``seconds`` and ``memory`` (in bytes) that the suite sets. The executor ends a
           task that exceeds a limit.
-        - ``largest`` is the largest size of an event in bytes. The executor must refuse larger events if it does not
+        - ``largest`` is the maximum size of an event in bytes. The executor must refuse larger events if it does not
           trust the process that sent them.
 
         Args:

@@ -14,13 +14,13 @@ PATTERN = r"users(-seen-(?P<seen>0\.\d+))?(?P<model>-surrogate|-victim)?"
 class Knowledge:
     """The knowledge of an attack with fake users.
 
-    Other knowledge means another threat model.
+    Attacks with different knowledge have different threat models.
 
     Args:
         data: the share of the real users whose training items the attack sees, in (0, 1].
         model: ``none`` if the attack knows nothing about the victim's model, ``surrogate`` if it may fit the victim's
-            model and defence with other random numbers, and ``victim`` if it may fit them with the victim's own random
-            numbers.
+            model and defence with different random numbers, and ``victim`` if it may fit them with the victim's own
+            random numbers.
     """
 
     data: float = 1.0

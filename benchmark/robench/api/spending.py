@@ -1,6 +1,6 @@
 """Describes what a component may spend at services outside this machine.
 
-A model declares its greatest spending, and the host shows it before a run.
+A model declares the most that it may spend, and the host shows this amount before a run.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class Spending:
         return Spending(min(self.requests, limit.requests), min(self.tokens, limit.tokens), min(self.cost, limit.cost))
 
     def __str__(self) -> str:
-        """Returns the amounts as people read them.
+        """Returns the amounts as text for people.
 
-        An example is ``40 requests, 9,000 tokens, cost 0.12``.
+        For example: ``40 requests, 9,000 tokens, cost 0.12``.
         """
         return f"{self.requests:,} requests, {self.tokens:,} tokens, cost {self.cost:,.2f}"

@@ -65,7 +65,7 @@ class DataSummary:
 def describe_size(summary: DataSummary) -> str:
     """Returns the numbers of interactions, users and items in words.
 
-    An example is ``5 interactions of 1 user and 5 items``.
+    For example: ``5 interactions of 1 user and 5 items``.
     """
     nouns = {"interaction": summary.interactions, "user": summary.users, "item": summary.items}
     interactions, users, items = (f"{count:,} {noun}{'s' * (count != 1)}" for noun, count in nouns.items())

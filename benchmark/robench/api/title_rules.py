@@ -1,4 +1,4 @@
-"""The rules for edits of titles. Other rules mean another threat model."""
+"""The rules for edits of titles, which are a part of the threat model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks the name of a new plugin, and derives the names in its package."""
+"""Checks the name of a new plugin and derives the names in its package."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def check_free(names: Names, layout: Layout, registry: Registry) -> None:
 
 
 def check_class_name(names: Names, files: Mapping[str, str]) -> None:
-    """Checks that the name of the class is none of the names that the files import.
+    """Checks that the class's name does not clash with a name that a file imports.
 
     Args:
         names: the names of the plugin.

@@ -1,7 +1,7 @@
 """Writes the package of a new plugin.
 
-The files come from the templates of jinja2 in ``templates``. The folder ``shared`` has the files that every kind has,
-and each kind has a folder with its component, its conformance test and its suite.
+The files come from the jinja2 templates in ``templates``. The folder ``shared`` has the files that every kind has, and
+each kind has a folder with its component, its conformance test and its suite.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ TEMPLATES = Path(__file__).with_name("templates")
 
 
 def new_plugin(name: str, kind: PackageKind, parent: Path, registry: Registry) -> Iterator[str]:
-    """Writes a package with one component, and yields lines for the user.
+    """Writes a package with one component and yields lines for the user.
 
-    The package gets a folder of its own, which must not exist. Either all files are written, or none.
+    The package gets a folder of its own, which must not exist yet. Either all files are written, or none.
 
     Args:
         name: the name of the plugin.

@@ -15,9 +15,9 @@ def describe_copies(a: Side, b: Side, keys: Sequence[tuple[RowKey, RowKey]]) -> 
     """Returns notes about records that both sides share.
 
     A record has a checksum of its own, which covers the time that the measurement took. So two records with the same
-    checksum are one measurement. Equal arrays of different records may come from a copy, from a measurement that
-    was repeated, or from two specs that give the same victim. The notes name such cells. They change no
-    difference and no p-value.
+    checksum are one measurement. Identical arrays of different records may come from a copy, from a repeated
+    measurement, or from two specs that give the same victim. The notes name such cells. They change no difference and
+    no p-value.
 
     Args:
         a: the first side.
@@ -45,7 +45,7 @@ def _describe_same(a: Side, b: Side, keys: Sequence[tuple[RowKey, RowKey]]) -> I
 
 
 def _describe_renamed(a: Side, b: Side, keys: Sequence[tuple[RowKey, RowKey]]) -> Iterator[str]:
-    """Yields a note about pairs of cells with different specs but equal arrays."""
+    """Yields a note about pairs of cells with different specs but identical arrays."""
     names = []
     for one, two in keys:
         others = {record["arrays_sha256"]: record["id"] for record in b.records(two)}

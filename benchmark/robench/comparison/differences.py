@@ -40,7 +40,7 @@ class Difference:
         difference_high: the upper end of the 95% interval of the difference.
         p_value: the p-value of the difference, adjusted by Holm's method. It is None if there is only one pair of fits,
             or if attacks may have been too weak for one of the rows.
-        verdict: the verdict on B against A, such as that B gains. It is empty if there is no verdict.
+        verdict: the verdict on B against A, for example that B gains. It is empty if there is no verdict.
         seeds: the number of pairs of fits.
         units: the number of users or of promoted items.
         note: what a reader must know about this pair.

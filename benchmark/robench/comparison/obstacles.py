@@ -1,4 +1,4 @@
-"""Finds what cannot be compared in two sides, and says why."""
+"""Finds what cannot be compared in two sides and says why."""
 
 from __future__ import annotations
 
@@ -54,9 +54,9 @@ def find_data_obstacle(a: Side, b: Side, place: tuple[str, str], other: tuple[st
 
 
 def find_version_obstacle(a: Side, b: Side, measure: Measure, what: str) -> Obstacle | None:
-    """Returns an obstacle if records have another version of a metric than robench.
+    """Returns an obstacle if a metric has another version in the records, or None.
 
-    The result is None if all versions are equal.
+    The version in each record must equal the version that robench has now.
     """
     one, two = a.versions(measure), b.versions(measure)
     here = {side.results.metric(measure).version for side in (a, b)}

@@ -1,4 +1,4 @@
-"""Holds a side of a comparison, and finds a row by its name."""
+"""Holds a side of a comparison and finds a row by its name."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Side:
 def find_row(results: Results, text: str, folder: Path) -> RowKey:
     """Returns the row that a text such as ``lstm, apr λ=0.5`` names.
 
-    A model alone names its undefended row. Some words, or parts of them, are enough if only one row has them all.
+    A model alone names its undefended row. A few words, or parts of words, suffice if only one row contains them all.
     ``lambda=0.5`` is another way to write ``λ=0.5``.
 
     Raises:
@@ -109,7 +109,7 @@ def list_planned_rows(results: Results) -> list[RowKey]:
 def _name(key: RowKey, keys: Sequence[RowKey]) -> str:
     """Returns the name of a row.
 
-    If the rows have several data sets or splits, those of the row come first.
+    If the rows cover several data sets or splits, the name begins with the row's own data set and split.
     """
     place = f"{', '.join(key.place)}: " if len({other.place for other in keys}) > 1 else ""
     return place + format_victim(key)

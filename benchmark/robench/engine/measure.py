@@ -32,7 +32,7 @@ class MeasuredVictim(EvaluatedVictim):
         return Measurement(arrays, diagnostics=diagnostics)
 
     def attacked(self, attack: Attack, epsilon: float, key: str, targets: IntArray | None = None) -> Measurement:
-        """Runs an attack at ε, and measures the victim under the worst candidate.
+        """Runs an attack at ε and measures the victim under the worst candidate.
 
         The genuine input is also a candidate.
 

@@ -29,7 +29,7 @@ def prune_cache(most: str) -> str:
     """Removes the least recently used entries until the cache is small enough.
 
     Args:
-        most: the largest size of the remaining entries, such as ``2GiB``.
+        most: the maximum size of the remaining entries, such as ``2GiB``.
 
     Returns:
         A line with the numbers and sizes of removed and remaining entries.

@@ -153,7 +153,7 @@ def _describe_files(found: SourceData) -> Iterator[str]:
 
 
 def _with_advice(error: UserError, name: str, given: Sequence[str], cls: type[Dataset]) -> UserError:
-    """Adds advice to an error if a download failed, and returns the error.
+    """Adds advice to an error if a download failed and returns the error.
 
     The advice says how to prepare the data set with files that were downloaded in another way.
     """
@@ -173,7 +173,7 @@ def _progress() -> Progress:
 
 
 def _reporter(bar: Progress, name: str) -> Report:
-    """Adds a file to a progress bar, and returns a function that reports progress."""
+    """Adds a file to a progress bar and returns a function that reports progress."""
     task = bar.add_task(name, total=None)
 
     def report(done: int, total: int | None) -> None:

@@ -30,11 +30,11 @@ def list_plugins() -> pd.DataFrame:
 
 
 def print_plugins(console: Console, *, check: bool) -> bool:
-    """Prints every component, and returns whether all plugins are sound.
+    """Prints every component and returns whether no plugin has a fault.
 
     Args:
         console: the terminal.
-        check: whether to import every component and to show its state. Without this check, a plugin is unsound only if
+        check: whether to import every component and to show its state. Without this check, a plugin is faulty only if
             it cannot be imported or registers nothing.
     """
     host = Host.discover()

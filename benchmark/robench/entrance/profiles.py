@@ -19,7 +19,7 @@ _KNOWN = "known are the JSON files of VAT and LoRec, and the train.txt of data t
 
 
 def import_profiles(path: Path, targets: str | None, out: Path) -> Iterator[str]:
-    """Imports the fake users of another tool, and yields lines for the user.
+    """Imports the fake users of another tool and yields lines for the user.
 
     Args:
         path: the file of the other tool.
@@ -84,7 +84,7 @@ def _from_lines(content: bytes, path: Path) -> list[list[str]]:
     Each line holds a user, an item and a rating, separated by white space.
 
     Raises:
-        UserError: if the file is not UTF-8, if a line has another form, or if there is no fake user.
+        UserError: if the file is not UTF-8, if a line has a different form, or if there is no fake user.
     """
     rows: dict[str, list[str]] = {}
     try:

@@ -44,7 +44,7 @@ NUMBERS = (
 
 
 def load_results(folder: str | Path) -> ResultFrames:
-    """Reads a folder of results, and returns its pandas frames.
+    """Reads a folder of results and returns its pandas frames.
 
     Args:
         folder: the folder of results that ``robench.run`` has written, for example ``results/smoke``.

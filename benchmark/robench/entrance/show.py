@@ -87,7 +87,7 @@ def _print_record(path: Path, user: str | None, shown: Shown | None, form: Form)
     """Prints a record as JSON.
 
     Raises:
-        UserError: if tables, a user or another format are asked for.
+        UserError: if tables, a user or a format other than JSON is requested.
     """
     if shown is not None:
         raise UserError("a cell has no tables; only a folder of results has", path="--tables")

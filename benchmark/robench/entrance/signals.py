@@ -30,7 +30,7 @@ class TerminatedError(KeyboardInterrupt):
 
 
 def leave_at_once() -> None:
-    """Installs handlers that print a line and end the process at once.
+    """Installs handlers that print a line and end the process immediately.
 
     The exit code is 128 plus the number of the signal. A signal that is ignored stays ignored. The handlers do not
     raise an exception, because Python can lose exceptions that a handler raises during an import.
@@ -54,7 +54,8 @@ def interrupting_signals() -> Iterator[None]:
     """Makes SIGINT, SIGTERM and SIGHUP raise ``TerminatedError`` in the block.
 
     After the first signal, Ctrl-C raises ``KeyboardInterrupt``, and SIGTERM or SIGHUP ends the process at once. A
-    signal is left alone if it is already ignored, for example because of ``nohup``, or has a handler of the caller.
+    signal is left alone if it is already ignored, for example because of ``nohup``, or if the caller has installed a
+    handler for it.
     """
     before = {number: signal.getsignal(number) for number in _numbers()}
     taken = [number for number, handler in before.items() if handler in (signal.SIG_DFL, _leave)]

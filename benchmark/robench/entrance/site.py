@@ -53,7 +53,7 @@ class Site:
 def build_site(
     folders: Sequence[Path], out: Path, registry: Registry, docs: Path | None, say: Callable[[str], None]
 ) -> Site:
-    """Computes the boards of all folders, and writes them as one site.
+    """Computes the boards of all folders and writes them as one site.
 
     The folders are only read. The site is built beside ``out`` and then takes its place, so a failure changes nothing.
 
@@ -135,7 +135,7 @@ def _replacing(out: Path) -> Iterator[Path]:
 
 
 def publish_board(folder: Path, place: Path, registry: Registry) -> Card:
-    """Writes a board in its published form, and returns the board's card.
+    """Writes a board in its published form and returns the board's card.
 
     The tables and the page are computed from the records and the arrays.
 

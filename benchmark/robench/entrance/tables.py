@@ -1,4 +1,4 @@
-"""Builds the tables for a folder of results, and writes the tables to files.
+"""Builds the tables for a folder of results and writes the tables to files.
 
 This module never imports torch.
 """
@@ -46,7 +46,7 @@ def _metrics(folder: Path, plan: PlanFile, registry: Registry) -> Mapping[str, M
 
 
 def rebuild_tables(folder: Path, registry: Registry, store: Store | None = None) -> Tables:
-    """Computes all tables of a folder, and writes the files with the tables.
+    """Computes all tables of a folder and writes the files with the tables.
 
     The tables depend only on plan.json, the records and the arrays. A lock ensures that no other process writes the
     tables at the same time.

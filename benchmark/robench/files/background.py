@@ -57,7 +57,7 @@ class BackgroundWriter:
         self._queue.put(tuple(files))
 
     def close(self) -> None:
-        """Waits until every file is on the disk, and ends the thread.
+        """Waits until every file is on the disk and ends the thread.
 
         Raises:
             OSError: if a file could not be written.
@@ -81,7 +81,7 @@ class BackgroundWriter:
                 self._write(batch, threads)
 
     def _next(self) -> list[Group] | None:
-        """Waits for a group, and returns a batch that begins with this group.
+        """Waits for a group and returns a batch that begins with this group.
 
         The batch also contains all other groups that are waiting. The result is None if the writer was closed.
         """

@@ -73,7 +73,7 @@ def default_folder() -> Path:
 
 
 def read_entry(path: Path, name: str = "") -> Entry:
-    """Reads the file of an entry, and checks the content against the stored digest.
+    """Reads the file of an entry and checks the content against the stored digest.
 
     Args:
         path: the path of the file.
@@ -84,7 +84,7 @@ def read_entry(path: Path, name: str = "") -> Entry:
         OSError: if the file cannot be read.
         SafetensorError: if the file is not a complete safetensors file.
         UserError: if the file is not a regular file or is too large, if the content does not match the digest, if the
-            entry has another name, or if the notes are not JSON.
+            entry has a different name, or if the notes are not JSON.
     """
     check_file(path, MOST_ENTRY)
     with safe_open(path, framework="numpy") as file:
@@ -140,7 +140,7 @@ class Cache:
         self.sources = Sources()
 
     def check(self) -> None:
-        """Creates the folder if necessary, and checks that files can be written there.
+        """Creates the folder if necessary and checks that files can be written there.
 
         Raises:
             UserError: if the folder cannot be created or written.
@@ -243,5 +243,5 @@ class Cache:
         return entry
 
     def alone(self, kind: str, key: str) -> AbstractContextManager[None]:
-        """Returns a context manager that waits for the lock of an entry and holds it."""
+        """Returns a context manager that waits for the lock on an entry and holds it."""
         return locked(self.path(kind, key).with_suffix(".lock"))

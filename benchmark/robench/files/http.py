@@ -1,4 +1,4 @@
-"""Downloads files over HTTP, and resumes interrupted downloads."""
+"""Downloads files over HTTP and resumes interrupted downloads."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 def download(url: str, path: Path, report: Report) -> None:
     """Downloads a file.
 
-    An unfinished download stays in a file with the ending ``.part``. A later call resumes the download if the server
+    An unfinished download stays in a file with the suffix ``.part``. A later call resumes the download if the server
     shows that the file has not changed.
 
     Args:
@@ -108,7 +108,7 @@ class _Part:
     def version(self, url: str) -> str:
         """Returns the version that the file on the server had when the download began.
 
-        The result is empty if the version is unknown, or if the bytes come from another address.
+        The result is empty if the version is unknown, or if the bytes come from a different address.
         """
         with suppress(OSError, ValueError, TypeError, AttributeError):
             facts = json.loads(self.facts.read_text(encoding="utf-8"))
@@ -116,7 +116,7 @@ class _Part:
         return ""
 
     def start(self, url: str, version: str) -> None:
-        """Removes the unfinished file, and stores the version of a new download."""
+        """Removes the unfinished file and stores the version of a new download."""
         self.discard()
         self.facts.write_text(json.dumps({"url": url, "version": version}), encoding="utf-8")
 
@@ -132,7 +132,7 @@ class _Part:
 
 
 def _continue(url: str, part: _Part, report: Report) -> bool:
-    """Downloads the rest of a file, and returns whether the file is complete.
+    """Downloads the rest of a file and returns whether the file is complete.
 
     If the server sends the whole file, the download starts again. If the server sends a wrong part, the unfinished file
     is removed, and the result is False.

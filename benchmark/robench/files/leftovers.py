@@ -30,14 +30,14 @@ def remove_leftovers(results: Path, cache: Path, *, alone: bool) -> None:
     Only files with names that robench uses for temporary files are removed. All other files may belong to somebody
     else.
 
-    In the cache, a process holds the lock of an entry while writing the entry. An unfinished file is removed if the
+    In the cache, a process holds the lock on an entry while writing the entry. An unfinished file is removed if the
     lock is free and the last write was more than a second ago. Without a free lock, the last write must have been more
     than ten minutes ago.
 
     Args:
         results: a folder of results.
         cache: the folder of the cache.
-        alone: whether this process holds the lock of ``results``. If so, no other run writes there, and temporary files
+        alone: whether this process holds the lock on ``results``. If so, no other run writes there, and temporary files
             that are older than a second are removed. Otherwise, they must be older than ten minutes.
     """
     now = time.time()
@@ -63,7 +63,7 @@ def _unfinished_entries(cache: Path) -> Iterator[tuple[Path, str]]:
     """Yields the path and the key of each unfinished entry in the cache.
 
     Entries have paths such as ``kind/ab/abcd…``, in which ``ab`` are the first two characters of the key. If the name
-    of an entry has no ending, the entry is a folder.
+    of an entry has no suffix, the entry is a folder.
     """
     for parent in cache.glob("*/[0-9a-f][0-9a-f]"):
         if parent.is_symlink() or parent.parent.is_symlink():

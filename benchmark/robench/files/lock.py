@@ -48,7 +48,7 @@ def open_lock(path: Path) -> int:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Waits for the exclusive lock of a file, and holds the lock during the block.
+    """Waits for the exclusive lock on a file, and holds the lock during the block.
 
     If no lock file can be created, the block is entered without a lock.
     """
@@ -80,7 +80,7 @@ def is_free(path: Path) -> bool:
 
 @contextmanager
 def sharing(path: Path) -> Iterator[None]:
-    """Waits for a shared lock of a file, and holds the lock during the block.
+    """Waits for a shared lock on a file, and holds the lock during the block.
 
     If no lock file can be created, the block is entered without a lock.
     """
@@ -90,7 +90,7 @@ def sharing(path: Path) -> Iterator[None]:
 
 @contextmanager
 def _holding(path: Path, *, shared: bool) -> Iterator[None]:
-    """Holds the lock of a file during the block, or no lock if locks are impossible."""
+    """Holds the lock on a file during the block, or no lock if locks are impossible."""
     handle = None
     with suppress(OSError):
         handle = open_lock(path)
@@ -106,7 +106,7 @@ def _holding(path: Path, *, shared: bool) -> Iterator[None]:
 
 @contextmanager
 def unless_shared(path: Path) -> Iterator[bool]:
-    """Holds the exclusive lock of a file during the block, if the lock is free.
+    """Holds the exclusive lock on a file during the block, if the lock is free.
 
     Yields:
         False if another process holds the exclusive lock or a shared lock. True otherwise, even if the system has no
@@ -135,7 +135,7 @@ def unless_shared(path: Path) -> Iterator[bool]:
 
 @contextmanager
 def working_alone(folder: Path) -> Iterator[bool]:
-    """Holds the exclusive lock of a folder of results during the block.
+    """Holds the exclusive lock on a folder of results during the block.
 
     A missing folder is created. If a new folder is empty after the block, it is removed again.
 
@@ -212,7 +212,7 @@ class _HeldError(Exception):
 
 
 def _take(path: Path, *, wait: bool = False) -> tuple[int, bool]:
-    """Takes the exclusive lock of a file.
+    """Takes the exclusive lock on a file.
 
     Returns:
         The handle of the lock file, and whether the lock is held. The lock is not held if the system has no locks.
@@ -241,7 +241,7 @@ def _take(path: Path, *, wait: bool = False) -> tuple[int, bool]:
 
 @contextmanager
 def _releasing(path: Path, handle: int) -> Iterator[None]:
-    """Removes a lock file at the end of the block, and releases its lock."""
+    """Removes a lock file at the end of the block and releases its lock."""
     try:
         yield
     finally:

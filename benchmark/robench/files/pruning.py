@@ -1,4 +1,4 @@
-"""Lists the entries of the cache, and removes the least recently used entries."""
+"""Lists the entries of the cache and removes the least recently used entries."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ def read_file(path: Path | str, most: int = MOST_BYTES) -> bytes:
 
     Args:
         path: the path of the file.
-        most: the largest allowed size in bytes.
+        most: the maximum size in bytes.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -49,17 +49,17 @@ def check_file(path: Path, most: int = MOST_BYTES) -> None:
 
     Args:
         path: the path of the file.
-        most: the largest allowed size in bytes.
+        most: the maximum size in bytes.
 
     Raises:
         OSError: if the status of the file cannot be read.
-        UserError: if the path is another kind of file, or if the file is too large.
+        UserError: if the path is not a regular file, or if the file is too large.
     """
     _check_status(os.stat(path), path, most)
 
 
 def _check_status(status: os.stat_result, path: Path | str, most: int) -> int:
-    """Checks the status of a file, and returns the size in bytes.
+    """Checks the status of a file and returns the size in bytes.
 
     Raises:
         UserError: if the file is not a regular file, or is larger than ``most`` bytes.

@@ -131,9 +131,9 @@ def prepare_source_data(
             file.
 
     Raises:
-        UserError: if a declared file has no name, or the name of another one, if more files are given than declared, if
-            a file cannot be downloaded, does not match the published checksum or cannot be unpacked safely, or if the
-            cache cannot be written.
+        UserError: if a declared file has no name or the name of another declared file, if more files are given than
+            declared, if a file cannot be downloaded, does not match the published checksum or cannot be unpacked
+            safely, or if the cache cannot be written.
     """
     names = [one.name for one in downloads]
     for one in downloads:
@@ -230,7 +230,7 @@ def _fetch(origin: str, path: Path, report: Report) -> Path:
 
 
 def _check(path: Path, one: Download, origin: str, *, keep: bool) -> SourceFile:
-    """Checks a file against the published checksum, and describes the file.
+    """Checks a file against the published checksum and describes the file.
 
     A download without a published checksum is accepted.
 

@@ -60,11 +60,11 @@ class Sources:
     def digest(self, cls: type) -> str:
         """Returns the digest of all modules on which a class depends.
 
-        The digest covers the modules that define the class and its bases, as far as the bases are components or belong
-        to the same top-level package. The digest also covers modules of these top-level packages that are imported
-        there, directly or indirectly. If a top-level module is a single file, the other modules in the same folder
-        count as part of its package. Of robench, only ``robench.pretrained`` can be included, because ``core`` covers
-        the other parts that can change a result.
+        The digest covers the modules that define the class, and those that define its bases. Bases that are not
+        components count only if they belong to the same top-level package. The digest also covers modules of these
+        top-level packages that are imported there, directly or indirectly. If a top-level module is a single file, the
+        other modules in the same folder count as part of its package. Of robench, only ``robench.pretrained`` can be
+        included, because ``core`` covers the other parts that can change a result.
 
         Args:
             cls: the class of a component.

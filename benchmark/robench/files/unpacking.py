@@ -173,7 +173,7 @@ def _read_blocks(member: Member, archive: Path) -> Iterator[bytes]:
 
 
 def _check(members: list[Member], folder: Path, archive: Path, most: int) -> list[Path]:
-    """Checks the files of an archive, and returns the path to write for each file.
+    """Checks the files of an archive and returns the path to write for each file.
 
     Raises:
         UserError: if a path leaves the folder or is too long, if two paths conflict, or if there are too many files or

@@ -1,1 +1,1 @@
-"""Finds plugins, and maps the names of components to classes and instances."""
+"""Finds plugins and maps the names of components to classes and instances."""

@@ -135,7 +135,7 @@ class Host:
             yield owner, offered
 
     def notify(self, hook: str, **arguments: Any) -> None:
-        """Calls a hook of every plugin, and logs failures instead of raising them.
+        """Calls a hook of every plugin and logs failures instead of raising them.
 
         Each plugin gets copies of the arguments. A failure is logged as a warning, which is not repeated if the plugin
         fails again in the same way.
@@ -154,7 +154,7 @@ class Host:
                     log.warning("%s", warning)
 
     def call(self, hook: str, **arguments: Any) -> None:
-        """Calls a hook of every plugin, and lets exceptions pass.
+        """Calls a hook of every plugin and lets exceptions propagate.
 
         Conformance tests use this method instead of ``notify``.
 

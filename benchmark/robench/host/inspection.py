@@ -35,8 +35,8 @@ def find_fault(cls: Any, base: type[Any]) -> str:
 def describe_component(cls: type[Component]) -> str:
     """Returns a line that describes a component.
 
-    The line lists the settings, the surfaces and the default threat model, as far as the component has them. If it has
-    none of these, the line is ``ok``.
+    The line lists the component's settings, surfaces and default threat model. If the component has none of these, the
+    line is ``ok``.
     """
     settings = [field.alias or name for name, field in cls.Config.model_fields.items()]
     parts = [f"settings: {', '.join(settings)}"] if settings else []

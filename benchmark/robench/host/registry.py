@@ -98,7 +98,7 @@ class Registry:
         return cls(entries, host.broken)
 
     def with_class(self, kind: Kind, name: str, cls: type[Component], aliases: Mapping[str, Any]) -> Registry:
-        """Returns a registry in which a component of robench has another class.
+        """Returns a registry in which a component of robench has a different class.
 
         Args:
             kind: the kind of the component.
@@ -268,7 +268,7 @@ class Registry:
                 yield kind, entry.name, entry.owner
 
     def check(self) -> Iterator[tuple[str, str, str, str]]:
-        """Imports every component, and yields its kind, name, owner and state.
+        """Imports every component and yields its kind, name, owner and state.
 
         The state is the line from ``describe_component``, or has the form ``error: ...``. If several plugins offer a
         component of this name, the state also gives the name to write in a suite.

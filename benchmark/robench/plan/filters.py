@@ -106,7 +106,7 @@ def select_cells(cells: Sequence[Cell], only: Sequence[str]) -> list[Cell]:
 
 
 def _read_option(option: str, cells: Collection[Columns]) -> tuple[str, list[Any]]:
-    """Parses an option ``--only``, and returns the key and the accepted values.
+    """Parses an option ``--only`` and returns the key and the accepted values.
 
     Raises:
         UserError: if the option is not ``key=value``, if the key is unknown, or if no cell has the value.

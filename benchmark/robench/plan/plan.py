@@ -56,7 +56,7 @@ class Plan:
     def on_data(self, digests: Iterable[str]) -> Plan:
         """Returns the plan for a run on data with these digests.
 
-        If settings were chosen on other data, their components do not count as tuned.
+        If settings were chosen on different data, their components do not count as tuned.
         """
         return self if self.tuned is None else replace(self, tuned=self.tuned.on_data(digests))
 

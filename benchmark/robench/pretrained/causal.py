@@ -1,4 +1,4 @@
-"""Loads causal language models, and gives access to tokens and token vectors."""
+"""Loads causal language models and gives access to tokens and token vectors."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class CausalModel:
 
     @property
     def context(self) -> int:
-        """The largest number of tokens that the network can read at a time.
+        """The maximum number of tokens that the network can read at a time.
 
         If the configuration does not state the number, it is 2,048.
         """

@@ -195,7 +195,7 @@ class Decoder(CausalModel):
         return torch.cat(parts) if parts else self.table().new_zeros(0)
 
     def answers(self, request: str, count: int, tokens: int, temperature: float = 0.8) -> list[str]:
-        """Draws answers to a request, and returns the first line of each answer.
+        """Draws answers to a request and returns the first line of each answer.
 
         Each token is drawn from the smallest set of likeliest tokens that together have a probability of at least 0.95.
         The draws come from torch's global generator. The request is formatted as a chat if the tokenizer has a chat
@@ -204,7 +204,7 @@ class Decoder(CausalModel):
         Args:
             request: the request.
             count: the number of answers.
-            tokens: the largest number of tokens per answer.
+            tokens: the maximum number of tokens per answer.
             temperature: the temperature of the draws.
         """
         if self.tokenizer.chat_template:
@@ -233,7 +233,7 @@ class Decoder(CausalModel):
         return [(text.strip().splitlines() or [""])[0].strip() for text in texts]
 
     def adapt(self, rank: int) -> dict[str, nn.Parameter]:
-        """Adds LoRA to the attention layers, and returns the new parameters by name.
+        """Adds LoRA to the attention layers and returns the new parameters by name.
 
         LoRA adds a product of two small matrices to a weight matrix (Hu et al., ICLR 2022). The setting α of LoRA is
         2 · rank, so the product is multiplied by α / rank = 2. The first matrix is drawn from torch's global generator.

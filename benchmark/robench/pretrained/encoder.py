@@ -28,7 +28,7 @@ class Encoder:
 
     Args:
         folder: the folder from which the encoder was loaded.
-        max_tokens: the largest number of tokens per text. Longer texts are cut.
+        max_tokens: the maximum number of tokens per text. Longer texts are truncated.
         tokenizer: the tokenizer, from the library transformers.
         net: the network, from the library transformers.
     """
@@ -100,7 +100,7 @@ class Encoder:
     def encode(self, texts: Sequence[str]) -> Tensor:
         """Returns the vectors of texts on the CPU, without a gradient: float [n, d].
 
-        Equal texts are encoded once.
+        Identical texts are encoded once.
         """
         unique = sorted(set(texts), key=lambda text: (len(text), text))
         place = {text: number for number, text in enumerate(unique)}

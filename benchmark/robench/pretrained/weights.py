@@ -44,7 +44,7 @@ def packaged_folder() -> Path | None:
 
 
 def transformers(extra: str = EXTRA) -> Any:
-    """Imports the library transformers, and silences its progress bars and warnings.
+    """Imports the library transformers and silences its progress bars and warnings.
 
     Args:
         extra: the installation command that the error message shows.

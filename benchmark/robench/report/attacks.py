@@ -1,6 +1,6 @@
 """Builds the sections on values at each ε, on radii, and on members of ensembles.
 
-The radius of a user is the smallest ε with which an attack breaks this user.
+The radius of a user is the smallest ε at which an attack breaks this user.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def build_curves_section(tables: Tables) -> Section | None:
 def build_radii_section(tables: Tables) -> Section | None:
     """Returns the section on the radii of users, or None if there are none.
 
-    The radius of a user is the smallest ε with which an attack breaks this user.
+    The radius of a user is the smallest ε at which an attack breaks this user.
     """
     if not tables.radii:
         return None

@@ -36,7 +36,7 @@ def build_curve_panels(table: LeaderboardTable, more: PageValues) -> tuple[str, 
     """Returns a caption, and one chart per model with the worst cases along ε.
 
     A panel has at most ``MOST_LINES`` lines: the undefended twin, and the ranked defended rows with the best worst
-    cases. Models that are not ranked against each other have axes of their own. At most ``MOST_PANELS`` models have a
+    cases. Models that are not ranked against each other have separate axes. At most ``MOST_PANELS`` models have a
     panel.
 
     There are no panels if the attacks have fewer than two values of ε above 0.
@@ -116,7 +116,7 @@ def _curve_panel(
 
 
 def _names(ends: Mapping[str, float], most: float, top: float, color: alt.Color) -> Iterator[alt.Chart]:
-    """Yields the names beside the ends of the lines, and strokes to the lines."""
+    """Yields the names beside the ends of the lines, and the strokes that join them."""
     spread = _spread([HIGH * (1 - value / top) for value in ends.values()])
     names: list[Point] = [
         {"line": name, "short": _shortened(name), "x": most * 1.05, "end": value, "y": top * (1 - pixel / HIGH)}
@@ -130,7 +130,7 @@ def _names(ends: Mapping[str, float], most: float, top: float, color: alt.Color)
 
 
 def _spread(pixels: Sequence[float]) -> list[float]:
-    """Returns places close to the given ones, about ``LINE`` or more apart."""
+    """Returns positions close to the given ones, at least about ``LINE`` apart."""
     order = sorted(range(len(pixels)), key=pixels.__getitem__)
     places = [pixels[n] for n in order]
     for _ in range(50):
@@ -219,9 +219,9 @@ def _share(value: float, domain: Sequence[float]) -> float:
 
 
 def _place_letters(pixels: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Returns a place for the letter of each point, away from points and letters.
+    """Returns a place for each point's letter, away from points and other letters.
 
-    Places and points are in pixels. If a letter fits nowhere, it stands in the first of the places that were tried.
+    Places and points are in pixels. A letter that fits nowhere is put in the first place that was tried.
     """
     near = [(10, -7), (-10, -7), (10, 8), (-10, 8), (0, -12), (0, 12), (18, 0), (-18, 0), (20, -13), (-20, 13)]
     taken = list(pixels)

@@ -199,7 +199,7 @@ def _roc_charts(rows: Sequence[DetectionRow]) -> Iterator[tuple[str, VegaLite]]:
 def _roc_points(panel: Sequence[DetectionRow], several: bool) -> Iterator[Point]:
     """Yields the points of one detector's panel.
 
-    These are the points of the line of chance, the points of each curve, and one point for each curve's name. At most
+    These are the points of the chance line, the points of each curve, and one point for each curve's name. At most
     ``MOST_CURVES`` curves are shown, those with the lowest AUROC.
 
     Args:

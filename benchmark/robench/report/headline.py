@@ -140,7 +140,7 @@ def describe_rest(table: LeaderboardTable, rows: Sequence[LeaderboardRow]) -> li
 
 
 def _sum_up_verdicts(table: LeaderboardTable) -> list[str]:
-    """Returns a line that counts the verdicts, and names rows that gain or lose.
+    """Returns a line that counts the verdicts and names rows that gain or lose.
 
     The list is empty if no row has a verdict.
     """
@@ -157,7 +157,7 @@ def _sum_up_verdicts(table: LeaderboardTable) -> list[str]:
 def explain_unranked(table: LeaderboardTable) -> list[str]:
     """Returns a line per reason for a missing rank, and one about the baseline.
 
-    An example is ``no rank, low power: lstm (3 rows); mf, none``.
+    For example: ``no rank, low power: lstm (3 rows); mf, none``.
     """
     unranked = [row for row in table.rows if row.rank is None and not row.is_baseline]
     lines = [
@@ -170,7 +170,7 @@ def explain_unranked(table: LeaderboardTable) -> list[str]:
 
 
 def find_reason(row: LeaderboardRow | Row) -> str:
-    """Returns in a few words why a row has no rank, mostly from its flags."""
+    """Returns a short reason why a row has no rank, mostly from its flags."""
     return " and ".join(list_reasons(row))
 
 

@@ -1,4 +1,4 @@
-"""Chooses where the name of each curve stands in a chart."""
+"""Chooses where the name of each curve is placed in a chart."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ Box = tuple[float, float, float, float]  # left, top, right and bottom, in pixel
 
 
 def place_labels(curves: Sequence[Sequence[float]], names: Sequence[str], side: float) -> list[int]:
-    """Returns the point of each curve beside which its name stands.
+    """Returns the point of each curve beside which its name is placed.
 
-    A name stands below its point and to the right of it. Names are placed one after the other. Each of them gets the
-    point at which it overlaps least with earlier names, with the edge of the chart and with all other curves. The first
-    of several equally good points counts.
+    A name is placed below its point and to the right of it. Names are placed one after another. Each of them gets the
+    point at which it overlaps least with earlier names, with the edge of the chart and with all other curves. If
+    several points are equally good, the first one is used.
 
     Args:
         curves: the values of each curve between 0 and 1, at equal distances from 0 to 1.

@@ -76,7 +76,7 @@ def name_worst_case(table: LeaderboardTable) -> str:
 
 
 def describe_row(row: LeaderboardRow) -> str:
-    """Returns the rank, the verdict and the flags of a row in one line."""
+    """Returns the rank, the verdict and the flags of a row on one line."""
     rank = f"rank {format_rank(row)}" if row.rank is not None else "no rank"
     return "; ".join(filter(None, [rank, row.verdict or "no verdict", row.flags]))
 

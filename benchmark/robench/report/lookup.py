@@ -1,4 +1,4 @@
-"""Finds stored cells for ``robench show``, and counts the cells of a folder."""
+"""Finds stored cells for ``robench show`` and counts the cells of a folder."""
 
 from __future__ import annotations
 

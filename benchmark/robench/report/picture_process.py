@@ -10,7 +10,7 @@ import sys
 
 
 def main() -> None:
-    """Reads a list of charts from standard input, and prints the list of pictures."""
+    """Reads a list of charts from standard input and prints the list of pictures."""
     output = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # Lines that the library prints must not mix with the pictures.
     import vl_convert  # noqa: PLC0415  # the import prints too

@@ -94,7 +94,7 @@ def value_lines(value: object) -> list[str]:
 def mark_invisible(title: str) -> str:
     """Returns a title in which invisible and non-Latin characters are marked.
 
-    An example is ``He‹U+200B›at``.
+    For example: ``He‹U+200B›at``.
     """
     return "".join(char if char.isascii() and char.isprintable() else f"{_mark(char)}" for char in title)
 

@@ -58,14 +58,14 @@ class _ArtefactAttack(Attack):
 
 
 class ArtefactDeltas(_ArtefactAttack, EmbeddingAttack):
-    """An attack that shifts embedded inputs as an artefact says."""
+    """An attack that applies the shifts of an artefact to embedded inputs."""
 
     def perturb(self, oracle: Any, ball: Ball, rng: Rng) -> Iterator[dict[str, Tensor]]:
         """Yields the shifts of the users of one chunk.
 
         Raises:
-            UserError: if the inputs or their shapes are not those of the victim, if a place is shifted that may not be
-                perturbed, or if a shift is beyond its budget.
+            UserError: if the inputs or their shapes are not those of the victim, if a place that may not be perturbed
+                is shifted, or if a shift is beyond its budget.
         """
         assert isinstance(oracle, EmbeddingOracle)
         delta = oracle.zero()
@@ -103,7 +103,7 @@ class ArtefactDeltas(_ArtefactAttack, EmbeddingAttack):
 
 
 class ArtefactHistories(_ArtefactAttack, HistoryAttack):
-    """An attack that edits histories as an artefact says."""
+    """An attack that replaces histories by those of an artefact."""
 
     def rewrite(self, oracle: Any, rng: Rng) -> Iterator[Tensor]:
         """Yields the edited histories of one chunk.
@@ -138,7 +138,7 @@ class ArtefactHistories(_ArtefactAttack, HistoryAttack):
 
 
 class ArtefactTitles(_ArtefactAttack, TextAttack):
-    """An attack that rewrites titles as an artefact says."""
+    """An attack that replaces titles by those of an artefact."""
 
     def rewrite(self, oracle: Any, rng: Rng) -> Iterator[Sequence[str]]:
         """Yields the titles of all items that may get new ones.
@@ -178,7 +178,7 @@ def make_artefact_attack(artefact: Artefact, threat: Threat) -> Attack:
     """Returns the attack that proposes what an artefact holds.
 
     Raises:
-        UserError: if the artefact perturbs another surface than the threat model.
+        UserError: if the artefact does not perturb the surface of the threat model.
     """
     if artefact.surface != threat.surface:
         problem = f"the artefact perturbs {artefact.surface}, and its cell is attacked through {threat.surface}"

@@ -1,4 +1,4 @@
-"""Warns of attacks that fit no model, and of budgets that look like mistakes.
+"""Warns about attacks that fit no model and budgets that look like mistakes.
 
 The commands ``plan`` and ``run`` show the warnings.
 """

@@ -1,4 +1,4 @@
-"""Prepares the data of a suite, and checks that the models can use it.
+"""Prepares the data of a suite and checks that the models can use it.
 
 The data is prepared once per data set and split.
 """
@@ -224,7 +224,7 @@ def _load(cache: Cache, key: str) -> tuple[SealedData | None, str]:
 def load_suite_data(
     cells: Sequence[Cell], suite: Suite, registry: Registry, cache: Cache, *, required: bool = False
 ) -> SuiteData:
-    """Prepares the data of some cells, and checks that the cells can use the data.
+    """Prepares the data of some cells and checks that the cells can use the data.
 
     Args:
         cells: the cells of one data set and split.

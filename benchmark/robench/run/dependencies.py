@@ -1,7 +1,7 @@
 """Finds the code and the files on which the numbers of a cell depend.
 
 The worker writes the digests of this code and of these files into the record. ``run`` and ``plan`` compare the stored
-digests with the present code and files. The spec and the prepared data of a cell are compared elsewhere.
+digests with the current code and files. The spec and the prepared data of a cell are compared elsewhere.
 """
 
 from __future__ import annotations

@@ -84,7 +84,7 @@ def dropped_notes(dropped: Mapping[str, str]) -> list[str]:
 def describe_dropped(dropped: Mapping[str, str]) -> str:
     """Returns a phrase with the number of measured cells, in total and per model.
 
-    An example is ``3 measured cells (2 of mf, 1 of lstm)``.
+    For example: ``3 measured cells (2 of mf, 1 of lstm)``.
     """
     models: dict[str, int] = {}
     for model in dropped.values():

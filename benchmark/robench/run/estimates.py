@@ -1,6 +1,6 @@
 """Estimates the cost of a victim's open cells.
 
-The estimates come from the records of earlier runs in the same folder, and from those of the present run.
+The estimates come from the records of earlier runs in the same folder, and from those of the current run.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ class Estimates:
     """Estimated costs, based on records.
 
     The estimated time of a cell is the mean over the cells with the same data set, model, attack and defence. If there
-    are no such cells, the defence is ignored, and then the data set. The same holds for fits, without the attack. A
-    mean is used because the first of several ε of one attack may take the time of all of them.
+    are no such cells, the defence is ignored, and then the data set. The same rule applies to fits, without the attack.
+    A mean is used because the first of several ε of one attack may include the work for all of them.
 
-    A record of the present run counts before those of earlier runs, because the machine and its load may differ. If
-    only earlier records are similar, their times are multiplied by a ratio. This ratio is the time that the cells and
-    fits of the present run took, divided by the time that earlier records predicted for them.
+    A record of the current run takes precedence over those of earlier runs, because the machine and its load may
+    differ. If only earlier records are similar, their times are multiplied by a ratio. This ratio is the time that the
+    cells and fits of the current run took, divided by the time that earlier records predicted for them.
 
     A victim with a stored cell has been fitted before. Its checkpoint is usually in the cache, so its fit is estimated
     to take no time.
@@ -75,12 +75,12 @@ class Estimates:
                     self._memory[model] = max(self._memory.get(model, 0.0), record["peak_memory_mib"])
 
     def add(self, cell: Cell, record: Record, fit_seconds: float | None = None) -> None:
-        """Adds a record of the present run.
+        """Adds a record of the current run.
 
         Args:
             cell: the cell of the record.
             record: the record.
-            fit_seconds: the seconds that the fit took in the present run, or None if the record is not the first one of
+            fit_seconds: the seconds that the fit took in the current run, or None if the record is not the first one of
                 its victim.
         """
         if record["status"] != "ok":

@@ -1,4 +1,4 @@
-"""Fits the victim of an artefact, and scores the artefact."""
+"""Fits the victim of an artefact and scores the artefact."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class ExternalScore:
 
 
 def score_artefact(artefact: Artefact, suite: Suite, plan: Plan, registry: Registry, cache: Cache) -> ExternalScore:
-    """Fits the victim of an artefact, and scores the artefact.
+    """Fits the victim of an artefact and scores the artefact.
 
     If the cache holds a checkpoint of the victim, it is loaded.
 

@@ -44,7 +44,7 @@ class Forecast:
         victims: the open cells of each victim, by the ids of the victim and the cell.
         estimates: the estimated times, to which this object adds the records of the run.
         workers: the number of victims that run at the same time, or None if only the events can show it.
-        clock: a function that returns the present time in seconds.
+        clock: a function that returns the current time in seconds.
     """
 
     def __init__(

@@ -1,6 +1,6 @@
 """Finds the limits of a victim.
 
-The suite and its entries may have limits. For each quantity, the strictest limit counts.
+The suite and its entries may have limits. For each quantity, the strictest limit applies.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ TEXTS = 64 << 20  # bytes for the record, in which long texts are shortened, and
 
 
 def largest_event(users: int, held_out: int, targets: int) -> int:
-    """Returns the largest size in bytes that an event of a victim may have.
+    """Returns the maximum size in bytes that an event of a victim may have.
 
     The arrays of a cell have a row per user or per held-out item, so the bound grows with the data.
 

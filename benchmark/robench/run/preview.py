@@ -36,7 +36,7 @@ from robench.suite.load import Suite, load_suite
 
 @dataclass
 class VictimRow:
-    """Counts the cells of some victims by state, and estimates their cost.
+    """Counts the cells of some victims by state and estimates their cost.
 
     A row has one victim without poisoning, or all victims of one model and defence that one attack poisons at one ε.
 

@@ -12,7 +12,7 @@ from robench.spec import Cell
 def profile_notes(cells: Iterable[Cell]) -> list[str]:
     """Returns a line about the sets of fake users that the victims share.
 
-    Victims with equal data, poisoning, targets and seed share their profiles. An attack that is allowed to fit the
+    Victims with the same data, poisoning, targets and seed share their profiles. An attack that is allowed to fit the
     victim's own model and defence makes separate profiles for each model and defence. There is no line if no victim has
     fake users.
 

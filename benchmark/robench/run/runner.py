@@ -126,13 +126,12 @@ class Runner:
         self._victims = {cell.victim.id: cell.victim for cell in plan.cells}
 
     def run(self) -> Summary:
-        """Measures the open cells, and stores each cell as soon as it is finished.
+        """Measures the open cells and stores each cell as soon as it is finished.
 
         Raises:
             UserError: if data cannot be prepared, if files of a model or an attack are missing or broken, if an option
                 is wrong, if models may spend much and ``yes`` is not given, or if the folder belongs to another suite
-                or is in use. In these cases, the stored results do
-                not change.
+                or is in use. In these cases, the stored results do not change.
         """
         start = time.perf_counter()
         self._check_folder()
@@ -198,7 +197,7 @@ class Runner:
         return {**self.plan.on_data(digests.values()).to_json(), **content}
 
     def _work_alone(self) -> None:
-        """Takes the lock of the folder of results, unless this run already holds it.
+        """Takes the lock on the folder of results, unless this run already holds it.
 
         The unfinished files of killed runs are then removed.
         """
@@ -211,7 +210,7 @@ class Runner:
         return make_executor(self.registry, self.options.executor, self.options.workers, self.options.scheduler)
 
     def _read_data(self) -> _DataRead:
-        """Prepares all data of the plan, and passes the summaries to plugins.
+        """Prepares all data of the plan and passes the summaries to plugins.
 
         Raises:
             UserErrors: if some data cannot be prepared, or if cells cannot use their data.
@@ -246,7 +245,7 @@ class Runner:
         )
 
     def _note_skipped(self, todo: Todo) -> None:
-        """Stores a record for each skipped cell, and logs notes about cells.
+        """Stores a record for each skipped cell and logs notes about cells.
 
         The notes report damaged, stale and skipped cells, attacks that fit no model, and budgets that are probably
         mistakes. The summary receives the numbers of stored and skipped cells.

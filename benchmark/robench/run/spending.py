@@ -67,7 +67,7 @@ def declared_spending(
 
 
 def _most_histories(cells: Sequence[Cell], model: Model, users: int, *, likes: bool) -> int | None:
-    """Returns the largest number of different histories that a victim scores.
+    """Returns the maximum number of different histories that a victim scores.
 
     The result is None if an attack may score any number of them.
 
@@ -96,7 +96,7 @@ def spending_notes(rows: Sequence[DeclaredSpending]) -> list[str]:
 
 
 def check_spending(rows: Sequence[DeclaredSpending]) -> None:
-    """Checks that a run without ``--yes`` may spend so much.
+    """Checks that a run without ``--yes`` cannot spend more than the limit.
 
     Raises:
         UserError: if the run may spend more than the limit.

@@ -1,4 +1,4 @@
-"""Counts the cells of a run, and lists the failures."""
+"""Counts the cells of a run and lists the failures."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Failure:
         cell: the id of the cell.
         victim: the readable name of the cell's victim.
         name: what was measured, such as ``fgsm ε=0.1``.
-        error: the error in one line.
+        error: the error on one line.
     """
 
     cell: str

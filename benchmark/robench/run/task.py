@@ -25,7 +25,7 @@ class Payload(TypedDict):
     - ``data_key`` is the key of the prepared data in this folder, and ``data_sha`` is the digest of that data.
     - ``files`` maps the path of each file of this data, relative to ``cache``, to its sha256.
     - ``limits`` are the limits of the victim: ``seconds``, and ``memory`` in bytes.
-    - ``largest`` is the largest size of an event in bytes.
+    - ``largest`` is the maximum size of an event in bytes.
     """
 
     cells: list[Mapping[str, Any]]

@@ -29,8 +29,8 @@ class Todo:
     """The state of every cell of a plan.
 
     - A ``stored`` cell was measured, and nothing that the cell depends on has changed.
-    - A ``stale`` cell was measured by other code, with other files of a plugin or on another type of device.
-    - A ``changed`` cell was measured on other data.
+    - A ``stale`` cell was measured with different code, different files of a plugin or a different type of device.
+    - A ``changed`` cell was measured on different data.
     - A ``missing`` cell was not measured, failed at its last measurement, has damaged files, or lacks the likes that a
       metric needs.
     - A ``skipped`` cell cannot be measured.
@@ -84,7 +84,7 @@ def find_todo(
     Args:
         cells: the selected cells.
         store: the folder of results.
-        dependencies: the present code and files.
+        dependencies: the current code and files.
         metrics: the metrics of the suite.
         data: the digest of the prepared data, by data set and split.
         device: the device of the suite. Only the states of neural victims' cells depend on the device.

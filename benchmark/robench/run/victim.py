@@ -1,4 +1,4 @@
-"""Fits one victim in a worker, and measures its cells."""
+"""Fits one victim in a worker and measures its cells."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def make_victim_fit(
     device: torch.device,
     targets: IntArray,
 ) -> VictimFit:
-    """Returns the fit of a victim without carrying it out.
+    """Returns the fit of a victim without running it.
 
     Fits of the same victim, data, code and device share a checkpoint.
 

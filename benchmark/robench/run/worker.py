@@ -28,7 +28,7 @@ Phase = Literal["fit", "measure"]
 
 
 def work(task: Task, emit: Emit) -> None:
-    """Measures the cells of a task, and emits events about cells and progress.
+    """Measures the cells of a task and emits events about cells and progress.
 
     Args:
         task: a victim with its open cells (``Payload``).

@@ -74,7 +74,7 @@ def _compared(row: CellRow, record: Record) -> dict[str, tuple[object, object]]:
 
 
 def _find_shared_label(row: CellRow, spec: Mapping[str, Any], labels: dict[tuple[object, ...], object]) -> str:
-    """Describes a label in a row that has another meaning in an earlier row.
+    """Describes a label in a row that has a different meaning in an earlier row.
 
     The result is empty if there is no such label.
 

@@ -115,7 +115,7 @@ def write_archive(
 
 
 def copy_archive(archive: Archive, folder: Path, files: Sequence[str], versions: Mapping[str, str]) -> None:
-    """Copies packed cells to a folder, and writes a new manifest.
+    """Copies packed cells to a folder and writes a new manifest.
 
     The compressed arrays are copied, which takes a fraction of the time of ``write_archive``.
 

@@ -38,12 +38,12 @@ class Artefact:
         where: the name of the file, for error messages.
         cell: the id of the attacked cell.
         victim: the id of the cell's victim.
-        author: who found the perturbations.
+        author: the person who found the perturbations.
         users: the perturbed users, as rows of the data, int64 [U]. It is empty on ``text``.
-        deltas: the shift of each embedded input, float [U, ...]. It is empty on other surfaces than ``embedding``.
-        histories: the edited histories, int64 [U, L], right-padded with −1. It is None on other surfaces than
+        deltas: the shift of each embedded input, float [U, ...]. It is empty on surfaces other than ``embedding``.
+        histories: the edited histories, int64 [U, L], right-padded with −1. It is None on surfaces other than
             ``history``.
-        titles: the new title of each rewritten item, by the item's row in the catalogue. It is empty on other surfaces
+        titles: the new title of each rewritten item, by the item's row in the catalogue. It is empty on surfaces other
             than ``text``.
     """
 

@@ -32,7 +32,7 @@ class Voting:
         models: the number of base models, T.
         sample: the number of users in each sample, s.
         users: the number of users from which the samples are drawn, n.
-        each: the largest number of items that a base model votes for, N'.
+        each: the maximum number of items that a base model votes for, N'.
         pairs: the number of pairs of an evaluated user and an item of the catalogue.
     """
 
@@ -168,8 +168,8 @@ def certify(low: FloatArray, high: FloatArray, share: float, each: int) -> IntAr
     because a base model votes for at most N' items.
 
     Suppose that a list of N items by p' holds fewer than r held-out items. Then it holds a set C of q = N − r + 1 other
-    items, and it misses a held-out item i among the r best of them. So p'_i ≤ p'_j for each j in C. The least of these
-    p'_j is at most the mean over any m items of C. Therefore
+    items, and it misses a held-out item i among the r best of them. So p'_i ≤ p'_j for each j in C. The smallest of
+    these p'_j is at most the mean over any m items of C. Therefore
 
         c p_i ≤ min over m = 1..q of (c Σ_m p_j + min(m, N') (1 − c)) / m.
 
@@ -187,7 +187,7 @@ def certify(low: FloatArray, high: FloatArray, share: float, each: int) -> IntAr
             than N held-out items end with zeros.
         high: upper bounds of p for the other items, from high to low, float64 [U, N].
         share: the probability that a sample holds no fake user, c.
-        each: the largest number of items that a base model votes for, N'.
+        each: the maximum number of items that a base model votes for, N'.
 
     Returns:
         The number of held-out items that are certified for each user, int64 [U].

@@ -19,8 +19,8 @@ def keep_earlier(store: Store, failed: Record, data_sha256: str) -> Record | Non
         data_sha256: the digest of the cell's prepared data.
 
     Returns:
-        The stored record. The result is None if the cell was not measured earlier, was measured on other data, or has
-        damaged files.
+        The stored record. The result is None if the cell was not measured earlier, was measured on different data, or
+        has damaged files.
 
     Raises:
         UserError: if the folder cannot be written.

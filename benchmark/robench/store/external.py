@@ -38,7 +38,7 @@ class ExternalRecord(Content):
         format_version: the version of the format.
         kind: the kind of the record.
         id: the first 16 hex digits of ``artefact_sha256``.
-        author: who found the perturbations.
+        author: the person who found the perturbations.
         cell: the id of the attacked cell, which gives the threat model and the budget.
         victim: the id of the cell's victim.
         surface: the surface that the artefact perturbs.
@@ -126,7 +126,7 @@ def write_external(folder: Path, artefact: Artefact, content: Mapping[str, Any],
 
 
 def read_external(folder: Path, attack: str) -> ExternalAttack:
-    """Reads an external attack, and checks its files.
+    """Reads an external attack and checks its files.
 
     Args:
         folder: the folder of results.

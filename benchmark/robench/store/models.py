@@ -32,7 +32,7 @@ class Content(BaseModel):
 def first_problem(error: ValidationError) -> str:
     """Returns a line that describes the first mistake of a validation.
 
-    An example is ``'cells[1].epsilon': Input should be a valid number``.
+    For example: ``'cells[1].epsilon': Input should be a valid number``.
     """
     mistake = error.errors(include_url=False, include_input=False)[0]
     place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in mistake["loc"])

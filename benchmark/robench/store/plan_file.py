@@ -64,7 +64,7 @@ class PlannedTuning:
     def on_data(self, digests: Iterable[str]) -> PlannedTuning:
         """Returns the search, with the components that count as tuned on the given data.
 
-        If the search was made on other data, no component counts as tuned.
+        If the search was made on different data, no component counts as tuned.
 
         Args:
             digests: the digests of all data of the run.

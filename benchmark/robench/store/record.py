@@ -110,7 +110,7 @@ def to_text(record: Record) -> str:
 
 
 def parse_record(content: bytes, cell: str, where: str) -> Record:
-    """Parses a record, and checks that it belongs to the given cell.
+    """Parses a record and checks that it belongs to the given cell.
 
     Args:
         content: the bytes of the file.

@@ -1,4 +1,4 @@
-"""Writes a submission as one file, and opens submissions, which may be hostile."""
+"""Writes a submission as one file and opens submissions, which may be hostile."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scores an artefact against a board, and stores it if it is stronger."""
+"""Scores an artefact against a board and stores it if it is stronger."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from robench.verify.external import Comparison, compare_with_cell, score_in_fold
 
 
 def score_attack(folder: Path, path: Path, data: Path | None, *, keep: bool) -> tuple[list[str], bool]:
-    """Scores an artefact, and compares it with the stored measurement of its cell.
+    """Scores an artefact and compares it with the stored measurement of its cell.
 
     Args:
         folder: the folder of results.

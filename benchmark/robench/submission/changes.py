@@ -1,4 +1,4 @@
-"""Compares the rows of a submission with those of the present board."""
+"""Compares the rows of a submission with those of the current board."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ UNRANKED = "unranked"
 
 @dataclass(frozen=True)
 class Change:
-    """One difference between a submission and the present board.
+    """One difference between a submission and the current board.
 
     Args:
         kind: ``added``, ``removed``, ``moved``, ``value``, ``verdict`` or ``flags``.
@@ -36,7 +36,7 @@ class Change:
 
 @dataclass
 class Changes:
-    """All differences between a submission and the present board.
+    """All differences between a submission and the current board.
 
     Args:
         changes: the differences, in the order of the tables.
@@ -60,7 +60,7 @@ class Changes:
 
 
 def compare_boards(new: Results, new_tables: Tables, old: Results, old_tables: Tables, where: str) -> Changes:
-    """Compares the tables of a submission with those of the present board.
+    """Compares the tables of a submission with those of the current board.
 
     All tables must have been computed from the arrays of the cells.
 

@@ -1,4 +1,4 @@
-"""Reads the claims of an author, and compares claims with measured rows."""
+"""Reads the claims of an author and compares claims with measured rows."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ KEYS = (*FILTERS, COLUMN, "value", "source")
 
 
 def read_claims(path: Path, tables: Tables) -> list[Claim]:
-    """Reads a file of claims, and finds the row of each claim.
+    """Reads a file of claims and finds the row of each claim.
 
     Args:
         path: a CSV file with a header, or a YAML file with a list of mappings.

@@ -147,7 +147,7 @@ def read_details(folder: Path) -> Details:
     """Reads SUBMISSION.json.
 
     Raises:
-        UserError: if the file is missing, has other content, or was changed after it was written.
+        UserError: if the file is missing, has different content, or was changed after it was written.
     """
     path = folder / DETAILS
     try:

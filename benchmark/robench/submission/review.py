@@ -32,8 +32,8 @@ class Review:
         details: the content of SUBMISSION.json.
         findings: what the verification found. Claims that are not met count as problems.
         chance: a sentence on what the sample of cells can find.
-        changes: the differences from the present board, or None if no board was given.
-        against: the present board, or None.
+        changes: the differences from the current board, or None if no board was given.
+        against: the current board, or None.
     """
 
     name: str
@@ -58,11 +58,11 @@ def review_submission(path: Path, sample: Sample, against: Path | None) -> Revie
     Args:
         path: the file or the folder of the submission.
         sample: the cells to measure again.
-        against: the folder of the present board, or None.
+        against: the folder of the current board, or None.
 
     Raises:
-        UserError: if the file or folder is not a submission, if it is hostile or cannot be read, or if it belongs to
-            another suite than the board.
+        UserError: if the file or folder is not a submission, if it is hostile or cannot be read, or if it does not
+            belong to the suite of the board.
     """
     host = Host.discover()
     with opened(path) as folder:

@@ -1,1 +1,1 @@
-"""Reads a suite file, and reports every mistake with its line."""
+"""Reads a suite file and reports every mistake with its line."""

@@ -229,7 +229,7 @@ def _refuse_half_characters(value: Any, path: KeyPath, mistakes: Mistakes) -> No
 def _sound_part(data: Mapping[str, Any], error: ValidationError) -> SuiteFile:
     """Builds a suite file from the valid keys of a broken suite and from defaults.
 
-    With this result, the loader can go on and check the components.
+    With this result, the loader can still check the components.
     """
     broken = {detail["loc"][0] for detail in error.errors() if detail["loc"]}
     sound = {name: value for name, value in data.items() if name not in broken and name in SuiteFile.model_fields}

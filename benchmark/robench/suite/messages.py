@@ -58,7 +58,7 @@ def describe_error(detail: ErrorDetails) -> str:
 def suggest_value(detail: ErrorDetails) -> str:
     """Returns a hint about the right value, or an empty string.
 
-    A ``SettingError`` brings its own hint. For a single value in place of a list, the hint is a list with this value.
+    A ``SettingError`` has its own hint. For a single value in place of a list, the hint is a list with this value.
     Otherwise, the hint names the closest allowed value.
     """
     error, value = detail.get("ctx", {}).get("error"), detail["input"]
@@ -107,7 +107,7 @@ def location_of(detail: ErrorDetails) -> tuple[str | int, ...]:
 def is_branch(part: str | int) -> bool:
     """Returns whether a part of a path names a branch of a union.
 
-    An example is ``dict[str,str]``.
+    For example: ``dict[str,str]``.
     """
     return isinstance(part, str) and (part in SCALARS or BRANCH.fullmatch(part) is not None)
 

@@ -67,7 +67,7 @@ class Trial:
         value: the mean validation NDCG@10 of all fits, or None if a fit failed.
         seconds: the sum of the seconds of all fits.
         fits: the value of each fit, by the id of the victim.
-        error: the reason for a failure, in one line.
+        error: the reason for a failure, on one line.
     """
 
     kind: Literal["model", "defense"]
@@ -121,7 +121,7 @@ def choose(trials: Iterable[Trial]) -> Trial | None:
 
 
 def fixed_settings(kind: str, part: Part, searched: Iterable[str]) -> dict[str, Any]:
-    """Returns the settings of a part that a search leaves alone.
+    """Returns the settings of a part that a search does not change.
 
     λ and ε of a defence are left out.
     """

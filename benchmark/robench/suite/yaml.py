@@ -1,4 +1,4 @@
-"""Reads YAML as plain data with the line of every path, and writes YAML.
+"""Reads YAML as plain data with the line of every path and writes YAML.
 
 Reading never executes code. Unquoted words mean what a person expects: ``012`` is 12, ``on`` is a string, and
 ``8/255`` is a number.
@@ -103,7 +103,7 @@ class _Loader(yaml.SafeLoader):
         self.tags: dict[int, str] = {}
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        """Returns the next node, and records its tag if the file contains the tag.
+        """Returns the next node and records its tag if the file contains the tag.
 
         The node has a tag even if the file contains none, so the node does not show the difference.
         """

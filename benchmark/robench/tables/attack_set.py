@@ -63,7 +63,7 @@ class AttackSet:
     def missing(self, measured: Mapping[int, Iterable[Point]]) -> list[str]:
         """Returns sentences about the attacks that some seeds lack.
 
-        An example is ``pgd ε=0.05 is missing in seeds 0, 1, 2``.
+        For example: ``pgd ε=0.05 is missing in seeds 0, 1, 2``.
 
         Args:
             measured: the attacks that were measured on a row, by seed.

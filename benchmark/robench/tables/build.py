@@ -136,7 +136,7 @@ def build_tables(folder: Path, metrics: Mapping[str, Metric], store: Store | Non
 
     Raises:
         UserError: if there is no plan, if a file that all cells share is damaged, if the plan contradicts a record, or
-            if a record used another version of a metric.
+            if a record used a different version of a metric.
     """
     return make_tables(read_results(folder, metrics, store))
 
@@ -145,7 +145,7 @@ def make_tables(results: Results) -> Tables:
     """Builds all tables from the results of a folder.
 
     Raises:
-        UserError: if a record used another version of a metric.
+        UserError: if a record used a different version of a metric.
     """
     leaderboard, poisoning = build_leaderboard(results), build_poisoning_rows(results)
     clean = build_clean_rows(results, [row.key for table in leaderboard for row in table.rows])

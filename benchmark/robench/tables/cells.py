@@ -87,7 +87,7 @@ class TimingRow:
 
 @dataclass(frozen=True)
 class FailureRow:
-    """A cell that failed, with its error in one line."""
+    """A cell that failed, with its error on one line."""
 
     cell: CellRow = field(
         metadata=inline(

@@ -25,7 +25,7 @@ class CertificateRow:
         models: the number of base models.
         sample: the number of users in each sample.
         users: the number of users from which the samples are drawn.
-        each: the largest number of items that a base model votes for.
+        each: the maximum number of items that a base model votes for.
         alpha: the largest probability that any certificate of a victim is wrong.
         seeds: the number of seeds.
     """

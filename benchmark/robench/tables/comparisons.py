@@ -1,4 +1,4 @@
-"""Compares the attacks on one row, and finds attacks that are too weak.
+"""Compares the attacks on one row and finds attacks that are too weak.
 
 An attack is too weak if an attack that should not be stronger does more harm.
 """

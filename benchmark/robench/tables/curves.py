@@ -1,4 +1,4 @@
-"""Builds the curve of a metric against ε, and computes the area under this curve."""
+"""Builds the curve of a metric against ε and computes the area under this curve."""
 
 from __future__ import annotations
 

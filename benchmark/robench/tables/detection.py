@@ -83,7 +83,7 @@ def count_filter_choices(results: Results, table: PlannedTable, cells: Iterable[
 
     Args:
         results: the results of the folder.
-        table: the table. Other cells than those of its worst case are ignored.
+        table: the table. Cells that do not enter its worst case are ignored.
         cells: the cells of the row.
     """
     counts: dict[tuple[str, float], int] = {}

@@ -68,7 +68,7 @@ def flag_devices(results: Results, row: Row) -> list[Flag]:
 def flag_budgets(results: Results, cells: Sequence[CellRow]) -> list[Flag]:
     """Returns one flag for each attack that proposed too large a perturbation.
 
-    A perturbation is too large if it exceeds its budget by more than 0.01%. An attack gets another flag if the
+    A perturbation is too large if it exceeds its budget by more than 0.01%. An attack gets a second flag if the
     perturbation that was measured exceeds ε by more than this share. Budgets in whole units, such as edits, give only
     the first flag.
     """
@@ -130,7 +130,7 @@ def flag_unspent(results: Results, row: Row, table: PlannedTable | None) -> list
 
 
 def flag_additivity(results: Results, row: Row, cells: Sequence[CellRow]) -> list[Flag]:
-    """Returns a flag if a model wrongly says that it is additive.
+    """Returns a flag if a model wrongly declares that it is additive.
 
     A model is additive if the scores of a history are a sum over the items of this history. A row with the flag has no
     rank.
@@ -146,7 +146,7 @@ def flag_additivity(results: Results, row: Row, cells: Sequence[CellRow]) -> lis
 def flag_trained(results: Results, row: Row, cells: Sequence[CellRow]) -> list[Flag]:
     """Returns flags of a model that was trained elsewhere.
 
-    One flag states this fact. If the model ignores the histories or titles that an attack changes, the row has another
+    One flag states this fact. If the model ignores the histories or titles that an attack changes, the row has a second
     flag, no rank and no p-value.
     """
     own = [cell for cell in results.by_row[row.key] if results.ok(cell)]

@@ -1,4 +1,4 @@
-"""Chooses users whose list an attack changed, and names the items of both lists."""
+"""Chooses users whose list an attack changed and names the items of both lists."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def _examples(results: Results, table: LeaderboardTable) -> Iterator[ExampleRow]
 
 
 def _order(results: Results, table: LeaderboardTable, cell: CellRow) -> tuple[bool, float, int, float]:
-    """Returns a key by which the most telling cells come first.
+    """Returns a sort key by which the most telling cells come first.
 
     Cells of ensembles come first. Then the largest ε, the first seed and the greatest harm decide, in this order.
     """

@@ -112,8 +112,8 @@ def _completeness(row: Row) -> Iterator[Flag]:
 def _unattacked_filter(results: Results, row: Row, table: PlannedTable | None) -> Iterator[Flag]:
     """Yields a flag if no attack was made through the filter of a row's defence.
 
-    The row then has no rank and no p-value. Only tables of attacks at training time have this flag. It does not matter
-    what an attack says about itself: ``count_filter_choices`` reads what the host has counted.
+    The row then has no rank and no p-value. Only tables of attacks at training time have this flag. The flag does not
+    depend on what an attack reports, because ``count_filter_choices`` reads the host's own counts.
     """
     if table is None or table.threat.stage != "train":
         return

@@ -62,7 +62,7 @@ class LeaderboardRow:
         users: the number of users that were measured.
         users_hit: the number of users with a held-out item in the clean top k, averaged over seeds.
         notes: the flags with their numbers.
-        verdict: what the row shows against its undefended twin. See ``write_verdict``. The string is empty without a
+        verdict: how the row compares with its undefended twin. See ``write_verdict``. The string is empty without a
             p-value. It is also empty if the row has no rank, unless the only reason is that no seed is common to the
             rows.
         shift: the mean difference between the worst case and the clean value, if the table compares rows by it.
@@ -268,8 +268,8 @@ def choose_hit_k(results: Results, table: PlannedTable) -> int:
 def _order(row: Row, model: int, within: bool) -> tuple[object, ...]:
     """Returns the sort key of a row.
 
-    Rows are sorted by rank, with unranked rows after ranked ones and the baseline last. If each model has a ranking of
-    its own, rows are sorted by model first.
+    Rows are sorted by rank, with unranked rows after ranked ones and the baseline last. If each model has a separate
+    ranking, rows are sorted by model first.
 
     Args:
         row: the row.

@@ -74,8 +74,8 @@ class PoisoningRow:
 def choose_measures(results: Results, goal: str) -> list[Measure]:
     """Returns the measures of a poisoning that tables show.
 
-    These are the usual measures and all other measures of target items, as far as the suite lists them. Measures of
-    target items are left out if there are no targets. Measures of lists are not included.
+    These are the measures of the suite that are usual for poisoning or about target items. Measures of target items are
+    left out if there are no targets. Measures of lists are not included.
 
     Args:
         results: the results of the folder.

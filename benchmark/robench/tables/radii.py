@@ -1,6 +1,6 @@
 """Summarises the radii that attacks find.
 
-A radius is the smallest ε with which an attack breaks a user.
+A radius is the smallest ε at which an attack breaks a user.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Ranks the rows of a table, and tests defended rows against their twins."""
+"""Ranks the rows of a table and tests defended rows against their twins."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ def _test(rows: Sequence[Row], *, higher_is_better: bool) -> None:
 def _rank(group: Sequence[Row], *, higher_is_better: bool) -> None:
     """Ranks rows on the seeds that all of them have.
 
-    If there is no such seed, no row has a rank, and each row gets a flag. Otherwise, a row gets a flag if it has other
-    seeds, too.
+    If there is no such seed, no row has a rank, and each row gets a flag. Otherwise, a row gets a flag if it also has
+    other seeds.
     """
     seeds = set.intersection(*(set(row.seeds) for row in group))
     if not seeds:

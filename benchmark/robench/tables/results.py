@@ -1,4 +1,4 @@
-"""Reads a folder of results, and recomputes values per user from its arrays."""
+"""Reads a folder of results and recomputes values per user from its arrays."""
 
 from __future__ import annotations
 
@@ -199,7 +199,7 @@ class Results:
             target_set: the only target set to include. See ``outcome``.
 
         Raises:
-            UserError: if the record used another version of the metric.
+            UserError: if the record used a different version of the metric.
         """
         metric = self.metric(measure)
         values = measure.per_user(metric, self.outcome(cell, target_set), cell.threat, cell.kind)
@@ -312,7 +312,7 @@ def _with_external(results: Results, ids: Iterable[str]) -> Results:
 
 
 def check_users(store: Store, record: Record, known: Arrays | None) -> None:
-    """Checks the arrays of a measured cell, and compares their users with users.npz.
+    """Checks the arrays of a measured cell and compares their users with users.npz.
 
     Args:
         store: the store of the folder of results.

@@ -66,7 +66,7 @@ class Row:
             p-value and no verdict.
         rank: the rank, the best rank and the worst rank that the data allow.
         p_value: the p-value of the difference from the undefended twin, or None. See ``rank_rows``.
-        verdict: what the row shows against its undefended twin, or an empty string. See ``rank_rows``.
+        verdict: how the row compares with its undefended twin, or an empty string. See ``rank_rows``.
         by_shift: whether rows are compared by their shift, the worst case less the clean value. See ``uses_shift``.
         best_known: the worst case over the attacks and the external attacks, float64 [seeds, units], or None without
             external attacks. No rank depends on it.
@@ -184,8 +184,8 @@ def build_rows(results: Results, table: PlannedTable, place: tuple[str, str], at
 def uses_shift(results: Results, table: PlannedTable) -> bool:
     """Returns whether the rows of a table are compared by their shift.
 
-    This holds if fake users attack and the metric is about target items. A target may be near the top of a model's
-    lists without any attack. The shift does not count this clean rank against the model.
+    This is the case if the attack adds fake users and the metric is about target items. A target may be near the top of
+    a model's lists without any attack. The shift does not count this clean rank against the model.
     """
     return table.threat.stage == "train" and are_items(results, table.metric)
 

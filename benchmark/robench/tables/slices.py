@@ -78,8 +78,8 @@ def group_users(known: Arrays) -> dict[Kind, dict[str, NDArray[np.bool_]]]:
     By activity, users are divided into thirds by the length of their history. By popularity, users are divided into
     thirds by the number of training interactions of their held-out item. If a user has several held-out items, the mean
     of their numbers counts. Equal values are in the same group, so groups differ in size, and an empty group is left
-    out. If no held-out item of a user has training interactions, the user is in the group ``cold``. If there are such
-    users and others, the slice ``cold or warm`` has all others together as ``warm``.
+    out. If no held-out item of a user has training interactions, the user is in the group ``cold``. If there are both
+    such users and others, the slice ``cold or warm`` has all others in the group ``warm``.
 
     Args:
         known: the arrays of users.npz for one data set and split, by short name.
@@ -101,7 +101,7 @@ def group_users(known: Arrays) -> dict[Kind, dict[str, NDArray[np.bool_]]]:
 
 
 def _thirds(values: FloatArray | IntArray, chosen: NDArray[np.bool_]) -> dict[str, NDArray[np.bool_]]:
-    """Divides the chosen users into thirds by a value, and leaves out empty groups."""
+    """Divides the chosen users into thirds by a value and leaves out empty groups."""
     if not chosen.any():
         return {}
     edges = np.quantile(values[chosen], [1 / 3, 2 / 3])

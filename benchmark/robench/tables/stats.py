@@ -83,7 +83,7 @@ class Estimate:
     def seeds_to_decide(self, level: float = LEVEL) -> int | None:
         """Returns the smallest number of seeds that would make this mean significant.
 
-        The result is at least the present number. It is None if 100 seeds would not be enough.
+        The result is at least the current number. It is None if 100 seeds would not be enough.
 
         Args:
             level: the level of the test.
@@ -93,7 +93,7 @@ class Estimate:
     def units_to_decide(self, level: float = LEVEL) -> int | None:
         """Returns the smallest number of units that would make this mean significant.
 
-        The result is at least the present number. It is None if 100,000 units would not be enough.
+        The result is at least the current number. It is None if 100,000 units would not be enough.
 
         Args:
             level: the level of the test.

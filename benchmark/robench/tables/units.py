@@ -49,7 +49,7 @@ def read_values(results: Results, cell: CellRow, measure: Measure, target_set: i
         target_set: the set of the target items, or None for all sets that the cell holds.
 
     Raises:
-        UserError: if the record used another version of the metric.
+        UserError: if the record used a different version of the metric.
     """
     values = results.per_user(cell, measure, target_set)
     if values is None or not are_items(results, measure):

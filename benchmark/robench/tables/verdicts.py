@@ -1,4 +1,4 @@
-"""States in words what a defended row shows against its undefended twin."""
+"""States in words how a defended row compares with its undefended twin."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ class _RandomEdits(HistoryAttack):
 class HistoryAttackTests(Conformance):
     """Tests a ``HistoryAttack``, which a subclass sets as ``attack``.
 
-    There are two victims, both sequence models. The users of the first victim have histories of equal length. The
+    There are two victims, both sequence models. The users of the first victim have histories of the same length. The
     users of the second victim have histories of different lengths.
     """
 

@@ -44,7 +44,7 @@ class ModelTests(FittedModelTests):
     @classmethod
     @cache
     def fit_again(cls) -> tuple[Model, FitReport]:
-        """Fits the model of ``fit_crowd`` again, and returns the model with its report."""
+        """Fits the model of ``fit_crowd`` again and returns the model with its report."""
         return fitted(cls.make(), cls.fit_crowd().data)
 
     @classmethod

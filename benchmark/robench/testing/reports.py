@@ -83,7 +83,7 @@ class ReportTests(Conformance):
 
     @staticmethod
     def play(host: Host, *, interrupted: bool = False) -> None:
-        """Calls the hooks of a run in their order, and catches no exception.
+        """Calls the hooks of a run in their order and catches no exception.
 
         Args:
             host: the host with the report.

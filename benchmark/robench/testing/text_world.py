@@ -69,7 +69,7 @@ def readers(n_users: int = 60, length: int = 8, seed: int = 0) -> tuple[TrainDat
 
 
 class ReferenceText(TokenModel, SequenceModel):
-    """A minimal model that reads titles, and scores items by the mean of a history.
+    """A minimal model that scores items by the mean of a history's title vectors.
 
     The vector of a text is the mean of its words' vectors. Word vectors are drawn once, and are not trained. All
     unknown words share one vector. Items have neither a bias nor a separate vector.
@@ -153,5 +153,5 @@ def text_victim() -> MeasuredVictim:
 
 
 def promoted(count: int = 3) -> IntArray:
-    """Returns the least used items of the world, sorted: int64 [count]."""
+    """Returns the least-used items of the world, sorted: int64 [count]."""
     return np.sort(np.argsort(text_victim().history.counts(), kind="stable")[:count])

@@ -163,6 +163,6 @@ def reference_victim(kind: str) -> MeasuredVictim:
 
 
 def same_state(first: Model, second: Model) -> bool:
-    """Returns whether two models have equal states."""
+    """Returns whether two models have the same state."""
     states = first.state(), second.state()
     return states[0].keys() == states[1].keys() and all(np.array_equal(states[0][n], states[1][n]) for n in states[0])

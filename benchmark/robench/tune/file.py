@@ -46,7 +46,7 @@ class TrialsFile:
         self.trials = {(trial.kind, trial.label, trial.number): trial for trial in trials}
 
     def add(self, trial: Trial) -> None:
-        """Appends a trial, and flushes the line to the disk."""
+        """Appends a trial and flushes the line to the disk."""
         self.trials[trial.kind, trial.label, trial.number] = trial
         with naming(self.path.parent), self.path.open("ab") as file:
             file.write(to_line(trial).encode())

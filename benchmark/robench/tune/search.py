@@ -147,7 +147,7 @@ class _Search:
         self.models: dict[str, Part] = {}
 
     def run(self) -> SearchSummary:
-        """Runs the trials that are not stored yet, and writes the tuned suite.
+        """Runs the trials that are not stored yet and writes the tuned suite.
 
         If a component failed, no suite is written.
         """

@@ -201,7 +201,7 @@ def _rounded(value: Any) -> Any:
 
 
 def with_settings(cls: type[Component], part: Part, settings: Mapping[str, Any]) -> Part:
-    """Returns a part with other settings.
+    """Returns a part with different settings.
 
     Raises:
         UserError: if the component refuses the combination.

@@ -21,7 +21,7 @@ def tuned_name(suite: Suite) -> str:
 def build_tuned_suite(suite: Suite, chosen: Chosen, claim: Mapping[str, Any]) -> str:
     """Returns the text of a suite with the chosen settings.
 
-    The suite gets a new name. Settings that were not searched stay as they were. If the grid of an entry gives several
+    The suite gets a new name. Settings that were not searched do not change. If the grid of an entry gives several
     components, each of them gets its own entry.
 
     Args:

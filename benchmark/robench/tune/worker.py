@@ -1,4 +1,4 @@
-"""Fits one victim of a trial in a worker, and reports the validation value.
+"""Fits one victim of a trial in a worker and reports the validation value.
 
 Only training and validation items are used. Held-out items are not.
 """
@@ -38,7 +38,7 @@ class FitEvent(TypedDict):
 
 
 def validate(task: Task, emit: Emit) -> None:
-    """Fits the victim of a task, and emits a ``FitEvent``.
+    """Fits the victim of a task and emits a ``FitEvent``.
 
     If the fit fails, the event has an error and no value.
 

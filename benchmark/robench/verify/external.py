@@ -49,7 +49,7 @@ class Comparison:
 
 @contextmanager
 def empty_cache() -> Iterator[Cache]:
-    """Yields an empty cache, so that nothing of an earlier fit is used."""
+    """Yields an empty cache, so that nothing from an earlier fit is used."""
     with TemporaryDirectory(prefix="robench-verify-") as place:
         yield Cache(Path(place))
 
@@ -67,8 +67,8 @@ def score_in_folder(
         data: the folder from which the suite's relative paths start, or None for the folder of results.
 
     Raises:
-        UserError: if the suite cannot be planned here, if the data are other data, if the cell was not measured, or if
-            the artefact does not fit its cell or is beyond its budget.
+        UserError: if the suite cannot be planned here, if the data differ, if the cell was not measured, or if the
+            artefact does not fit its cell or is beyond its budget.
     """
     suite = load_suite(results.store.folder / "suite.yaml", registry)
     if data is not None:
@@ -111,7 +111,7 @@ def compare_with_cell(results: Results, attack: ExternalAttack) -> list[Comparis
 
 
 def check_external(results: Results, sample: Sample, registry: Registry, findings: Findings) -> None:
-    """Checks the external attacks of a folder, and scores a sample of them again.
+    """Checks the external attacks of a folder and scores a sample of them again.
 
     Metrics are computed again from the arrays. As many attacks are drawn as cells are measured again, or all attacks if
     there are fewer.
@@ -154,7 +154,7 @@ def _check_metrics(results: Results, attack: ExternalAttack, findings: Findings)
 def _check_again(
     results: Results, attack: ExternalAttack, registry: Registry, cache: Cache, data: Path | None, findings: Findings
 ) -> bool:
-    """Scores an artefact again, and compares the outcome with the stored one.
+    """Scores an artefact again and compares the outcome with the stored one.
 
     Returns:
         Whether the processor and the versions were the same, so that the comparison was exact. The result is False if

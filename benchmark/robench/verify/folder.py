@@ -34,7 +34,7 @@ class Verification:
 
 
 def verify_folder(folder: Path, sample: Sample) -> Findings:
-    """Verifies a folder of results, and measures a sample of its cells again.
+    """Verifies a folder of results and measures a sample of its cells again.
 
     The arguments and the errors are those of ``verify_results``.
     """
@@ -42,7 +42,7 @@ def verify_folder(folder: Path, sample: Sample) -> Findings:
 
 
 def verify_results(folder: Path, sample: Sample, host: Host) -> Verification:
-    """Verifies a folder of results, and computes its tables from the arrays.
+    """Verifies a folder of results and computes its tables from the arrays.
 
     The check covers the hashes, the plan, the records, the tables and the sample. Nothing in the folder is changed. If
     one part has a problem, the other parts are still checked.
@@ -54,7 +54,7 @@ def verify_results(folder: Path, sample: Sample, host: Host) -> Verification:
 
     Raises:
         UserError: if the folder holds no results, if a file that all cells share is damaged, if the plan contradicts a
-            record, if no plugin offers a metric of the plan, or if a record used another version of a metric.
+            record, if no plugin offers a metric of the plan, or if a record used a different version of a metric.
     """
     registry = Registry.of(host)
     findings = Findings()

@@ -1,4 +1,4 @@
-"""Measures a sample of cells again, and compares them with the stored cells.
+"""Measures a sample of cells again and compares them with the stored cells.
 
 The data is prepared again, and the fits and the attacks are repeated.
 """
@@ -97,7 +97,7 @@ def _measured(results: Results) -> list[CellRow]:
 
 
 def _measure(folder: Path, ids: Sequence[str], sample: Sample, place: Path, host: Host, registry: Registry) -> Store:
-    """Measures cells of a suite in an empty folder, and returns the new store."""
+    """Measures cells of a suite in an empty folder and returns the new store."""
     suite = load_suite(folder / "suite.yaml", registry)
     if sample.data is not None:
         suite = replace(suite, folder=sample.data)
@@ -145,7 +145,7 @@ def _check_summaries(results: Results, made: Mapping[str, Any], findings: Findin
 
 
 def _check_cell(results: Results, row: CellRow, again: Results, findings: Findings) -> bool:
-    """Compares one cell, and returns whether the comparison was exact.
+    """Compares one cell and returns whether the comparison was exact.
 
     The result is True for a cell that is stored as failed, and False if only the new measurement failed.
     """

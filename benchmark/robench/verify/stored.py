@@ -158,8 +158,8 @@ def _check_certificate(results: Results, cell: CellRow, findings: Findings) -> N
 def check_archive(folder: Path, plan: PlanFile, findings: Findings) -> None:
     """Compares the files of a packed folder with the hashes in its manifest.
 
-    A manifest that names other files or packages than a published form is a problem too, and so is a cell that was
-    measured after the packing.
+    It is also a problem if the manifest names files or packages that do not belong to a published form, or if a cell
+    was measured after the packing.
     """
     if not Archive.is_in(folder):
         return

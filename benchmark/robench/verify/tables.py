@@ -1,4 +1,4 @@
-"""Computes every table again, and compares it with the stored file."""
+"""Computes every table again and compares it with the stored file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ def check_tables(folder: Path, tables: Tables, findings: Findings) -> None:
     """Compares every file of the leaderboard with a new one from the stored cells.
 
     Files are compared byte by byte. The pictures of the page depend on the packages that drew them. If a packed folder
-    names other versions of these packages, or if no pictures can be drawn here, the page is compared without pictures.
+    names different versions of these packages, or if no pictures can be drawn here, the page is compared without
+    pictures.
     """
     texts = build_texts(tables)
     page, note = _page(folder, tables)
@@ -61,7 +62,7 @@ def _compare_without_pictures(path: Path, page: str, findings: Findings) -> None
 
 
 def _other_drawing(folder: Path) -> str:
-    """Describes the drawing packages that have other versions on this machine.
+    """Describes the drawing packages that have different versions on this machine.
 
     The result is empty if there are none, or if the folder is not packed.
     """

@@ -57,7 +57,7 @@ def _rules_of(given: Mapping[str, Any]) -> EditRules:
 
 
 def _floor_of(given: Mapping[str, Any]) -> float | None:
-    """Returns the least similarity that the settings contain.
+    """Returns the floor of the similarity that the settings contain.
 
     The result is None if there is none, or if it is invalid.
     """

@@ -132,7 +132,7 @@ def _with_names(table: Table, names: Mapping[str, str]) -> Table:
 
     Args:
         table: the table.
-        names: the present name of each column, by its new name.
+        names: the current name of each column, by its new name.
 
     Raises:
         DataError: if the table lacks a column.

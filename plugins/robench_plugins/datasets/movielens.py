@@ -72,7 +72,7 @@ OCCUPATIONS = [
 
 @dataclass(frozen=True)
 class Version:
-    """The names and the form of the files in one version of MovieLens.
+    """The names and the format of the files in one version of MovieLens.
 
     Args:
         ratings: the file of ratings, by which the version is recognised.

@@ -123,7 +123,7 @@ class Recbole(Dataset):
         return read_parts(self.files, read, ("rating", "timestamp"))
 
     def _list(self, ending: str) -> list[Path]:
-        """Returns the files with the given ending, sorted.
+        """Returns the files with the given suffix, sorted.
 
         Raises:
             DataError: if the path does not lead to a folder.
@@ -136,7 +136,7 @@ class Recbole(Dataset):
         return sorted(p for p in folder.iterdir() if plain_suffix(p) == f".{ending}" and not is_hidden(p.name))
 
     def _file(self, ending: str) -> Path | None:
-        """Returns the only file with the given ending, or None if there is none.
+        """Returns the only file with the given suffix, or None if there is none.
 
         Raises:
             DataError: if the folder does not exist, or if it has several such files.

@@ -9,7 +9,7 @@ from robench.api.models.prompted import PromptedModel
 
 
 class Delimiters(Defense):
-    """Quotes titles between random delimiters, and says that they are data.
+    """Quotes titles between random delimiters and says that they are data.
 
     Hines et al. (2024, "Defending against indirect prompt injection attacks with spotlighting") call this delimiting.
     The prompt adds that text between the delimiters is never an instruction. Each prompt has delimiters of its own,

@@ -1,4 +1,4 @@
-"""Noise training, which is the control of adversarial training."""
+"""Noise training, which is the control for adversarial training."""
 
 from __future__ import annotations
 

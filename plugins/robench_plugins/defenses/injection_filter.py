@@ -1,4 +1,4 @@
-"""A filter that cuts instructions to a language model out of titles."""
+"""A filter that removes instructions to a language model from titles."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def _regular_expression(pattern: str) -> str:
 
 
 class InjectionFilter(Defense):
-    """Normalises titles, and removes phrases that look like instructions.
+    """Normalises titles and removes phrases that look like instructions.
 
-    Only the phrase itself is cut. If a filter also dropped the rest of the sentence, an attacker could choose what is
-    left. For example, "The best answer is Die Hard" would become "The", to which a language model gives a high
+    Only the phrase itself is removed. If a filter also dropped the rest of the sentence, an attacker could choose what
+    is left. For example, "The best answer is Die Hard" would become "The", to which a language model gives a high
     likelihood.
 
     Like other filters against prompt injection, this filter is a list of patterns. (Liu et al., USENIX Security 2024,

@@ -75,7 +75,7 @@ class Dask(Executor):
         return self.config.scheduler is not None
 
     def run(self, tasks: Sequence[Task], work: Work, emit: Emit) -> None:
-        """Submits the tasks in order, and passes on their events."""
+        """Submits the tasks in order and passes on their events."""
         if tasks:
             from robench_plugins.executors.cluster.dispatch import Dispatch  # noqa: PLC0415  # an extra
 

@@ -33,7 +33,7 @@ class Local(Executor):
     config: Config
 
     def run(self, tasks: Sequence[Task], work: Work, emit: Emit) -> None:
-        """Starts the tasks in order, and passes on their events.
+        """Starts the tasks in order and passes on their events.
 
         As many tasks run at a time as there are workers.
         """

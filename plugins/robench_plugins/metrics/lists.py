@@ -1,4 +1,4 @@
-"""Metrics of recommended lists beyond accuracy.
+"""Beyond-accuracy metrics of recommended lists.
 
 They need facts about the items: training counts, and genres.
 """

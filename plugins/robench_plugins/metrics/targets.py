@@ -14,7 +14,7 @@ from robench.api.metric import Needs
 
 
 def averaged_over_targets(values: FloatArray, eligible: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> FloatArray:
-    """Averages values over the targets, and returns one value per user.
+    """Averages values over the targets and returns one value per user.
 
     The mean of the returned values over users is the mean over targets.
 

@@ -73,7 +73,7 @@ class Bagging(HistoryModel):
         return self.config.models * base.declared_memory(users, items, interactions)
 
     def fit(self, data: TrainData, rng: Rng) -> None:
-        """Counts each item's interactions, and fits every base model on its own sample."""
+        """Counts each item's interactions and fits every base model on its own sample."""
         self.samples = rng.child("samples")
         super().fit(data, rng)
 
@@ -193,7 +193,7 @@ def count_votes(bases: Iterable[HistoryModel], rows: Matrix, each: int) -> IntAr
     Args:
         bases: the fitted base models.
         rows: the histories, sparse float32 [B, n_items].
-        each: the largest number of items that a base model votes for, per user.
+        each: the maximum number of items that a base model votes for, per user.
     """
     counts = np.zeros(rows.shape, dtype=np.int64)
     user = np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))

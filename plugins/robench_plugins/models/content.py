@@ -64,7 +64,7 @@ class Content(HistoryModel):
         self.features = self._fit_vectorizer(data)
 
     def _fit_vectorizer(self, data: TrainData) -> Matrix:
-        """Learns the word weights, and returns the TF-IDF vectors of all items.
+        """Learns the word weights and returns the TF-IDF vectors of all items.
 
         Returns:
             The vectors as the rows of a sparse matrix, float32 [n_items, words].
@@ -102,12 +102,12 @@ class Content(HistoryModel):
         return to_state("features", self.features)
 
     def load_learned(self, data: TrainData, state: Mapping[str, NDArray[np.generic]]) -> None:
-        """Restores the rows of the catalogue, and learns the weights of words again."""
+        """Restores the rows of the catalogue and learns the weights of words again."""
         self._fit_vectorizer(data)
         self.features = from_state("features", state)
 
     def rewritten(self, items: Mapping[int, Item]) -> Self:
-        """Returns a copy of this model with other texts for some items.
+        """Returns a copy of this model with new texts for some items.
 
         The weights of words do not change.
 

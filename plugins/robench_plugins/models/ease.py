@@ -53,7 +53,7 @@ class Ease(HistoryModel):
         return int(PEAK * 8 * items**2)
 
     def alternatives(self, data: TrainData) -> Iterator[Mapping[str, float]]:
-        """Computes the item weights for each λ to choose from, and yields the setting.
+        """Computes the item weights for each λ to choose from and yields the setting.
 
         Nothing is yielded if validation does not choose λ.
         """
@@ -111,7 +111,7 @@ def _regularised_gram(data: TrainData, weight_decay: float) -> NDArray[np.float6
 
 
 def _invert_in_place(gram: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Returns the inverse of a positive definite matrix, and overwrites the matrix.
+    """Returns the inverse of a positive definite matrix and overwrites the matrix.
 
     The matrix is in Fortran order. ``learn`` solves a system with the identity matrix instead, which takes twice the
     time and rounds differently. Published results depend on that rounding.

@@ -50,11 +50,11 @@ class HistoryModel(Model):
         """
 
     def fit(self, data: TrainData, rng: Rng) -> None:
-        """Counts the interactions of each item, and learns from data without repeats."""
+        """Counts the interactions of each item and learns from data without repeats."""
         self.learn(self.count_items(data))
 
     def count_items(self, data: TrainData) -> TrainData:
-        """Returns the data without repeats, and counts the interactions of each item."""
+        """Returns the data without repeats and counts the interactions of each item."""
         data = replace(data, train=without_repeats(data.train))
         self.counts = data.train.counts().astype(np.float32)
         return data

@@ -21,7 +21,7 @@ def select_texts(tokens: Tokens, rows: Tensor) -> Tokens:
 
 
 def replace_texts(tokens: Tokens, rows: Tensor, replacements: Tokens) -> Tokens:
-    """Returns the tokens of all texts, with other texts in some rows.
+    """Returns the tokens of all texts, with new texts in some rows.
 
     Args:
         tokens: the tokens of all texts, [n, L].

@@ -182,7 +182,7 @@ class TextBert(TokenModel, SequenceModel):
         self.eval()
 
     def rewritten(self, items: Mapping[int, Item]) -> Self:
-        """Returns a copy of this model with other texts for some items.
+        """Returns a copy of this model with new texts for some items.
 
         Only these texts are encoded.
 
@@ -228,7 +228,7 @@ class TextBert(TokenModel, SequenceModel):
     def encoded(self, texts: Sequence[str]) -> Tensor:
         """Returns the vectors of texts, float [n, D].
 
-        Equal texts are encoded once.
+        Identical texts are encoded once.
         """
         new = [text for text in dict.fromkeys(texts) if text not in self._encoded_texts]
         if new:
@@ -269,7 +269,7 @@ class TextBert(TokenModel, SequenceModel):
         return Embedded({"tokens": self._with_gradient(vectors)}, {"tokens": own}, context)
 
     def _with_gradient(self, vectors: Tensor) -> Tensor:
-        """Returns the vectors, and makes them require a gradient during training.
+        """Returns the vectors and makes them require a gradient during training.
 
         Defences need this gradient.
         """

@@ -1,4 +1,4 @@
-"""Applies edits to histories, and draws random edits.
+"""Applies edits to histories and draws random edits.
 
 A batch of histories is int64 [B, L]. The oldest item comes first, and rows are right-padded with −1.
 """

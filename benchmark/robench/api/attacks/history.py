@@ -124,7 +124,7 @@ class HistoryOracle(Protocol):
         ...
 
     def budget(self) -> Tensor:
-        """Returns the largest allowed number of edits per history: int64 [B].
+        """Returns the maximum number of edits per history: int64 [B].
 
         The host counts edits as the Levenshtein distance to the genuine history.
         """
@@ -158,7 +158,7 @@ class HistoryOracle(Protocol):
         ...
 
     def evaluate(self, rows: Tensor, loss: LossName = "ce") -> Evaluation:
-        """Returns the loss and the outcome if the users have these histories."""
+        """Returns the loss and the outcome at these histories."""
         ...
 
     def scores(self, rows: Tensor, chosen: Tensor | None = None) -> Tensor:

@@ -168,8 +168,8 @@ class PoisoningAttack(Attack):
             targets: the items to promote or demote, int64 [T]. If the goal is ``promote``, every profile must contain
                 all of these items. If the goal is ``demote``, no profile may contain any of them. An untargeted attack
                 gets no targets.
-            n_users: the largest number of fake users.
-            profile_size: the largest number of items per profile.
+            n_users: the maximum number of fake users.
+            profile_size: the maximum number of items per profile.
             rng: the stream of this attack.
         """
 

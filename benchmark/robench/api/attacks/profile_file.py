@@ -44,7 +44,7 @@ def read_profile_file(path: Path) -> ProfileFile:
     """Reads a file that ``robench data import-profiles`` has written.
 
     Raises:
-        DataError: if the file cannot be read, or has another format.
+        DataError: if the file cannot be read, or has a different format.
     """
     try:
         content = json.loads(path.read_bytes())

@@ -58,7 +58,8 @@ class Surrogate:
 class Pipeline(Protocol):
     """The victim's defence and model, on the users that an attack sees.
 
-    The host counts the fits, the requests for suspicion scores, and the seconds of both. A record holds these numbers.
+    The host counts the fits, the requests for suspicion scores, and the seconds that both take. The record of the cell
+    holds these numbers.
     """
 
     @property

@@ -31,7 +31,7 @@ LONGEST = 20  # the largest number of characters that count as one word, so that
 def item_text(item: Item) -> str:
     """Returns the text that describes an item.
 
-    An example is ``Heat (1995). Action, Crime. A duel.``
+    For example: ``Heat (1995). Action, Crime. A duel.``
     """
     year = "" if item.year is None else f" ({item.year})"
     parts = [f"{item.title}{year}", ", ".join(item.genres), item.description]
@@ -51,7 +51,7 @@ def pieces(title: str, unit: Unit) -> list[str]:
 
 
 def edits_between(old: str, new: str, unit: Unit) -> int:
-    """Returns the Levenshtein distance in words or characters (Levenshtein, 1966)."""
+    """Returns the Levenshtein (1966) distance of two titles, in words or characters."""
     return int(Levenshtein.distance(pieces(old, unit), pieces(new, unit)))
 
 
@@ -75,7 +75,7 @@ class TokenSlopes:
     """The slopes of the loss with respect to the tokens of A titles.
 
     L is the largest number of tokens in a title's text, and V is the number of different tokens. All tensors are on the
-    CPU. Only a model that scores an item by the likelihood of its title has ``choice``, ``worth`` and ``tails``.
+    CPU. Only a model that scores an item by the likelihood of the item's title has ``choice``, ``worth`` and ``tails``.
 
     Args:
         titles: the titles that the model reads, after the defence has cleaned them.
@@ -165,7 +165,7 @@ class TextOracle(Protocol):
         ...
 
     def budget(self) -> list[int]:
-        """Returns the largest allowed number of edits per title.
+        """Returns the maximum number of edits per title.
 
         The host counts edits as the Levenshtein distance to the genuine title.
         """
@@ -184,7 +184,7 @@ class TextOracle(Protocol):
         ...
 
     def evaluate(self, titles: Sequence[str]) -> Exposure:
-        """Returns the loss and the outcome if ``items`` have these titles."""
+        """Returns the loss and the outcome at these titles of ``items``."""
         ...
 
     def slopes(self, titles: Sequence[str]) -> TokenSlopes | None:

@@ -91,7 +91,7 @@ class Model(Component):
         """
 
     def alternatives(self, data: TrainData) -> Iterator[Mapping[str, float]]:
-        """Yields settings to choose from, and prepares the model with each of them.
+        """Yields settings to choose from and prepares the model with each of them.
 
         After each yield, the host measures the validation NDCG@10 of the model. Then the host sets ``chosen`` to the
         settings with the best value, and calls ``fit``. If two values are equal, the earlier settings are chosen. The
@@ -203,7 +203,7 @@ class Model(Component):
         result is None for a model that uses no service.
 
         Args:
-            histories: the largest number of different histories that the victim scores, or None if there is no bound.
+            histories: the maximum number of different histories that the victim scores, or None if there is no bound.
                 An attack at test time may score any number of them.
         """
         return None
@@ -237,7 +237,7 @@ class Model(Component):
         return None
 
     def rewritten(self, items: Mapping[int, Item]) -> Model:
-        """Returns a view of this fitted model in which some items have other texts.
+        """Returns a view of this fitted model in which some items have different texts.
 
         A model with the surface ``text`` overrides this method. The view shares everything else with this model. This
         model does not change.

@@ -79,7 +79,7 @@ def _compute(
     Args:
         first: the logits of the distributions p.
         second: the logits of the distributions q.
-        wanted: whether each gradient is wanted: three flags for the parts of ``first``, then three for ``second``.
+        wanted: whether each gradient is needed: three flags for the parts of ``first``, then three for ``second``.
         weight: the weight of each row in the sum, float [N], or None if every weight is 1.
 
     Returns:
@@ -116,7 +116,7 @@ def _add(gradients: list[Tensor | None], logits: Logits, part: slice, slope: Ten
     """Adds the gradient of one chunk in place.
 
     Args:
-        gradients: the gradients with respect to states, table and bias, or None for each that is not wanted.
+        gradients: the gradients with respect to states, table and bias, or None for each that is not needed.
         logits: the logits.
         part: the rows of the chunk.
         slope: the gradient of each row's value with respect to its logits, float [n, C]. The function overwrites this

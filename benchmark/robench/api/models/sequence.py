@@ -59,7 +59,7 @@ class SequenceModel(TorchModel):
     surfaces: ClassVar[frozenset[Surface]] = frozenset({"embedding", "parameters", "history"})
 
     def initialise(self, data: TrainData, rng: Rng) -> None:
-        """Builds the model, and records the length of the longest history."""
+        """Builds the model and records the length of the longest history."""
         super().initialise(data, rng)
         known = data.train.lengths()[: data.n_real_users] + data.validation.lengths()
         self._longest = int(known.max(initial=1))

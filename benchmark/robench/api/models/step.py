@@ -23,7 +23,7 @@ class Step:
     """One training step of a model on one batch.
 
     Every forward pass uses the same random stream, so clean and perturbed passes have the same dropout. No pass
-    advances the random stream of the training.
+    advances the training's own random stream.
 
     Args:
         model: the model in training.
@@ -66,7 +66,7 @@ class Step:
             return self.model.logits_from(self.batch, e)
 
     def accumulate(self, loss: Tensor, e: Embedded) -> dict[str, Tensor]:
-        """Backpropagates ``loss``, and returns the gradient with respect to the inputs.
+        """Backpropagates ``loss`` and returns the gradient with respect to the inputs.
 
         The inputs are those of ``e``. One backward pass serves both the optimiser and the inner attack. This backward
         pass frees the graph of ``e``, so the batch must be embedded again for a later pass.
@@ -99,7 +99,7 @@ class Step:
         return self.model.under(moved, lambda: self.losses(self.embed()))
 
     def accumulate_tables(self, loss: Tensor) -> dict[str, Tensor]:
-        """Backpropagates ``loss``, and returns the gradient with respect to the tables.
+        """Backpropagates ``loss`` and returns the gradient with respect to the tables.
 
         One backward pass serves both the optimiser and the perturbation of the tables.
         """
@@ -117,7 +117,7 @@ class Step:
         return {name: weight for name, weight in self.model.named_parameters() if weight.requires_grad}
 
     def accumulate_weights(self, loss: Tensor) -> dict[str, Tensor]:
-        """Backpropagates ``loss``, and returns the gradient with respect to all weights.
+        """Backpropagates ``loss`` and returns the gradient with respect to all weights.
 
         One backward pass serves both the optimiser and the perturbation of the weights.
         """
@@ -249,7 +249,7 @@ class Step:
         return masked(drawn, e.valid)
 
     def spent(self, delta: Delta, ball: Ball) -> dict[str, Tensor]:
-        """Returns ``delta`` detached, and records which share of the radius is used.
+        """Returns ``delta`` detached and records the share of the radius that it uses.
 
         The largest share among all rows is stored in ``achieved`` as ``epsilon_share``.
         """
@@ -259,7 +259,7 @@ class Step:
 
 
 def _accumulated(loss: Tensor, weights: Delta) -> dict[str, Tensor]:
-    """Backpropagates ``loss``, and returns the gradient with respect to some weights."""
+    """Backpropagates ``loss`` and returns the gradient with respect to some weights."""
     before = {name: None if weight.grad is None else weight.grad.clone() for name, weight in weights.items()}
     loss.backward()  # type: ignore[no-untyped-call]  # torch has no type for backward
     return {name: _grown(weight, before[name]) for name, weight in weights.items()}

@@ -10,8 +10,8 @@ from torch import Tensor
 class Terms(NamedTuple):
     """The terms of the loss of N observed interactions.
 
-    A positive term is −ln p, and p is the probability that the model gives to the observed item. A negative term is
-    −ln(1 − q), and q is the probability that the model gives to a sampled item. The loss of an interaction is its
+    A positive term is −ln p, where p is the probability that the model gives the observed item. A negative term is
+    −ln(1 − q), where q is the probability that the model gives a sampled item. The loss of an interaction is its
     positive term plus its negative terms.
 
     Args:

@@ -1,6 +1,6 @@
 """Base classes of neural models that read the texts of items as tokens.
 
-Through these classes, the host gives items other titles, and computes slopes of the loss with respect to tokens.
+Through these classes, the host replaces titles and computes slopes of the loss with respect to tokens.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class TokenModel(TokenReader):
             return self.encode(self.tokens(texts))
 
     def rewritten(self, items: Mapping[int, Item]) -> Self:
-        """Returns a view of this model in which some items have other texts.
+        """Returns a view of this model in which some items have different texts.
 
         Only the new texts are encoded.
         """
@@ -101,10 +101,10 @@ class TokenModel(TokenReader):
 class LikelihoodModel(TokenReader):
     """A ``TokenReader`` that scores an item by the likelihood of the item's title.
 
-    The score may also be linear in the likelihood, or in its difference to the likelihood without a history. An item
-    has no vector. A token of the scored title has two roles: the token has a likelihood, and is also context
-    for the tokens after it. Slopes cover only these roles, and not titles in histories. Therefore, slopes exist only
-    for promotion.
+    The score may also be linear in the likelihood, or in the difference between it and the likelihood without a
+    history. An item has no vector. A token of the scored title has two roles: the token has a likelihood, and is also
+    context for the tokens after it. Slopes cover only these roles, and not titles in histories. Therefore, slopes exist
+    only for promotion.
     """
 
     token_goals: ClassVar[tuple[GoalName, ...]] = ("promote",)
@@ -132,7 +132,7 @@ class LikelihoodModel(TokenReader):
 
     @abstractmethod
     def tails(self, words: Sequence[Sequence[int]]) -> Tensor:
-        """Returns what the tokens of words after the first add to a title's likelihood.
+        """Returns how much each word's tokens after the first add to a title's likelihood.
 
         The result is float [words]. If the model scores by the likelihood, this is the joint log-likelihood of these
         tokens, in nats and without a gradient. The model reads each word on its own.

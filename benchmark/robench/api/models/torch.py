@@ -142,7 +142,7 @@ class TorchModel(Model, nn.Module):
     """A neural model with embedded inputs that can be perturbed.
 
     The host trains the model. A subclass computes inputs, scores and losses. The method ``under`` runs any part of the
-    model with other values of parameters or buffers, such as embedding tables.
+    model with different values of parameters or buffers, such as embedding tables.
 
     Attributes:
         stochastic: whether the model draws random numbers when it scores in evaluation mode. A victim that draws
@@ -183,12 +183,12 @@ class TorchModel(Model, nn.Module):
         return iter(())
 
     def score_alternatives(self) -> Sequence[Mapping[str, float]]:
-        """Returns choices of numbers that change the scores, but not the training.
+        """Returns alternative values of buffers that affect the scores, not the training.
 
-        Each entry maps names of buffers with a single number to values, such as ``{"fusion_weight": 0.5}``. Whenever
-        the host validates, it measures the model with each of these entries. The host keeps the entry with the best
-        validation NDCG@10 together with the weights. If two entries have the same NDCG@10, the earlier one is kept.
-        Without users to validate on, the buffers keep their values. The default implementation returns nothing.
+        Each entry maps the names of buffers that hold one number to values, such as ``{"fusion_weight": 0.5}``.
+        Whenever the host validates, it measures the model with each of these entries. The host keeps the entry with the
+        best validation NDCG@10 together with the weights. If two entries have the same NDCG@10, the earlier one is
+        kept. Without users to validate on, the buffers keep their values. The default implementation returns nothing.
         """
         return ()
 
@@ -294,12 +294,12 @@ class TorchModel(Model, nn.Module):
         return call(*args)
 
     def under(self, tables: Mapping[str, Tensor], call: Callable[..., T], *args: Any) -> T:
-        """Returns the result of ``call(*args)`` with other parameters or buffers.
+        """Returns the result of ``call(*args)`` with different parameters or buffers.
 
         The model's own parameters and buffers do not change. Gradients flow to ``tables``.
 
         Args:
-            tables: the other values, by the name of the parameter or buffer.
+            tables: the new values, by the name of the parameter or buffer.
             call: a function that uses this model.
             args: the arguments of the function.
         """
@@ -342,6 +342,6 @@ class TorchModel(Model, nn.Module):
         return {name: part.detach().cpu().numpy() for name, part in self.state_dict().items()}
 
     def restore(self, data: TrainData, state: Mapping[str, NDArray[np.generic]], rng: Rng) -> None:
-        """Builds the model, and loads parameters and buffers from ``state``."""
+        """Builds the model and loads parameters and buffers from ``state``."""
         self.initialise(data, rng)
         self.load_state_dict({name: torch.from_numpy(np.array(part)) for name, part in state.items()})

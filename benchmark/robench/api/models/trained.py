@@ -105,7 +105,7 @@ class Trained(Model):
 
     @abstractmethod
     def load(self, path: Path) -> None:
-        """Reads the model's file, and sets ``ids`` if the model has its own numbers."""
+        """Reads the model's file and sets ``ids`` if the model has its own numbers."""
 
     def read_texts(self, items: Sequence[Item]) -> None:
         """Computes what depends on the texts of items.
@@ -131,7 +131,7 @@ class Trained(Model):
             raise DataError(f"cannot be read: {error.strerror}", where=str(path)) from None
 
     def prepare(self, data: TrainData) -> None:
-        """Loads the model, and matches its items to the catalogue of the data."""
+        """Loads the model and matches its items to the catalogue of the data."""
         path: Path = self.config.path
         self.load(path)
         ids = data.catalogue.ids if self.ids is None else self.ids
@@ -160,7 +160,7 @@ class TrainedModel(Trained):
         """
 
     def fit(self, data: TrainData, rng: Rng) -> None:
-        """Loads the model, and learns nothing but the training counts of the items."""
+        """Loads the model and learns nothing but the training counts of the items."""
         self.prepare(data)
         self.counts = data.train.counts()
 
@@ -174,7 +174,7 @@ class TrainedModel(Trained):
         return scores
 
     def rewritten(self, items: Mapping[int, Item]) -> Self:
-        """Returns a copy of the model that has read other texts of some items."""
+        """Returns a copy of the model with different texts for some items."""
         other = copy.copy(self)
         texts = tuple(items.get(row, item) for row, item in enumerate(self.catalogue.items))
         other.catalogue = Catalogue(self.catalogue.ids, texts)

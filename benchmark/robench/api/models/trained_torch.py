@@ -47,7 +47,7 @@ class TrainedTorchModel(Trained, TorchModel):
         """
 
     def build(self, data: TrainData, rng: Rng) -> None:
-        """Loads the model, and registers the numbers of its items."""
+        """Loads the model and registers the numbers of its items."""
         self.prepare(data)
         self.register_buffer("own", torch.from_numpy(np.append(self.items.own, -1)))
 

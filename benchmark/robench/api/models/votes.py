@@ -23,7 +23,7 @@ class Votes:
         models: the number of base models.
         sample: the number of users in each sample.
         users: the number of users from which the samples are drawn.
-        each: the largest number of items that a base model votes for, per user.
+        each: the maximum number of items that a base model votes for, per user.
     """
 
     counts: IntArray

@@ -32,8 +32,8 @@ class Wrapped(TorchModel):
     with its own scores. Otherwise, the inner model scores newcomers.
 
     Args:
-        inner: the fitted model, which this module owns. The wrapper starts in the mode of this model, which is training
-            or evaluation.
+        inner: the fitted model, which this module owns. The wrapper starts in the model's current mode (training or
+            evaluation).
     """
 
     def __init__(self, inner: TorchModel) -> None:
@@ -100,7 +100,7 @@ class Wrapped(TorchModel):
         return self.inner.candidates(users, history)
 
     def rewritten(self, items: Mapping[int, Item]) -> Self:
-        """Returns a copy of this wrapper in which some items have other texts."""
+        """Returns a copy of this wrapper in which some items have different texts."""
         inner = self.inner.rewritten(items)
         assert isinstance(inner, TorchModel)  # rewritten() keeps the class
         return self.around(inner)

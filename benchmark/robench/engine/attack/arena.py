@@ -1,4 +1,4 @@
-"""Defines arenas, and searches an attack's proposals for the worst candidate.
+"""Defines arenas and searches an attack's proposals for the worst candidate.
 
 An attack proposes candidates, and the arena enforces ε on each candidate. The host judges the candidates and keeps the
 worst candidate.
@@ -58,7 +58,7 @@ class Arena(ABC):
         """True if an ensemble stops attacking a user once the user is broken.
 
         The default is True. A subclass returns False if items are promoted, because further gains count. It also
-        returns False if the victim draws random numbers at test time, because other draws may change the judgement.
+        returns False if the victim draws random numbers at test time, because different draws may change the judgement.
         """
         return True
 
@@ -94,12 +94,12 @@ class Arena(ABC):
         """Yields the candidates that an attack proposes.
 
         Raises:
-            TypeError: if the attack belongs to another surface.
+            TypeError: if the attack belongs to a different surface.
         """
 
     @abstractmethod
     def within_budget(self, proposal: Proposal) -> Candidate:
-        """Enforces ε on a proposal, and returns a candidate within the budget.
+        """Enforces ε on a proposal and returns a candidate within the budget.
 
         The method also records the size of the proposal as a multiple of the budget.
 
@@ -177,15 +177,15 @@ class Worst:
         return cls(arena.genuine(), arena.judge_genuine())
 
     def update(self, candidate: Candidate, judgement: Judgement) -> None:
-        """Takes over the rows that are worse in a new candidate."""
+        """Replaces the rows that are worse in a new candidate."""
         better = worse(judgement, self.judgement)
         self.candidate = choose_rows(better, candidate, self.candidate)
         self.judgement = judgement.where(better, self.judgement)
 
     def update_rows(self, place: Tensor, part: Worst) -> None:
-        """Takes over rows from the worst candidate of a smaller arena.
+        """Replaces rows by those of the worst candidate of a smaller arena.
 
-        Only rows that are worse than the current rows are taken over.
+        A row is replaced only if the new row is worse.
 
         Args:
             place: the positions of the smaller arena's rows, int64 [b].
@@ -198,7 +198,7 @@ class Worst:
 
 
 def search_worst(arena: Arena, attack: Attack, rng: Rng) -> Worst:
-    """Runs an attack, and returns the worst candidate of each row.
+    """Runs an attack and returns the worst candidate of each row.
 
     The genuine input is also a candidate.
     """
@@ -239,7 +239,7 @@ def replace_rows(whole: Candidate, place: Tensor, part: Candidate) -> Candidate:
 
 
 def _equally_long(one: Tensor, two: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns two tensors of equal length, after padding the shorter one with −1.
+    """Returns two tensors of the same length, after padding the shorter one with −1.
 
     The padding is along axis 1. Only lists of items can differ in length.
     """

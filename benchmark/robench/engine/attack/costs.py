@@ -1,4 +1,4 @@
-"""Counts the queries of an attack, and diagnoses the gradients of the loss."""
+"""Counts the queries of an attack and diagnoses the gradients of the loss."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Costs:
     checks: int = 0
 
     def add(self, other: Costs) -> None:
-        """Adds other costs to these costs, and keeps the larger overshoot."""
+        """Adds other costs to these costs and keeps the larger overshoot."""
         self.queries += other.queries
         self.gradients += other.gradients
         self.checks += other.checks

@@ -68,7 +68,7 @@ class Draws:
 
 
 def mean(parts: list[Tensor]) -> Tensor:
-    """Returns the entry-wise mean of tensors of equal shape.
+    """Returns the entry-wise mean of tensors of the same shape.
 
     A single tensor is returned without a copy.
     """

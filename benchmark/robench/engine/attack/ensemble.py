@@ -1,4 +1,4 @@
-"""Selects the members of an ensemble, and searches their proposals."""
+"""Selects the members of an ensemble and searches their proposals."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class MemberLog:
 
 
 def search_each_user(arena: Arena, log: MemberLog, rng: Rng) -> tuple[Candidate, CellArrays]:
-    """Runs all members, and returns the worst candidate of each row.
+    """Runs all members and returns the worst candidate of each row.
 
     A member runs on the rows that are still to be broken. A member with ``everyone`` runs on all rows that the ensemble
     attacks. If ``arena.stops`` is False, every member runs on all these rows.
@@ -133,7 +133,7 @@ def search_each_user(arena: Arena, log: MemberLog, rng: Rng) -> tuple[Candidate,
 
 
 def search_pool(arenas: Sequence[Arena], log: MemberLog, rng: Rng) -> Iterator[tuple[Candidate, CellArrays]]:
-    """Runs all members on a pool of users, and yields each arena's worst candidate.
+    """Runs all members on a pool of users and yields each arena's worst candidate.
 
     The pool holds the users that the ensemble has to break, from all arenas. The candidate of all other users is the
     genuine input.
@@ -161,7 +161,7 @@ def search_pool(arenas: Sequence[Arena], log: MemberLog, rng: Rng) -> Iterator[t
 
 
 def search_for_all(arena: Arena, log: MemberLog, rng: Rng) -> tuple[Candidate, CellArrays]:
-    """Runs all members, and returns the candidate with the highest mean damage.
+    """Runs all members and returns the candidate with the highest mean damage.
 
     The candidate is a single perturbation that serves all users. The genuine input is also a candidate.
 

@@ -1,4 +1,4 @@
-"""Computes gradients, and removes entries that are not finite."""
+"""Computes gradients and removes entries that are not finite."""
 
 from __future__ import annotations
 

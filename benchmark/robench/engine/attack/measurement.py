@@ -177,7 +177,7 @@ def median_ranking(rankings: list[Ranking], damages: list[Tensor]) -> Ranking:
 
 
 def join_chunks(parts: list[CellArrays], users: IntArray) -> CellArrays:
-    """Concatenates the arrays of all chunks, and adds ``indptr`` and ``users``.
+    """Concatenates the arrays of all chunks and adds ``indptr`` and ``users``.
 
     The array ``indptr``, int64 [users + 1], replaces ``held_count``. The ranks of user number i are
     ``ranks[indptr[i]:indptr[i + 1]]``.

@@ -21,7 +21,7 @@ def pool_arenas(arenas: Iterable[Arena], most: int) -> Iterator[list[Arena]]:
 
     Args:
         arenas: the arenas of a victim, in order.
-        most: the largest number of users to break in a group of several arenas.
+        most: the maximum number of users to break in a group of several arenas.
     """
     group: list[Arena] = []
     users = rows = 0

@@ -40,7 +40,7 @@ class VictimSurface(ABC):
 
     @abstractmethod
     def measure(self, attack: Attack, epsilon: float, key: str, targets: IntArray | None) -> Measurement:
-        """Runs an attack, and measures the victim under the worst candidate.
+        """Runs an attack and measures the victim under the worst candidate.
 
         The candidates are the genuine input and everything that the attack proposes.
 
@@ -80,7 +80,7 @@ class ArenaSurface(VictimSurface):
         """
 
     def measure(self, attack: Attack, epsilon: float, key: str, targets: IntArray | None) -> Measurement:
-        """Runs an attack in every arena, and measures the worst candidates."""
+        """Runs an attack in every arena and measures the worst candidates."""
         each_user_alone = SURFACES[attack.threat().surface].each_user_alone
         search_members = search_each_user if each_user_alone else search_for_all
         # Only an ensemble stops attacking broken users, so any other attack gains nothing from a pool.

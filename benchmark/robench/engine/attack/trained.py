@@ -1,7 +1,7 @@
 """Measures whether a model trained elsewhere depends on what attacks change.
 
-Conformance tests need not have run for such a model. If the scores ignore the histories or titles, every attack on them
-fails, and the model would look robust.
+Such a model may never have passed the conformance tests. If the scores ignore the histories or titles, every attack on
+them fails, and the model would look robust.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ LEAST = 1e-6  # the least change of the scores that counts, in standard deviatio
 def history_share_ignored(victim: EvaluatedVictim) -> dict[str, float]:
     """Returns ``history_share_ignored``: the share of users with unmoved scores.
 
-    Each of the first users gets the history of another user. A user with an equal history does not count. The result is
-    empty if the model was not trained elsewhere, or if no user counts.
+    Each of the first users gets the history of another user. A user with an identical history does not count. The
+    result is empty if the model was not trained elsewhere, or if no user counts.
     """
     if not victim.model.trained_elsewhere:
         return {}
@@ -40,8 +40,8 @@ def history_share_ignored(victim: EvaluatedVictim) -> dict[str, float]:
 def title_share_ignored(victim: EvaluatedVictim) -> dict[str, float]:
     """Returns ``titles_share_ignored``: the share of titles without any effect.
 
-    Each of the most frequent items gets the text of another one. An item with an equal text does not count. The result
-    is empty if the model was not trained elsewhere, if there is no catalogue, or if no item counts.
+    Each of the most frequent items gets the text of another one. An item with an identical text does not count. The
+    result is empty if the model was not trained elsewhere, if there is no catalogue, or if no item counts.
     """
     catalogue = victim.catalogue
     if not victim.model.trained_elsewhere or catalogue is None:

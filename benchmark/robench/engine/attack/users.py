@@ -58,7 +58,7 @@ class UserOracle(ABC, Generic[Input]):
         """
 
     def judge_genuine(self, genuine: Input) -> None:
-        """Judges the genuine input, and stores the judgement as ``at_clean``."""
+        """Judges the genuine input and stores the judgement as ``at_clean``."""
         self.at_clean = self.judge(genuine)
 
     @property
@@ -90,7 +90,7 @@ class UserOracle(ABC, Generic[Input]):
         return judge_scores(self.goal, self.host_scores(perturbed))
 
     def count_draws(self, *, gradients: bool = False) -> Iterator[AbstractContextManager[None]]:
-        """Yields one context per scoring of an evaluation, and counts the queries.
+        """Yields one context per scoring of an evaluation and counts the queries.
 
         Args:
             gradients: whether the scorings also count as gradients.

@@ -80,7 +80,7 @@ class EvaluatedVictim:
         self._chunks: list[EvaluationChunk] = []
 
     def chunk_size(self) -> int:
-        """Returns the largest number of users per chunk."""
+        """Returns the maximum number of users per chunk."""
         return chunk_size(self.history.n_items, device_of(self.model))
 
     def chunks(self) -> list[EvaluationChunk]:
@@ -154,7 +154,7 @@ class EvaluatedVictim:
         Each user's arrays come from the scoring with the median damage.
 
         Args:
-            model: the victim's own model, or a view of this model that reads other titles.
+            model: the victim's own model, or a view of this model that reads different titles.
             targets: the targets, for which ranks are also stored, int64 [T].
         """
         parts: list[CellArrays] = []

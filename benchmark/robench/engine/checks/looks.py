@@ -11,13 +11,13 @@ from robench.engine.checks.probe import Probe
 def look_differences(probe: Probe) -> dict[str, Tensor]:
     """Compares repeated scorings of the same inputs.
 
-    The genuine inputs and some random perturbations of them are scored. Each scoring is repeated with other random
+    The genuine inputs and some random perturbations of them are scored. Each scoring is repeated with different random
     draws, and then with gradients enabled.
 
     Returns:
         Three differences per user, float64 [B] each. ``noise_genuine`` is the largest change of a genuine score with
-        other draws. ``noise_ball`` is the largest such change for perturbed inputs. ``grad_mode`` is the largest change
-        of a score with gradients enabled. All are in standard deviations of the user's genuine scores.
+        different draws. ``noise_ball`` is the largest such change for perturbed inputs. ``grad_mode`` is the largest
+        change of a score with gradients enabled. All are in standard deviations of the user's genuine scores.
     """
     noise, modes = [], []
     for delta, first in zip(probe.all_points, probe.point_scores, strict=True):

@@ -67,9 +67,9 @@ def _gradient(probe: Probe, point: Delta, weights: Tensor, items: Tensor) -> dic
 def _reach(probe: Probe, direction: Delta) -> Tensor:
     """Returns the longest step along a direction for each user, float [B].
 
-    A step is as long as allowed if one vector of the input moves by the size of a typical vector. Here, sizes are root
-    mean squares over the entries of a vector. A gradient may be concentrated on a few vectors. A step of the whole
-    radius would then leave the neighbourhood in which slopes predict anything.
+    The longest step moves one vector of the input by the size of a typical vector. Here, sizes are root mean squares
+    over the entries of a vector. A gradient may be concentrated on a few vectors. A step of the whole radius would then
+    leave the neighbourhood in which the slope is a good prediction.
 
     Args:
         probe: the users.

@@ -1,4 +1,4 @@
-"""Runs the checks of a victim, and summarises their results over the users."""
+"""Runs the checks of a victim and summarises their results over the users."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from robench.engine.checks.probe import TINY, Probe
 
 
 def wrapper_differences(probe: Probe, fitted: TorchModel | None) -> dict[str, Tensor]:
-    """Compares a victim's embedded inputs with those of the model that is wrapped.
+    """Compares a victim's embedded inputs with those of the wrapped model.
 
     Args:
         probe: the users.

@@ -1,4 +1,4 @@
-"""Sorts the events of a log, and finds repeated pairs and the k-core.
+"""Sorts the events of a log and finds repeated pairs and the k-core.
 
 The functions are fast enough for logs with tens of millions of rows.
 """
@@ -45,7 +45,7 @@ class Events:
         return Events(self.users[rows], self.items[rows], self.times[rows], parts)
 
     def reduced(self, mask: NDArray[np.bool_]) -> Events:
-        """Returns the events that a mask selects, in the memory of this object's arrays.
+        """Returns the events that a mask selects, and reuses this object's memory for them.
 
         The arrays of this object must not be used afterwards. Fresh memory for tens of millions of rows takes several
         times as long as the selection.
@@ -60,7 +60,7 @@ def _widened(events: Events) -> Events:
 
 
 def _reduce(column: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[Any]:
-    """Moves the selected numbers to the front of a column, and returns the front."""
+    """Moves the selected numbers to the front of a column and returns the front."""
     end = 0
     for piece in pieces(len(column)):
         part = column[piece][mask[piece]]
@@ -228,8 +228,8 @@ def k_core(users: IntArray, items: IntArray, per_user: int, per_item: int) -> ND
     Args:
         users: the user of each event, int64 [n].
         items: the item of each event, int64 [n].
-        per_user: the smallest number of events per user.
-        per_item: the smallest number of events per item.
+        per_user: the minimum number of events per user.
+        per_item: the minimum number of events per item.
     """
     kept = np.ones(len(users), dtype=bool)
     if per_user <= 1 and per_item <= 1:

@@ -34,7 +34,7 @@ def check_own_split(ratings: Ratings, config: DatasetConfig) -> None:
 
 
 def once_in_earliest_part(events: Events, keep: str) -> tuple[NDArray[np.bool_], list[str]]:
-    """Selects one event per user-item pair, and describes overlaps of the parts.
+    """Selects one event per user-item pair and describes overlaps of the parts.
 
     If a pair is in several parts, only the earliest part counts. Training comes before validation, and validation
     before test. Therefore, no item that a user has in training is held out for this user.

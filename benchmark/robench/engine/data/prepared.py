@@ -1,4 +1,4 @@
-"""Defines prepared data sets, and writes and reads their files."""
+"""Defines prepared data sets and writes and reads their files."""
 
 from __future__ import annotations
 

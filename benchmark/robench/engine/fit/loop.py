@@ -1,4 +1,4 @@
-"""Fits models, and selects settings and weights by validation."""
+"""Fits models and selects settings and weights by validation."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from robench.engine.fit.validation import validation_ndcg, validation_users
 def choose_settings(model: Model, data: TrainData) -> Mapping[str, float]:
     """Returns the alternative settings with the best validation NDCG@10.
 
-    The result is empty if the model has no alternatives, or if no user can be validated on.
+    The result is empty if the model has no alternatives, or if there are no users to validate on.
     """
     best: Mapping[str, float] = {}
     highest = -math.inf
@@ -44,12 +44,12 @@ def fit(
     device: torch.device,
     report: EpochCallback = lambda done, of: None,
 ) -> FitReport:
-    """Fits a model under a defence, and keeps the weights of the best epoch.
+    """Fits a model under a defence and keeps the weights of the best epoch.
 
     A model that is not neural fits itself, with the alternative that ``choose_settings`` returns.
 
-    The training of a neural model ends when patience or epochs run out. Training then continues from the best weights,
-    as often as the setting ``decays`` says. Each time, the learning rate falls to a third, and training runs for up to
+    A neural model is trained until patience or epochs run out. Training is then resumed from the best weights, as many
+    times as the setting ``decays`` says. Each time, the learning rate falls to a third, and training runs for up to
     ``epochs`` further epochs.
 
     A neural model with alternatives is trained with each of them, and the decays follow only for the best alternative.
@@ -63,7 +63,7 @@ def fit(
     Args:
         model: the model, not fitted yet.
         data: the data of the fit.
-        defense: the defence, which may define another loss.
+        defense: the defence, which may define its own loss.
         rng: the random stream of the fit. Every training draws the same numbers.
         device: the device on which a neural model is fitted.
         report: a function that is called after every epoch with (epochs done, epochs planned).
@@ -102,8 +102,8 @@ def _train(model: TorchModel, data: TrainData, start: Callable[..., Training]) -
     """Trains a model without decays, once with each of its alternatives.
 
     The model is trained only once if it has no alternatives, or if there are fewer than 5,000 validation items. The
-    model takes over everything that the best training has built. If the validation NDCG is equal, the earlier training
-    counts as the best.
+    model takes over everything that the best training has built. If two trainings have the same validation NDCG, the
+    earlier one counts as the best.
 
     Args:
         model: the model, not initialised yet.

@@ -1,4 +1,4 @@
-"""Runs attacks on training data, and returns the poisoned data.
+"""Runs attacks on training data and returns the poisoned data.
 
 ``fit/poisoning_budget.py`` enforces ε on the changes.
 """
@@ -44,7 +44,7 @@ def poison(
     rng: Rng,
     catalogue: Catalogue | None = None,
 ) -> PoisonedData:
-    """Runs an attack on training data at ε, and returns the poisoned data.
+    """Runs an attack on training data at ε and returns the poisoned data.
 
     Args:
         attack: a ``PoisoningAttack`` or a ``Corruption``.
@@ -56,8 +56,8 @@ def poison(
         catalogue: the ids and descriptions of all items. By default, items have no descriptions.
 
     Raises:
-        PluginError: if the attack has another base class, exceeds the budget, or returns data that break the contract
-            of its base class.
+        PluginError: if the attack has a different base class, exceeds the budget, or returns data that break the
+            contract of its base class.
     """
     if isinstance(attack, PoisoningAttack):
         bare = Catalogue(tuple(map(str, range(train.n_items))), (Item(),) * train.n_items)
@@ -86,14 +86,14 @@ def make_view(attack: PoisoningAttack, train: Interactions, catalogue: Catalogue
 def make_profiles(
     attack: PoisoningAttack, view: AttackerView, n_users: int, *, targets: IntArray, epsilon: float, rng: Rng
 ) -> Profiles:
-    """Asks an attack for at most ⌈ε · real users⌉ profiles, and checks them.
+    """Asks an attack for at most ⌈ε · real users⌉ profiles and checks them.
 
     Args:
         attack: the attack.
         view: what the attack sees.
         n_users: the number of real users, seen or not.
         targets: the items to promote or demote, int64 [T]. An untargeted attack does not get them.
-        epsilon: the largest number of fake users as a share of the real users.
+        epsilon: the maximum number of fake users as a share of the real users.
         rng: the random stream of the attack.
 
     Raises:

@@ -22,8 +22,8 @@ class ProfileBudget:
     """The limits at ε for the number and the size of profiles.
 
     Args:
-        users: the largest number of fake users, ⌈ε · real users⌉.
-        size: the largest number of items per profile.
+        users: the maximum number of fake users, ⌈ε · real users⌉.
+        size: the maximum number of items per profile.
         n_items: the number of items in the catalogue.
         targets: the target items, int64 [T].
         goal: the goal of the attack. If it is ``promote``, every profile must contain all targets. If it is
@@ -53,7 +53,7 @@ class ProfileBudget:
             attack: the attack.
             seen: the training items of the users that the attack sees.
             targets: the target items, int64 [T].
-            epsilon: the largest number of fake users as a share of the real users.
+            epsilon: the maximum number of fake users as a share of the real users.
             n_users: the number of real users.
         """
         median = int(np.median(seen.lengths()[seen.lengths() > 0])) if len(seen) else 1
@@ -62,7 +62,7 @@ class ProfileBudget:
         return cls(round_up(epsilon, n_users), size, seen.n_items, targets, attack.goal, attack.adaptive == "frozen")
 
     def checked(self, profiles: Profiles) -> Profiles:
-        """Checks profiles against the limits, and returns the profiles unchanged.
+        """Checks profiles against the limits and returns the profiles unchanged.
 
         Raises:
             PluginError: if ``profiles`` is of another type, if there are too many profiles, if a profile is not an

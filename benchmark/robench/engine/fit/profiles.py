@@ -56,7 +56,7 @@ class ProfileMaker:
         attack: the attack.
         data: the training and validation items of all real users.
         targets: the items to promote or demote, int64 [T].
-        epsilon: the largest number of fake users as a share of the real users.
+        epsilon: the maximum number of fake users as a share of the real users.
         rng: the random stream of the poisoning.
         victim: the victim's pipeline. The attack sees the pipeline only if the attack's knowledge includes the model.
     """
@@ -80,7 +80,7 @@ class ProfileMaker:
         return ProfileBudget.of(self.attack, self.seen.train, self.targets, self.epsilon, self.data.n_users)
 
     def make(self) -> tuple[Arrays, Report]:
-        """Asks the attack for profiles, and returns them with a report of their costs.
+        """Asks the attack for profiles and returns them with a report of their costs.
 
         The profiles are returned as arrays. The report holds the seconds of the attack as ``profile_seconds``, and each
         cost that the attack states as ``profile_<name>``. If the attack may fit surrogates, the report also holds what

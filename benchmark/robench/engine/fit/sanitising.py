@@ -1,4 +1,4 @@
-"""Runs the cleaning step of a defence, and checks the cleaned data."""
+"""Runs the cleaning step of a defence and checks the cleaned data."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def sanitise(defense: Defense, train: Interactions, rng: Rng) -> Sanitised:
     """Runs the cleaning step of a defence.
 
     Only the interactions themselves may reveal a fake user. The host appends the rows of fake users at the end, with
-    times after those of all real users. So the defence sees the rows in random order, and the position within the row
-    in place of each time. The result is in the order of ``train`` and has the times of ``train``. It is built from
+    times after those of all real users. Therefore, the defence gets the rows in random order, with positions within the
+    row in place of times. The result is in the order of ``train`` and has the times of ``train``. It is built from
     ``train``, so the kept interactions are the genuine ones, bit for bit.
 
     Args:
@@ -98,8 +98,8 @@ def _kept_rows(before: Interactions, after: Interactions) -> list[BoolArray]:
     """Returns which interactions of each row remain, one bool array per row.
 
     Raises:
-        PluginError: if ``after`` is of another type, if it has another number of users or items than ``before``, or if
-            a row of ``after`` is not a subsequence of the same row of ``before``.
+        PluginError: if ``after`` is not an instance of ``Interactions``, if it has a different number of users or items
+            than ``before``, or if a row of ``after`` is not a subsequence of the same row of ``before``.
     """
     if not isinstance(after, Interactions):
         raise PluginError(f"sanitise() returned {type(after).__name__} as the kept interactions, not Interactions")

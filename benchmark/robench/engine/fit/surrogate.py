@@ -28,9 +28,9 @@ class PipelineCosts:
 
     Args:
         fits: the number of fitted surrogates.
-        seconds: the seconds of these fits.
+        seconds: the seconds that these fits took.
         requests: the number of requests for suspicion scores.
-        request_seconds: the seconds of these requests.
+        request_seconds: the seconds that these requests took.
         filtered: the digest of each different set of fake users that the defence has cleaned. The set without fake
             users does not count.
     """
@@ -67,13 +67,13 @@ class HostPipeline:
         model: the class and the resolved settings of the victim's model.
         defense: the victim's defence.
         budget: the budget of the attack, which the fake users of every surrogate must meet.
-        fits: the largest number of fits.
-        requests: the largest number of requests for suspicion scores.
+        fits: the maximum number of fits.
+        requests: the maximum number of requests for suspicion scores.
         rng: the random stream from which a fit draws. The streams within it have the same names as in the fit of a
             victim. If this is the victim's stream, ``fresh`` is False and the attack sees all users, the fit with the
             final profiles equals the victim's fit.
         device: the device on which surrogates are fitted.
-        fresh: whether every fit draws other random numbers.
+        fresh: whether every fit draws different random numbers.
         costs: what the attack has spent so far.
     """
 
@@ -169,7 +169,7 @@ class HostPipeline:
 def seal(pipeline: HostPipeline) -> Pipeline:
     """Returns a pipeline that offers the methods of ``Pipeline`` and nothing else.
 
-    An attack gets this object. It has no attribute with the budget, the costs or the data of the host.
+    The attack gets this object, which has no attribute with the budget, the costs or the data of the host.
     """
 
     class SealedPipeline:

@@ -1,4 +1,4 @@
-"""Trains a neural model epoch by epoch, and keeps the weights of the best epoch."""
+"""Trains a neural model epoch by epoch and keeps the weights of the best epoch."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class FitReport:
         best_epoch: the epoch from which the weights are kept.
         validation_ndcg: the NDCG@10 on validation items after the best epoch, or NaN if no user has validation items.
         achieved: the settings that validation has chosen, and the means of the values that the training steps report,
-            by name. An example is the spent share of ε.
+            such as the spent share of ε, by name.
     """
 
     epochs: int = 0
@@ -74,7 +74,7 @@ class Training:
     Args:
         model: the model, which the constructor initialises.
         data: the data of the fit.
-        defense: the defence, which may define another loss.
+        defense: the defence, which may define its own loss.
         rng: the random stream of the fit.
         device: the device on which the model is trained.
         report: a function that is called after every epoch with (epochs done, epochs planned).
@@ -121,13 +121,13 @@ class Training:
                 break
 
     def decay(self) -> None:
-        """Goes back to the best weights, and lowers the learning rate."""
+        """Goes back to the best weights and lowers the learning rate."""
         self._load_best()
         for group in self.optimiser.param_groups:
             group["lr"] *= DECAY
 
     def finish(self) -> FitReport:
-        """Loads the best weights, and returns the report."""
+        """Loads the best weights and returns the report."""
         self._load_best()
         self.model.eval()
         self.model.chosen = {**self.model.chosen, **self.chosen}
@@ -152,7 +152,7 @@ class Training:
         self.result.epochs = self.epoch
 
     def _validate(self) -> bool:
-        """Measures the model, and keeps its weights if it is the best so far.
+        """Measures the model and keeps its weights if it is the best so far.
 
         Returns:
             Whether the model is the best so far. Without users to validate on, the latest model counts as the best.
@@ -189,7 +189,7 @@ class Training:
 
 
 def _set_buffers(model: TorchModel, values: Mapping[str, float]) -> None:
-    """Sets buffers, each of which holds a single number."""
+    """Sets buffers that hold one number each."""
     for name, value in values.items():
         model.get_buffer(name).fill_(value)
 

@@ -24,7 +24,7 @@ def validation_users(data: TrainData, most: int | None = VALIDATION_USERS) -> tu
 
     Args:
         data: the data of the fit.
-        most: the largest number of users to validate on, or None for all users. If there are more users, the same
+        most: the maximum number of users to validate on, or None for all users. If there are more users, the same
             sample is drawn for every victim.
 
     Returns:
@@ -53,7 +53,7 @@ def validation_ndcg(model: Model, data: TrainData, k: int = 10, most: int | None
         model: the model, in evaluation mode if it is neural.
         data: the data of the fit.
         k: the cutoff.
-        most: the largest number of users to validate on, or None for all users. If there are more users, the same
+        most: the maximum number of users to validate on, or None for all users. If there are more users, the same
             sample is drawn for every victim.
 
     Returns:

@@ -123,7 +123,7 @@ class VictimFit:
         return self._fit_or_load(report)[1]
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> FitResult:
-        """Builds the victim from a model's state, and releases the held-out items.
+        """Builds the victim from a model's state and releases the held-out items.
 
         The state may come from another version of the code.
         """
@@ -209,8 +209,8 @@ class VictimFit:
     def _identify_profiles(self, attack: PoisoningAttack) -> Notes:
         """Returns everything that the profiles depend on, as plain JSON types.
 
-        Victims with equal data, poisoning, targets and seed share their profiles. If the attack adapts to the victim,
-        the model and the defence must also be equal.
+        Victims with the same data, poisoning, targets and seed share their profiles. If the attack adapts to the
+        victim, the model and the defence must also be equal.
         """
         assert self.victim.poison is not None
         outside = attack.outside()
@@ -268,7 +268,7 @@ class VictimFit:
         return model, notes
 
     def _finish(self, model: Model, notes: Notes) -> FitResult:
-        """Releases the held-out items, and returns the result of the fit.
+        """Releases the held-out items and returns the result of the fit.
 
         If the defence overrides ``wrap``, the result holds the wrapped model.
         """

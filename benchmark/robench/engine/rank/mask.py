@@ -23,7 +23,7 @@ class Mask:
 
     Args:
         chunk: the chunk of these users.
-        others: the largest number of unmasked items on which a margin depends.
+        others: the maximum number of unmasked items on which a margin depends.
     """
 
     def __init__(self, chunk: EvaluationChunk, others: int) -> None:

@@ -1,4 +1,4 @@
-"""Scores users with a model, and ranks the scores on the model's device."""
+"""Scores users with a model and ranks the scores on the model's device."""
 
 from __future__ import annotations
 

@@ -90,8 +90,8 @@ def _blocks_at(maxima: Scores, edge: Scores, count: int) -> NDArray[np.bool_]:
 
     The result is bool [B, n_items // block].
 
-    If too many blocks qualify, all blocks above ``edge`` are chosen, but only the first ``count`` blocks of a row that
-    equal ``edge``.
+    If too many blocks qualify, the result has all blocks above ``edge``. Of the blocks that equal ``edge``, it has only
+    the first ``count`` in each row.
     """
     blocks = maxima >= edge
     if np.count_nonzero(blocks) <= len(maxima) * count:

@@ -85,7 +85,7 @@ def _check(votes: Votes, users: int, n_items: int, trained: int) -> None:
     """Checks that votes are possible.
 
     Raises:
-        PluginError: if they are not.
+        PluginError: if the votes are impossible.
     """
     counts = votes.counts
     if not isinstance(counts, np.ndarray) or counts.dtype.kind not in "iu" or counts.shape != (users, n_items):

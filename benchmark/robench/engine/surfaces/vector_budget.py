@@ -20,7 +20,7 @@ ROUNDING = 1e-5  # the share by which a float32 norm may exceed the radius becau
 
 
 def project(delta: Candidate, ball: Ball, costs: Costs) -> Candidate:
-    """Returns a proposal projected onto the ball, and records the overshoot."""
+    """Returns a proposal projected onto the ball and records the overshoot."""
     share = torch.where(ball.radius > 0, sizes(delta, ball.norm) / ball.radius.clamp_min(TINY), 0.0)
     costs.note_overshoot(float(share.max()))
     return ball.project(delta)

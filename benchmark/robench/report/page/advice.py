@@ -1,6 +1,6 @@
-"""Says for each model which defence the data support, and what it costs.
+"""Says which defence the data support for each model, and what it costs.
 
-It also names the rows that nobody should believe.
+It also names the rows that should not be trusted.
 """
 
 from __future__ import annotations

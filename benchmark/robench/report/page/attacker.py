@@ -67,7 +67,7 @@ def _limits(threat: Threat) -> Iterator[str]:
 
 
 def _goal(threat: Threat) -> Iterator[str]:
-    """Yields a sentence on the goal, which random changes of the data do not have."""
+    """Yields a sentence on the goal, or nothing for random changes, which have none."""
     if threat.goal == "promote":
         yield f"The attacker wants the target items in the top {threat.k} of all users."
     elif threat.goal == "demote":

@@ -137,7 +137,7 @@ def _kind(block: Block) -> str:
 
 
 def _numeric(grid: Grid) -> list[bool]:
-    """Returns for each column whether it holds numbers.
+    """Returns whether each column holds numbers.
 
     The page aligns such columns to the right.
     """

@@ -22,7 +22,7 @@ class Column:
         head: the text of the header.
         meaning: a sentence that explains the values.
         numeric: whether the column holds numbers.
-        width: the least width in rem of a column with long texts, or 0.
+        width: the minimum width in rem of a column with long texts, or 0.
         extra: whether the column is hidden until the reader chooses it.
     """
 

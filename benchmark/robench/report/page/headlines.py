@@ -1,4 +1,4 @@
-"""Writes in words what each ranking table shows.
+"""Describes in words what each ranking table shows.
 
 The sentences are about the best rows, the defences, and the ε that no row survives.
 """
@@ -115,7 +115,7 @@ def _defended(table: LeaderboardTable) -> Iterator[str]:
 def _survival(table: LeaderboardTable, ranked: Sequence[LeaderboardRow], more: PageValues) -> Iterator[str]:
     """Yields sentences on the rows that survive.
 
-    They state the smallest ε that no ranked row survives, and the rows that survive the ε before it.
+    The sentences state the smallest ε that no ranked row survives, and the rows that survive the ε before it.
     """
     if table.rise:
         rises = [(row.worst - row.clean, row) for row in ranked if row.worst is not None]

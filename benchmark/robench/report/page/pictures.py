@@ -1,4 +1,4 @@
-"""Collects the pictures of the page, and draws all of them together."""
+"""Collects the pictures of the page and draws all of them together."""
 
 from __future__ import annotations
 

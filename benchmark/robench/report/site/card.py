@@ -20,7 +20,7 @@ MOST_MODELS = 3  # the most models of which a table that ranks within models nam
 
 @dataclass(frozen=True)
 class Card:
-    """What the start page shows of one board.
+    """The summary of one board on the start page.
 
     Args:
         folder: the name of the board's folder below ``boards/``.

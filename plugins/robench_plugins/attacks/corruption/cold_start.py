@@ -13,7 +13,7 @@ from robench_plugins.attacks.corruption.rows import by_user, drop_in_order, plac
 class ColdStart(Corruption):
     """Cuts random users to their last few interactions.
 
-    Users lose all but their last ``keep`` interactions, one user after the other in random order, until the budget is
+    Users lose all but their last ``keep`` interactions, one user after another in random order, until the budget is
     spent. The last of these users may keep more.
     """
 
@@ -25,7 +25,7 @@ class ColdStart(Corruption):
     config: Config
 
     def corrupt(self, train: Interactions, *, share: float, rng: Rng) -> Interactions:
-        """Removes at most ⌈share · N⌉ of the N interactions, and returns the others."""
+        """Removes at most ⌈share · N⌉ of the N interactions and returns the others."""
         from_end, turns = places_from_end(train), rng.numpy().permutation(train.n_users)
         order = by_user(train, turns, np.arange(len(train)), from_end >= self.config.keep)
         return drop_in_order(train, order, round_up(share, len(train)))

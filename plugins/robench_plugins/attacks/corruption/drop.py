@@ -14,5 +14,5 @@ class Drop(Corruption):
     """
 
     def corrupt(self, train: Interactions, *, share: float, rng: Rng) -> Interactions:
-        """Removes at most ⌈share · n⌉ of the n interactions, and returns the others."""
+        """Removes at most ⌈share · n⌉ of the n interactions and returns the others."""
         return drop_in_order(train, rng.numpy().permutation(len(train)), round_up(share, len(train)))

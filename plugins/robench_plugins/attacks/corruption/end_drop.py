@@ -12,7 +12,7 @@ from robench_plugins.attacks.corruption.rows import by_user, drop_in_order, plac
 class EndDrop(Corruption):
     """Removes the last interactions of random users.
 
-    Users lose their last ``n`` interactions, one user after the other in random order, until the budget is spent. Every
+    Users lose their last ``n`` interactions, one user after another in random order, until the budget is spent. Every
     user keeps at least one interaction.
     """
 
@@ -24,7 +24,7 @@ class EndDrop(Corruption):
     config: Config
 
     def corrupt(self, train: Interactions, *, share: float, rng: Rng) -> Interactions:
-        """Removes at most ⌈share · N⌉ of the N interactions, and returns the others."""
+        """Removes at most ⌈share · N⌉ of the N interactions and returns the others."""
         from_end = places_from_end(train)
         turns = rng.numpy().permutation(train.n_users)
         order = by_user(train, turns, from_end, from_end < self.config.n)

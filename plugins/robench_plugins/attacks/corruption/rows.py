@@ -17,7 +17,7 @@ def drop_in_order(train: Interactions, order: IntArray, count: int) -> Interacti
     Args:
         train: the n interactions.
         order: the indices of interactions, in the order in which they are dropped, int64 [m].
-        count: the largest number of dropped interactions.
+        count: the maximum number of dropped interactions.
     """
     users = train.users()[order]
     listed, from_end = np.unique(users[::-1], return_index=True)

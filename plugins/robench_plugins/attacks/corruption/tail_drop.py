@@ -18,7 +18,7 @@ class TailDrop(Corruption):
     """
 
     def corrupt(self, train: Interactions, *, share: float, rng: Rng) -> Interactions:
-        """Removes at most ⌈share · n⌉ of the n interactions, and returns the others."""
+        """Removes at most ⌈share · n⌉ of the n interactions and returns the others."""
         generator = rng.numpy()
         place = np.empty(train.n_items, dtype=np.int64)
         place[np.lexsort((generator.permutation(train.n_items), train.counts()))] = np.arange(train.n_items)

@@ -24,7 +24,7 @@ class TimeJitter(Corruption):
     config: Config
 
     def corrupt(self, train: Interactions, *, share: float, rng: Rng) -> Interactions:
-        """Moves at most ⌈share · n⌉ of the n interactions, and returns all n."""
+        """Moves at most ⌈share · n⌉ of the n interactions and returns all n."""
         generator, n = rng.numpy(), len(train)
         moved = generator.choice(n, min(round_up(share, n), n), replace=False)
         place = np.arange(n, dtype=np.float64)

@@ -60,7 +60,7 @@ class BestIterate:
         return self._best
 
     def _flush(self) -> None:
-        """Copies the rows that improve on the best so far, and empties the buffer."""
+        """Copies the rows that improve on the best so far and empties the buffer."""
         losses = torch.stack([self._best_loss, *self._losses]).nan_to_num(-torch.inf, torch.inf, -torch.inf)
         # numpy's argmax returns the first of equal values, but torch's may return any. Index 0 is the best so far.
         index = torch.from_numpy(losses.cpu().numpy().argmax(0)).to(losses.device)

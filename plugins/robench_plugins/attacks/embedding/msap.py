@@ -13,7 +13,7 @@ from robench_plugins.attacks.embedding.restarts import uniform_start
 
 
 class Msap(EmbeddingAttack):
-    """Climbs the loss by L2 steps on the embedding tables, and clips entries to ±ε.
+    """Climbs the loss by L2 steps on the embedding tables and clips entries to ±ε.
 
     The attack computes the multi-step adversarial perturbations of Anelli et al. (FLAIRS 2021), with the step rule of
     the authors' code: δ ← clip(δ + ε/4 · g / ‖g‖₂, −ε, ε). Here g is the gradient of the loss, and ‖g‖₂ is computed row

@@ -23,7 +23,7 @@ HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 def changed_share(query: int, queries: int, first: float) -> float:
     """Returns the share of entries, in (0, 1], that the proposal of a query changes.
 
-    The share is halved nine times, at the queries that ``HALVINGS`` gives for 10,000 queries in total. For another
+    The share is halved nine times, at the queries that ``HALVINGS`` gives for 10,000 queries in total. For any other
     total, these numbers are scaled.
 
     Args:

@@ -25,12 +25,12 @@ class EditEffects(HistoryAttack):
     history. In a large catalogue, only a sample of the items is inserted. The effect of an edit is the change of the
     scores. In EASE and item-based neighbours, scores are a sum over the items of the history. Therefore the effects of
     a deletion and an insertion add up to the effect of a substitution, and the best substitution is known exactly. For
-    other models, the sum is an estimate. The attack scores the substitutions with the highest sums, as many as the
-    setting ``verified`` says. The ``leaders`` are the items of the best insertions and substitutions. The attack also
-    inserts and substitutes each leader at the last ``places`` places of the history. The best edit of all is made if it
-    does more damage than no edit.
+    other models, the sum is an estimate. The attack scores the ``verified`` substitutions with the highest sums. The
+    ``leaders`` are the items of the best insertions and substitutions. The attack also inserts and substitutes each
+    leader at the last ``places`` places of the history. The best edit of all is made if it does more damage than no
+    edit.
 
-    For further edits of the budget, the attack combines the same effects with the scores of the edited history.
+    For further edits within the budget, the attack combines the same effects with the scores of the edited history.
 
     The number of scorings per user depends on the history, the catalogue, the budget and the settings, but not on the
     model. So all models face the same search. The algorithm is our own.

@@ -43,7 +43,7 @@ class Effects:
         Args:
             scores: the masked scores of the history that is edited, float [n_items].
             possible: whether each pair of a deletion and an insertion may be made, bool [R, M].
-            count: the largest number of edits.
+            count: the maximum number of edits.
 
         Returns:
             The rows of ``deleting`` and of ``inserting``, int64 [at most count] each.
@@ -84,7 +84,7 @@ def _count_ahead(gap: Tensor, less: Tensor, more: Tensor, rivals: Tensor, slack:
         less: the change that each of R deletions makes to ``gap``, float [R, n_items].
         more: the change that each of M insertions makes to ``gap``, float [M, n_items].
         rivals: whether each item is a rival, bool [n_items].
-        slack: the least gap of a rival that is ahead.
+        slack: the smallest gap of a rival that is ahead.
 
     Returns:
         The counts, float [R, M].

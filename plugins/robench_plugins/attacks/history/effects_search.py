@@ -100,7 +100,7 @@ class EffectsSearch:
         self.effects = [Effects(less, more, own[own >= 0], self.promotes) for less, more, own in pairs]
 
     def _table(self, counts: Tensor, edit_of: Callable[[Tensor, int], tuple[Any, Any, Any]]) -> list[Tensor]:
-        """Scores several edits of each user, and returns their effects.
+        """Scores several edits of each user and returns their effects.
 
         Args:
             counts: the number of edits of each user, int64 [b].
@@ -121,7 +121,7 @@ class EffectsSearch:
         return self.oracle.scores(rows, self.block[users]).float()
 
     def _look(self, users: Tensor, kind: int | Tensor, place: int | Tensor, item: int | Tensor) -> Tensor:
-        """Scores one edit for each of some users, and stores the damage.
+        """Scores one edit for each of some users and stores the damage.
 
         Args:
             users: the users in the block, int64 [b].
@@ -196,7 +196,7 @@ class EffectsSearch:
         """Scores the leaders at the latest places of each history.
 
         A leader is the item of one of the best insertions and substitutions. It is inserted and substituted at each
-        place, as far as the settings allow these edits.
+        place, if the settings allow these edits.
         """
         lengths = (self.rows >= 0).sum(1)
         damage, kinds, _, items = (torch.stack(parts) for parts in zip(*self._edits, strict=True))

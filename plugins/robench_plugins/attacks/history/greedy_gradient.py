@@ -24,11 +24,11 @@ class GreedyGradient(HistoryAttack):
     (Ebrahimi et al., ACL 2018, eq. 3 and 4). The attack scores the ``candidates`` pairs of position and item with the
     highest estimates. The best pair is applied if it raises the loss, and the gradient is then computed again.
 
-    The attacks of Yue et al. have the same form (RecSys 2021, section 3.3; RecSys 2022, algorithm 1) but use another
-    first-order rule. Those attacks rank the positions by the norm of a single gradient. They rank the items for a
-    position by the cosine with e + sign(g), where e is the vector at the position. This attack verifies the best pairs
-    by scoring too. The limit of Yue et al. on the cosine between an item and its substitute is not part of this threat
-    model.
+    The attacks of Yue et al. have the same form (RecSys 2021, section 3.3; RecSys 2022, algorithm 1) but use a
+    different first-order rule. Those attacks rank the positions by the norm of a single gradient. They rank the items
+    for a position by the cosine with e + sign(g), where e is the vector at the position. This attack verifies the best
+    pairs by scoring too. The limit of Yue et al. on the cosine between an item and its substitute is not part of this
+    threat model.
     """
 
     class Config(HistoryConfig):

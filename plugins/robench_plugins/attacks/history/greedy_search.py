@@ -86,7 +86,7 @@ def every_edit(oracle: HistoryOracle, rows: Tensor, edits: tuple[Edit, ...], *, 
 
     Args:
         oracle: the oracle, which knows the items that may be inserted.
-        rows: the present histories, int64 [B, L].
+        rows: the current histories, int64 [B, L].
         edits: the kinds of edits to propose.
         at_end: whether items are inserted only after the last item.
     """

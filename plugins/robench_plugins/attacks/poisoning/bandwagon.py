@@ -20,7 +20,7 @@ class Bandwagon(EvadingAttack):
     have no targets. Demoted targets fall because popular items rise above them.
 
     With ``evade``, fillers are exchanged for others, so that the victim's defence suspects the fake users less. Popular
-    fillers stay as far as possible, but they then differ between profiles.
+    fillers are kept if possible, but they then differ between profiles.
     """
 
     class Config(EvadingConfig):

@@ -70,7 +70,7 @@ class Dpa2dl(PointwiseAttack):
         return [self.choose(row, state) for row in predicted]
 
     def choose(self, predicted: np.ndarray, state: FillerState) -> IntArray:
-        """Returns the fillers of one fake user, and lowers their selection probabilities.
+        """Returns the fillers of one fake user and lowers their selection probabilities.
 
         If the selection probabilities of all items except targets are then below 1, all become 1 again.
 

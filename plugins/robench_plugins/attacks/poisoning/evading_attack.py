@@ -37,8 +37,8 @@ class EvadingAttack(FakeUserAttack):
     """An attack with fake users that can choose fillers so as to look genuine.
 
     With ``evade``, the attack first makes its profiles as usual. ``Evasion`` then exchanges fillers. It lowers the
-    suspicion of each fake user to that of the median user or below, if it can, and keeps the loss of the attack low.
-    If the victim's defence computes no suspicion, the profiles stay as they are.
+    suspicion of each fake user to that of the median user or below, if it can, and keeps the loss of the attack low. If
+    the victim's defence computes no suspicion, the profiles do not change.
     """
 
     Config: ClassVar[type[BaseConfig]] = EvadingConfig

@@ -212,10 +212,10 @@ class Evasion:
         A fake user above the allowed suspicion takes random items. Any other takes more valuable ones.
 
         Args:
-            state: what the defence says about the present fake users.
+            state: what the defence says about the current fake users.
             values: the values of the fillers, [fakes, items].
             share: the share of the fillers that the first swaps exchange.
-            requests: the largest number of requests.
+            requests: the maximum number of requests.
         """
         sizes = np.array([max(1, round(share * len(row))) for row in state.fillers])
         while requests >= 2:

@@ -52,7 +52,7 @@ class GradientAttack(EvadingAttack, Generic[Model]):
     accumulated with momentum. A step subtracts ``step_length`` times the accumulated gradient, and a projection keeps
     the items with the largest entries. Targets that are promoted stay in every profile, and other targets in none. Of
     all candidates, the one with the lowest outer loss is returned. The outer loss, which ``OuterLoss`` defines, is low
-    if the surrogate ranks the items as the goal says.
+    if the surrogate ranks the items as the goal requires.
     """
 
     config: GradientConfig

@@ -39,7 +39,7 @@ class ImportedProfiles(PoisoningAttack):
         """Returns the digest of the file.
 
         Raises:
-            DataError: if the file cannot be read, or has another format.
+            DataError: if the file cannot be read, or has a different format.
         """
         read_profile_file(Path(self.config.file))
         return digest_profile_file(Path(self.config.file))

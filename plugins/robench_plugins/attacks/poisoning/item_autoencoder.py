@@ -110,7 +110,7 @@ class ItemAutoencoder:
         return torch.tensor(self.generator.choice(n_items, self.config.batch_size, replace=False))
 
     def fit(self, profiles: Tensor) -> Vectors:
-        """Fits the network from new first weights, and returns the vectors.
+        """Fits the network from new first weights and returns the vectors.
 
         Each fit draws new first weights. Profiles that suit a single draw would do little to other models.
 

@@ -147,10 +147,10 @@ class PointwiseSurrogate(nn.Module):
 
 
 class PointwiseAttack(FakeUserAttack):
-    """An attack that makes one group of fake users after the other.
+    """An attack that makes one group of fake users after another.
 
-    A surrogate is trained on the real rows. For every group, the training goes on with the real rows and all fake users
-    so far. During this training, the new fake users have only the targets. The attack then chooses their fillers.
+    A surrogate is trained on the real rows. For every group, the training continues with the real rows and all fake
+    users so far. During this training, the new fake users have only the targets. The attack then chooses their fillers.
     """
 
     Config: ClassVar[type[BaseConfig]] = PointwiseConfig

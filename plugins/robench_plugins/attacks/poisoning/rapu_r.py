@@ -22,7 +22,7 @@ class RapuR(PointwiseAttack):
     and y_i be the vectors of a surrogate. Each fake user serves one target t in turn. Its fillers are the popular items
     j with the largest ⟨mean x_u + y_t, y_j⟩, with the mean over all real users.
 
-    The attack differs from these comparisons in two points. The surrogate is trained once, and its training goes on
+    The attack differs from these comparisons in two points. The surrogate is trained once, and its training continues
     with every group of fake users for a fixed number of steps. The comparisons instead train a new surrogate for one
     epoch. Every profile has all targets, and not only the target that its fake user serves. The paper's handling of
     perturbed data has no part in this heuristic.

@@ -32,10 +32,9 @@ class RevAdv(GradientAttack[Surrogate | ItemAutoencoder]):
     This is the attack of Tang, Wen & Wang (RecSys 2020). It fits a surrogate on the real rows and the profiles. The
     outer loss for promoted targets is the mean of −log softmax(s_u)_t over all real users u and targets t. Here s_u are
     the surrogate's scores of all items for u. ``OuterLoss`` also covers other goals. The profiles follow the gradient
-    of this loss. The gradient flows back through the last
-    ``unrolled`` rounds of the fit, which bounds the memory. It includes the effects on the vectors of items, fake users
-    and real users. The surrogate is a weighted matrix factorisation (``wmf``) or an autoencoder of items (``item-ae``),
-    which are two of the paper's surrogates.
+    of this loss. The gradient flows back through the last ``unrolled`` rounds of the fit, which bounds the memory. It
+    includes the effects on the vectors of items, fake users and real users. The surrogate is a weighted matrix
+    factorisation (``wmf``) or an autoencoder of items (``item-ae``), which are two of the paper's surrogates.
 
     The attack differs from the paper:
 

@@ -1,4 +1,4 @@
-"""Draws typos, and inserts them into titles."""
+"""Draws typos and inserts them into titles."""
 
 from __future__ import annotations
 

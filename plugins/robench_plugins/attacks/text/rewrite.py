@@ -22,7 +22,7 @@ LIST_MARK = re.compile(r"^(?:[-*•–]|\d{1,2}[.)])\s+")
 
 
 class Rewrite(TextAttack):
-    """Asks a decoder for titles like popular ones, and takes the best answer.
+    """Asks a decoder for titles like popular ones and takes the best answer.
 
     Rewriting by a language model was proposed by Zhang et al. (Stealthy attack on large language model based
     recommendation, ACL 2024). The examples in the request follow ATR-ICL (Oh et al., Adversarial text rewriting for
@@ -31,9 +31,9 @@ class Rewrite(TextAttack):
     that they reach. Titles of the most used items fill the remaining places. Shops often publish which items are used
     most.
 
-    An answer over budget is cut at its end. If even the first word of an answer is over budget as a title, the first
-    words of the answer are put before the genuine title instead, as many as fit. The decoder does not see the scores
-    while it writes, so a weak writer makes a weak attack. Compare this attack with ``random-rewrite``.
+    An answer over budget is truncated. If even the first word of an answer is over budget as a title, the first words
+    of the answer are put before the genuine title instead, as many as fit. The decoder does not see the scores while it
+    writes, so a weak writer makes a weak attack. Compare this attack with ``random-rewrite``.
     """
 
     class Config(TextConfig):

@@ -24,9 +24,9 @@ TRIES = 20  # the largest number of draws per title until the host accepts one
 class TitleSearch:
     """The state of a greedy search: the best title of every attacked item so far.
 
-    A title is better if the attack reaches its goal for more users, or for as many users with a higher loss. The loss
-    alone would be misleading, because the loss is a mean over all users. A move from rank 900 to 300 for every user
-    would count more than a move into the top k for a few users.
+    A title is better if the attack reaches its goal for more users, or for equally many users with a higher loss. The
+    loss alone would be misleading, because the loss is a mean over all users. A move from rank 900 to 300 for every
+    user would count more than a move into the top k for a few users.
 
     Promoted items have separate outcomes, so each item takes its best proposal. In an untargeted attack all items share
     one outcome, so all of them take the same proposal.
@@ -36,7 +36,7 @@ class TitleSearch:
 
     Attributes:
         genuine: the genuine titles, one per item.
-        budget: the largest number of edits in each title, one number per item.
+        budget: the maximum number of edits in each title, one number per item.
         titles: the best titles so far.
         exposure: the loss of the best titles, and the share of users for which they reach the goal.
     """
@@ -63,7 +63,7 @@ class TitleSearch:
         Args:
             index: the item, in the order of the oracle.
             titles: the titles, the best first.
-            count: the largest number of titles to return.
+            count: the maximum number of titles to return.
         """
         found: list[str] = []
         some = islice((title for title in titles if self.fits(index, title)), MOST_CHECKED)
@@ -88,7 +88,7 @@ class TitleSearch:
 
         Args:
             titles: the titles that are proposed for each item, the best first.
-            count: the largest number of proposals.
+            count: the maximum number of proposals.
         """
         columns = [
             self.accepted(index, (title for title in some if title != self.titles[index]), count)
@@ -127,7 +127,7 @@ def is_better(one: Exposure, other: Exposure) -> Tensor:
 
     The result is bool [items].
 
-    An exposure is better if the goal is reached for more users, or for as many users with a higher loss.
+    An exposure is better if the goal is reached for more users, or for equally many users with a higher loss.
     """
     return (one.reached > other.reached) | ((one.reached == other.reached) & (one.loss > other.loss))
 

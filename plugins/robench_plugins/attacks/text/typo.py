@@ -156,7 +156,7 @@ def _proposal(
         kinds: the kinds of new typos.
         keep: the probability that a typo stays.
         generator: the source of the draws.
-        most: the largest number of new typos.
+        most: the maximum number of new typos.
     """
     staying = tuple(typo for typo in typos if generator.random() < keep)
     # The count does not depend on the budget, so that a larger budget fits more of the same typos.
@@ -167,7 +167,7 @@ def _proposal(
 def _step(
     search: TitleSearch, best: Sequence[tuple[Typo, ...]], proposal: Sequence[tuple[Typo, ...]]
 ) -> list[tuple[Typo, ...]]:
-    """Evaluates the proposed typos, and returns the typos of the best titles."""
+    """Evaluates the proposed typos and returns the typos of the best titles."""
     titles = [
         with_typos(title, typos, budget)
         for title, typos, budget in zip(search.genuine, proposal, search.budget, strict=True)

@@ -31,8 +31,8 @@ class WordFlips:
     for the word by itself. The mean is taken over the new number of tokens.
 
     Other models score an item by the sum over its tokens, such as the pointwise mutual information of title and
-    history. Their slopes already compare the likelihoods with and without the history. A word that is likely after
-    every prompt therefore gains nothing, and neither does another number of tokens.
+    history. Their slopes already compare the likelihoods with and without the history. Therefore, a word that is likely
+    after every prompt gains nothing, and neither does a longer or shorter title.
 
     Args:
         slopes: the slopes of the loss, as the host computes them.
@@ -119,7 +119,7 @@ class WordFlips:
             index: the item, in the order of the oracle.
             title: the title of this item.
             position: the only position to change, or None for all positions. −1 is the last position.
-            most: the largest number of substitutions.
+            most: the maximum number of substitutions.
         """
         estimates = self.estimates(index, title)
         positions = range(len(estimates)) if position is None or not len(estimates) else [position % len(estimates)]

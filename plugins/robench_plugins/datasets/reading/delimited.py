@@ -29,7 +29,7 @@ UNIT = b"\x1f"  # the character that replaces a separator of several characters
 
 @dataclass(frozen=True)
 class Delimited:
-    """The form of a delimited text file.
+    """The format of a delimited text file.
 
     Args:
         separator: the string between two cells. A space stands for any number of spaces and tabs. None chooses a tab
@@ -84,8 +84,8 @@ def read_delimited(path: Path, form: Delimited) -> Table:
     character. Empty lines are skipped.
 
     Raises:
-        DataError: if the file is not a table of this form, for example because it is empty, has a wrong encoding or has
-            a stray quote.
+        DataError: if the file is not a table of this format, for example because it is empty, has a wrong encoding or
+            has a stray quote.
     """
     separator = form.separator_of(path)
     raw = read_content(path)

@@ -23,7 +23,7 @@ INDEX = re.compile(r"__index_level_[0-9]+__", re.ASCII)  # the name that pandas 
 def format_of(path: Path) -> str:
     """Returns ``Parquet``, ``JSON lines``, or ``delimited text``.
 
-    The ending of the name decides.
+    The format is determined by the suffix of the name.
     """
     ending = plain_suffix(path)
     return "Parquet" if ending in PARQUET else "JSON lines" if ending in JSON_LINES else "delimited text"

@@ -19,7 +19,7 @@ from robench_plugins.datasets.reading.table import Table
 
 @dataclass(frozen=True, eq=False)
 class JoinedTable(Table):
-    """The rows of several files, one after the other.
+    """The rows of several files, one after another.
 
     Args:
         tables: the table of each file.
@@ -47,7 +47,7 @@ class JoinedTable(Table):
 def read_parts(
     files: Mapping[str, Path], read: Callable[[Path], Table], columns: Iterable[str]
 ) -> tuple[Table, NDArray[np.int8]]:
-    """Reads the file of each part, and returns all rows and their parts.
+    """Reads the file of each part and returns all rows and their parts.
 
     Args:
         files: the file of each part.

@@ -53,9 +53,9 @@ def digest_of(paths: Iterable[Path]) -> str:
 
 
 def plain_suffix(path: Path) -> str:
-    """Returns the ending of a file's name in lower case.
+    """Returns the suffix of a file's name in lower case.
 
-    An ending for compression, such as ``.gz`` in ``a.csv.gz``, is ignored.
+    A suffix for compression, such as ``.gz`` in ``a.csv.gz``, is ignored.
     """
     suffixes = [suffix.lower() for suffix in path.suffixes]
     while suffixes and suffixes[-1] in MAGIC:
@@ -71,7 +71,7 @@ def is_hidden(name: str) -> bool:
 def read_content(path: Path) -> bytes:
     """Returns the bytes of a file, unpacked if it is compressed.
 
-    The ending of the name decides: .gz, .bz2, .xz, .zst or .zip.
+    The suffix of the name shows the compression: .gz, .bz2, .xz, .zst or .zip.
 
     Raises:
         DataError: if the file is missing or damaged, if its name and its content disagree about the compression, if it

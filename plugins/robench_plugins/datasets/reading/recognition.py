@@ -1,4 +1,4 @@
-"""Recognises the form of a file by the beginning of its content."""
+"""Recognises the format of a file from the beginning of its content."""
 
 from __future__ import annotations
 
@@ -176,8 +176,8 @@ def first_object(lines: Sequence[str]) -> dict[str, Any] | None:
 def _separator(lines: Sequence[str], usual: str) -> str | None:
     """Returns the separator that gives all lines the same number of cells, or None.
 
-    The usual separator is tried first. A comma is rejected if another sign fits too, and all commas in the resulting
-    cells are decimal commas, as in ``u1;i1;3,5``.
+    The usual separator is tried first. A comma is rejected if another character fits too, and all commas in the
+    resulting cells are decimal commas, as in ``u1;i1;3,5``.
     """
     fitting = [sign for sign in dict.fromkeys((usual, *SEPARATORS, BLANKS)) if _fits(lines, sign)]
     for separator in fitting:

@@ -1,4 +1,4 @@
-"""Reads the text of a file as UTF-8 bytes, and finds the line of a row."""
+"""Reads the text of a file as UTF-8 bytes and finds the line of a row."""
 
 from __future__ import annotations
 

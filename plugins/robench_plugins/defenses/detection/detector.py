@@ -29,7 +29,7 @@ class DetectorConfig(BaseConfig):
 
 
 class Detector(Defense):
-    """Scores the suspicion of every user, and empties the rows of suspicious users.
+    """Scores the suspicion of every user and empties the rows of suspicious users.
 
     A detector does not know how many users are fake, or whether there are any. It drops the users whose score is above
     a quantile of the scores of real users, which the setting ``quantile`` chooses. The detector does not know these

@@ -24,7 +24,7 @@ MOST_ROUNDS = 1_000
 
 
 class Fap(Detector):
-    """Suspects users that share items with the users that another detector suspects.
+    """Suspects users that share items with the suspects of another detector.
 
     FAP is the fraudulent action propagation of Zhang et al. (IJCAI 2015). Users and items form a graph with one edge
     per interaction, and every user and item has a probability of being fake. Some users are known to be fake and keep

@@ -1,4 +1,4 @@
-"""Submits the tasks of a run to a cluster, and passes on their events.
+"""Submits the tasks of a run to a cluster and passes on their events.
 
 A task is submitted only while the cluster has fewer than twice as many tasks as it can run at a time.
 """
@@ -59,7 +59,7 @@ class Dispatch:
         self._running: dict[str, _Running] = {}
 
     def run(self, tasks: Sequence[Task]) -> None:
-        """Submits tasks in order, and passes on their events until all tasks have ended."""
+        """Submits tasks in order and passes on their events until all tasks have ended."""
         waiting = list(tasks)[::-1]
         resources = self._resources(tasks)
         mailbox = Mailbox(self._name, self.client)
@@ -146,7 +146,7 @@ class Dispatch:
             box.close()
 
     def _put(self, box: Mailbox, message: Any) -> bool:
-        """Sends a message, and returns False if the queue stays full."""
+        """Sends a message and returns False if the queue stays full."""
         limit = time.monotonic() + PATIENCE
         while not box.put(message):
             if time.monotonic() > limit:

@@ -80,7 +80,7 @@ class Mailbox:
         self._queue = Queue(name, client=client, maxsize=most)
 
     def put(self, message: Any) -> bool:
-        """Adds a message, and returns False if the queue stayed full for a while."""
+        """Adds a message and returns False if the queue stayed full for a while."""
         try:
             with scheduler_needed():
                 self._queue.put(to_frame(message), timeout=POLL)

@@ -118,7 +118,7 @@ class _ReleasedError(Exception):
 
 
 def measure(work: bytes, task: Task, mailbox: str) -> None:
-    """Measures one victim in a subprocess, and sends the events to the client.
+    """Measures one victim in a subprocess and sends the events to the client.
 
     Args:
         work: the pickled function that measures a task.
@@ -193,7 +193,7 @@ class Attempt:
             process.close()
 
     def send(self, message: Message) -> None:
-        """Sends a message to the client, and waits while the queue is full.
+        """Sends a message to the client and waits while the queue is full.
 
         Raises:
             _ReleasedError: if the client ends or cancels the task in the meantime.

@@ -57,7 +57,7 @@ class Frames:
 
     Args:
         connection: the socket, which the method ``close`` closes.
-        largest: the largest size of a message in bytes. A larger message is refused before it is read.
+        largest: the maximum size of a message in bytes. A larger message is refused before it is read.
 
     Attributes:
         open: False if no more messages can arrive, because one of the sides has closed the connection.

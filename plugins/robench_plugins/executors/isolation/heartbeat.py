@@ -19,8 +19,8 @@ class Heartbeat:
 
     The interpreter calls ``_alive`` in the main thread, between two steps of its code. So there is no beat while the
     main thread is stopped, waits, or is inside one call of a library. Other threads of a plugin cause no beat. The
-    thread uses no signal, because a signal could disturb a plugin. The thread ends with the process, or if the executor
-    no longer listens.
+    thread uses no signal, because a signal could disturb a plugin. The thread ends with the process, or when the
+    executor no longer listens.
 
     Args:
         send: the function that sends a message.

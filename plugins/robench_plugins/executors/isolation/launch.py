@@ -1,4 +1,4 @@
-"""Starts each task in a separate process, and passes on the events."""
+"""Starts each task in a separate process and passes on the events."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Launcher:
         self._stop_server()
 
     def run(self, tasks: Sequence[Task], workers: int, emit: Emit) -> None:
-        """Runs tasks in order, and passes on their events.
+        """Runs tasks in order and passes on their events.
 
         Args:
             tasks: the tasks.
@@ -104,7 +104,7 @@ class Launcher:
                 process.close()
 
     def start(self, task: Task) -> TaskProcess:
-        """Starts a task, and returns its process.
+        """Starts a task and returns its process.
 
         The caller must read the process until it has ended, or close it.
         """
@@ -125,7 +125,7 @@ class Launcher:
         return process
 
     def _request(self, task: Task, events: socket.socket, lifeline: socket.socket) -> None:
-        """Asks the fork server for a keeper, and restarts the server if it is dead."""
+        """Asks the fork server for a keeper and restarts the server if it is dead."""
         file = os.memfd_create("task")
         try:
             with os.fdopen(os.dup(file), "wb") as content:
@@ -142,7 +142,7 @@ class Launcher:
             os.close(file)
 
     def _connect(self) -> socket.socket:
-        """Returns the socket to the fork server, and starts a server if there is none."""
+        """Returns the socket to the fork server and starts a server if there is none."""
         if self._control is None:
             self._control, theirs = socket.socketpair()
             register_after_fork(self._control, socket.socket.close)

@@ -54,7 +54,7 @@ class TaskProcess:
         self._progress = ""
 
     def sockets(self) -> list[socket.socket]:
-        """Returns the sockets on which something may arrive."""
+        """Returns the sockets on which messages may arrive."""
         return [frames.connection for frames in (self._events, self._line) if frames.open]
 
     def read(self) -> Iterator[Event]:

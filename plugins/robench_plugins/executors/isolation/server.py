@@ -84,7 +84,7 @@ def end_orphans(keepers: set[int]) -> set[int]:
 
 
 def _fork(control: socket.socket, work: Work, descriptors: list[int]) -> int:
-    """Forks a keeper, and returns its process id.
+    """Forks a keeper and returns its process id.
 
     If the fork fails, the result is −1, and the error is reported over the lifeline.
     """

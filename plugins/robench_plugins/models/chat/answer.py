@@ -14,7 +14,7 @@ MOST_STARTS = 20  # the largest number of places at which a list may begin
 
 @dataclass(frozen=True)
 class Ranking:
-    """A ranking of n candidates, as a language model gave it.
+    """A ranking of n candidates that a language model returned.
 
     Args:
         order: the indices of the ranked candidates from 0, best first. The tuple is empty if the answer is unreadable.
@@ -70,7 +70,7 @@ def _find_entries(text: str) -> list[Any]:
 
 
 def _number_of(entry: object) -> int:
-    """Returns the number of a candidate, or 0 if the entry is no whole number."""
+    """Returns the number of a candidate, or 0 if the entry is not a whole number."""
     if isinstance(entry, bool):
         return 0
     if isinstance(entry, int):

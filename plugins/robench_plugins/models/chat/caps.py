@@ -32,7 +32,7 @@ class Prices:
 
 
 def most_read(messages: Sequence[Mapping[str, str]]) -> int:
-    """Returns an upper bound for the tokens of messages.
+    """Returns an upper bound on the number of tokens in messages.
 
     A token stands for at least one byte of the text.
     """
@@ -65,7 +65,7 @@ class Caps:
         The process of a victim makes the victim's model again after the fit. What the fit has spent must still count.
 
         Args:
-            key: a text that is equal for equal models.
+            key: a string that is the same for identical models.
             limit: the most that may be spent.
             prices: the prices of tokens.
         """
@@ -73,11 +73,11 @@ class Caps:
             return _CAPS.setdefault(key, cls(limit, prices))
 
     def reserve(self, read: int, written: int) -> Spending:
-        """Reserves the most that a request may take, and returns this amount.
+        """Reserves the most that a request may take and returns this amount.
 
         Args:
-            read: the largest number of tokens of the prompt.
-            written: the largest number of tokens of the answer.
+            read: the maximum number of tokens of the prompt.
+            written: the maximum number of tokens of the answer.
 
         Raises:
             ServiceError: if the request might exceed a limit.

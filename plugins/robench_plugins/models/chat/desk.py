@@ -17,14 +17,14 @@ FORMAT = 1  # the version of the cached answers
 
 @dataclass(frozen=True, eq=False)
 class Desk:
-    """A desk that answers questions, and sends each different question only once.
+    """A desk that answers questions and sends each distinct question only once.
 
-    Answers are kept in the memory and in the cache on the disk, under the content of the question.
+    Answers are kept in memory and in the cache on disk, under the content of the question.
 
     Args:
         service: the service.
-        identity: everything besides the messages that an answer depends on, as JSON.
-        parallel: the largest number of requests at the same time.
+        identity: everything except the messages that an answer depends on, as JSON.
+        parallel: the maximum number of requests at the same time.
     """
 
     service: Service

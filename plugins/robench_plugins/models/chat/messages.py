@@ -37,7 +37,7 @@ class Question:
     def schema(self) -> dict[str, Any]:
         """Returns the structure of an answer, as a JSON schema.
 
-        The list has an upper bound, because a small model may count on until the answer is cut.
+        The list has an upper bound, because a small model may keep counting until the answer is cut off.
         """
         numbers = {"type": "array", "items": {"type": "integer"}, "maxItems": self.count}
         return {
@@ -51,7 +51,7 @@ class Question:
 def write_question(
     template: str, profile: str, history: Sequence[str], candidates: Sequence[str], secret: str | None
 ) -> Question:
-    """Returns the question how to rank candidates for one user.
+    """Returns the question that asks how to rank candidates for one user.
 
     Candidate i has the number i + 1.
 

@@ -33,7 +33,7 @@ PER_TITLE = 4 * LONGEST_TITLE + 64  # the most bytes of a title in a prompt, wit
 
 
 class Chat(PromptedModel, Model):
-    """Ranks the candidates of a retriever as a hosted language model says.
+    """Reranks the candidates of a retriever with a hosted language model.
 
     The model behind any OpenAI-compatible interface (vLLM, llama.cpp, Ollama or a provider) reads the user's last
     titles and the numbered titles of the candidates. It answers with the numbers in order, as in Hou et al. (ECIR 2024,
@@ -91,7 +91,8 @@ class Chat(PromptedModel, Model):
             """Returns the address, after checking that it holds no key.
 
             Raises:
-                ValueError: if the value is no address with http or https, or if it has a user, a query or a fragment.
+                ValueError: if the value is not an address with http or https, or if it has a user, a query or a
+                    fragment.
             """
             try:
                 parts = urlsplit(value)
@@ -183,7 +184,7 @@ class Chat(PromptedModel, Model):
         self.desk = self._make_desk()
 
     def rewritten(self, items: Mapping[int, Item]) -> Self:
-        """Returns a copy of this model with other titles for some items.
+        """Returns a copy of this model with new titles for some items.
 
         The new titles are read in histories and as candidates. The copy shares the limits and the answers.
 
@@ -262,7 +263,7 @@ class Chat(PromptedModel, Model):
         return write_question(self.template, profile, seen, offered, self._secret)
 
     def _ask(self, questions: Sequence[Question]) -> list[Ranking]:
-        """Returns the ranking for each question, and counts what went wrong."""
+        """Returns the ranking for each question and counts what went wrong."""
         caps = self.desk.service.caps
         before = caps.spent.requests
         try:

@@ -1,4 +1,4 @@
-"""Sends requests to an OpenAI-compatible server, and repeats failed ones."""
+"""Sends requests to an OpenAI-compatible server and repeats failed ones."""
 
 from __future__ import annotations
 
@@ -87,10 +87,10 @@ class Service:
         base_url: the address of the interface.
         model: the name of the model.
         seed: the seed that the server gets.
-        answer_tokens: the largest number of tokens of an answer.
-        structure: how the structure of an answer is asked for.
-        timeout: the longest time of an attempt, in seconds.
-        attempts: the largest number of attempts per question.
+        answer_tokens: the maximum number of tokens of an answer.
+        structure: how the structure of an answer is requested.
+        timeout: the time limit for an attempt, in seconds.
+        attempts: the maximum number of attempts per question.
         caps: the limits on requests, tokens and cost.
         clock: the functions for time.
     """
@@ -155,7 +155,7 @@ class Service:
         raise self._error(f"{problem}{times}", "answers so far are kept; run again to go on")
 
     def _attempt(self, question: Question) -> Reply:
-        """Sends a request, and adapts it to the server's dialect if necessary."""
+        """Sends a request and adapts it to the server's dialect if necessary."""
         while True:
             most = most_read(question.messages)
             reserved = self.caps.reserve(most, self.answer_tokens)
@@ -189,7 +189,7 @@ class Service:
         return False
 
     def _send(self, question: Question) -> bytes | _Rejected:
-        """Sends one request, and returns the body of the answer.
+        """Sends one request and returns the body of the answer.
 
         Raises:
             ServiceError: if the server refuses the request for good.

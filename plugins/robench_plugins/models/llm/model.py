@@ -55,9 +55,9 @@ class Llm(LikelihoodModel):
     with w = 0 the model is the retriever. An article at the end of a title is read at its beginning (``The Matrix``
     for ``Matrix, The``), and the years of items are in the history.
 
-    With ``score: mean-likelihood``, the score is the mean log-likelihood of the title's tokens after the prompt.
-    Titles are read as they are written, without years. Scoring by several tokens follows Zhang et al. ("Language models
-    as recommender systems", ICBINB 2021), with the length normalisation of Brown et al. (NeurIPS 2020).
+    With ``score: mean-likelihood``, the score is the mean log-likelihood of the title's tokens after the prompt. Titles
+    are read in their original form, without years. Scoring by several tokens follows Zhang et al. ("Language models as
+    recommender systems", ICBINB 2021), with the length normalisation of Brown et al. (NeurIPS 2020).
 
     With ``lora_rank`` > 0, LoRA factors (Hu et al., ICLR 2022) are trained on the cross-entropy of the next title's
     tokens. The pretrained weights are neither trained nor stored in a checkpoint. An item without interactions is never
@@ -185,7 +185,7 @@ class Llm(LikelihoodModel):
         return self
 
     def rewritten(self, items: Mapping[int, Item]) -> Self:
-        """Returns a copy of this model with other titles for some items.
+        """Returns a copy of this model with new titles for some items.
 
         The new titles are read in histories and as candidates.
 
@@ -364,7 +364,7 @@ class Llm(LikelihoodModel):
         return scores
 
     def _scorer(self) -> CandidateScorer:
-        """Returns a scorer of candidates for the present state of the model."""
+        """Returns a scorer of candidates for the current state of the model."""
         state = (self.likelihoods, self.titles, self.training, len(self.adapters) > 0)
         if not self._is_fusion:
             return CandidateScorer(*state)

@@ -1,4 +1,4 @@
-"""Writes titles in the order of words in which people write them."""
+"""Converts titles to the word order that people use."""
 
 from __future__ import annotations
 

@@ -87,10 +87,10 @@ class Template:
         text: the template, with ``{history}`` and optionally ``{profile}``.
         tokens: the tokenizer.
         start: the tokens at the beginning of every prompt.
-        limit: the greatest number of tokens that a prompt and a candidate title have together.
+        limit: the maximum number of tokens that a prompt and a candidate title have together.
 
     Attributes:
-        room: the greatest number of tokens per title.
+        room: the maximum number of tokens per title.
 
     Raises:
         DataError: if the template without titles takes more than half of the limit.

@@ -20,7 +20,7 @@ LEAST, UNUSABLE, OTHERS = -90.0, -95.0, -100.0
 
 @dataclass(frozen=True, eq=False)
 class CandidateScorer:
-    """A scorer of candidates for the present state of a model.
+    """A scorer of candidates for the current state of a model.
 
     Users are scored one by one. So the perturbation of one user never affects another user, and a chunk of users needs
     no more memory than a single user.

@@ -25,7 +25,7 @@ class TitleTokenizer:
 
     Args:
         decoder: the language model.
-        limit: the greatest length of a usable title, in tokens.
+        limit: the maximum length of a usable title, in tokens.
         natural: whether an article at the end of a title is read at its beginning.
     """
 

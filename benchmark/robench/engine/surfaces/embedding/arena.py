@@ -74,7 +74,7 @@ class EmbeddingArena(UserArena):
     def form(self) -> Hashable:
         """The norm, together with the form of the oracle.
 
-        Arenas can be pooled only if these are the same. The value is None if an ensemble goes on attacking broken
+        Arenas can be pooled only if these are the same. The value is None if an ensemble continues to attack broken
         users.
         """
         return (self.ball.norm, self.oracle.form) if self.stops else None

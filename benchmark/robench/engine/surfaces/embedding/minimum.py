@@ -41,7 +41,7 @@ class Minimum:
         costs: Costs,
         diagnosis: Diagnosis,
     ) -> Minimum:
-        """Runs an attack, and keeps the shortest perturbation that breaks each user.
+        """Runs an attack and keeps the shortest perturbation that breaks each user.
 
         The attack runs only on users that it still has to break.
 

@@ -1,4 +1,4 @@
-"""Answers an attack's queries about perturbed embedded inputs, and counts them."""
+"""Answers an attack's queries about perturbed embedded inputs and counts them."""
 
 from __future__ import annotations
 
@@ -88,10 +88,10 @@ class EmbeddingOracle(UserOracle[Delta]):
         return self.clean.sizes()
 
     def checked(self, proposal: Any) -> dict[str, Tensor]:
-        """Checks a proposal, and sets the entries that may not be perturbed to zero.
+        """Checks a proposal and sets the entries that may not be perturbed to zero.
 
         Raises:
-            PluginError: if the proposal is no mapping from the inputs to tensors of their shapes, or is not finite.
+            PluginError: if the proposal does not map the inputs to tensors of their shapes, or is not finite.
         """
         if not isinstance(proposal, Mapping):
             kind = type(proposal).__name__

@@ -83,7 +83,7 @@ class EmbeddingSurface(ArenaSurface):
             yield EmbeddingArena(oracle, unit, ball, targets=targets)
 
     def measure(self, attack: Attack, epsilon: float, key: str, targets: IntArray | None) -> Measurement:
-        """Runs an attack at ε, and measures the victim under the worst candidates.
+        """Runs an attack at ε and measures the victim under the worst candidates.
 
         A minimum-norm attack runs only once per ``key``, for all ε.
         """

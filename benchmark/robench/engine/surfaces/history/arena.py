@@ -65,7 +65,7 @@ class HistoryArena(UserArena):
         """Returns the proposal with genuine rows in place of rows that are not allowed.
 
         Raises:
-            PluginError: if the attack proposes no histories, or if they do not have the form of histories.
+            PluginError: if the proposal has no histories, or if they are not an int64 matrix with one row per user.
         """
         if ITEMS not in proposal:
             raise PluginError(f"the attack gave nothing for the histories of {self.n_users} users, int64 [B, L]")

@@ -19,7 +19,7 @@ from robench.engine.attack.costs import Costs
 
 
 def edit_limits(epsilon: float, scale: Scale, lengths: Tensor) -> Tensor:
-    """Returns the largest allowed number of edits per history, int64 [B].
+    """Returns the maximum number of edits per history, int64 [B].
 
     If the scale is ``absolute``, the number is ⌊ε⌋. If the scale is ``relative``, the number is ⌊ε · length⌋, but at
     least 1 if ε > 0.
@@ -39,7 +39,7 @@ class EditLimits:
     """The limits on edits that a threat model sets for one chunk of users.
 
     Args:
-        edits: the largest number of edits of each user, int64 [B].
+        edits: the maximum number of edits of each user, int64 [B].
         at_end: whether items may only be inserted after the last item.
         implausible: a mask of the items that are not plausible and may not be inserted, bool [B, n_items]. None means
             that every item is plausible.
@@ -63,7 +63,7 @@ class EditBudget:
 
     Args:
         genuine: the genuine histories, int64 [B, L], right-padded with −1.
-        limit: the largest number of edits for each user, int64 [B].
+        limit: the maximum number of edits for each user, int64 [B].
         forbidden: a mask of the items that no edit may add, bool [B, n_items].
         at_end: whether items may only be inserted after the last item.
     """

@@ -1,4 +1,4 @@
-"""Answers an attack's queries about edited histories, and counts them."""
+"""Answers an attack's queries about edited histories and counts them."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ class EditOracle(UserOracle[Tensor]):
         return self._genuine.clone()
 
     def budget(self) -> Tensor:
-        """Returns the largest number of edits for each user, int64 [B]."""
+        """Returns the maximum number of edits for each user, int64 [B]."""
         return self.limits.edits.clone()
 
     def insertable(self, rows: Tensor | None = None) -> Tensor:
@@ -167,7 +167,7 @@ class EditOracle(UserOracle[Tensor]):
         return torch.from_numpy(np.array(draws, dtype=np.float64).reshape(len(draws), *shape))
 
     def scores_at(self, perturbed: Tensor) -> Tensor:
-        """Returns the users' masked scores if they have the given histories.
+        """Returns the users' masked scores for the given histories.
 
         The result is float [B, n_items], with −inf at the items of the genuine histories.
 
@@ -184,7 +184,7 @@ class EditOracle(UserOracle[Tensor]):
         return mask_known(scores, self._chunk_there)
 
     def evaluate(self, rows: Tensor, loss: LossName = "ce") -> Evaluation:
-        """Returns the loss and the outcome if the users have these histories."""
+        """Returns the loss and the outcome at these histories."""
         return self.evaluate_loss(rows, loss)
 
     @property

@@ -64,7 +64,7 @@ class ParametersArena(Arena):
         Entries beyond the width of a table are set to zero.
 
         Raises:
-            PluginError: if the perturbation is missing, has another shape than the tables, or is not finite.
+            PluginError: if the perturbation is missing, does not have the shape of the tables, or is not finite.
         """
         shape = self.oracle.tables.valid.shape
         if ROWS not in proposal or proposal[ROWS].shape != shape:
@@ -92,7 +92,7 @@ class ParametersArena(Arena):
         return Judgement(damage.expand(rows), loss.expand(rows), never)
 
     def _judge_users(self, candidate: Candidate) -> list[Judgement]:
-        """Judges a candidate for each user, and returns one judgement per chunk.
+        """Judges a candidate for each user and returns one judgement per chunk.
 
         The damage is that of ``Goal.damage_at_k``.
         """

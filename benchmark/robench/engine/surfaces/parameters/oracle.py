@@ -1,4 +1,4 @@
-"""Answers an attack's queries about perturbed embedding tables, and counts them."""
+"""Answers an attack's queries about perturbed embedding tables and counts them."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ class TitleBudget:
 
     Args:
         genuine: the genuine titles.
-        epsilon: the largest number of edits as a share of the title's length.
+        epsilon: the maximum number of edits as a share of the title's length.
         unit: the unit of edits, words or characters.
         stealth: the rules for titles, or None if the threat model has no such rules.
     """
@@ -37,7 +37,7 @@ class TitleBudget:
 
     @cached_property
     def limit(self) -> list[int]:
-        """The largest allowed number of edits per title."""
+        """The maximum number of edits per title."""
         limits = [edits_allowed(title, self.epsilon, self.unit) for title in self.genuine]
         if self.stealth is None or self.unit == "characters":
             return limits
@@ -64,7 +64,7 @@ class TitleBudget:
         return [inside and next(answers) for inside in within]
 
     def enforce(self, proposal: Sequence[str], costs: Costs) -> list[str]:
-        """Returns titles that are within the budget, and records the overshoot.
+        """Returns titles that are within the budget and records the overshoot.
 
         The genuine title replaces a title that is over budget, is not printable, has no edits or breaks a rule.
 

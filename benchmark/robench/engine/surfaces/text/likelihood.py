@@ -1,6 +1,6 @@
-"""Scores titles by their likelihood, and measures the reach of a filter.
+"""Scores titles by their likelihood and measures the reach of a filter.
 
-The filter does not know the genuine titles of attacked items. It raises an alarm at titles that read unlike a title.
+The filter does not know the genuine titles of attacked items. It raises an alarm if a text does not read like a title.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def filter_reach(rows: Sequence[TitleChange], catalogue: Catalogue) -> dict[str,
     """Returns the share of rewritten titles that a likelihood filter lets through.
 
     The filter raises an alarm if the mean log-likelihood per token is below a threshold. The threshold is the highest
-    value with an alarm at no more than 5% of the genuine titles. The result is empty if there is no language model, or
-    if no title was rewritten.
+    value that raises an alarm for at most 5% of the genuine titles. The result is empty if there is no language model,
+    or if no title was rewritten.
 
     Args:
         rows: the rewritten titles. The function also sets both likelihoods in each entry.
@@ -50,7 +50,7 @@ def filter_reach(rows: Sequence[TitleChange], catalogue: Catalogue) -> dict[str,
 
 
 def has_language_model() -> bool:
-    """Returns whether all packages are installed that the likelihoods need."""
+    """Returns whether all packages that the likelihoods need are installed."""
     try:
         packaged_identity()
     except DataError:

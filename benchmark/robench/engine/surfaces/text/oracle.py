@@ -1,4 +1,4 @@
-"""Answers an attack's queries about rewritten titles, and counts them."""
+"""Answers an attack's queries about rewritten titles and counts them."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class TitleOracle:
         return list(self.allowed.genuine)
 
     def budget(self) -> list[int]:
-        """Returns the largest allowed number of edits per title."""
+        """Returns the maximum number of edits per title."""
         return list(self.allowed.limit)
 
     def passes(self, candidates: Sequence[Candidate]) -> list[bool]:
@@ -105,7 +105,7 @@ class TitleOracle:
         return dict(zip(self.items.tolist(), titles, strict=True))
 
     def judge(self, titles: Sequence[str]) -> TitleJudgement:
-        """Returns the averages of all scorings that the host makes with the titles.
+        """Returns the host's judgement of the titles, averaged over all scorings.
 
         No query is counted.
         """
@@ -119,7 +119,7 @@ class TitleOracle:
         return TitleJudgement(gain / count.clamp_min(1), loss / count.clamp_min(1), reached / count.clamp_min(1))
 
     def evaluate(self, titles: Sequence[str]) -> Exposure:
-        """Returns the loss and the outcome if ``items`` have these titles."""
+        """Returns the loss and the outcome at these titles of ``items``."""
         self.costs.queries += self.n_users
         judgement = self.judge(titles)
         return Exposure(judgement.loss, judgement.reached)

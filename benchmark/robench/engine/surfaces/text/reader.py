@@ -1,4 +1,4 @@
-"""Gives a victim other titles, for attacks on titles."""
+"""Replaces the titles that a victim reads, for attacks on titles."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class TextReader:
         return title if self.clean is None else self.clean(title)
 
     def victim(self, titles: Mapping[int, str]) -> Model:
-        """Returns a view of the model in which some items have other titles.
+        """Returns a view of the model in which some items have different titles.
 
         Only changed titles are encoded again.
 

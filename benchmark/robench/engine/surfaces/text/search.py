@@ -68,12 +68,12 @@ class WorstTitles:
 
     @classmethod
     def genuine(cls, oracle: TitleOracle) -> WorstTitles:
-        """Returns the state in which the genuine titles are the worst so far."""
+        """Starts a search with the genuine titles as the worst so far."""
         titles = RewrittenTitles.judge(oracle, oracle.titles())
         return cls(titles, titles)
 
     def update(self, titles: RewrittenTitles) -> None:
-        """Takes over the titles that are worse in a new candidate."""
+        """Replaces the titles that are worse in a new candidate."""
         self._update_together(titles)
         old = self.single
         better = worse(titles, old)
@@ -100,7 +100,7 @@ class WorstTitles:
 
 
 def search_titles(attack: Attack, oracle: TitleOracle, rng: Rng) -> RewrittenTitles:
-    """Runs an attack, and returns the titles with the highest mean damage.
+    """Runs an attack and returns the titles with the highest mean damage.
 
     If the mean damage of two candidates is equal, the mean loss decides. The candidates are the genuine titles and
     everything that the attack proposes. If items are promoted, the combination of each item's worst title is also a
@@ -121,7 +121,7 @@ def search_titles(attack: Attack, oracle: TitleOracle, rng: Rng) -> RewrittenTit
 
 
 def search_members(log: MemberLog, oracle: TitleOracle, rng: Rng) -> RewrittenTitles:
-    """Runs all members of an ensemble, and returns the worst titles.
+    """Runs all members of an ensemble and returns the worst titles.
 
     The worst titles are those with the highest mean damage over the items. The genuine titles also count. If items are
     promoted, the combination of each item's worst title also counts.

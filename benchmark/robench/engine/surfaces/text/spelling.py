@@ -1,6 +1,6 @@
 """Compares the spelling of old and new titles.
 
-No victim reads titles in this way, so no attack on a victim is an attack on this similarity.
+No victim reads titles in this way, so an attack on a victim is not also an attack on this similarity.
 """
 
 from __future__ import annotations

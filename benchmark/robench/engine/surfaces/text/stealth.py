@@ -27,11 +27,11 @@ _WORD = re.compile(r"[^\W_]+")
 
 
 def normalised_title(title: str) -> str:
-    """Returns the form of a title in which it is compared with other titles.
+    """Returns the form in which a title is compared with other titles.
 
-    Readers hardly tell titles of the same form apart. Case, punctuation, accents, invisible characters and the place of
-    an article do not matter. Letters that look like Latin letters become Latin letters. The form is empty if the title
-    has neither a letter nor a digit.
+    Readers can hardly tell titles of the same form apart. Case, punctuation, accents, invisible characters and the
+    place of an article do not matter. Letters that look like Latin letters become Latin letters. The form is empty if
+    the title has neither a letter nor a digit.
     """
     parts = unicodedata.normalize("NFKD", title)
     visible = "".join(LOOK_ALIKES.get(char, char) for char in parts if unicodedata.category(char) not in ("Cf", "Mn"))
@@ -42,7 +42,7 @@ def normalised_title(title: str) -> str:
 
 
 def words_allowed(title: str) -> int:
-    """Returns the largest number of a title's words that may change: max(1, 20%)."""
+    """Returns the maximum number of a title's words that may change: max(1, 20%)."""
     return share_in_edits(SHARE, len(pieces(title, "words")))
 
 
@@ -63,7 +63,7 @@ class Stealth:
     Args:
         genuine: the genuine titles of the A items.
         catalogue: the number of items with each normalised title, over the whole catalogue.
-        floor: the least similarity.
+        floor: the smallest allowed similarity.
         similarity: the similarities of pairs of titles.
         likelihood: the mean log-likelihood per token of titles, in nats.
     """

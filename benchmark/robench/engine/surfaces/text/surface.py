@@ -31,7 +31,7 @@ class TextSurface(VictimSurface):
     """The titles of items that one victim reads, as an attack surface."""
 
     def measure(self, attack: Attack, epsilon: float, key: str, targets: IntArray | None) -> Measurement:
-        """Runs an attack at ε, and measures the victim with the worst titles.
+        """Runs an attack at ε and measures the victim with the worst titles.
 
         All users see the same titles.
         """
