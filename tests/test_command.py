@@ -109,7 +109,9 @@ def test_more_targets_than_there_are_items_are_refused_by_plan_as_by_run(robench
     for command in ("plan", "run"):
         done = robench(tmp_path, command, "t.yaml")
         assert done.returncode == 2, done.stdout
-        assert done.stderr.startswith("t.yaml:6: targets: synthetic: 4000 unpopular items are wanted as targets, and ")
+        assert done.stderr.startswith(
+            "t.yaml:6: targets: synthetic: 4000 unpopular items are requested as targets, but "
+        )
         assert "(targets.count times targets.sets items are drawn: lower one of them)" in done.stderr
         assert len(done.stderr.splitlines()) == 1
     assert not (tmp_path / "results").exists()

@@ -76,14 +76,14 @@ def test_every_file_is_complete(kind):
 def test_an_existing_folder_is_never_overwritten(tmp_path, registry):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "work.txt").write_text("a week")
-    with pytest.raises(UserError, match="mine: exists already, and nothing is overwritten"):
+    with pytest.raises(UserError, match="mine: already exists, and nothing is overwritten"):
         write("mine", "model", tmp_path, registry)
     assert [path.name for path in tmp_path.rglob("*")] == ["mine", "work.txt"]
 
 
 def test_a_link_to_nothing_is_never_replaced(tmp_path, registry):
     (tmp_path / "mine").symlink_to("elsewhere")
-    with pytest.raises(UserError, match="mine: exists already, and nothing is overwritten"):
+    with pytest.raises(UserError, match="mine: already exists, and nothing is overwritten"):
         write("mine", "model", tmp_path, registry)
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
     assert (tmp_path / "mine").is_symlink()
@@ -144,7 +144,7 @@ def test_the_command_prints_what_to_do_next_and_one_line_for_a_mistake(tmp_path,
     assert done.stdout.splitlines()[-1] == "  robench run suite.yaml"
     again = robench(tmp_path, "new-plugin", "mine", "--kind", "metric")
     assert (again.returncode, again.stdout) == (2, "")
-    assert again.stderr == "mine: exists already, and nothing is overwritten (choose another name)\n"
+    assert again.stderr == "mine: already exists, and nothing is overwritten (choose another name)\n"
     other = robench(tmp_path, "new-plugin", "mine", "--kind", "modell")
     assert other.returncode == 2
     assert len(other.stderr.splitlines()) == 1

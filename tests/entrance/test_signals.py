@@ -87,7 +87,7 @@ def test_a_terminated_run_says_so_ends_its_workers_and_imports_nothing_from_the_
         run.send_signal(signal.SIGTERM)
         text = run.stderr.read()
     assert run.returncode == 143, text
-    assert "interrupted; finished cells are kept in results/t, run again to go on" in text
+    assert "interrupted; finished cells are kept in results/t, run again to continue" in text
     assert "Traceback" not in text
     limit = time.monotonic() + 5
     while (left := [pid for pid in below if os.path.exists(f"/proc/{pid}")]) and time.monotonic() < limit:

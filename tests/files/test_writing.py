@@ -15,8 +15,8 @@ from robench.files.cache import Cache, report_trouble
 from robench.store.folder import Store
 
 FAULTS = {
-    errno.ENOSPC: "No space left on device (finished cells are kept: make room, and run again to go on)",
-    errno.EDQUOT: "Disk quota exceeded (finished cells are kept: make room, and run again to go on)",
+    errno.ENOSPC: "No space left on device (finished cells are kept: make room, and run again to continue)",
+    errno.EDQUOT: "Disk quota exceeded (finished cells are kept: make room, and run again to continue)",
     errno.EIO: "Input/output error (finished cells are kept: look after the disk, or give another --results)",
     errno.EROFS: "Read-only file system (give another --results)",
     errno.EACCES: "Permission denied (give another --results)",

@@ -78,7 +78,7 @@ def test_the_first_digits_of_an_id_are_enough(folder):
     assert show(folder / "cells" / cells[2].stem) == show(folder / cells[2].stem) == show(cells[2])
     for cell in cells[1:]:
         cell.rename(cell.with_name(cells[0].stem[:8] + cell.stem[8:] + ".json"))
-    with pytest.raises(UserError, match=r"3 records begin so \(results/w/[0-9a-f]{16}, ") as caught:
+    with pytest.raises(UserError, match=r"3 records begin with this \(results/w/[0-9a-f]{16}, ") as caught:
         show(Path(cells[0].stem[:8]))
     assert "\n" not in str(caught.value)
     for wrong in (Path("nothing"), Path("results/w/nothing"), Path("*")):

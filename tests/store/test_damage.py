@@ -66,7 +66,7 @@ ANY = {
     "digits": (text(lambda content: content.replace(b'"seed": 0', b'"seed": ' + b"1" * 5000)), "too many digits"),
     "NaN": (text(lambda content: content.replace(b'"seed": 0', b'"seed": NaN')), "NaN is not a number"),
     "huge": (text(lambda content: content.replace(b'"seed": 0', b'"seed": 1e999')), "not finite"),
-    "twice": (text(lambda content: content.replace(b"{", b'{"id": 1, "id": 2,', 1)), "'id' stands twice"),
+    "twice": (text(lambda content: content.replace(b"{", b'{"id": 1, "id": 2,', 1)), "'id' occurs twice"),
     "half a character": (text(lambda content: content.replace(b'"mf"', b'"\\ud800"')), "half a character"),
     "a list": (text(lambda content: b"[]"), "not a"),
     "a folder": (replaced_by_folder, "a folder, where a file belongs"),

@@ -33,7 +33,7 @@ def test_refuses_a_key_that_stands_twice(name, hidden):
     text = json.dumps(seal(CONTENT)).replace("{", f'{{"{name}": "b",', 1)
     if hidden:
         text = text.replace("module:Class", r"module\u003aClass")
-    with pytest.raises(UserError, match=f"'{name}' stands twice in one object"):
+    with pytest.raises(UserError, match=f"'{name}' occurs twice in one object"):
         parsed(text)
 
 

@@ -115,7 +115,7 @@ def test_a_claim_without_its_file_or_with_unequal_trials_is_refused(claimed):
         ({"rows": rows[:-1]}, "mine has 1 trial and not 2, the same number for all"),
         ({"trials": 1}, "item-knn has 2 trials and not 1"),
         ({"rows": [*rows, {**rows[-1], "number": 2}]}, "mine has 3 trials"),
-        ({"rows": [*rows, rows[-1]]}, "a trial that stands here twice"),
+        ({"rows": [*rows, rows[-1]]}, "a trial that occurs twice"),
         ({"rows": [*rows[:-1], {**rows[-1], "value": 1.5}]}, "an impossible value"),
         ({"rows": []}, "not a file of trials"),
         ({"rows": rows[1:]}, "not a file of trials"),

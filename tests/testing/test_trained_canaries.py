@@ -83,8 +83,8 @@ def planted(model, tmp_path):
 @pytest.mark.parametrize(
     ("model", "test", "message"),
     [
-        (Deaf, "test_the_scores_follow_the_history", "stay the same with another history"),
-        (OpenDeaf, "test_the_scores_follow_the_history", "stay the same with another history"),
+        (Deaf, "test_the_scores_follow_the_history", "stay the same with a different history"),
+        (OpenDeaf, "test_the_scores_follow_the_history", "stay the same with a different history"),
         (Blind, "test_the_scores_follow_the_titles_if_that_is_declared", "100% of the titles matter to no score"),
         (ByPlace, "test_a_user_gets_the_same_scores_alone_and_beside_others_in_any_order", "who else is asked for"),
         (OpenDeaf, "test_a_neural_model_passes_the_checks_of_the_host", "scores ignore the inputs"),

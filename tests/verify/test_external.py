@@ -56,5 +56,5 @@ def test_a_score_on_other_data_is_refused(world, monkeypatch, measured):
     if measured == "of the data":
         assert score_in_folder(results, artefact_of(world), None, None, None) is score
     else:
-        with pytest.raises(UserError, match="the data here are other data"):
+        with pytest.raises(UserError, match="the data here are different"):
             score_in_folder(results, artefact_of(world), None, None, None)

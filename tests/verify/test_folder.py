@@ -170,7 +170,7 @@ def test_a_plan_and_records_of_other_data_are_found_when_the_data_are_prepared_a
     assert verify(robench, folder).returncode == 0
     done = verify(robench, folder, "--sample", "1", "--workers", "1")
     assert done.returncode == 1
-    assert "synthetic/leave-last-out: the data here are other data" in done.stdout
+    assert "synthetic/leave-last-out: the data here are different" in done.stdout
 
 
 def attacked(folder):

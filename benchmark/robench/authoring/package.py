@@ -40,7 +40,7 @@ def new_plugin(name: str, kind: PackageKind, parent: Path, registry: Registry) -
     names, layout = derive_names(name), LAYOUTS[kind]
     folder = parent / names.name
     if folder.exists() or folder.is_symlink():
-        raise UserError("exists already, and nothing is overwritten", where=str(folder), hint="choose another name")
+        raise UserError("already exists, and nothing is overwritten", where=str(folder), hint="choose another name")
     check_free(names, layout, registry)
     files = render(names, kind)
     check_class_name(names, files)

@@ -53,7 +53,7 @@ def run_suite(path: Path, options: Options, frames: Mapping[str, Any] | None = N
             return summary, rebuild_tables(summary.folder, registry, runner.store)
     except KeyboardInterrupt as error:
         if os.path.isdir(runner.store.folder):
-            error.add_note(f"finished cells are kept in {runner.store.folder}, run again to go on")
+            error.add_note(f"finished cells are kept in {runner.store.folder}, run again to continue")
         raise
 
 

@@ -42,7 +42,7 @@ def open_lock(path: Path) -> int:
     status = os.fstat(handle)
     if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
         os.close(handle)
-        raise OSError(f"{path} is a link or no regular file, where a lock belongs")
+        raise OSError(f"{path} is a link or not a regular file, where a lock belongs")
     return handle
 
 
@@ -150,7 +150,7 @@ def working_alone(folder: Path) -> Iterator[bool]:
         folder.mkdir(parents=True, exist_ok=True)
         handle, held = _take(folder / RUN_LOCK)
     except _HeldError as other:
-        problem, hint = "another run is at work in this folder", "wait for its end, or give another --results"
+        problem, hint = "another run is at work in this folder", "wait until it ends, or give another --results"
         raise UserError(f"{problem}{other}", where=str(folder), hint=hint) from None
     except OSError as error:
         raise describe_failure(folder, error) from None
@@ -197,7 +197,7 @@ def searching_alone(trials: Path) -> Iterator[None]:
         handle, _ = _take(path)
     except _HeldError as other:
         problem = f"another search is at work on this file{other}"
-        raise UserError(problem, where=str(trials), hint="wait for its end") from None
+        raise UserError(problem, where=str(trials), hint="wait until it ends") from None
     except OSError as error:
         raise describe_failure(trials.parent, error) from None
     with _releasing(path, handle):

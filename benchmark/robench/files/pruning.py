@@ -84,7 +84,7 @@ def prune(cache: Cache, most: int) -> Pruning:
         return Pruning(0, 0, 0, 0)
     with unless_shared(cache.use_lock) as alone:
         if not alone:
-            raise UserError("a run uses the cache", where=str(cache.folder), hint="wait for its end")
+            raise UserError("a run uses the cache", where=str(cache.folder), hint="wait until it ends")
         entries = [entry for entry in list_entries(cache) if entry.kind != KIND]
         entries.sort(key=lambda entry: (entry.used, entry.paths))
         size = sum(entry.size for entry in entries)

@@ -103,7 +103,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(values) != len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in values if names.count(name) > 1)
-        raise ValueError(f"{twice[:80]!a} stands twice in one object")
+        raise ValueError(f"{twice[:80]!a} occurs twice in one object")
     return values
 
 

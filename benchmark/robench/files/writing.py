@@ -31,7 +31,7 @@ def describe_failure(folder: Path, error: OSError) -> UserError:
     """Returns a ``UserError`` with advice for a failure to write to a results folder."""
     hint = "give another --results"
     if error.errno in FULL:
-        hint = "finished cells are kept: make room, and run again to go on"
+        hint = "finished cells are kept: make room, and run again to continue"
     elif error.errno not in FORBIDDEN and error.errno is not None:
         hint = "finished cells are kept: look after the disk, or give another --results"
     return UserError(f"cannot be written: {error.strerror or error}", where=str(folder), hint=hint)

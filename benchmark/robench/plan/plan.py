@@ -94,7 +94,7 @@ def make_plan(suite: Suite, registry: Registry) -> Plan:
     errors: list[UserError] = []
     remaining = without_excluded(suite, list(cells.values()), errors)
     if not remaining and not errors:
-        raise UserError("nothing is left of the suite", where=suite.tree.place(("exclude",)), path="exclude")
+        raise UserError("no cell of the suite is left", where=suite.tree.place(("exclude",)), path="exclude")
     errors += find_endless_warmups(suite, remaining, parts)
     ranking = plan_tables(suite, remaining, registry, errors)
     if errors:

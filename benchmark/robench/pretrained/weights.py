@@ -109,7 +109,7 @@ def _from_hub(name: str) -> Path:
         offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""
         raise DataError(
             f"'{name}' is neither in the hub's cache nor could it be fetched{offline}: {str(error).splitlines()[0]}",
-            hint="a local folder serves as well",
+            hint="a local folder also works",
         ) from None
 
 

@@ -105,7 +105,7 @@ def find_cell(path: Path) -> tuple[Path, str]:
     if matches:
         listed = ", ".join(str(folder / cell) for folder, cell in matches[:MOST_MATCHES])
         more = ", …" if len(matches) > MOST_MATCHES else ""
-        raise UserError(f"{len(matches)} records begin so", where=str(path), hint=listed + more)
+        raise UserError(f"{len(matches)} records begin with this", where=str(path), hint=listed + more)
     raise UserError("no such record", where=str(path), hint=_searched(folders))
 
 

@@ -148,7 +148,7 @@ def _rows(arrays: Arrays, name: str, where: str) -> IntArray:
     """
     array = arrays.get(name)
     if array is None or array.dtype.kind not in "iu" or array.ndim != 1 or not len(array):
-        raise UserError(f"'{name}' is missing, or no list of whole numbers", where=where)
+        raise UserError(f"'{name}' is missing, or not a list of whole numbers", where=where)
     rows = array.astype(np.int64)
     if len(np.unique(rows)) < len(rows) or (rows < 0).any():
         raise UserError(f"'{name}' has a number twice, or a negative one", where=where)

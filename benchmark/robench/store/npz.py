@@ -99,7 +99,7 @@ def _plain_members(content: bytes) -> dict[str, bytes] | None:
 
 
 def _read_members(content: bytes) -> dict[str, bytes]:
-    """Returns the members of a zip file that stores them uncompressed and without gaps.
+    """Returns the members of a zip file without compression and without gaps.
 
     The content of each member is compared with its checksum.
 

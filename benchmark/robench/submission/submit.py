@@ -66,7 +66,7 @@ def submit(folder: Path, licence: str, contact: str, claims: Path | None, out: P
     given = [] if claims is None else read_claims(claims, verification.tables)
     target = Path(f"{verification.results.plan.suite}.zip") if out is None else out
     if target.exists() and (target.is_file() or any(target.iterdir())):
-        raise UserError("it exists already", where=str(target), hint="give another --out")
+        raise UserError("it already exists", where=str(target), hint="give another --out")
     records = verification.results.records
     with TemporaryDirectory(prefix="robench-submit-") as place, naming(target.parent):
         packed = Path(place) / "packed"

@@ -106,7 +106,7 @@ def parse_trials(content: bytes, where: str) -> tuple[TrialsHeader, list[Trial]]
     for line, trial in enumerate(trials, 2):
         key = trial.kind, trial.label, trial.number
         if key in known or (trial.value is not None and not 0 <= trial.value <= 1):
-            raise UserError("a trial that stands here twice, or with an impossible value", where=f"{where}:{line}")
+            raise UserError("a trial that occurs twice, or has an impossible value", where=f"{where}:{line}")
         known.add(key)
     return header, trials
 

@@ -156,7 +156,7 @@ class DefenseTests(Conformance):
         plain = undefended(model.make, epochs)
         share = distance(plain, defended) / distance(plain, start)
         assert share >= LEAST_CHANGE, (
-            f"the defence is not connected: it moves the weights by {share:.2g} of the training's own way, "
+            f"the defence is not connected: it moves the weights by {share:.2g} of the way that training moves them, "
             f"and at least {LEAST_CHANGE:g} is expected"
         )
 
@@ -248,7 +248,7 @@ class DefenseTests(Conformance):
         clones = data.train.appended([np.arange(12)] * 6)
         defense = self.defense.make(**self.settings)
         first, second = (sanitise(defense, clones, Rng(0)) for _ in range(2))
-        assert first.train.sha256() == second.train.sha256(), "two calls keep other interactions"
+        assert first.train.sha256() == second.train.sha256(), "two calls keep different interactions"
         np.testing.assert_array_equal(first.suspicion, second.suspicion, "two calls give other scores")
         dropped = len(clones) - len(first.train)
         assert dropped or np.ptp(first.suspicion) > 0, "it drops nothing, and all users have the same suspicion"
@@ -261,7 +261,7 @@ class DefenseTests(Conformance):
             assert isinstance(cleaned, str)
             assert cleaned.strip(), f"'{title}' is gone, and an item needs a title"
             assert printable(cleaned)
-            assert cleaned == self.defense.make(**self.settings).clean_text(title), "read otherwise the second time"
+            assert cleaned == self.defense.make(**self.settings).clean_text(title), "the second reading differs"
 
     def test_a_wrapped_model_scores_the_same_inputs_differently(self, model: type[TorchModel]) -> None:
         if not self.defense.overrides("wrap"):

@@ -70,7 +70,7 @@ class EnsembleTests(Conformance):
             self.attack.make(**self.settings, no_such_setting=1)
 
     def test_its_version_stands_in_every_record(self) -> None:
-        assert "version" in self.make().config.resolved(), "its Config needs a version: tables are called by it"
+        assert "version" in self.make().config.resolved(), "its Config needs a version, which tables show"
 
     @pytest.mark.parametrize("gradients", [True, False])
     @pytest.mark.parametrize("stochastic", [True, False])
@@ -79,7 +79,7 @@ class EnsembleTests(Conformance):
         assert members
         if not gradients and self.make().threat().surface in ("history", "text"):
             blind = [member.name for member in members if member.attack.kind() == "gradient"]
-            assert not blind, f"no gradients are there for {blind}"
+            assert not blind, f"there are no gradients for {blind}"
 
     def test_nothing_is_done_at_epsilon_zero(self) -> None:
         clean = self.victim().clean(self.targets()).arrays

@@ -91,7 +91,7 @@ class HistoryAttackTests(Conformance):
             for user, row in enumerate(proposed["items"].tolist()):
                 items = [item for item in row if item != -1]
                 new = set(items) - set(genuine.row(user).tolist())
-                assert len(set(items)) == len(items), "an item stands twice"
+                assert len(set(items)) == len(items), "an item occurs twice"
                 assert new <= set(range(genuine.n_items)) - set(victim.held.row(user).tolist())
                 assert goal == "untargeted" or not new & {3, 17}, "a promoted item is inserted"
 

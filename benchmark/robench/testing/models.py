@@ -116,10 +116,10 @@ class ModelTests(FittedModelTests):
         usual = np.array([np.median(scores[u, wider.train.row(u)]) for u in users.tolist()])
         behind = scores[:, -1] < usual
         if model.cold_item == "behind":
-            assert behind.mean() > 0.9, "the unused item stands before what users like"
+            assert behind.mean() > 0.9, "the unused item ranks above the items that users like"
         else:
             fans = users % 4 == data.n_items % 4  # the users who like the item's genre
-            assert behind[fans].mean() < 0.5, "the unused item stands behind although its text fits"
+            assert behind[fans].mean() < 0.5, "the unused item ranks low although its text fits"
 
     def test_users_of_two_items_crash_nothing(self) -> None:
         rows = [[(user + step) % 20 for step in range(2)] for user in range(30)]

@@ -89,7 +89,7 @@ class TrainedModelTests(FittedModelTests):
     def test_the_scores_follow_the_history(self, world: World) -> None:
         assert "history" in world.model.surfaces, "every model that was trained elsewhere has the surface 'history'"
         share = history_share_ignored(self.victim(world))["history_share_ignored"]
-        assert share <= MOST_IGNORED, f"the scores of {share:.0%} of the users stay the same with another history"
+        assert share <= MOST_IGNORED, f"the scores of {share:.0%} of the users stay the same with a different history"
 
     def test_the_scores_follow_the_titles_if_that_is_declared(self, world: World) -> None:
         if "text" not in world.model.surfaces:

@@ -79,7 +79,7 @@ def score_in_folder(
         raise UserError(f"cell {artefact.cell} is not measured on the board", where=artefact.where)
     expected = results.plan.data_sha256.get("/".join(cell.key.place))
     if expected not in (None, score.content["provenance"]["data_sha256"]):
-        raise UserError("the data here are other data", where=str(results.store.folder / "plan.json"))
+        raise UserError("the data here are different", where=str(results.store.folder / "plan.json"))
     return score
 
 

@@ -117,7 +117,7 @@ def _check_data(results: Results, again: Store, findings: Findings) -> None:
     plan = json.loads((again.folder / "plan.json").read_text(encoding="utf-8"))
     for name, expected in results.plan.data_sha256.items():
         if plan["data_sha256"].get(name) != expected:
-            findings.refuse(str(results.store.folder / "plan.json"), f"{name}: the data here are other data")
+            findings.refuse(str(results.store.folder / "plan.json"), f"{name}: the data here are different")
             return
     _check_summaries(results, plan["data"], findings)
     stored, made = results.store.users(), again.users()

@@ -248,7 +248,7 @@ class CsvFile(Dataset):
         return form.advice.form({key: found[key] for key in keys})
 
     def _header_hint(self) -> str:
-        """Returns advice for a file that has a header although the settings say otherwise."""
+        """Returns advice for a file with a header that the settings do not mention."""
         return "set header: true" + (", and leave columns out" if _changed(self.config, ("columns",)) else "")
 
     def _column(self, table: Table, key: str) -> str:

@@ -184,7 +184,7 @@ def test_the_version_is_in_the_settings_that_every_record_holds():
         ([], r"Pair.members\(\) gave an empty list, not a list of Member"),
         ([Fgsm.make(norm="l2")], r"Pair.members\(\) gave list, not a list of Member"),
         ([Member("a", Fgsm.make(norm="l2")), Member("a", Pgd.make(norm="l2"))], "two members called 'a'"),
-        ([Member("a", Fgsm.make(norm="linf"))], "'a' is of another threat model than the ensemble"),
+        ([Member("a", Fgsm.make(norm="linf"))], "'a' has a different threat model than the ensemble"),
     ],
 )
 def test_an_ensemble_of_no_members_of_its_threat_model_is_told_by_its_name(listed, problem):

@@ -135,7 +135,7 @@ def test_a_list_of_instructions_alone_needs_a_model_that_follows_them(monkeypatc
         return [Member("instruction", PromptInjection.make())]
 
     monkeypatch.setattr(Auto, "_for_text", instructions)
-    with pytest.raises(PluginError, match="all of them give orders, and the victim answers no prompt"):
+    with pytest.raises(PluginError, match="all of them write instructions, and the victim answers no prompt"):
         text_victim().attacked(Auto.make(surface="text"), 1.0, "", promoted())
 
 

@@ -357,7 +357,7 @@ def test_the_ensemble_flips_words_if_it_promotes(victim):
 
 def test_there_are_no_slopes_for_the_fall_of_others(victim):
     oracle = _oracle(victim, np.arange(3))
-    with pytest.raises(PluginError, match="needs a model with a gradient by the tokens"):
+    with pytest.raises(PluginError, match="needs a model with gradients with respect to the tokens"):
         list(
             HotFlip.make(goal="untargeted").rewrite(replace(oracle, goal=HeldOutGoal(oracle.goal.items, K)), victim.rng)
         )

@@ -132,7 +132,7 @@ class LikelihoodModel(TokenReader):
 
     @abstractmethod
     def tails(self, words: Sequence[Sequence[int]]) -> Tensor:
-        """Returns how much each word's tokens after the first add to a title's likelihood.
+        """Returns what each word's tokens after the first add to a title's likelihood.
 
         The result is float [words]. If the model scores by the likelihood, this is the joint log-likelihood of these
         tokens, in nats and without a gradient. The model reads each word on its own.

@@ -43,10 +43,10 @@ def members_of(ensemble: Ensemble, *, gradients: bool, stochastic: bool, follows
         raise PluginError(f"{name} has two members called '{twice[0]}'")
     for member in answer:
         if member.attack.threat() != ensemble.threat():
-            raise PluginError(f"{name}: '{member.name}' is of another threat model than the ensemble")
+            raise PluginError(f"{name}: '{member.name}' has a different threat model than the ensemble")
     able = [member for member in answer if follows or not member.attack.instructs]
     if not able:
-        raise PluginError(f"{name}: all of them give orders, and the victim answers no prompt")
+        raise PluginError(f"{name}: all of them write instructions, and the victim answers no prompt")
     return able
 
 

@@ -72,7 +72,7 @@ class Goal:
         if name == "untargeted":
             return cls(name, chunk.held, k)
         if targets is None or not len(targets):
-            raise ValueError("nothing is there to be promoted")
+            raise ValueError("there is nothing to promote")
         return cls(name, eligible_targets(chunk, targets), k)
 
     def to(self, device: torch.device) -> Goal:

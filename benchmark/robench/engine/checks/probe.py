@@ -29,7 +29,7 @@ def choose_users(users: IntArray, count: int, rng: Rng) -> IntArray:
 
 @dataclass(eq=False)
 class Probe:
-    """A sample of a victim's users, with everything that the checks need to score them.
+    """A sample of a victim's users, with everything that is needed to score them.
 
     Args:
         model: the victim, in evaluation mode.
@@ -101,7 +101,7 @@ class Probe:
 
     @cached_property
     def points(self) -> dict[float, dict[str, Tensor]]:
-        """One random perturbation for each ε in ``RADII``, by ε. All have the same direction."""
+        """One random perturbation per ε in ``RADII``, by ε, all in the same direction."""
         return {epsilon: scaled(self.direction("point"), self.radius * epsilon) for epsilon in RADII}
 
     @cached_property

@@ -119,7 +119,7 @@ def _compare(function: _Function, tables: Tables) -> list[tuple[float, float]]:
 def _slopes(
     function: _Function, tables: Tables, name: str, gradient: Tensor, directions: list[Tensor], step: float
 ) -> tuple[Tensor, Tensor]:
-    """Returns the slopes along each direction, from the gradient and from differences.
+    """Returns the slopes along each direction, by gradient and by finite differences.
 
     Both results are float64, with one entry per direction. A direction is scaled so that the norm of its longest row is
     the mean row norm of the table. The differences are taken over a share ``step`` of this scaled direction.

@@ -45,7 +45,7 @@ class Events:
         return Events(self.users[rows], self.items[rows], self.times[rows], parts)
 
     def reduced(self, mask: NDArray[np.bool_]) -> Events:
-        """Returns the events that a mask selects, and reuses this object's memory for them.
+        """Returns the events that a mask selects, in this object's own memory.
 
         The arrays of this object must not be used afterwards. Fresh memory for tens of millions of rows takes several
         times as long as the selection.

@@ -81,7 +81,7 @@ def choose_targets(train: Interactions, choice: TargetChoice, ids: Sequence[str]
     }[choice.pick]
     count = choice.count * choice.sets
     if count > len(pool):
-        raise DataError(f"{count} {choice.pick} items are wanted as targets, and there are {len(pool)}")
+        raise DataError(f"{count} {choice.pick} items are requested as targets, but there are only {len(pool)}")
     role = "random" if choice.pick == "all" else choice.pick
     drawn = Rng(0).child("targets", role).numpy().permutation(np.sort(pool))[:count]
     return [np.sort(part) for part in np.split(drawn, choice.sets)]

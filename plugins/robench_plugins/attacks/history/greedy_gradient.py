@@ -55,7 +55,7 @@ class GreedyGradient(HistoryAttack):
         for edit in range(int(oracle.budget().max())):
             slopes = oracle.slopes(search.rows, c.loss)
             if slopes is None:
-                raise PluginError("greedy-gradient needs a model with a gradient by the items of a history")
+                raise PluginError("greedy-gradient needs a model with gradients with respect to the items of a history")
             positions, items, _ = slopes.steepest(c.candidates, oracle.insertable(search.rows))
             proposals = (
                 (torch.where(position >= 0, SUBSTITUTE, -1), position, item)

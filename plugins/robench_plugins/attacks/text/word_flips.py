@@ -65,7 +65,7 @@ class WordFlips:
         """
         slopes = oracle.slopes(titles)
         if slopes is None or not (slopes.words or slopes.spelled):
-            raise PluginError("hotflip needs a model with a gradient by the tokens of a title")
+            raise PluginError("hotflip needs a model with gradients with respect to the tokens of a title")
         pool = _pool(slopes, vocabulary(oracle.catalogue), catalogue_only=catalogue_only)
         if not pool:
             raise PluginError("the model reads none of the words of the catalogue's titles: write words: any")

@@ -28,7 +28,7 @@ def scheduler_needed() -> Iterator[None]:
     try:
         yield
     except CommClosedError:
-        hint = "finished cells are kept: run again to go on"
+        hint = "finished cells are kept: run again to continue"
         raise UserError("the scheduler of the cluster has ended", path="--executor dask", hint=hint) from None
 
 

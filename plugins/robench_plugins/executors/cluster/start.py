@@ -144,7 +144,7 @@ def _check_address(address: str) -> None:
     except Exception as error:  # another kind of server may cause any exception
         raise UserError(f"no dask scheduler answers at {address}: {_line(error)}", path=PATH, hint=hint) from None
     if kind != "Scheduler":
-        raise UserError(f"at {address} there is a {kind}, and no scheduler", path=PATH, hint=hint)
+        raise UserError(f"there is a {kind} at {address}, not a scheduler", path=PATH, hint=hint)
 
 
 def _check_versions(client: Client) -> None:

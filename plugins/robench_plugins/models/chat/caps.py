@@ -91,7 +91,7 @@ class Caps:
                 )
                 raise ServiceError(
                     f"the next request may exceed max_{name} = {getattr(self.limit, name):,}",
-                    hint=f"answers so far are kept; raise max_{name} to go on",
+                    hint=f"answers so far are kept; raise max_{name} to continue",
                 )
             self.spent = after
         return most

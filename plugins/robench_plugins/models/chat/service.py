@@ -152,7 +152,7 @@ class Service:
             if attempt + 1 < self.attempts:
                 self.clock.sleep(min(wait, LONGEST_WAIT))
         times = "" if self.attempts == 1 else f", {self.attempts} times"
-        raise self._error(f"{problem}{times}", "answers so far are kept; run again to go on")
+        raise self._error(f"{problem}{times}", "answers so far are kept; run again to continue")
 
     def _attempt(self, question: Question) -> Reply:
         """Sends a request and adapts it to the server's dialect if necessary."""

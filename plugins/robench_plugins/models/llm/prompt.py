@@ -107,7 +107,7 @@ class Template:
         self._first_mark, self._next_mark = tokens(BULLET), tokens(f"\n{BULLET}")
         bare = len(self.fill([]).ids)
         if bare > limit // 2:
-            raise DataError(f"the prompt takes {bare} tokens without any title, and {limit} are there for it and them")
+            raise DataError(f"the prompt takes {bare} tokens without any title, and may take at most half of {limit}")
 
     def fill(
         self, titles: Sequence[Sequence[int]], profile: str = "", years: Sequence[Sequence[int]] | None = None

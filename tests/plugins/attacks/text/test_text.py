@@ -151,7 +151,7 @@ def test_hotflip_needs_a_gradient(monkeypatch):
     attack = HotFlip.make()
     oracle = title_oracle(attack, 1.0)
     monkeypatch.setattr(type(oracle), "slopes", lambda self, titles: None)
-    with pytest.raises(PluginError, match="gradient by the tokens"):
+    with pytest.raises(PluginError, match="gradients with respect to the tokens"):
         list(attack.rewrite(oracle, Rng(0)))
 
 

@@ -86,7 +86,9 @@ def test_the_limit_ends_the_run_with_one_line_and_a_higher_one_goes_on(place):
     ended = place.run("run")
     assert ended.returncode == 2
     (line,) = [line for line in ended.stderr.splitlines() if "max_requests" in line]
-    assert "the next request may exceed max_requests = 5 (answers so far are kept; raise max_requests to go on)" in line
+    assert (
+        "the next request may exceed max_requests = 5 (answers so far are kept; raise max_requests to continue)" in line
+    )
     assert "Traceback" not in ended.stderr
     assert len(place.server.requests) == 5
     place.write(", max_requests: 50")

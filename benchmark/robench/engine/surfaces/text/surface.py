@@ -64,7 +64,7 @@ class TextSurface(VictimSurface):
         victim, threat = self.victim, attack.threat()
         rules = threat.title_rules or TitleRules()
         if victim.catalogue is None:
-            raise PluginError("nothing is known of the items, whose titles the attack would rewrite")
+            raise PluginError("the items whose titles the attack would rewrite are not known")
         everything = np.arange(victim.history.n_items)
         goal: TitleGoal = HeldOutGoal(everything, threat.k) if targets is None else PromotionGoal(targets, threat.k)
         reader = TextReader(
