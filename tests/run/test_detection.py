@@ -62,6 +62,26 @@ def test_a_run_measures_detectors_clean_and_poisoned(tmp_path):
     assert "near-duplicate, bandwagon, ε = 0.1: AUROC" in page
 
 
+ALARMS = f"""
+name: t
+seeds: [0]
+{SMALL}
+models: [popularity]
+defenses: [none, {{name: near-duplicate, quantile: 0.501}}]
+attacks: [{{name: random-profiles, epsilon: 0.1}}]
+metrics: [ndcg@10]
+"""
+
+
+def test_real_users_whom_a_detector_drops_are_tested_with_their_whole_history(tmp_path):
+    (tmp_path / "t.yaml").write_text(ALARMS)
+    job = run(tmp_path / "t.yaml")
+    arrays = {cell.victim.defense.name: job.store.arrays(job.store.read(cell.id)) for cell in job.cells}
+    assert arrays["near-duplicate"]["flagged"][:40].sum() > 5
+    for name in ("users", "candidates"):  # a user's candidates are the items outside the history
+        np.testing.assert_array_equal(arrays["near-duplicate"][name], arrays["none"][name])
+
+
 EVASION = f"""
 name: t
 seeds: [0, 1]

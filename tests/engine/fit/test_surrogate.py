@@ -268,6 +268,21 @@ def test_costs_that_are_not_finite_numbers_are_refused(tmp_path, cost):
         victim_fit(tmp_path, attack=Boasting.make()).fit()
 
 
+class Choosing(PoisoningAttack):
+    """An attack that writes other items into the array of targets."""
+
+    def profiles(self, train, *, targets, n_users, profile_size, rng):
+        asked = targets.copy()
+        targets[:] = [5, 21]
+        return Profiles((asked,) * n_users)
+
+
+def test_an_attack_cannot_choose_the_targets_that_are_measured(tmp_path):
+    fit = victim_fit(tmp_path, attack=Choosing.make())
+    fit.fit()
+    np.testing.assert_array_equal(fit.targets, [3, 8])
+
+
 def test_costs_may_be_numbers_of_numpy_and_must_be_a_mapping(tmp_path):
     class Stating(PoisoningAttack):
         costs: object = None

@@ -103,7 +103,9 @@ def make_profiles(
     budget = ProfileBudget.of(attack, view.train, targets, epsilon, n_users)
     if budget.users == 0:
         return Profiles(())
-    return budget.checked(attack.craft(view, targets=targets, n_users=budget.users, profile_size=budget.size, rng=rng))
+    # The attack gets a copy, because the host measures its own targets.
+    own = targets.copy()
+    return budget.checked(attack.craft(view, targets=own, n_users=budget.users, profile_size=budget.size, rng=rng))
 
 
 def add_profiles(train: Interactions, profiles: Profiles) -> PoisonedData:
