@@ -67,7 +67,7 @@ def robench_suite_started(suite: str, victims: int, cells: int, stored: int, tim
     """Announces the start of a run.
 
     The hook receives the numbers of victims and cells that are still to be measured, and the number of stored cells.
-    ``time_left`` is the estimated time until the end of the run, or None without an estimate. An implementation may
+    ``time_left`` is the estimated time until the end of the run, or None if there is no estimate. An implementation may
     leave out arguments that it does not need.
     """
 

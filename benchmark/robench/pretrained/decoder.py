@@ -93,7 +93,7 @@ class Decoder(CausalModel):
     def log_likelihoods(self, prompt: Tensor, titles: Sequence[Sequence[int]]) -> Tensor:
         """Returns the mean log-likelihood of each title's tokens after a prompt.
 
-        The network reads the prompt and all titles in one sequence. Every title has the positions right after the
+        The network reads the prompt and all titles in one sequence. Every title gets the positions directly after the
         prompt, and a mask hides the other titles from each title. The result is differentiable.
 
         Args:

@@ -61,7 +61,7 @@ def compute_auroc(scores: FloatArray, positive: NDArray[np.bool_]) -> float | No
 
 
 def compute_average_precision(scores: FloatArray, positive: NDArray[np.bool_]) -> float | None:
-    """Returns the average precision, or None without positives.
+    """Returns the average precision, or None if there are no positives.
 
     The average precision is Σ (R_n − R_(n−1)) · P_n over the distinct scores from high to low. P_n and R_n are the
     precision and the recall if all users with at least the n-th score are flagged, and R_0 is 0. So users with equal

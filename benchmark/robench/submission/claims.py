@@ -142,7 +142,7 @@ def compare_claims(claims: Sequence[Claim], tables: Tables, results: Results) ->
         results: the results of the folder, which contain the metrics.
 
     Returns:
-        A line for each claim that is met, and a line for each other claim.
+        The lines about the claims that are met, and the lines about all other claims.
     """
     met: list[str] = []
     unmet: list[str] = []

@@ -37,7 +37,7 @@ class DetectionRow:
         false_alarms: the share of the real users that are flagged.
         known: whether the detector has learned from fake users of this attack.
         roc: the ROC curve, as the recall at the false alarms 0, 0.01, ..., 1. See ``compute_roc``. It is computed from
-            the stored suspicion scores. The field is None without fake users.
+            the stored suspicion scores. The field is None if there are no fake users.
     """
 
     dataset: str
@@ -123,7 +123,7 @@ def _row(
 
 
 def _mean_roc(results: Results, cells: Iterable[CellRow]) -> tuple[float, ...] | None:
-    """Returns the mean ROC curve over the victims of cells, or None without a curve."""
+    """Returns the mean ROC curve of the victims, or None if no victim has a curve."""
     curves = [curve for cell in cells if (curve := _roc(results, cell)) is not None]
     return tuple(np.mean(curves, axis=0).tolist()) if curves else None
 

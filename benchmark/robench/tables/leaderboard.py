@@ -62,8 +62,8 @@ class LeaderboardRow:
         users: the number of users that were measured.
         users_hit: the number of users with a held-out item in the clean top k, averaged over seeds.
         notes: the flags with their numbers.
-        verdict: how the row compares with its undefended twin. See ``write_verdict``. The string is empty without a
-            p-value. It is also empty if the row has no rank, unless the only reason is that no seed is common to the
+        verdict: how the row compares with its undefended twin. See ``write_verdict``. The string is empty if there is
+            no p-value. It is also empty if the row has no rank, unless the only reason is that no seed is common to the
             rows.
         shift: the mean difference between the worst case and the clean value, if the table compares rows by it.
             Otherwise, this field and the next are None.

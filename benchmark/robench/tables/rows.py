@@ -68,8 +68,8 @@ class Row:
         p_value: the p-value of the difference from the undefended twin, or None. See ``rank_rows``.
         verdict: how the row compares with its undefended twin, or an empty string. See ``rank_rows``.
         by_shift: whether rows are compared by their shift, the worst case less the clean value. See ``uses_shift``.
-        best_known: the worst case over the attacks and the external attacks, float64 [seeds, units], or None without
-            external attacks. No rank depends on it.
+        best_known: the worst case over the attacks and the external attacks, float64 [seeds, units], or None if there
+            are none. No rank depends on it.
     """
 
     key: RowKey
@@ -98,7 +98,7 @@ class Row:
     def compared(self) -> FloatArray | None:
         """The values by which rows are ranked and tested, float64 [seeds, units].
 
-        The result is None without a worst case.
+        The result is None if there is no worst case.
         """
         return self.worst - self.clean if self.by_shift and self.worst is not None else self.worst
 

@@ -34,8 +34,8 @@ class Trades(TrainingDefense):
       softmax per user, at the draw of the latent vector that the loss uses.
     - A pairwise loss, such as BPR, gives one distribution per triple over the positive and the negative item. The
       positive has the probability σ(s_pos − s_neg), where s are the scores and σ is the logistic function.
-    - A binary loss, such as that of ``neumf``, gives each positive and each negative a distribution over used and
-      unused. An item with the score s is used with the probability σ(s).
+    - A binary loss, such as that of ``neumf``, gives each positive and each negative a distribution over the classes
+      used and unused. An item with the score s is used with the probability σ(s).
 
     At δ = 0 the divergence has its minimum and no gradient. Therefore δ starts at normal noise with the standard
     deviation 0.03 ε, and ``steps`` projected gradient steps follow. For one triple of ``mf`` or ``lightgcn``, the score

@@ -76,7 +76,7 @@ class Accuracy(LikeMetric):
     """The share of correct predictions among the predictions for likes and dislikes."""
 
     def parts(self, c: Confusion) -> tuple[FloatArray, FloatArray]:
-        """Returns the number of correct predictions and of all predictions."""
+        """Returns each user's numbers of correct predictions and of all predictions."""
         right = c.true_likes + c.true_dislikes
         return right, right + c.false_likes + c.missed_likes
 
@@ -88,7 +88,7 @@ class LikePrecision(LikeMetric):
     """
 
     def parts(self, c: Confusion) -> tuple[FloatArray, FloatArray]:
-        """Returns the number of correct likes and of predicted likes."""
+        """Returns each user's numbers of correct likes and of predicted likes."""
         return c.true_likes, c.true_likes + c.false_likes
 
 

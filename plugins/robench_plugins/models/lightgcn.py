@@ -31,8 +31,8 @@ def _sparse_tensor(rows: Interactions, values: np.ndarray[Any, np.dtype[np.float
 def normalised_adjacency(train: Interactions) -> tuple[Tensor, Tensor]:
     """Returns the normalised adjacency matrix of users and items, and its transpose.
 
-    If user u has item i, the entry is 1 / √(|N_u| |N_i|), and otherwise 0. N_u are the items of user u, and N_i are the
-    users of item i.
+    If user u has item i, the entry is 1 / √(|N_u| |N_i|). Otherwise, it is 0. N_u are the items of user u, and N_i are
+    the users of item i.
 
     Returns:
         Two sparse float32 matrices, [users, items] and [items, users].

@@ -156,8 +156,8 @@ class NeuMf(PairwiseModel):
     def logits_from(self, batch: Batch, e: Embedded) -> Logits:
         """Returns one distribution per positive and per negative.
 
-        Each distribution is over used and unused. The probability that an item is used is the logistic function of the
-        item's score.
+        Each distribution is over the classes used and unused. The probability that an item is used is the logistic
+        function of the item's score.
         """
         positive, negative = self._sampled(batch, e)
         return Logits.of_two(torch.cat([positive, negative.flatten()]))

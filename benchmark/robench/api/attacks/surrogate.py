@@ -46,8 +46,8 @@ class Surrogate:
         model: the fitted ``Model``, which the defence may have wrapped. User u of the surrogate is the u-th user that
             the attack sees.
         suspicion: the defence's suspicion of the users, or None if the defence computes no scores.
-        validation_ndcg: the NDCG@10 on the validation items of the users that the attack sees, or NaN without such
-            items.
+        validation_ndcg: the NDCG@10 on the validation items of the users that the attack sees, or NaN if there are no
+            such items.
     """
 
     model: FittedModel

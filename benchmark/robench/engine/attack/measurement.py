@@ -69,10 +69,10 @@ class Measurement:
         members: one entry per member of an ensemble.
         titles: one entry per rewritten title.
         checks: the results of the victim's checks, by name, or an empty dict if the surface needs no checks.
-        detection: the quality of the defence's suspicion scores, by name, or an empty dict without such scores. See
+        detection: the quality of the defence's suspicion scores, by name, or an empty dict if there are none. See
             ``measure_detection``.
-        certificate: the plain and certified values of lists by votes, by name, or an empty dict without votes. See
-            ``measure_certificate``.
+        certificate: the plain and certified values of lists by votes, by name, or an empty dict if there are no votes.
+            See ``measure_certificate``.
     """
 
     arrays: CellArrays

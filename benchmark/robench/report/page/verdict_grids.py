@@ -1,6 +1,6 @@
 """Builds the small tables of the verdict.
 
-They show the best row of each model, and what each defence costs and brings.
+They show the best row of each model, and what each defence costs and gains.
 """
 
 from __future__ import annotations

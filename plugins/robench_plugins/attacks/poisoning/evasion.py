@@ -140,7 +140,7 @@ class Evasion:
         return Candidate(answer, loss, np.broadcast_to(values, (len(answer.fillers), self.train.n_items)))
 
     def ask(self, fillers: Fillers) -> Answer | None:
-        """Returns what the defence says about these fillers, or None without scores."""
+        """Returns the defence's answer about these fillers, or None if it has no scores."""
         profiles = self.arrange(fillers)
         suspicion = self.pipeline.suspicion(profiles)
         if suspicion is None:

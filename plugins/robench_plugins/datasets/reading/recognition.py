@@ -57,7 +57,7 @@ def first_lines(path: Path) -> list[str] | None:
 
 
 def _encoding(content: bytes) -> str:
-    """Returns the encoding that the first bytes of a file seem to have."""
+    """Returns the encoding that the first bytes of a file suggest."""
     mark = next((name for bom, name in BOMS.items() if content.startswith(bom)), "")
     if mark:
         return "utf-8-sig" if mark == "utf-8" else mark
