@@ -74,6 +74,19 @@ def test_a_board_without_defences_gives_no_advice_and_names_models_alone(tmp_pat
     ]
 
 
+def test_a_row_without_all_attacks_within_an_epsilon_does_not_survive_it(tmp_path):
+    world = World(tmp_path / "w", [EMBEDDING])
+    common = (("pgd", 0.05, 100), ("pgd", 0.1, 90))
+    for weight, attacks in ((1.0, (*common, ("fgsm", 0.1, 80))), (0.5, common)):
+        world.cell(ranks(150, 99), weight=weight)
+        for attack, epsilon, left in attacks:
+            world.cell(ranks(left, 99), weight=weight, attack=attack, epsilon=epsilon)
+    (headline,) = build_headlines(world.build())
+    text = " ".join(headline.sentences)
+    assert "**At ε = 0.1, 1 of 1 ranked row keeps half**" in text
+    assert "mf without a defence keeps least, 53%." in text
+
+
 @pytest.mark.parametrize(
     ("changes", "epsilon", "words"),
     [

@@ -30,10 +30,12 @@ class PageValues:
             the table's ε, the point equals the row's worst case. A row without attacks has no curve.
         costs: the clean value of a defended row minus that of its undefended twin, by row. The difference is taken for
             each seed and each user or target item. Rows without a common seed have no entry.
+        incomplete: the rows that lack an attack within an ε, with this ε. Their points are means over fewer attacks.
     """
 
     curves: Mapping[RowKey, Curve] = field(default_factory=dict)
     costs: Mapping[RowKey, Interval] = field(default_factory=dict)
+    incomplete: frozenset[tuple[RowKey, float]] = frozenset()
 
 
 def build_page_values(results: Results, tables: Sequence[LeaderboardTable]) -> list[PageValues]:
@@ -45,6 +47,7 @@ def _compute_values(results: Results, table: LeaderboardTable) -> PageValues:
     planned, place = PlannedTable(table.threat, table.metric, table.epsilon), (table.dataset, table.split)
     curves: dict[RowKey, list[tuple[float, Interval]]] = {}
     costs: dict[RowKey, Interval] = {}
+    incomplete: set[tuple[RowKey, float]] = set()
     for epsilon in _budgets(results, planned, place):
         step = replace(planned, epsilon=epsilon)
         rows = build_rows(results, step, place, build_attack_set(results, step, place))
@@ -52,9 +55,10 @@ def _compute_values(results: Results, table: LeaderboardTable) -> PageValues:
             worst = row.worst_interval()
             if worst is not None:
                 curves.setdefault(row.key, [(0.0, row.clean_interval())]).append((epsilon, worst))
+        incomplete |= {(row.key, epsilon) for row in rows if row.missing}
         if epsilon == table.epsilon:
             costs = _costs(rows)
-    return PageValues({key: tuple(points) for key, points in curves.items()}, costs)
+    return PageValues({key: tuple(points) for key, points in curves.items()}, costs, frozenset(incomplete))
 
 
 def _budgets(results: Results, table: PlannedTable, place: tuple[str, str]) -> list[float]:

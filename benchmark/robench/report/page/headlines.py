@@ -162,13 +162,16 @@ def _caution(table: LeaderboardTable) -> Iterator[str]:
 def _shares(
     ranked: Sequence[LeaderboardRow], more: PageValues
 ) -> Iterator[tuple[float, list[tuple[float, LeaderboardRow]]]]:
-    """Yields each ε with the shares of the clean value that the rows keep."""
+    """Yields each ε with the shares of the clean value that the rows keep.
+
+    Rows that lack an attack within an ε are left out there, because the missing attack could be the worst one.
+    """
     budgets = sorted({epsilon for curve in more.curves.values() for epsilon, _ in curve if epsilon > 0})
     for epsilon in budgets:
         shares = []
         for row in ranked:
             points = dict(more.curves.get(row.key, ()))
-            if epsilon in points and points[0.0].mean > 0:
+            if epsilon in points and points[0.0].mean > 0 and (row.key, epsilon) not in more.incomplete:
                 shares.append((points[epsilon].mean / points[0.0].mean, row))
         yield epsilon, shares
 
