@@ -136,9 +136,9 @@ def test_a_cut_archive_is_one_line(tmp_path, folder):
 
 
 def test_an_archive_without_its_beginning_is_one_line(tmp_path, folder):
-    archive = zipped(tmp_path / "x.zip", ("x", b"1"), ("y", bytes(range(256)) * 50))
-    archive.write_bytes(archive.read_bytes()[6000:])
-    with pytest.raises(UserError, match="a damaged archive"):
+    archive = zipped(tmp_path / "x.zip", ("x", random.Random(0).randbytes(5000)), ("y", b"1"))
+    archive.write_bytes(archive.read_bytes()[3000:])  # the first file would begin before the archive
+    with pytest.raises(UserError, match="a damaged archive: Invalid argument"):
         unpack(archive, folder)
 
 
