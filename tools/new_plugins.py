@@ -67,7 +67,7 @@ def wheel_of(source: Path, to: Path) -> Path:
 def environment(folder: Path, *wheels: Path) -> Path:
     """Makes a virtual environment with wheels, and returns its Python.
 
-    A ``.pth`` file adds the packages of the present environment, except for those that are installed as links.
+    A ``.pth`` file adds the packages of the current environment, except for those that are installed as links.
     """
     venv.create(folder, with_pip=False, symlinks=True)
     python = folder / "bin" / "python"

@@ -116,7 +116,7 @@ def pair_fits(seeds_a: Sequence[int], seeds_b: Sequence[int]) -> tuple[list[int]
     """Returns the positions of the fits that are compared, and a note.
 
     Fits of the same seed are paired. If no seed is common, fits are paired in order. Such fits are independent, so the
-    test stays valid, but it does not profit from what two fits of one seed have in common.
+    test stays valid, but it does not benefit from what two fits with the same seed share.
 
     Args:
         seeds_a: the seeds of A.

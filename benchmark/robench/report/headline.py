@@ -186,7 +186,10 @@ def list_reasons(row: LeaderboardRow | Row) -> list[str]:
 
 
 def list_rows(keys: Sequence[RowKey]) -> str:
-    """Returns the names of rows, with one entry per model."""
+    """Returns a list of rows as text, with one entry per model.
+
+    A model with several rows is listed with their number, such as ``lstm (3 rows)``.
+    """
     by_model = grouped(keys, lambda key: key.model_label).items()
     return "; ".join(
         f"{label} ({counted(len(some), 'row')})" if len(some) > 1 else format_victim(some[0])

@@ -103,7 +103,7 @@ class ArtefactDeltas(_ArtefactAttack, EmbeddingAttack):
 
 
 class ArtefactHistories(_ArtefactAttack, HistoryAttack):
-    """An attack that replaces histories by those of an artefact."""
+    """An attack that replaces histories with those of an artefact."""
 
     def rewrite(self, oracle: Any, rng: Rng) -> Iterator[Tensor]:
         """Yields the edited histories of one chunk.
@@ -138,7 +138,7 @@ class ArtefactHistories(_ArtefactAttack, HistoryAttack):
 
 
 class ArtefactTitles(_ArtefactAttack, TextAttack):
-    """An attack that replaces titles by those of an artefact."""
+    """An attack that replaces titles with those of an artefact."""
 
     def rewrite(self, oracle: Any, rng: Rng) -> Iterator[Sequence[str]]:
         """Yields the titles of all items that may get new ones.

@@ -72,7 +72,7 @@ class Forecast:
             victim: the id of the victim.
             phase: ``fit`` or ``measure``.
             done: the number of finished epochs or cells.
-            total: the number of all epochs or cells.
+            total: the total number of epochs or cells.
         """
         if victim in self._open:
             self._start(victim)

@@ -45,7 +45,7 @@ def declared_spending(
 
     Args:
         cells: the cells that are still to be measured.
-        summaries: the counts, by data set and split. Data sets without counts are ignored.
+        summaries: the summary of each data set and split, by name. Data sets without a summary are ignored.
         registry: the plugins.
         metrics: the metrics of the suite.
     """
@@ -75,7 +75,7 @@ def _most_histories(cells: Sequence[Cell], model: Model, users: int, *, likes: b
         cells: the open cells of the victim.
         model: the model of the victim.
         users: the number of users in the data.
-        likes: whether a metric needs likes, for which all users are validated.
+        likes: whether a metric needs likes. If so, validation covers all users.
     """
     poison = cells[0].victim.poison
     if any(cell.attack is not None for cell in cells) or (poison is not None and cells[0].adaptive == "yes"):

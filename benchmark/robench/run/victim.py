@@ -293,7 +293,7 @@ def fit_victim(
         cache: the cache for checkpoints.
         device: the device on which to fit.
         measures: the measures of the suite, such as ``ndcg@10``.
-        report: a function that receives the number of finished epochs and the number of all epochs.
+        report: a function that receives the number of finished epochs and the total number of epochs.
 
     Raises:
         Exception: any error of a plugin.

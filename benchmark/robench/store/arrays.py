@@ -52,7 +52,7 @@ UNBOUNDED = ("radius", "dislikes")  # radius: inf for unbroken users; dislikes: 
 
 
 def find_array_problem(record: Record, arrays: Arrays) -> str:
-    """Describes a fault of a record's arrays, or returns an empty string.
+    """Returns a description of a fault in a record's arrays, or an empty string.
 
     Arrays with unknown names are ignored.
     """

@@ -2,7 +2,7 @@
 
 PORE is Jia et al., "PORE: Provably Robust Recommender Systems against Data Poisoning Attacks", USENIX Security 2023.
 Base models vote for the items of a user's list. The certificate is a lower bound on the number of held-out items in
-this list. It holds for every choice of a few fake users' interactions.
+this list. The bound holds whatever interactions a few fake users have.
 """
 
 from __future__ import annotations
@@ -98,9 +98,9 @@ def certify_votes(arrays: Arrays, voting: Voting) -> IntArray:
     """Returns the certified number of held-out items in each user's list.
 
     A count of votes bounds the probability p of a vote by a one-sided Clopper-Pearson interval. The bound is a
-    lower one for held-out items, and an upper one for other items. Each bound is wrong with probability
-    ``ALPHA / pairs`` at most. By the Bonferroni correction, all bounds hold at once with probability
-    1 − ``ALPHA`` at least.
+    lower one for held-out items, and an upper one for other items. Each bound is wrong with a probability of
+    at most ``ALPHA / pairs``. By the Bonferroni correction, all bounds hold at once with a probability of at least
+    1 − ``ALPHA``.
 
     Args:
         arrays: the arrays of the cell. See ``measure_certificate``.
@@ -162,10 +162,10 @@ def certify(low: FloatArray, high: FloatArray, share: float, each: int) -> IntAr
     """Returns how many held-out items stay in each list whatever fake users do.
 
     The number of fake users determines ``share``. The theorem is that of PORE (section 4), with this proof. Let p_i be
-    the probability that a base model votes for item i, and p'_i the same after fake users were added. With probability
-    ``share``, c, a sample holds no fake user. It is then a sample of the genuine users, so the item gets the vote with
-    probability p_i. Hence c p_i ≤ p'_i ≤ c p_i + (1 − c). For m items together, Σ p'_j ≤ c Σ p_j + min(m, N') (1 − c),
-    because a base model votes for at most N' items.
+    the probability that a base model votes for item i, and p'_i the same probability after fake users were added. With
+    probability ``share``, c, a sample holds no fake user. It is then a sample of the genuine users, so the item gets
+    the vote with probability p_i. Hence c p_i ≤ p'_i ≤ c p_i + (1 − c). For m items together,
+    Σ p'_j ≤ c Σ p_j + min(m, N') (1 − c), because a base model votes for at most N' items.
 
     Suppose that a list of N items by p' holds fewer than r held-out items. Then it holds a set C of q = N − r + 1 other
     items, and it misses a held-out item i among the r best of them. So p'_i ≤ p'_j for each j in C. The smallest of

@@ -98,12 +98,12 @@ class Store:
 
     @naming_folder
     def begin(self, suite: str, plan: Mapping[str, Any], trials: bytes | None = None) -> None:
-        """Writes suite.yaml, plan.json and the file of trials.
+        """Writes suite.yaml, plan.json and, if there are trials, the file of trials.
 
         Args:
             suite: the validated suite as YAML text.
             plan: the content of plan.json, which this function seals.
-            trials: the trials by which settings were chosen, or None if the suite names none.
+            trials: the content of the file of trials from which settings were chosen, or None if the suite names none.
 
         Raises:
             UserError: if the folder cannot be written.

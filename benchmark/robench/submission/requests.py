@@ -63,7 +63,7 @@ def answer(request: Request, sample: Sample) -> tuple[list[str], bool]:
         raise UserError("an artefact is scored against a folder", path="--attack", hint="robench verify DIR --attack F")
     if request.folder is not None:
         problem = "a folder and a submission are not verified together"
-        raise UserError(problem, path="DIR, --submission", hint="--against DIR names the present board")
+        raise UserError(problem, path="DIR, --submission", hint="--against DIR names the current board")
     review = review_submission(request.submission, sample, request.against)
     if request.form is Form.MD:
         return to_comment(review).rstrip("\n").split("\n"), review.accepted

@@ -142,7 +142,7 @@ def _check_details(details: Details, folder: Path, verification: Verification) -
 
 
 def _shorten_paths(findings: Findings, folder: Path, path: Path) -> None:
-    """Replaces the path of the temporary folder by that of the submission."""
+    """Replaces the path of the temporary folder with that of the submission."""
     for lines in (findings.problems, findings.notes, findings.checked):
         lines[:] = [line.replace(f"{folder}/", f"{path}/").replace(str(folder), str(path)) for line in lines]
 

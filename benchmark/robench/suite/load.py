@@ -118,7 +118,7 @@ def load_suite(path: Path, registry: Registry, overrides: Sequence[str] = ()) ->
         overrides: settings from the command line, in the form ``a.b=c``.
 
     Raises:
-        UserError: if the file cannot be read or is not a mapping in YAML, or if an override is wrong.
+        UserError: if the file cannot be read or is not a YAML mapping, or if an override is wrong.
         UserErrors: if the suite has mistakes. All mistakes are reported in the order of their lines.
     """
     endings = [suffix.lower() for suffix in path.suffixes[-2:]]

@@ -56,7 +56,7 @@ def checkerboard(n_users: int = 40, n_items: int = 24, seed: int = 0) -> tuple[T
 def crowd(
     n_users: int = 60, n_items: int = 40, length: int = 10, seed: int = 0, *, ragged: bool = False
 ) -> tuple[TrainData, Interactions]:
-    """Returns a world in which users like items of one genre.
+    """Returns a world in which each user mostly likes items of one genre.
 
     About four fifths of user u's items have the genre u modulo 4.
 

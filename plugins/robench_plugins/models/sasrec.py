@@ -144,7 +144,7 @@ class SasRec(SequenceModel):
         """Returns the distributions of the loss.
 
         With ``loss: ce`` there is one distribution per target, over the catalogue. With ``loss: bce`` there is one
-        distribution per target and one per negative, each over the classes used and unused.
+        distribution per target and one per negative, each over two classes, used and unused.
         """
         if self.config.loss == "ce":
             return super().logits_from(batch, e)

@@ -174,7 +174,7 @@ class TextOracle(Protocol):
     def passes(self, candidates: Sequence[tuple[int, str]]) -> list[bool]:
         """Returns which titles the host would accept, without a query to the victim.
 
-        The host replaces any other title by the genuine one. A title must be within the budget and printable. It must
+        The host replaces any other title with the genuine one. A title must be within the budget and printable. It must
         also obey the rules for titles if the threat model has such rules. Ask about many titles at once, because a
         language model may read them.
 
@@ -209,7 +209,7 @@ class StealthConfig(BaseConfig):
     @field_validator("stealth", mode="before")
     @classmethod
     def _with_floor(cls, given: object) -> object:
-        """Replaces true by the default floor, and false by None."""
+        """Replaces true with the default floor, and false with None."""
         return given if not isinstance(given, bool) else FLOOR if given else None
 
 

@@ -111,7 +111,7 @@ class LikelihoodModel(TokenReader):
 
     @property
     def length_normalised(self) -> bool:
-        """Says whether scores depend on the mean over a title's tokens, not on the sum."""
+        """Returns whether scores depend on the mean over a title's tokens, not the sum."""
         return True
 
     @abstractmethod

@@ -58,7 +58,7 @@ class OwnItems:
             raise DataError("no item of the model is in the data set", where=where, hint=hint)
 
     def histories(self, users: IntArray, history: Interactions) -> list[IntArray]:
-        """Returns the items of each user that the model knows, oldest first.
+        """Returns each user's items, oldest first, without those that the model lacks.
 
         The items have the model's own numbers.
         """

@@ -183,7 +183,7 @@ class Worst:
         self.judgement = judgement.where(better, self.judgement)
 
     def update_rows(self, place: Tensor, part: Worst) -> None:
-        """Replaces rows by those of the worst candidate of a smaller arena.
+        """Replaces rows with those of the worst candidate of a smaller arena.
 
         A row is replaced only if the new row is worse.
 

@@ -86,7 +86,7 @@ class UserOracle(ABC, Generic[Input]):
                 yield self.scores_at(perturbed)
 
     def judge(self, perturbed: Input) -> Judgement:
-        """Judges an input over all scorings by the host, without counting queries."""
+        """Judges an input by all scorings of the host, without counting queries."""
         return judge_scores(self.goal, self.host_scores(perturbed))
 
     def count_draws(self, *, gradients: bool = False) -> Iterator[AbstractContextManager[None]]:

@@ -56,7 +56,10 @@ def _scores(probe: Probe, tables: Tables) -> Tensor:
 
 
 def _scores_of_inputs(probe: Probe, tables: Tables) -> Tensor:
-    """Returns the scores if other tables change only the inputs, float [B, n_items]."""
+    """Returns the scores with inputs from other tables, float [B, n_items].
+
+    The scoring itself still uses the model's own tables.
+    """
     model, batch = probe.model, probe.own
     inputs = model.under(tables, lambda: model.embed(batch)).inputs
     return model.score_from(batch, replace(probe.clean, inputs=inputs))

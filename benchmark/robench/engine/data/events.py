@@ -47,8 +47,8 @@ class Events:
     def reduced(self, mask: NDArray[np.bool_]) -> Events:
         """Returns the events that a mask selects, in this object's own memory.
 
-        The arrays of this object must not be used afterwards. Fresh memory for tens of millions of rows takes several
-        times as long as the selection.
+        The arrays of this object must not be used afterwards. For tens of millions of rows, allocating new memory would
+        take several times as long as the selection.
         """
         parts = None if self.parts is None else _reduce(self.parts, mask)
         return Events(_reduce(self.users, mask), _reduce(self.items, mask), _reduce(self.times, mask), parts)
@@ -113,7 +113,7 @@ def sort_once(events: Events, n_users: int, n_items: int, keep: str) -> Events:
     """Returns one event per user-item pair, in the order of ``sort_events``.
 
     The result is the same as with ``sort_events`` and ``once_per_pair``. If possible, only one array of packed numbers
-    is sorted and changed in place. For tens of millions of rows, fresh memory takes longer than sorting.
+    is sorted and changed in place. For tens of millions of rows, allocating new memory would take longer than sorting.
 
     Args:
         events: the events, in any order.

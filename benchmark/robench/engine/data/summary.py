@@ -182,7 +182,7 @@ def _unmatched(names: Sequence[str], described: Mapping[str, object], texts: str
     Args:
         names: the ids of the items or users in the log.
         described: the descriptions by id.
-        texts: the words for the descriptions in the line.
+        texts: what the line calls the descriptions, such as ``titles``.
         kind: ``items`` or ``users``.
     """
     missing = [name for name in names if name not in described]

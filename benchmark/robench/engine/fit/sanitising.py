@@ -72,7 +72,7 @@ def sanitise(defense: Defense, train: Interactions, rng: Rng) -> Sanitised:
 
 
 def _without_times(rows: Interactions) -> Interactions:
-    """Returns the same rows with the position within the row in place of each time."""
+    """Returns the same rows, with times replaced by positions within the row."""
     positions: IntArray = np.arange(len(rows), dtype=np.int64) - rows.indptr[rows.users()]
     return Interactions(rows.indptr, rows.items, positions, rows.n_items)
 

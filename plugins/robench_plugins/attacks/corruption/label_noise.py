@@ -12,7 +12,7 @@ from robench.api.threat import round_up
 
 
 class LabelNoise(Corruption):
-    """Adds random interactions, or replaces genuine ones by random ones.
+    """Adds random interactions, or replaces genuine ones with random ones.
 
     On average, a user's noisy interactions are in proportion to the user's genuine ones. Their items are drawn
     uniformly from the items that the user does not have. With ``how: add``, each noisy interaction is inserted at a
@@ -31,8 +31,8 @@ class LabelNoise(Corruption):
     def corrupt(self, train: Interactions, *, share: float, rng: Rng) -> Interactions:
         """Returns the data with at most ⌈share · n⌉ noisy interactions.
 
-        Here n is the number of genuine interactions. The number of noisy ones is never above n. It is smaller if a
-        user has too few other items.
+        Here n is the number of genuine interactions. There are at most n noisy interactions, and fewer than ⌈share · n⌉
+        if a user has too few other items.
         """
         generator = rng.numpy()
         count = min(round_up(share, len(train)), len(train))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class GreedyEdit(HistoryAttack):
-    """Edits a history step by step, with the edit that raises the loss most.
+    """Edits a history step by step, each time with the edit that raises the loss most.
 
     For each edit, the attack tries ``queries`` proposals. In the first half of the proposals, kind, position and item
     are drawn uniformly. The second half varies the best proposal so far. First the attack turns this proposal into a
@@ -26,7 +26,7 @@ class GreedyEdit(HistoryAttack):
     the position and the item in turn. An edit is made only if it raises the loss. If ``queries`` is null, every edit is
     evaluated, which is feasible only for small data.
 
-    This is the black-box counterpart of ``greedy-gradient``. This attack needs no gradient, so it can attack any model.
+    This is the black-box counterpart of ``greedy-gradient``. It needs no gradient, so it can attack any model.
     A defence that only hides its gradient does not stop it. The algorithm is our own: a greedy search with random
     proposals and a coordinate-wise refinement of the best proposal.
     """

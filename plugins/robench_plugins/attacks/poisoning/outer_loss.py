@@ -55,7 +55,7 @@ class OuterLoss:
             real: the vectors of the users of the block, [users, d].
             items: the vectors of the items, [items, d].
             first: the first user of the block.
-            n_users: the number of all real users.
+            n_users: the total number of real users.
         """
         logs = (real @ items.mT).log_softmax(1)
         loss: Tensor

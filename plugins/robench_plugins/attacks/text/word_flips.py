@@ -135,8 +135,9 @@ class WordFlips:
 
         A word without tokens is never deleted. Neither is the only word, or the only word with tokens.
 
-        HotFlip estimates a deletion as a chain of flips of all later tokens. Here the estimate replaces the word by the
-        typical word. If the model has likelihoods, the likelihood of the word is instead removed from the mean.
+        HotFlip estimates a deletion as a chain of flips of all later tokens. Here a deletion is
+        estimated as a replacement of the word with the typical word. If the model has likelihoods, the likelihood of
+        the word is removed from the mean instead.
 
         Args:
             index: the item, in the order of the oracle.

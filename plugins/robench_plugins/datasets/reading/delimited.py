@@ -176,7 +176,7 @@ def _check_quotes(content: bytes, separator: str, path: Path, advice: Advice) ->
 
 
 def _with_one_sign(content: bytes, separator: str, path: Path) -> tuple[bytes, str]:
-    """Replaces the separator in a text by a single byte, which pyarrow requires.
+    """Replaces the separator in a text with a single byte, which pyarrow requires.
 
     If cells are separated by spaces, each run of spaces and tabs becomes one space. Spaces at the start and the end of
     a line are removed. A separator of several bytes becomes the character U+001F. Any other separator stays.

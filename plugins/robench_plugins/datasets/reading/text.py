@@ -50,8 +50,8 @@ def to_utf8(content: bytes, encoding: str, path: Path, advice: Advice | None = N
         advice: the settings that hints may name.
 
     Raises:
-        DataError: if the encoding does not exist, if the bytes are not in this encoding, or if the text holds a NUL. An
-            encoding with one byte per character accepts nearly all bytes, and is refused if the bytes are UTF-8.
+        DataError: if the encoding does not exist, if the bytes are not valid in it, or if the text contains a NUL. An
+            encoding with one byte per character accepts nearly all bytes, so it is refused if the bytes are UTF-8.
     """
     advice = advice or Advice()
     codec = find_encoding(encoding)
@@ -104,7 +104,7 @@ def _is_utf8(content: bytes) -> bool:
 def _undecodable(
     content: bytes, start: int, encoding: str, path: Path, error: UnicodeError, advice: Advice
 ) -> DataError:
-    """Returns the error for bytes that are not in an encoding.
+    """Returns the error for bytes that are not valid in an encoding.
 
     The error names the line if the decoder reports a position.
     """

@@ -97,7 +97,7 @@ class Caps:
         return most
 
     def settle(self, reserved: Spending, read: int, written: int) -> None:
-        """Replaces a reserved amount by the tokens that a request has taken."""
+        """Replaces a reserved amount with the tokens that a request took."""
         taken = self.prices.spending(read, written)
         with self._lock:
             self.spent += Spending(0, taken.tokens - reserved.tokens, taken.cost - reserved.cost)

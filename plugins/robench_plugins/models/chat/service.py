@@ -61,7 +61,7 @@ class _FaultError(Exception):
     Args:
         problem: a description of the failure.
         wait: the seconds to wait, as the server asks, or None.
-        unbilled: whether the server has certainly not answered the request.
+        unbilled: whether it is certain that the server did not answer the request.
     """
 
     def __init__(self, problem: str, wait: float | None = None, *, unbilled: bool = False) -> None:
@@ -274,7 +274,7 @@ class Service:
 
         Args:
             body: the body.
-            most: the number of tokens of the prompt that counts if the server reports none.
+            most: the number of prompt tokens to count if the server reports none.
 
         Raises:
             _FaultError: if the body is not a complete answer.

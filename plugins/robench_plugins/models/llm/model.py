@@ -126,12 +126,12 @@ class Llm(LikelihoodModel):
 
     @property
     def _is_fusion(self) -> bool:
-        """Says whether a score is a fusion of the retriever and PMI."""
+        """Returns whether a score is a fusion of the retriever and PMI."""
         return bool(self.config.score == "fusion")
 
     @property
     def length_normalised(self) -> bool:
-        """Says whether a score is a mean over the tokens of a title, and not a sum."""
+        """Returns whether a score is a mean over the tokens of a title, and not a sum."""
         return not self._is_fusion
 
     def score_alternatives(self) -> Sequence[Mapping[str, float]]:

@@ -87,8 +87,8 @@ class TitleBudget:
     def achieved(self, titles: Sequence[str]) -> dict[str, float]:
         """Returns statistics of the edits, by name.
 
-        The spent budget is given in edits and as a share of the title's length. Further numbers count added characters
-        and changed titles. If there are rules for titles, further numbers state how much of them is spent.
+        The spent budget is given in edits and as a share of the title's length. Other statistics count added characters
+        and changed titles. If there are rules for titles, statistics of these rules are included.
         """
         length = np.array([max(1, len(pieces(title, self.unit))) for title in self.genuine])
         edits = np.array(self.edits(titles))
