@@ -67,7 +67,7 @@ def test_plan_sees_that_the_data_changed(robench, folder):
     assert "1 cell, 1 stored" in robench(folder, "plan", "t.yaml").stdout
     (folder / "r.csv").write_text(ROWS + "3,77,99\n")
     seen = robench(folder, "plan", "t.yaml").stdout
-    assert "measured on other data: 1 stored cell: run measures again" in seen
+    assert "measured on different data: 1 stored cell: run measures again" in seen
     assert "1 cell, 0 stored" in seen
     assert "1 cell of 1 victim" in robench(folder, "run", "t.yaml").stderr
 

@@ -217,7 +217,7 @@ def verify(
     keep: Annotated[bool, typer.Option("--keep", help="store the artefact if it is stronger")] = False,
     sample: Annotated[int, typer.Option(min=0, help="how many cells are measured again")] = 3,
     every: Annotated[bool, typer.Option("--all", help="measure every cell again")] = False,
-    seed: Annotated[int | None, typer.Option(min=0, help="seed of the sample [default: another one each time]")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="seed of the sample [default: a new one each time]")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="worker processes [default: cores]")] = None,
     data: Annotated[Path | None, typer.Option(help="folder at which relative paths of the suite start")] = None,
 ) -> None:

@@ -152,7 +152,7 @@ def test_other_data_cannot_be_compared(tmp_path, compare, monkeypatch):
     board(tmp_path / "b")
     comparison = compare()
     assert comparison.differences == ()
-    assert reasons(comparison) == {"d, s": "other data: sha256 of the data in A, of other dat in B"}
+    assert reasons(comparison) == {"d, s": "different data: sha256 of the data in A, of other dat in B"}
 
 
 def test_another_version_of_a_metric_cannot_be_compared(tmp_path, compare):
@@ -160,7 +160,7 @@ def test_another_version_of_a_metric_cannot_be_compared(tmp_path, compare):
     board(tmp_path / "b", clean={"version": 2}, attack={"version": 2})
     comparison = compare()
     assert comparison.differences == ()
-    assert set(reasons(comparison).values()) == {"other versions of ndcg@10: 1 in A, 2 in B, 1 in this robench"}
+    assert set(reasons(comparison).values()) == {"different versions of ndcg@10: 1 in A, 2 in B, 1 in this robench"}
 
 
 def test_another_threat_model_metric_or_budget_is_named(tmp_path, compare):
@@ -187,11 +187,11 @@ def test_another_attack_set_is_named(tmp_path, compare):
             tmp_path / name,
             attack={"attack": "auto", "config": {"version": version}, "members": [{**MEMBER, "first_breaks": 0}]},
         )
-    assert reasons(compare())[title] == "other attack sets: pgd in A, fgsm in B"
-    assert reasons(compare(b="c"))[title] == "other settings of pgd"
-    assert reasons(compare(b="d"))[title] == "other attack sets: only one side has pgd ε=0.04, pgd ε=0.05"
+    assert reasons(compare())[title] == "different attack sets: pgd in A, fgsm in B"
+    assert reasons(compare(b="c"))[title] == "different settings of pgd"
+    assert reasons(compare(b="d"))[title] == "different attack sets: only one side has pgd ε=0.04, pgd ε=0.05"
     comparison = compare(a="e", b="f")
-    assert reasons(comparison)[title] == "other versions of the ensemble: auto@1 in A, auto@2 in B"
+    assert reasons(comparison)[title] == "different versions of the ensemble: auto@1 in A, auto@2 in B"
     assert [one.value for one in comparison.differences] == ["clean"]
 
 
@@ -254,7 +254,7 @@ def test_a_record_under_another_name_counts_as_missing(tmp_path, compare):
 def test_other_settings_under_one_name_are_named(tmp_path, compare):
     board(tmp_path / "a", weights=(0.5,))
     board(tmp_path / "b", weights=(0.5,), clean={"settings": {"margin": 2}}, attack={"settings": {"margin": 2}})
-    assert all("other settings: defense.margin – in A, 2 in B" in one.note for one in compare().differences)
+    assert all("different settings: defense.margin – in A, 2 in B" in one.note for one in compare().differences)
 
 
 def test_a_mistake_is_one_line(tmp_path, compare):

@@ -52,7 +52,7 @@ def test_a_frame_is_a_data_set_in_the_processes_of_victims(tmp_path, monkeypatch
     assert (again.rows[0].stored, again.refusals) == (1, [])
     changed = make_preview(tmp_path / "s.yaml", with_frames(registry, {"mine": log.iloc[:-1]}), None, (), ())
     assert changed.rows[0].stored == 0
-    assert any("measured on other data: 1 stored cell" in line for line in changed.notes)
+    assert any("measured on different data: 1 stored cell" in line for line in changed.notes)
     assert cell["cell"] == results.cells["cell"][0]
 
 

@@ -112,7 +112,7 @@ class Defense(Component):
             epochs: the number of training epochs.
 
         Raises:
-            SettingError: if training ends during the warm-up. If a change of one setting suffices, the error's
+            SettingError: if training ends during the warm-up. If a change to one setting suffices, the error's
                 ``field`` names this setting.
         """
         if not self.settled(epochs - 1):

@@ -50,11 +50,11 @@ def find_data_obstacle(a: Side, b: Side, place: tuple[str, str], other: tuple[st
         return None
     if not one or not two:
         return Obstacle(what, f"no cell was measured in {a.name if not one else b.name}")
-    return Obstacle(what, f"other data: sha256 {_short(one)} in A, {_short(two)} in B")
+    return Obstacle(what, f"different data: sha256 {_short(one)} in A, {_short(two)} in B")
 
 
 def find_version_obstacle(a: Side, b: Side, measure: Measure, what: str) -> Obstacle | None:
-    """Returns an obstacle if a metric has another version in the records, or None.
+    """Returns an obstacle if the versions of a metric differ in the records, or None.
 
     The version in each record must equal the version that robench has now.
     """
@@ -63,7 +63,7 @@ def find_version_obstacle(a: Side, b: Side, measure: Measure, what: str) -> Obst
     if one | two <= here:
         return None
     listed = f"{_numbers(one)} in A, {_numbers(two)} in B, {_numbers(here)} in this robench"
-    return Obstacle(what, f"other versions of {measure}: {listed}")
+    return Obstacle(what, f"different versions of {measure}: {listed}")
 
 
 def find_attack_obstacle(
@@ -87,13 +87,13 @@ def find_attack_obstacle(
     what, (one, two) = name_table(table, places[0]), sets
     if one.attacks != two.attacks:
         kind = "versions of the ensemble" if one.names.keys() == two.names.keys() else "attack sets"
-        return Obstacle(what, f"other {kind}: {', '.join(one.attacks)} in A, {', '.join(two.attacks)} in B")
+        return Obstacle(what, f"different {kind}: {', '.join(one.attacks)} in A, {', '.join(two.attacks)} in B")
     if one.points != two.points:
         only = sorted(f"{point.label} ε={point.epsilon:g}" for point in one.points ^ two.points)
-        return Obstacle(what, f"other attack sets: only one side has {', '.join(dict.fromkeys(only))}")
+        return Obstacle(what, f"different attack sets: only one side has {', '.join(dict.fromkeys(only))}")
     settings, others = a.attacks(table, places[0]), b.attacks(table, places[1])
     changed = sorted(label for label in settings.keys() & others.keys() if settings[label] != others[label])
-    return Obstacle(what, f"other settings of {', '.join(changed)}") if changed else None
+    return Obstacle(what, f"different settings of {', '.join(changed)}") if changed else None
 
 
 def find_missing_tables(a: Side, b: Side) -> Iterator[Obstacle]:

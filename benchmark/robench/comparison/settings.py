@@ -27,7 +27,7 @@ def describe_settings(a: Side, b: Side, keys: tuple[RowKey, RowKey]) -> list[str
     names = [name for name in {**first, **second} if first.get(name) != second.get(name)]
     listed = [f"{name} {first.get(name, '–')} in A, {second.get(name, '–')} in B" for name in names[:MOST]]
     more = ["..."] if len(names) > MOST else []
-    return [f"other settings: {'; '.join([*listed, *more])}"] if names else []
+    return [f"different settings: {'; '.join([*listed, *more])}"] if names else []
 
 
 def _settings(side: Side, key: RowKey) -> Mapping[str, Any]:

@@ -31,7 +31,7 @@ STANDARD_LIBRARY = Path(ast.__file__).parent
 class Sources:
     """An object that computes digests of source code.
 
-    An instance reads every file only once, so a new instance is needed after a change of the code.
+    An instance reads every file only once, so a new instance is needed after a change to the code.
     """
 
     def __init__(self) -> None:

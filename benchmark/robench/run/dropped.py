@@ -46,7 +46,7 @@ def check_overrides(
 ) -> None:
     """Checks that ``--set`` drops no measured cell that the suite file plans.
 
-    A run that drops such cells would replace complete rows with rows of fewer seeds, attacks or models. A change of the
+    A run that drops such cells would replace complete rows with rows of fewer seeds, attacks or models. A change to the
     suite file may drop any cell. If the suite file is not valid without overrides, nothing is checked.
 
     Args:

@@ -135,7 +135,7 @@ def make_preview(
         shown.notes += describe_open(to_do, estimates) + memory_notes(to_do, summaries, registry)
         shown.notes += spending_notes(declared_spending(to_do, summaries, registry, metrics))
     if changed := todo.count("changed"):
-        shown.notes.append(f"measured on other data: {counted(changed, 'stored cell')}: run measures again")
+        shown.notes.append(f"measured on different data: {counted(changed, 'stored cell')}: run measures again")
     if todo.damaged:
         shown.notes.append(f"damaged: {counted(len(todo.damaged), 'stored cell')}: run measures again")
         shown.notes += in_lines(todo.damaged.values())

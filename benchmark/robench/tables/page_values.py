@@ -39,7 +39,7 @@ class PageValues:
 
 
 def build_page_values(results: Results, tables: Sequence[LeaderboardTable]) -> list[PageValues]:
-    """Returns the additional values of every ranking table, in the order of the tables."""
+    """Returns the additional values of every ranking table, in table order."""
     return [_compute_values(results, table) for table in tables]
 
 

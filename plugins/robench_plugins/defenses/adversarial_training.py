@@ -53,7 +53,7 @@ class AdversarialTraining(TrainingDefense):
             """Checks that noise is used only with FGSM as the inner attack.
 
             Raises:
-                SettingError: if the inner attack is another one, and there is noise.
+                SettingError: if there is noise and the inner attack is not FGSM.
             """
             if self.noise and self.inner != "fgsm":
                 raise SettingError("noise belongs to inner fgsm", "noise", "leave it out, or write inner: fgsm")

@@ -1,4 +1,4 @@
-"""Models that were trained elsewhere, and are measured without another fit.
+"""Models that were trained elsewhere, and are measured without a new fit.
 
 ``trained_torch.py`` has the base class of those models that have embedded inputs.
 """

@@ -65,7 +65,7 @@ class ProfileBudget:
         """Checks profiles against the limits and returns the profiles unchanged.
 
         Raises:
-            PluginError: if ``profiles`` is of another type, if there are too many profiles, if a profile is not an
+            PluginError: if ``profiles`` has the wrong type, if there are too many profiles, if a profile is not an
                 int64 array of one dimension, if it has too many items, if an item is repeated or outside the catalogue,
                 if a profile lacks the targets that are promoted, or if it contains a target that is demoted.
         """

@@ -42,6 +42,6 @@ def by_user(train: Interactions, turns: IntArray, within: IntArray, chosen: NDAr
 
 
 def places_from_end(train: Interactions) -> IntArray:
-    """Returns how many later interactions the same user has, for each interaction: int64 [n]."""
+    """Returns each interaction's number of later ones by the same user: int64 [n]."""
     result: IntArray = train.indptr[1:][train.users()] - 1 - np.arange(len(train))
     return result

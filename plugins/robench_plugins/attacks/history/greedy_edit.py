@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class GreedyEdit(HistoryAttack):
-    """Edits a history step by step, each time with the edit that raises the loss most.
+    """Edits a history step by step, by the edit that raises the loss most.
 
     For each edit, the attack tries ``queries`` proposals. In the first half of the proposals, kind, position and item
     are drawn uniformly. The second half varies the best proposal so far. First the attack turns this proposal into a

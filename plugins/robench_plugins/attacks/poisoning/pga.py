@@ -27,7 +27,7 @@ class Pga(GradientAttack[Surrogate]):
     solved in one call.
 
     The outer loss, the start, the projection, the choice of the candidate and ``sharpness`` are those of ``revadv``.
-    The paper has another goal and no targets in the profiles.
+    The paper has a different goal and no targets in the profiles.
     """
 
     class Config(GradientConfig):

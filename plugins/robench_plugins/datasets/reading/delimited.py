@@ -131,7 +131,7 @@ def _column_names(head: Sequence[str], form: Delimited, separator: str, path: Pa
     """Returns the names of the columns, from the header or the settings.
 
     Raises:
-        DataError: if the first row has another separator, or another number of cells than there are names.
+        DataError: if the first row has a different separator, or not one cell per name.
     """
     names = [name.strip() for name in head] if form.columns is None else list(form.columns)
     if len(head) == 1:

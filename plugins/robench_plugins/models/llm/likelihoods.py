@@ -38,7 +38,7 @@ class TitleLikelihoods:
         self.prefixes: dict[bytes, Prefix] = {}
 
     def clear(self) -> None:
-        """Empties ``values`` and ``prefixes``, after a change of the decoder's weights."""
+        """Empties ``values`` and ``prefixes``, after a change to the decoder's weights."""
         self.values.clear()
         self.prefixes.clear()
 
