@@ -1,6 +1,7 @@
 """Executes docs/guide/your-own-model.md from the training to the board."""
 
 import csv
+import re
 import runpy
 import sys
 
@@ -43,7 +44,9 @@ def folder(tmp_path_factory):
         patch.chdir(folder)
         patch.syspath_prepend(folder)
         runpy.run_path("train.py")
-        sys.modules.pop("net")
+        runpy.run_path("train_neighbours.py")
+        for name in ("net", "neighbours"):
+            sys.modules.pop(name)
     (folder / "words.txt").write_text("\n".join(f"{word}\t1.5" for word in ["title", *map(str, range(40))]), "utf-8")
     (folder / "test_my_reader.py").write_text(READER_TEST, "utf-8")
     return folder
@@ -53,20 +56,24 @@ def test_the_page_shows_plugins_of_about_twenty_lines():
     files = named_blocks()
     assert set(files) == {
         *("net.py", "train.py", "my_model.py", "my_open_model.py", "my_reader.py"),
-        *("test_my_model.py", "test_my_open_model.py"),
+        *("neighbours.py", "train_neighbours.py", "my_object.py"),
+        *("test_my_model.py", "test_my_open_model.py", "test_my_object.py"),
     }
-    lines = [line for line in files["my_model.py"].splitlines() if line]
-    assert len(lines) <= 20
+    for name in ("my_model.py", "my_object.py"):
+        lines = [line for line in files[name].splitlines() if line]
+        assert len(lines) <= 20, name
 
 
 def test_the_models_pass_their_conformance_tests(folder):
-    done = conformance(folder, "-q", "test_my_model.py", "test_my_open_model.py", "test_my_reader.py")
+    (command,) = re.findall(r"^python -m pytest (.*)$", read(PAGE), re.M)
+    done = conformance(folder, "-q", *command.split(), "test_my_reader.py")
     assert done.returncode == 0, done.stdout[-4000:]
     assert " passed" in done.stdout
 
 
 def test_they_are_on_the_board(folder, robench):
-    places = {"PYTHONPATH": ".", "ROBENCH_PLUGINS": "my_model,my_open_model", "ROBENCH_CACHE": str(folder / "cache")}
+    (plugins,) = re.findall(r"^PYTHONPATH=\. ROBENCH_PLUGINS=(\S+) robench run own.yaml$", read(PAGE), re.M)
+    places = {"PYTHONPATH": ".", "ROBENCH_PLUGINS": plugins, "ROBENCH_CACHE": str(folder / "cache")}
     done = robench(folder, "run", "own.yaml", "--workers", "1", **places)
     assert done.returncode == 0, done.stderr
     assert "my-model was trained elsewhere, so bandwagon cannot change its training data" in done.stderr
@@ -76,6 +83,7 @@ def test_they_are_on_the_board(folder, robench):
         ("my-model", "history"),
         ("my-open-model", "history"),
         ("my-open-model", "embedding"),
+        ("my-object", "history"),
     }
     for row in rows:
         assert "trained elsewhere" in row["flags"]

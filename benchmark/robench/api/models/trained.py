@@ -140,38 +140,20 @@ class Trained(Model):
         self.read_texts(data.catalogue.items)
 
 
-class TrainedModel(Trained):
-    """A model of any kind that was trained elsewhere.
+class TrainedObject(Trained):
+    """An object that was trained elsewhere, and has scores for users and their histories.
 
-    A subclass has ``load`` and ``score_histories``. The scores depend on the histories alone, so attacks can edit them.
-    For a user without a known item, the model ranks items by their training counts. A model that reads titles declares
-    ``surfaces = frozenset({"history", "text"})`` and ``reads_text = True``, and overrides ``read_texts``.
+    A subclass has ``load`` and ``scores``. ``items`` translates histories and scores between the object's own numbers
+    and the catalogue. A subclass that reads titles declares ``surfaces = frozenset({"history", "text"})`` and
+    ``reads_text = True``, and overrides ``read_texts``.
     """
 
     surfaces: ClassVar[frozenset[Surface]] = frozenset({"history"})
-
-    @abstractmethod
-    def score_histories(self, histories: Sequence[IntArray]) -> ArrayLike:
-        """Returns the scores of the model's N items: [B, N].
-
-        Args:
-            histories: the items of each user by the model's own numbers, oldest first, int64 arrays. Each history has
-                at least one item.
-        """
 
     def fit(self, data: TrainData, rng: Rng) -> None:
         """Loads the model and learns nothing but the training counts of the items."""
         self.prepare(data)
         self.counts = data.train.counts()
-
-    def scores(self, users: IntArray, history: Interactions) -> NDArray[np.float32]:
-        """Returns the scores of the catalogue: float32 [B, n_items]."""
-        rows = self.items.histories(users, history)
-        scores = np.tile(self.counts.astype(np.float32), (len(rows), 1))
-        filled = [place for place, row in enumerate(rows) if len(row)]
-        if filled:
-            scores[filled] = self.items.scores(self.score_histories([rows[place] for place in filled]))
-        return scores
 
     def rewritten(self, items: Mapping[int, Item]) -> Self:
         """Returns a copy of the model with different texts for some items."""
@@ -195,3 +177,30 @@ class TrainedModel(Trained):
             raise DataError("has changed since the model was measured", where=str(self.config.path))
         self.prepare(data)
         self.counts = np.array(state["counts"], dtype=np.int64)
+
+
+class TrainedModel(TrainedObject):
+    """A model of any kind that was trained elsewhere.
+
+    A subclass has ``load`` and ``score_histories``. The scores depend on the histories alone, so attacks can edit them.
+    For a user without a known item, the model ranks items by their training counts. A model that reads titles declares
+    ``surfaces = frozenset({"history", "text"})`` and ``reads_text = True``, and overrides ``read_texts``.
+    """
+
+    @abstractmethod
+    def score_histories(self, histories: Sequence[IntArray]) -> ArrayLike:
+        """Returns the scores of the model's N items: [B, N].
+
+        Args:
+            histories: the items of each user by the model's own numbers, oldest first, int64 arrays. Each history has
+                at least one item.
+        """
+
+    def scores(self, users: IntArray, history: Interactions) -> NDArray[np.float32]:
+        """Returns the scores of the catalogue: float32 [B, n_items]."""
+        rows = self.items.histories(users, history)
+        scores = np.tile(self.counts.astype(np.float32), (len(rows), 1))
+        filled = [place for place, row in enumerate(rows) if len(row)]
+        if filled:
+            scores[filled] = self.items.scores(self.score_histories([rows[place] for place in filled]))
+        return scores
