@@ -3,6 +3,7 @@
 Each plugin passes its conformance tests, and one suite runs all of the plugins.
 """
 
+import csv
 import inspect
 import os
 import re
@@ -54,6 +55,11 @@ def test_every_kind_of_plugin_has_a_page_with_a_plugin_and_its_test():
         assert modules or page.endswith("index.md") or page in PACKAGES, page
     assert "momentum.py" in read("README.md")
     assert "test_momentum.py" in read("README.md")
+
+
+def test_a_report_takes_ten_lines():
+    lines = [line for line in EXAMPLES["tracker.py"].splitlines() if line]
+    assert len(lines) <= 10
 
 
 def test_every_kind_of_package_has_a_page_that_shows_its_files():
@@ -127,6 +133,10 @@ def test_they_run_in_their_suite(folder, tested, robench):
         assert name in cells, name
     assert ",mine," in log
     assert log.count(",ndcg@10,") == cells.count(",ndcg@10,")
+    values = (folder / "values.csv").read_text("utf-8").splitlines()
+    assert sorted(line.split(",")[:2] for line in values) == sorted(
+        [row["cell"], row["measure"]] for row in csv.DictReader(log.splitlines()) if row["measure"]
+    )
     records = [path.read_text("utf-8") for path in (folder / "results" / "mine" / "cells").glob("*.json")]
     assert any('"titles"' in text for text in records)
     assert not any("filter_reach" in text for text in records), "the decoder, which takes seconds, is not hidden"
