@@ -12,6 +12,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from tests.forked import replace_pictures
 from tests.submission.forgery import (
     change_details,
     copy_record,
@@ -22,6 +23,7 @@ from tests.submission.forgery import (
     replace_processor,
     seal_again,
 )
+from tools.review import main
 
 from robench.files.atomic import write_text
 from robench.host.discovery import Host
@@ -263,6 +265,25 @@ def test_a_comment_is_markdown_and_its_texts_are_inert(robench, unpacked, finish
     assert "<script" not in done.stdout
     assert "<img" not in done.stdout
     assert "](http" not in done.stdout
+
+
+def test_ci_comments_on_every_file_and_fails_if_one_is_wrong(finished, unpacked, tmp_path, monkeypatch):
+    replace_pictures(monkeypatch)  # as in the run that is reviewed
+    (unpacked / "leaderboard.md").write_text("# The best board\n")
+    shutil.make_archive(str(tmp_path / "other"), "zip", unpacked)
+    (tmp_path / "s.npz").write_bytes(b"<script>alert(1)</script>")
+    boards, out = finished / "results", tmp_path / "comment.md"
+    options = ("--boards", str(boards), "--sample", "0", "--out", str(out))
+    assert main([str(finished / "s.zip"), *options]) == 0
+    assert out.read_text("utf-8").startswith("## Submission s.zip: nothing differs")
+    assert f"### Against {boards / 's'}" in out.read_text("utf-8").replace("\\", "")
+    assert main([str(finished / "s.zip"), str(tmp_path / "other.zip"), *options]) == 1
+    assert "## Submission other.zip: **it disagrees" in out.read_text("utf-8")
+    assert "### Against" in out.read_text("utf-8").partition("## Submission other.zip")[0]
+    assert "### Against" not in out.read_text("utf-8").partition("## Submission other.zip")[2], "there is no such board"
+    assert main([str(tmp_path / "s.npz"), str(finished / "s.zip"), *options]) == 2
+    assert out.read_text("utf-8").startswith("## s.npz cannot be used")
+    assert "<script" not in out.read_text("utf-8")
 
 
 def test_rows_that_are_added_and_removed_are_named(robench, finished, tmp_path):
