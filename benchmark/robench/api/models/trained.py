@@ -141,7 +141,7 @@ class Trained(Model):
 
 
 class TrainedObject(Trained):
-    """An object that was trained elsewhere, and has scores for users and their histories.
+    """An object that was trained elsewhere and scores users by their histories.
 
     A subclass has ``load`` and ``scores``. ``items`` translates histories and scores between the object's own numbers
     and the catalogue. A subclass that reads titles declares ``surfaces = frozenset({"history", "text"})`` and
