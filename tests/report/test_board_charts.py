@@ -12,6 +12,7 @@ from robench.report.page.board import build_boards
 from robench.report.page.details import group_points, make_context
 from robench.report.page.headlines import build_headlines
 from robench.report.page.heat import SHADES, build_heat_maps
+from robench.spec import TargetChoice
 
 
 @pytest.fixture(scope="module")
@@ -59,12 +60,31 @@ def test_a_panel_has_at_most_six_lines_and_each_has_its_name_at_its_end(tables):
 def test_the_front_holds_the_rows_that_no_other_row_beats(tables):
     (table,) = tables.leaderboard
     rows = [row for row in table.rows if row.key.model_label == "mf"]
-    front = find_front(rows, rise=False)
+    front = find_front(rows)
     assert {row.key.lambda_ for row in front} == {1.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6}, "each trades one for the other"
     worse = replace(rows[0], clean=0.0, worst=0.0)
-    assert worse not in find_front([*rows, worse], rise=False)
+    assert worse not in find_front([*rows, worse])
     _, panels = build_front_panels(table)
     assert len(panels) == 2
+
+
+def test_the_front_says_which_models_have_a_panel_and_that_no_clean_value_of_targets_is_better(tables):
+    (table,) = tables.leaderboard
+    caption, panels = build_front_panels(table)
+    assert "one panel per model with at least three attacked rows. The right and the top are better" in caption
+    assert len(panels[0]["layer"]) == 3
+    promoted = replace(table, rise=True, threat=replace(table.threat, goal="promote"))
+    demoted = replace(table, threat=replace(table.threat, goal="demote"))
+    for targeted, side in ((promoted, "left"), (demoted, "right")):
+        caption, panels = build_front_panels(targeted)
+        assert (
+            f"against the attacked value, one panel per model with at least three attacked rows. The {side} is"
+            in caption
+        )
+        assert "top" not in caption
+        assert len(panels[0]["layer"]) == 2, "no line joins rows that are better in both values"
+        shifted = replace(targeted, targets=TargetChoice(count=1, sets=1, pick="all"))
+        assert "the attacked value less the clean one" in build_front_panels(shifted)[0]
 
 
 def test_the_heat_map_has_the_share_that_each_attack_leaves(tables):

@@ -50,6 +50,18 @@ def press(tab, name, board="board-1"):
     tab.page.locator(f"#{board} .tools button", has_text=re.compile(f"^{name}$")).click()
 
 
+@pytest.mark.parametrize("board", ["whitebox", "history", "llm", "corruption"])
+def test_the_verdict_of_each_row_is_on_a_screen_of_1280_pixels(browser, board):
+    """These boards have the longest flags."""
+    with Tab(browser, page_of(board)) as tab:
+        ends = tab.page.evaluate(
+            """[...document.querySelectorAll('th[data-k=verdict]')].map(e =>
+                 e.getBoundingClientRect().right - e.closest('.scroll').getBoundingClientRect().right)"""
+        )
+        assert ends
+        assert max(ends) <= 0
+
+
 @pytest.mark.parametrize("board", BOARDS)
 def test_a_page_opens_without_errors_and_asks_for_nothing_else(browser, board):
     with Tab(browser, page_of(board)) as tab:

@@ -135,7 +135,7 @@ def test_titles_are_shown_before_and_after_with_what_cannot_be_seen(tmp_path, mo
     assert first(text, "title of item 7") == ["Heat"]
     assert "→ He‹U+200B›\u0430‹U+0430›t (2 edits, similarity 0.43)" in text
     assert first(text, "title of item 9") == ["Amélie"]
-    assert "→ Amelie (1 edits)" in text
+    assert "→ Amelie (1 edit)" in text
 
 
 @pytest.mark.parametrize(

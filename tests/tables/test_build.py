@@ -93,7 +93,7 @@ def test_ranks_p_values_and_the_popularity_line(world):
     tied = [row(tables, model="lstm", **{"lambda": w}) for w in (0.5, 1.0)]
     assert {(r.rank_low, r.rank_high) for r in tied} == {(1, 2)}
     assert {(r.p_value, r.verdict) for r in tied if r.key.defended} == {
-        (1, "undecided +.0000 [+.0000, +.0000]; neither 100 seeds nor 100,000 users would decide")
+        (1, "undecided .0000 [.0000, .0000]; neither 100 seeds nor 100,000 users would decide")
     }
 
 

@@ -30,7 +30,9 @@ def name_table(table: PlannedTable, place: tuple[str, str]) -> str:
     """Returns the name of a table: data, metric, threat model and largest ε."""
     threat = table.threat
     attacks = f"{threat.surface}, {threat.norm}, {threat.goal}"
-    return f"{', '.join(place)}: {table.metric} under {attacks}, ε ≤ {table.epsilon:g}{format_unit(threat)}"
+    return (
+        f"{', '.join(place)}: {table.metric} under {attacks}, ε ≤ {table.epsilon:g}{format_unit(threat, table.epsilon)}"
+    )
 
 
 def find_data_obstacle(a: Side, b: Side, place: tuple[str, str], other: tuple[str, str]) -> Obstacle | None:

@@ -6,7 +6,7 @@ The radius of a user is the smallest ε at which an attack breaks this user.
 from __future__ import annotations
 
 from robench.report.blocks import Section
-from robench.report.numbers import build_grid, format_defense, format_number, format_unit
+from robench.report.numbers import build_grid, format_count, format_defense, format_number, format_unit
 from robench.tables.build import Tables
 from robench.tables.members import EnsembleRow, MemberRow
 
@@ -80,7 +80,7 @@ def build_ensembles_section(tables: Tables) -> Section | None:
             row.key.model_label,
             format_defense(row.key),
             ", ".join(dict.fromkeys((row.threat.surface, row.threat.norm, row.threat.goal))),
-            f"{row.epsilon:g}{format_unit(row.threat)}",
+            f"{row.epsilon:g}{format_unit(row.threat, row.epsilon)}",
             *format_costs(row)[:2],
             format_members(row),
             *format_costs(row)[2:],
@@ -96,8 +96,8 @@ def format_costs(row: EnsembleRow) -> list[str]:
     return [
         "–" if row.to_break is None else f"{row.to_break:.0f}",
         "–" if row.broken is None else f"{row.broken:.1f}",
-        f"{row.queries:.3g}",
-        f"{row.gradients:.3g}",
+        format_count(row.queries),
+        format_count(row.gradients),
     ]
 
 

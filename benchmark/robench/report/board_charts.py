@@ -14,6 +14,7 @@ from typing import Any
 import altair as alt
 
 from robench.report.charts import Point, VegaLite, make_chart, style_chart
+from robench.report.leaderboard import name_worst_case
 from robench.report.numbers import format_defense, format_interval, format_number, format_unit, format_victim
 from robench.spec import RowKey
 from robench.tables.leaderboard import LeaderboardRow, LeaderboardTable
@@ -159,8 +160,8 @@ def _axis() -> alt.Axis:
 def build_front_panels(table: LeaderboardTable) -> tuple[str, list[VegaLite]]:
     """Returns a caption, and one chart per model with clean values and worst cases.
 
-    Models with fewer than three rows are left out, and at most ``MOST_PANELS`` models have a chart. In a chart, a line
-    joins the rows that ``find_front`` returns.
+    Models with fewer than three attacked rows are left out, and at most ``MOST_PANELS`` models have a chart. In a
+    chart, a line joins the rows that ``find_front`` returns, unless the metric is about targets.
     """
     rows = [row for row in table.rows if row.worst is not None]
     names = list(dict.fromkeys(format_defense(row.key) for row in rows))
@@ -168,16 +169,38 @@ def build_front_panels(table: LeaderboardTable) -> tuple[str, list[VegaLite]]:
     groups = [some for some in grouped(rows, lambda row: row.key.model_key).values() if len(some) > 2]
     panels = [_front_panel(table, some, letters) for some in groups[:MOST_PANELS]]
     key = "; ".join(f"{letter} {name}" for name, letter in letters.items())
-    better = "The left and the top are better" if table.rise else "The right and the top are better"
     caption = (
-        f"Clean {table.metric} against the worst case, one panel per model. {better}; the line joins the rows that "
-        f"no other row beats in both. Hollow: unranked. {key}.{_rest(len(groups))}"
+        f"Clean {table.metric} against the {_name_attacked(table)}, one panel per model with at least three attacked "
+        f"rows. {_say_what_is_better(table)} Hollow: unranked. {key}.{_rest(len(groups))}"
     )
     return (caption, panels) if panels else ("", [])
 
 
+def _is_about_targets(table: LeaderboardTable) -> bool:
+    """Returns whether the metric says where the targets stand.
+
+    No clean value of such a metric is better than another.
+    """
+    return table.rise or table.threat.goal == "demote"
+
+
+def _name_attacked(table: LeaderboardTable) -> str:
+    name = name_worst_case(table)
+    return f"{name} value" if name == "attacked" else name
+
+
+def _say_what_is_better(table: LeaderboardTable) -> str:
+    """Returns sentences on the places of a chart that are better, and on its line."""
+    if not _is_about_targets(table):
+        return "The right and the top are better; the line joins the rows that no other row beats in both."
+    if table.targets is not None:
+        return "Ranks compare the attacked value less the clean one, so no place alone is better."
+    side = "left" if table.rise else "right"
+    return f"The {side} is better. The height is neither good nor bad: it shows the targets without an attack."
+
+
 def _front_panel(table: LeaderboardTable, rows: Sequence[LeaderboardRow], letters: Mapping[str, str]) -> VegaLite:
-    front = find_front(rows, rise=table.rise)
+    front = [] if _is_about_targets(table) else find_front(rows)
     across, up = _domain([row.worst or 0.0 for row in rows]), _domain([row.clean for row in rows])
     pixels = [(WIDE * _share(row.worst or 0.0, across), HIGH * (1 - _share(row.clean, up))) for row in rows]
     points: list[Point] = [
@@ -187,13 +210,18 @@ def _front_panel(table: LeaderboardTable, rows: Sequence[LeaderboardRow], letter
             "clean": row.clean,
             "ranked": "yes" if row.rank is not None else "no",
             "label": f"{format_victim(row.key, row.own_weights)}: clean {format_number(row.clean)}, "
-            f"worst case {format_number(row.worst)}",
+            f"{name_worst_case(table)} {format_number(row.worst)}",
             "at": across[0] + (across[1] - across[0]) * x / WIDE,
             "above": up[0] + (up[1] - up[0]) * (1 - y / HIGH),
         }
         for row, (x, y) in zip(rows, _place_letters(pixels), strict=True)
     ]
-    x = alt.X("worst:Q", title=f"worst case {table.metric}", scale=alt.Scale(domain=across, nice=False), axis=_axis())
+    x = alt.X(
+        "worst:Q",
+        title=f"{name_worst_case(table)} {table.metric}",
+        scale=alt.Scale(domain=across, nice=False),
+        axis=_axis(),
+    )
     y = alt.Y("clean:Q", title=f"clean {table.metric}", scale=alt.Scale(domain=up, nice=False), axis=_axis())
     base = make_chart(points).encode(x=x, y=y)
     filled = alt.condition("datum.ranked == 'yes'", alt.value(COLOURS[1]), alt.value("transparent"))
@@ -234,19 +262,18 @@ def _place_letters(pixels: Sequence[tuple[float, float]]) -> list[tuple[float, f
     return places
 
 
-def find_front(rows: Sequence[LeaderboardRow], *, rise: bool) -> list[LeaderboardRow]:
+def find_front(rows: Sequence[LeaderboardRow]) -> list[LeaderboardRow]:
     """Returns the ranked rows that no other ranked row beats.
 
     A row beats another one if it is better in one value, clean or worst case, and not worse in the other.
 
     Args:
-        rows: rows with a worst case.
-        rise: whether a low worst case is good.
+        rows: rows with a worst case, in a metric of which a high value is good.
     """
     ranked = [row for row in rows if row.rank is not None]
 
     def beats(one: LeaderboardRow, other: LeaderboardRow) -> bool:
-        mine, theirs = ((row.clean, -(row.worst or 0.0) if rise else row.worst or 0.0) for row in (one, other))
+        mine, theirs = ((row.clean, row.worst or 0.0) for row in (one, other))
         return mine != theirs and mine[0] >= theirs[0] and mine[1] >= theirs[1]
 
     return [row for row in ranked if not any(beats(other, row) for other in ranked)]

@@ -39,7 +39,7 @@ NO_ATTACKS = "The suite has no attacks, so rows have no rank."
 
 def format_title(table: LeaderboardTable) -> str:
     """Returns a table's title: the data, the metric, the threat model and ε."""
-    threat, unit = table.threat, format_unit(table.threat)
+    threat, unit = table.threat, format_unit(table.threat, table.epsilon)
     attacks = f"{threat.surface}, {threat.norm}, {threat.goal}"
     return f"{table.dataset}, {table.split}: {table.metric} under {attacks}, ε ≤ {table.epsilon:g}{unit}"
 
@@ -57,7 +57,7 @@ def format_change(table: LeaderboardTable, row: LeaderboardRow) -> str:
     """
     if table.rise:
         return "–" if row.worst is None else format_number(row.worst - row.clean)
-    return "–" if row.drop is None else f"{100 * row.drop + 0.0:.1f}%"
+    return "–" if row.drop is None else f"{100 * row.drop:z.1f}%"
 
 
 def _format_changes(table: LeaderboardTable, row: LeaderboardRow) -> list[str]:

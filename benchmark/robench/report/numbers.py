@@ -18,10 +18,18 @@ def format_number(value: float | None, digits: int = 4) -> str:
     """Returns a number such as ``.0432``, or a dash for None, NaN and infinity."""
     if value is None or not math.isfinite(value):
         return "–"
-    text = f"{value:.{digits}f}"
-    if not float(text):
-        text = text.lstrip("-")  # avoids the output -.0000 for a mean of −1e-17
+    text = f"{value:z.{digits}f}"  # z avoids the output -.0000 for a mean of −1e-17
     return text.replace("0.", ".", 1) if text.lstrip("-").startswith("0.") else text
+
+
+def format_count(value: float | None) -> str:
+    """Returns a mean count such as ``1,900``, or a dash for None.
+
+    A count below 100 has three digits.
+    """
+    if value is None:
+        return "–"
+    return f"{value:.3g}" if value < 100 else f"{value:,.0f}"
 
 
 def format_interval(interval: Interval | None) -> str:
@@ -104,14 +112,17 @@ def build_grid(keys: Sequence[RowKey], head: list[str], body: list[list[str]]) -
     return Grid(["data", *head], [[place, *line] for place, line in zip(where, body, strict=True)])
 
 
-def format_unit(threat: Threat) -> str:
-    """Returns the unit of ε after a space, or an empty string if ε has no unit."""
+def format_unit(threat: Threat, epsilon: float | None = None) -> str:
+    """Returns the unit of ε after a space, or an empty string if ε has no unit.
+
+    The unit is in the singular if ``epsilon`` is 1.
+    """
     if threat.surface == "history":
-        return " of the history" if threat.scale == "relative" else " edits"
+        return " of the history" if threat.scale == "relative" else " edit" if epsilon == 1 else " edits"
     return "" if threat.scale == "relative" else f" ({threat.scale})"
 
 
 def format_twins_title(row: TwinRow) -> str:
     """Returns the title of a row about twins: data, surface, norm, attack and ε."""
     place = ", ".join((*row.key.place, row.threat.surface, row.threat.norm))
-    return f"{place}: {row.attack_label} at ε = {row.epsilon:g}{format_unit(row.threat)}"
+    return f"{place}: {row.attack_label} at ε = {row.epsilon:g}{format_unit(row.threat, row.epsilon)}"

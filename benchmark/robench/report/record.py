@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from robench.api.codec import encode
+from robench.api.errors import counted
 from robench.api.escapes import MOST_TRACEBACK, mark, shortened, visible
 from robench.report.fake_users import describe_fakes
 from robench.report.lookup import StoredCell, read_cell, summarise
@@ -66,7 +67,9 @@ def _show_record(stored: StoredCell, console: Console) -> None:
             table.add_row(f"{name}: {key}", "\n".join(value_lines(value)))
     for row in record.get("titles", []):
         similarity = f", similarity {row['similarity']:.2f}" if "similarity" in row else ""
-        change = f"{visible(row['before'])}\n→ {mark_invisible(row['after'])} ({row['edits']} edits{similarity})"
+        change = (
+            f"{visible(row['before'])}\n→ {mark_invisible(row['after'])} ({counted(row['edits'], 'edit')}{similarity})"
+        )
         table.add_row(f"title of item {row['item']}", change)
     if record.get("reason"):
         table.add_row("reason", visible(record["reason"]))

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from robench.api.title_rules import TitleRules
 from robench.report.blocks import Block, Bullets, Section
-from robench.report.numbers import build_grid, format_defense, format_interval, format_number, format_victim
+from robench.report.numbers import (
+    build_grid,
+    format_count,
+    format_defense,
+    format_interval,
+    format_number,
+    format_victim,
+)
 from robench.tables.build import Tables
 from robench.tables.titles import TitleRow
 
@@ -41,8 +48,8 @@ def build_titles_section(tables: Tables) -> Section | None:
             format_number(row.edits_mean, 1),
             _similarity(row),
             *([format_number(row.filter_reach, 2)] if filtered else []),
-            _cost(row.queries),
-            _cost(row.gradients),
+            format_count(row.queries),
+            format_count(row.gradients),
         ]
         for row in tables.titles
     ]
@@ -69,7 +76,3 @@ def _similarity(row: TitleRow) -> str:
     if row.similarity_mean is None:
         return "–"
     return f"{format_number(row.similarity_mean, 2)}, {format_number(row.similarity_min, 2)}"
-
-
-def _cost(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3g}"

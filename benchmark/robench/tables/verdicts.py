@@ -19,7 +19,9 @@ def write_verdict(gap: Estimate, p: float, tests: int, unit: str, *, higher_is_b
         higher_is_better: whether a higher value is better for the row.
     """
     interval = gap.interval()
-    shown = f"{_signed(interval.mean)} [{_signed(interval.low)}, {_signed(interval.high)}]"
+    shown = (
+        f"{format_difference(interval.mean)} [{format_difference(interval.low)}, {format_difference(interval.high)}]"
+    )
     if p < LEVEL:
         return f"{'gains' if (gap.mean > 0) == higher_is_better else 'loses'} {shown}"
     return f"undecided {shown}; {_what_would_decide(gap, LEVEL / tests, unit)}"
@@ -37,6 +39,12 @@ def _what_would_decide(gap: Estimate, level: float, unit: str) -> str:
     return f"about {' or '.join(enough)} would decide"
 
 
-def _signed(value: float) -> str:
-    """Returns a difference with its sign, such as ``+.0120``."""
-    return f"{value:+.4f}".replace("0.", ".", 1) if abs(value) < 1 else f"{value:+.4f}"
+def format_difference(value: float) -> str:
+    """Returns a difference with its sign, such as ``+.0120``.
+
+    A difference that rounds to zero has no sign: ``.0000``.
+    """
+    text = f"{value:+.4f}"
+    if not float(text):
+        text = text[1:]
+    return text.replace("0.", ".", 1) if abs(value) < 1 else text

@@ -28,7 +28,7 @@ from robench.tables.build import Tables
 
 FILES = ("leaderboard.csv", "leaderboard.json", "leaderboard.md", "cells.csv", "timings.csv", "plan.json", "suite.yaml")
 MANY_ROWS = 40  # a section whose tables have more rows is closed until the reader opens it
-_NUMBER = re.compile(r"(–|[-+]?\d*\.?\d+(e[-+]\d+)?%?( \(\d+–\d+\)| of \d+| \[.*\])?)?")
+_NUMBER = re.compile(r"(–|[-+]?[\d,]*\.?\d+(e[-+]\d+)?%?( \(\d+–\d+\)| of \d+| \[.*\])?)?")
 
 
 def to_page(tables: Tables, *, drawn: bool = True) -> str:

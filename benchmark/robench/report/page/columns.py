@@ -10,7 +10,7 @@ from robench.tables.leaderboard import LeaderboardTable
 
 WORST_CASE = ("rank", "model", "defence", "clean", "worst", "change", "flags")  # the columns of the preset "worst case"
 
-LETTER = 0.15  # the width in rem that a letter of a flag gets, so that many flags take a few lines
+LETTER, WIDEST = 0.08, 11.0  # the width in rem per letter of flags, and at most: the verdict stays visible at 1280 px
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def build_columns(table: LeaderboardTable, measures: list[Measure]) -> list[Colu
     meanings, numeric = _explain(table), ("rank", "clean", "worst", "known", "change", "control", "p", "hit")
     heads = build_leaderboard_grid(table).head
     flags = max((len(row.flags) for row in table.rows), default=0)
-    widths = {"defence": 8.5, "flags": min(max(flags * LETTER, 5.5), 24), "verdict": 17.6}
+    widths = {"defence": 8.5, "flags": min(max(flags * LETTER, 5.5), WIDEST), "verdict": 17.6}
     columns = [
         Column(key, head, meaning, key in numeric, widths.get(key, 0))
         for (key, meaning), head in zip(meanings.items(), heads, strict=True)

@@ -159,7 +159,7 @@ def _values_grid(context: Context, key: RowKey, points: Sequence[Point]) -> Grid
         line = ["clean", "–", "–"]
         if point.threat is not None:
             spent = "–" if point.achieved is None else f"{point.achieved:.4g}"
-            line = [point.attack_label, f"{point.epsilon:g}{format_unit(point.threat)}", spent]
+            line = [point.attack_label, f"{point.epsilon:g}{format_unit(point.threat, point.epsilon)}", spent]
         line += [format_number(point.values.get(measure)) for measure in measures]
         one = None if point.threat is None else ensembles.get((point.attack_label, point.threat, point.epsilon))
         for members in names:

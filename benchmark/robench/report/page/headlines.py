@@ -124,13 +124,13 @@ def _survival(table: LeaderboardTable, ranked: Sequence[LeaderboardRow], more: P
             yield f"**The smallest rise** is {format_number(rise)}, of {_name(row)}."
         return
     steps = [(epsilon, shares) for epsilon, shares in _shares(ranked, more) if shares]
-    unit = format_unit(table.threat)
     survived = None
     for epsilon, shares in steps:
         share, row = max(shares, key=lambda pair: pair[0])
         if share < HALF:
+            budget = f"ε = {epsilon:g}{format_unit(table.threat, epsilon)}"
             yield (
-                f"**Nobody survives ε = {epsilon:g}{unit}**: no ranked row keeps half of its clean {table.metric}. "
+                f"**Nobody survives {budget}**: no ranked row keeps half of its clean {table.metric}. "
                 f"{_name(row)} keeps most, {_percent(share)}."
             )
             break
@@ -142,8 +142,9 @@ def _survival(table: LeaderboardTable, ranked: Sequence[LeaderboardRow], more: P
     share, row = min(shares, key=lambda pair: pair[0])
     keep, their = ("keeps", "its") if len(keys) == 1 else ("keep", "their")
     count = f"{len(keys)} of {counted(len(shares), 'ranked row')}"
+    budget = f"ε = {epsilon:g}{format_unit(table.threat, epsilon)}"
     yield (
-        f"**At ε = {epsilon:g}{unit}, {count} {keep} half** of {their} clean {table.metric}: "
+        f"**At {budget}, {count} {keep} half** of {their} clean {table.metric}: "
         f"{_name_rows(table, keys)}. {_name(row)} keeps least, {_percent(share)}."
     )
 

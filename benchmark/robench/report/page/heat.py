@@ -68,7 +68,7 @@ def _heat_map(tables: Sequence[LeaderboardTable], points: Mapping[RowKey, Sequen
             if point.threat is None:
                 clean[key] = value
             elif point.threat in threats:
-                name = (point.attack_label, point.epsilon, format_unit(point.threat))
+                name = (point.attack_label, point.epsilon, format_unit(point.threat, point.epsilon))
                 values.setdefault(name, {})[key] = value
     attacked = [key for key in keys if any(key in line for line in values.values())]
     most = max((value for line in values.values() for value in line.values()), default=0.0)

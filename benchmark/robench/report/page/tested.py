@@ -69,8 +69,9 @@ def _threat_in_words(threat: Threat) -> str:
 
 def _budgets(threat: Threat, cells: Sequence[CellRow]) -> str:
     attacks = _distinct(cell.attack_label for cell in cells)
-    budgets = ", ".join(f"{epsilon:g}" for epsilon in sorted({cell.epsilon for cell in cells}))
-    return f"{_listed(attacks, 'attack')} at ε = {budgets}{format_unit(threat)}"
+    budgets = sorted({cell.epsilon for cell in cells})
+    listed = ", ".join(f"{epsilon:g}" for epsilon in budgets)
+    return f"{_listed(attacks, 'attack')} at ε = {listed}{format_unit(threat, budgets[-1])}"
 
 
 def _distinct(names: Iterable[str]) -> list[str]:

@@ -15,6 +15,7 @@ from robench.report.leaderboard import format_change, name_worst_case
 from robench.report.numbers import format_defense, format_number, format_rank
 from robench.tables.leaderboard import LeaderboardRow, LeaderboardTable
 from robench.tables.results import grouped
+from robench.tables.verdicts import format_difference
 
 
 def build_verdict_grids(table: LeaderboardTable) -> list[tuple[str, Grid]]:
@@ -92,10 +93,7 @@ def _defence_grid(table: LeaderboardTable) -> Iterator[tuple[str, Grid]]:
 
 def _spread(values: Sequence[float]) -> str:
     """Returns the mean of signed differences, and their range if there are several."""
-    mean = _signed(float(np.mean(values)))
-    return mean if len(values) == 1 else f"{mean} ({_signed(min(values))} to {_signed(max(values))})"
-
-
-def _signed(value: float) -> str:
-    text = format_number(value)
-    return text if text.startswith("-") else f"+{text}"
+    mean = format_difference(float(np.mean(values)))
+    return (
+        mean if len(values) == 1 else f"{mean} ({format_difference(min(values))} to {format_difference(max(values))})"
+    )
