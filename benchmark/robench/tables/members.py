@@ -161,7 +161,7 @@ def _compare_breaks(members: Sequence[MemberRecord], arrays: Sequence[Arrays], w
     - A gradient attack with more steps is compared with a gradient attack with fewer steps.
     - All white-box members together are compared with a later search by scores, if one of them ran on all users.
 
-    Apart from the white-box members together, only members that ran on all users are compared. The level of each
+    Except for the white-box members taken together, only members that ran on all users are compared. The level of each
     comparison is the share of users that the members had to break.
     """
     broke = np.stack([one["member_broke"] for one in arrays])  # [seeds, users, members]
