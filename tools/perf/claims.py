@@ -25,7 +25,7 @@ EPSILONS = (0.01, 0.05, 0.1)
 KNOWN = {
     r"mf λ=0\.75 raises the (l2|linf) worst case": "three seeds do not tell it from its twin",
     r"mf λ=0\.5 raises the linf worst case": "trained in l2; three seeds do not tell it from its twin",
-    r"mf bandwagon ε=0\.01 lifts t-percentile": "too few seeds for its null control; suites/poisoning.yaml has eight",
+    r"mf bandwagon ε=0\.01 lifts t-percentile": "too few targets; suites/poisoning-attacks.yaml has 20",
     r"bert4rec λ=0\.5 raises the linf worst case": "trained in l2; three seeds do not tell it from its twin",
     r"\S+ bandwagon ε=\S+ lifts t-hr@(10|50)": "the targets rise in rank, but hardly into anybody's top list",
 }
