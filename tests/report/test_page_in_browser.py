@@ -70,6 +70,15 @@ def test_a_page_opens_without_errors_and_asks_for_nothing_else(browser, board):
         assert tab.requests == [page_of(board).as_uri()]
 
 
+def test_the_top_of_a_page_says_how_a_board_was_measured_and_leads_to_the_rest(tab):
+    top = tab.page.locator("header")
+    assert "with robench 0.1.0, python 3" in top.inner_text()
+    assert "AMD EPYC, cpu, 1 thread" in top.inner_text()
+    assert "robench run results/whitebox/suite.yaml" in top.inner_text()
+    (target,) = top.locator("a").all()
+    assert "@misc{robench-whitebox," in tab.page.locator(target.get_attribute("href")).inner_text()
+
+
 @pytest.mark.parametrize(("board", "scheme"), [("llm", "light"), ("text", "dark"), ("corruption", "light")])
 def test_axe_finds_nothing_serious(browser, board, scheme):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
@@ -217,6 +226,31 @@ def test_the_address_brings_the_view_back(browser):
         assert tab.page.locator("#board-1-14 + tr.more").is_visible()
         assert tab.page.locator("#board-1 .compare table").is_visible()
         assert len(tab.rows("board-2")) == len(ROWS), "another table has its own view"
+
+
+def test_the_address_brings_presets_back(browser):
+    view = "board-1-t.preset=one line per model&board-2-t.preset=worst case&board-2-t.q=lstm"
+    with Tab(browser, page_of("whitebox"), view) as tab:
+        assert [row["model"] for row in tab.rows()] == [*dict.fromkeys(row["model_label"] for row in ROWS)]
+        assert list(tab.rows("board-2")[0]) == ["rank", "model", "defence", "clean", "worst", "change", "flags"]
+        assert {row["model"] for row in tab.rows("board-2")} == {"lstm"}
+        press(tab, "standard")
+        assert len(tab.rows()) == len(ROWS)
+        assert "board-1" not in address(tab)
+    with Tab(browser, page_of("llm"), "board-1-t.complete=1") as tab:
+        assert not [row for row in tab.rows() if "unranked:" in row["flags"] or "incomplete" in row["flags"]]
+        kept = tab.rows()
+        press(tab, "complete rows only")
+        assert len(tab.rows()) > len(kept)
+        assert address(tab) == ""
+
+
+@pytest.mark.parametrize("view", ["board-1-t.q=%", "board-1-t.sort=nothing&board-1-t.compare=0,99999&x", "=&&="])
+def test_a_damaged_address_changes_nothing(browser, view):
+    with Tab(browser, page_of("whitebox"), view) as tab:
+        assert len(tab.rows()) == len(ROWS)
+        assert tab.page.locator("#board-1 .tools").count() == 1
+        assert tab.errors == []
 
 
 def test_a_table_with_many_rows_keeps_its_columns_and_can_be_searched(browser, tmp_path):

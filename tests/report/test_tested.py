@@ -4,7 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from robench.report.page.tested import write_tested
+from robench.report.page.tested import list_commands, list_facts, write_citation, write_origin, write_tested
+from robench.tables.origin import Origin
 
 
 def cell(model, defence):
@@ -29,3 +30,59 @@ def test_a_board_does_not_claim_that_every_model_had_every_defence(defended, wor
     sentence, *_ = write_tested(SimpleNamespace(values=cells))
     assert sentence.startswith("This board compares 2 models (one, two) on data, split: ")
     assert sentence.endswith(f"each was fitted with 1 seed, {words}")
+
+
+def board(suite="w", **origin):
+    return SimpleNamespace(suite=suite, origin=Origin(**origin))
+
+
+MEASURED = {
+    "versions": {"robench": ("0.1.0",), "python": ("3.11.7", "3.12.1"), "torch": ()},
+    "plugins": {"robench:builtin": ("0.1.0",), "theirs:main": ("2.0",)},
+    "machines": ("linux x86_64, AMD EPYC, cpu, 1 thread", "linux x86_64, cuda, 1 thread"),
+    "plan_sha256": "0123456789abcdef" * 4,
+}
+VERSIONS = "robench 0.1.0, python 3.11.7 and 3.12.1, theirs:main 2.0"
+MACHINES = "linux x86_64, AMD EPYC, cpu, 1 thread; linux x86_64, cuda, 1 thread"
+
+
+@pytest.mark.parametrize(
+    ("dates", "when", "days"),
+    [
+        (("2026-11-29", "2026-11-30"), "2026-11-29 to 2026-11-30", "2026-11-29 to 2026-11-30"),
+        (("2026-11-30", "2026-11-30"), "2026-11-30", "2026-11-30"),
+        ((), "on a day that the records do not state", "the records of this board do not state a day"),
+    ],
+)
+def test_the_top_says_when_with_what_and_where_a_board_was_measured(dates, when, days):
+    one = board(**MEASURED, dates=dates, seconds=5400.0, memory=1536.0)
+    assert write_origin(one) == f"Measured {when}, with {VERSIONS}, on {MACHINES}."
+    assert list_facts(one) == [
+        ("Measured", days),
+        ("Versions", VERSIONS),
+        ("Hardware", f"{MACHINES}; at most 1.5 GiB of memory per worker"),
+        ("Cost", "1.5 hours of fits and measurements in all"),
+    ]
+
+
+def test_a_board_without_records_has_no_origin():
+    assert write_origin(board()) == ""
+
+
+def test_the_commands_can_be_pasted_into_a_shell():
+    commands = [command for _, command in list_commands(board(suite="it's; rm -r"))]
+    assert commands == [
+        """robench run results/'it'"'"'s; rm -r'/suite.yaml --results again/'it'"'"'s; rm -r'""",
+        """robench verify results/'it'"'"'s; rm -r'""",
+    ]
+
+
+def test_the_citation_names_the_board_its_version_its_day_and_its_plan():
+    entry = write_citation(board(suite="50% & a_b", **MEASURED, dates=("2026-11-29", "2026-11-30")))
+    assert entry == [
+        "@misc{robench-50----a-b,",
+        "  author = {{The robench developers}},",
+        r"  title  = {robench: the board 50\% \& a\_b},",
+        "  note   = {robench 0.1.0, measured 2026-11-30, plan sha256 0123456789abcdef}",
+        "}",
+    ]

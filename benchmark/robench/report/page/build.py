@@ -22,7 +22,7 @@ from robench.report.page.guide import TERMS
 from robench.report.page.headlines import build_headlines
 from robench.report.page.heat import build_heat_maps
 from robench.report.page.pictures import make_pictures
-from robench.report.page.tested import list_commands, list_facts, write_citation, write_tested
+from robench.report.page.tested import list_commands, list_facts, write_citation, write_origin, write_tested
 from robench.report.sections import build_further_sections, write_opening
 from robench.tables.build import Tables
 
@@ -69,6 +69,7 @@ def to_page(tables: Tables, *, drawn: bool = True) -> str:
         "suite": tables.suite,
         "tested": write_tested(tables),
         "opening": write_opening(tables),
+        "origin": write_origin(tables),
         "headlines": build_headlines(tables),
         "facts": list_facts(tables),
         "commands": list_commands(tables),

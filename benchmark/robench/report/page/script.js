@@ -181,7 +181,8 @@ function enhance(table, board) {
     filter();
   }
 }
-const given = new Map(location.hash.includes("=") ? location.hash.slice(1).split("&").map(p => { const at = p.indexOf("="); return [p.slice(0, at), decodeURIComponent(p.slice(at + 1))]; }) : []);
+function decoded(text) { try { return decodeURIComponent(text); } catch { return ""; } }
+const given = new Map(location.hash.slice(1).split("&").map(p => { const at = p.indexOf("="); return [p.slice(0, at), decoded(p.slice(at + 1))]; }));
 restoring = true;
 document.querySelectorAll(".board table[id$='-t']").forEach(table => enhance(table, true));
 document.querySelectorAll("table.sortable").forEach(table => enhance(table, false));

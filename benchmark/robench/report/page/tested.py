@@ -10,6 +10,7 @@ from robench.api.threat import Threat
 from robench.report.numbers import format_unit
 from robench.spec import CellRow
 from robench.tables.build import Tables
+from robench.tables.origin import Origin
 from robench.tables.results import grouped, is_baseline
 
 MOST_NAMES = 12  # the most names in a sentence
@@ -86,15 +87,34 @@ def _listed(names: Sequence[str], noun: str) -> str:
     return f"{counted(len(names), noun)} ({shown}{', …' if len(names) > MOST_NAMES else ''})"
 
 
+def write_origin(tables: Tables) -> str:
+    """Returns a sentence on the days, versions and machines of the measurement."""
+    origin = tables.origin
+    versions, days = ", ".join(_versions(origin)), _days(origin)
+    parts = [f"with {versions}" if versions else "", f"on {'; '.join(origin.machines)}" if origin.machines else ""]
+    known = ", ".join(filter(None, parts))
+    if not known:
+        return f"Measured {days}." if days else ""
+    return f"Measured {days or 'on a day that the records do not state'}, {known}."
+
+
+def _days(origin: Origin) -> str:
+    """Returns the day or the days of the measurement, or an empty string."""
+    return " to ".join(dict.fromkeys(origin.dates))
+
+
+def _versions(origin: Origin) -> list[str]:
+    """Returns the versions of packages, and of plugins outside robench."""
+    versions = [f"{name} {' and '.join(some)}" for name, some in origin.versions.items() if some]
+    foreign = {owner: some for owner, some in origin.plugins.items() if not owner.startswith("robench:")}
+    return [*versions, *(f"{owner} {' and '.join(some)}" for owner, some in foreign.items())]
+
+
 def list_facts(tables: Tables) -> list[tuple[str, str]]:
     """Returns the date, versions, hardware and cost, as terms with texts."""
     origin = tables.origin
-    first, last = (origin.dates[0], origin.dates[-1]) if origin.dates else ("", "")
-    when = first if first == last else f"{first} to {last}"
-    facts = [("Measured", when or "the records of this board do not state a day")]
-    versions = [f"{name} {' and '.join(some)}" for name, some in origin.versions.items() if some]
-    foreign = {owner: some for owner, some in origin.plugins.items() if not owner.startswith("robench:")}
-    versions += [f"{owner} {' and '.join(some)}" for owner, some in foreign.items()]
+    facts = [("Measured", _days(origin) or "the records of this board do not state a day")]
+    versions = _versions(origin)
     memory = f"; at most {origin.memory / 1024:.1f} GiB of memory per worker" if origin.memory else ""
     if versions:
         facts.append(("Versions", ", ".join(versions)))
