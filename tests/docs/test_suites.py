@@ -167,6 +167,13 @@ def test_what_one_types_for_a_threat_model_is_planned(registry, tmp_path, number
     assert suite.ranking is None or len(plan.ranking) == len(suite.ranking)
 
 
+def test_the_smoke_suite_ranks_rows(robench, tmp_path):
+    done = robench(tmp_path, "run", str(ROOT / "suites/smoke.yaml"), "--only", "model=mf", "--workers", "1")
+    assert done.returncode == 0, done.stderr
+    assert len(re.findall(r"^1 \(1", done.stdout, re.M)) == 2, "the first row of each table of embeddings"
+    assert "No row has a rank, so this table says nothing" in done.stdout, "the table of fake users"
+
+
 def test_paths_in_the_suites_are_those_of_the_repository():
     for path in SUITES:
         for name in re.findall(r"\b(?:docs|tools|suites)/[\w/.-]+\.(?:md|py|yaml)", path.read_text("utf-8")):
