@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 
 from robench.api.errors import counted
 from robench.report.headline import list_reasons
-from robench.report.leaderboard import name_worst_case
 from robench.report.numbers import format_defense, format_interval, format_number
 from robench.tables.leaderboard import LeaderboardRow, LeaderboardTable
 from robench.tables.page_values import PageValues
@@ -57,7 +56,8 @@ def _compare(table: LeaderboardTable, row: LeaderboardRow, twin: LeaderboardRow,
     helps, name = row.verdict.startswith("gains"), _name(row)
     start = f"With {name}" if helps else f"{name} has the best rank among them, and with it"
     values = f"{format_number(row.worst)} instead of {format_number(twin.worst)}"
-    text = f"{start} the {name_worst_case(table)} is {values}"
+    worst = "worst case" if table.threat.goal == "untargeted" else "attacked value"
+    text = f"{start} the {worst} is {values}"
     if not helps and row.verdict:
         text += f" ({row.verdict.partition(';')[0]})"
     if table.rise:
