@@ -231,7 +231,7 @@ def test_plugins_check_says_what_is_broken(robench, folder):
         ),
         (
             "datasets: [{name: csv, path: r.csv, label: mine}]",
-            "t.yaml:4: targets: mine: 500 unpopular items are wanted",
+            "t.yaml:4: targets: mine: 500 unpopular items are requested",
         ),
         ("datasets: [{name: csv, path: nothing.csv}]", "t.yaml:2: datasets[0].path: nothing.csv: no such file"),
         (

@@ -85,7 +85,7 @@ def test_a_lock_file_is_never_truncated(tmp_path):
     assert is_free(tmp_path / "a.lock")
     assert (tmp_path / "a.lock").read_text() == "theirs"
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(OSError, match="no regular file"):
+    with pytest.raises(OSError, match="not a regular file"):
         open_lock(tmp_path / "pipe")
 
 

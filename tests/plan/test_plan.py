@@ -127,7 +127,7 @@ def test_exclude_leaves_out_what_matches_every_key(load):
         ("exclude: [{model: bert4rec}]", "no cell matches {model: bert4rec}"),
         ("exclude: [{modle: mf}]", "did you mean 'model'"),
         ("exclude: [{}]", "exclude everything"),
-        ("exclude: [{stage: ['', train, test]}]", "nothing is left"),
+        ("exclude: [{stage: ['', train, test]}]", "no cell of the suite is left"),
         ("ranking: [{surface: history, epsilon: 1}]", "no attack of this suite has this threat model"),
         ("ranking: [{surface: embedding, epsilon: 0.05}]", "several threat models are meant"),
         ("ranking: [{surface: embedding, norm: l2, epsilon: 0.001}]", "no cell has ε"),

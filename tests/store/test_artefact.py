@@ -42,7 +42,7 @@ def test_a_shift_in_another_byte_order_is_the_same_shift(dtype):
         ({**EMBEDDING, "author": ["a", "b"]}, "'author' is missing, or not one string"),
         ({**EMBEDDING, "users": [1, 1]}, "'users' has a number twice"),
         ({**EMBEDDING, "users": [-1, 1]}, "'users' has a number twice, or a negative one"),
-        ({**EMBEDDING, "users": [1.0, 2.0]}, "'users' is missing, or no list"),
+        ({**EMBEDDING, "users": [1.0, 2.0]}, "'users' is missing, or not a list"),
         ({**EMBEDDING, "users": np.array([1, 2**63], "u8")}, "'users' has a number twice, or a negative one"),
         ({**EMBEDDING, "delta/x": np.full((1, 4), 0.5)}, "'delta/x' does not have one row of numbers per user"),
         ({**EMBEDDING, "delta/x": np.full(2, 0.5)}, "'delta/x' does not have one row of numbers per user"),

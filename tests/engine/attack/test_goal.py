@@ -143,7 +143,7 @@ def test_carlini_and_wagner_promotes_with_less_than_the_budget_of_who_is_in_alre
 
 
 def test_promotion_without_a_target_is_an_error():
-    with pytest.raises(ValueError, match="promoted"):
+    with pytest.raises(ValueError, match="nothing to promote"):
         list(
             reference_victim("pairwise")
             .surface("embedding")

