@@ -42,7 +42,7 @@ def main(arguments: list[str]) -> int:
     """Reviews all files, and returns the highest exit code."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("files", nargs="+", type=Path)
-    parser.add_argument("--boards", type=Path, default=ROOT / "results", help="the folder with the present boards")
+    parser.add_argument("--boards", type=Path, default=ROOT / "results", help="the folder with the current boards")
     parser.add_argument("--sample", type=int, default=20, help="how many cells of a submission are measured again")
     parser.add_argument("--workers", type=int, help="worker processes")
     parser.add_argument("--out", type=Path, help="the file for the comment, instead of standard output")
