@@ -235,6 +235,10 @@ def test_plugins_check_says_what_is_broken(robench, folder):
         ),
         ("datasets: [{name: csv, path: nothing.csv}]", "t.yaml:2: datasets[0].path: nothing.csv: no such file"),
         (
+            "datasets: [{name: csv, label: nothing.csv, path: nothing.csv}]",
+            "t.yaml:2: datasets[0].path: nothing.csv: no such file",
+        ),
+        (
             "datasets:\n  - name: csv\n    min_user_interactions: 2\n    path: ./rr.csv",
             "t.yaml:5: datasets[0].path: rr.csv: no such file (did you mean 'r.csv'?)",
         ),

@@ -120,7 +120,7 @@ def _setting_of(file: str, suite: Suite, path: KeyPath) -> KeyPath:
     for key in path:
         entry = entry[key]
     settings = entry.items() if isinstance(entry, dict) else ()
-    texts = {key: value for key, value in settings if isinstance(value, str)}
+    texts = {key: value for key, value in settings if isinstance(value, str) and key not in ("name", "label")}
     return next(((key,) for key, text in texts.items() if suite.folder / Path(text).expanduser() == Path(file)), ())
 
 
