@@ -7,7 +7,7 @@ worst candidate.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from robench.api.attacks.ball import wide
 from robench.api.attacks.base import Attack
+from robench.api.errors import PluginError
 from robench.api.rng import Rng
 from robench.engine.attack.costs import Costs, Diagnosis
 from robench.engine.attack.judgement import Judgement, worse
@@ -208,6 +209,18 @@ def search_worst(arena: Arena, attack: Attack, rng: Rng) -> Worst:
         arena.costs.queries += arena.n_users
         worst.update(candidate, arena.judge(candidate))
     return worst
+
+
+def in_turn(attack: Attack, proposals: Any) -> Iterator[Any]:
+    """Returns what an attack proposes as an iterator.
+
+    Raises:
+        PluginError: if the attack did not return an iterator or another iterable.
+    """
+    if not isinstance(proposals, Iterable):
+        given = "nothing" if proposals is None else f"a {type(proposals).__name__}"
+        raise PluginError(f"{type(attack).__name__} returned {given}, not its candidates in turn (does it use yield?)")
+    return iter(proposals)
 
 
 def choose_rows(better: Tensor, new: Candidate, old: Candidate) -> Candidate:

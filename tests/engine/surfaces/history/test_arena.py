@@ -93,7 +93,15 @@ def test_an_edit_without_a_budget_is_refused_and_recorded():
 
 
 @pytest.mark.parametrize(
-    "proposal", [lambda o: o.rows().float(), lambda o: o.rows()[:3], lambda o: o.rows()[0], lambda o: o.rows()[:, None]]
+    "proposal",
+    [
+        lambda o: o.rows().float(),
+        lambda o: o.rows()[:3],
+        lambda o: o.rows()[0],
+        lambda o: o.rows()[:, None],
+        lambda o: o.rows().tolist(),
+        lambda o: None,
+    ],
 )
 def test_what_are_no_histories_is_the_plugins_error(proposal):
     attack = Fixed.make()

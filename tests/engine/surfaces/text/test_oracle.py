@@ -289,7 +289,7 @@ def test_other_blanks_are_no_edit(epsilon):
     assert oracle.costs.overshoot == 0
 
 
-@pytest.mark.parametrize("proposed", [["one"], "abc", [1, 2, 3]])
+@pytest.mark.parametrize("proposed", [["one"], "abc", [1, 2, 3], None, 3])
 def test_what_is_no_title_per_item_is_an_error(proposed):
     with pytest.raises(PluginError, match="titles for 3 items"):
         oracle_of().allowed.enforce(proposed, Costs())

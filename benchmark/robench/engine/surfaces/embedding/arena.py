@@ -12,7 +12,7 @@ from robench.api.attacks.ball import Ball, l2, linf, sizes, wide
 from robench.api.attacks.base import Attack
 from robench.api.attacks.embedding import EmbeddingAttack, MinimumNormAttack
 from robench.api.rng import Rng
-from robench.engine.attack.arena import Candidate, Proposal
+from robench.engine.attack.arena import Candidate, Proposal, in_turn
 from robench.engine.attack.costs import Costs
 from robench.engine.attack.measurement import CellArrays
 from robench.engine.attack.users import UserArena
@@ -48,7 +48,7 @@ class EmbeddingArena(UserArena):
         """
         if not isinstance(attack, EmbeddingAttack):
             raise TypeError(f"{type(attack).__name__} perturbs no embedded inputs")
-        proposals = attack.perturb(self.oracle, self.ball.copy(), rng)
+        proposals = in_turn(attack, attack.perturb(self.oracle, self.ball.copy(), rng))
         # A minimum-norm attack gets no budget, so a δ beyond the budget does not count as overspending.
         yield from map(self._fitting, proposals) if isinstance(attack, MinimumNormAttack) else proposals
 

@@ -14,7 +14,7 @@ from robench.api.attacks.base import Attack
 from robench.api.attacks.history import HistoryAttack
 from robench.api.errors import PluginError
 from robench.api.rng import Rng
-from robench.engine.attack.arena import Candidate, Proposal, choose_rows
+from robench.engine.attack.arena import Candidate, Proposal, choose_rows, in_turn
 from robench.engine.attack.costs import Costs
 from robench.engine.attack.measurement import CellArrays
 from robench.engine.attack.users import UserArena
@@ -59,7 +59,7 @@ class HistoryArena(UserArena):
         """
         if not isinstance(attack, HistoryAttack):
             raise TypeError(f"{type(attack).__name__} edits no histories")
-        yield from ({ITEMS: rows} for rows in attack.rewrite(self.oracle, rng))
+        yield from ({ITEMS: rows} for rows in in_turn(attack, attack.rewrite(self.oracle, rng)))
 
     def within_budget(self, proposal: Proposal) -> Candidate:
         """Returns the proposal with genuine rows in place of rows that are not allowed.
@@ -67,7 +67,7 @@ class HistoryArena(UserArena):
         Raises:
             PluginError: if the proposal has no histories, or if they are not an int64 matrix with one row per user.
         """
-        if ITEMS not in proposal:
+        if not isinstance(proposal[ITEMS], Tensor):
             raise PluginError(f"the attack gave nothing for the histories of {self.n_users} users, int64 [B, L]")
         rows = proposal[ITEMS].cpu()
         return choose_rows(self._budget.allowed(rows, self.costs), {ITEMS: rows}, self.genuine())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -14,7 +14,7 @@ from robench.api.attacks.embedding import EmbeddingAttack
 from robench.api.data import IntArray
 from robench.api.errors import PluginError
 from robench.api.rng import Rng
-from robench.engine.attack.arena import Arena, Candidate, Proposal
+from robench.engine.attack.arena import Arena, Candidate, Proposal, in_turn
 from robench.engine.attack.costs import Costs
 from robench.engine.attack.goal import Goal
 from robench.engine.attack.judgement import Judgement, judge_scores
@@ -56,7 +56,7 @@ class ParametersArena(Arena):
         """
         if not isinstance(attack, EmbeddingAttack):
             raise TypeError(f"{type(attack).__name__} perturbs no tables")
-        yield from attack.perturb(self.oracle, self.ball.copy(), rng)
+        yield from in_turn(attack, attack.perturb(self.oracle, self.ball.copy(), rng))
 
     def within_budget(self, proposal: Proposal) -> Candidate:
         """Returns the proposal after projection onto the ball, row by row.
@@ -67,11 +67,12 @@ class ParametersArena(Arena):
             PluginError: if the perturbation is missing, does not have the shape of the tables, or is not finite.
         """
         shape = self.oracle.tables.valid.shape
-        if ROWS not in proposal or proposal[ROWS].shape != shape:
+        given = proposal.get(ROWS) if isinstance(proposal, Mapping) else None
+        if not isinstance(given, Tensor) or given.shape != shape:
             raise PluginError(f"the attack gave no '{ROWS}' of shape {tuple(shape)}")
-        if not bool(torch.isfinite(proposal[ROWS]).all()):
+        if not bool(torch.isfinite(given).all()):
             raise PluginError("the attack gave a δ that is not finite")
-        return project(self.oracle.masked({ROWS: proposal[ROWS].detach()}), self.ball, self.costs)
+        return project(self.oracle.masked({ROWS: given.detach()}), self.ball, self.costs)
 
     def damage(self, candidate: Candidate) -> Tensor:
         """Returns the damage to each user within the top k: float64 [users].

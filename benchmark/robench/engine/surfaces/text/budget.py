@@ -6,7 +6,7 @@ for titles, the genuine title also replaces a title that breaks one of them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -71,8 +71,9 @@ class TitleBudget:
         Raises:
             PluginError: if the proposal is not a sequence of strings with one title per item.
         """
-        texts = not isinstance(proposal, str) and all(isinstance(title, str) for title in proposal)
-        if not texts or len(proposal) != len(self.genuine):
+        if isinstance(proposal, str) or not isinstance(proposal, Collection):
+            raise PluginError(f"the attack gave a {type(proposal).__name__}, not titles for {len(self.genuine)} items")
+        if len(proposal) != len(self.genuine) or not all(isinstance(title, str) for title in proposal):
             raise PluginError(f"the attack gave {len(proposal)} titles for {len(self.genuine)} items, or not text")
         # The host reads each title once, and as plain text: a class of an attack may answer differently each time.
         titles = [str.__str__(title) for title in proposal]

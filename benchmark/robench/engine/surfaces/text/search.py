@@ -11,6 +11,7 @@ from torch import Tensor
 from robench.api.attacks.base import Attack
 from robench.api.attacks.text import TextAttack
 from robench.api.rng import Rng
+from robench.engine.attack.arena import in_turn
 from robench.engine.attack.costs import Costs
 from robench.engine.attack.ensemble import MemberLog
 from robench.engine.attack.judgement import worse
@@ -113,7 +114,7 @@ def search_titles(attack: Attack, oracle: TitleOracle, rng: Rng) -> RewrittenTit
     if not isinstance(attack, TextAttack):
         raise TypeError(f"{type(attack).__name__} rewrites no titles")
     worst = WorstTitles.genuine(oracle)
-    for proposal in attack.rewrite(oracle, rng):
+    for proposal in in_turn(attack, attack.rewrite(oracle, rng)):
         titles = oracle.allowed.enforce(proposal, oracle.costs)
         oracle.costs.queries += oracle.n_users
         worst.update(RewrittenTitles.judge(oracle, titles))
