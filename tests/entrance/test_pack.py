@@ -47,12 +47,22 @@ def place(finished, tmp_path):
     return shutil.copytree(finished, tmp_path / "copy")
 
 
-@pytest.fixture
-def packed(robench, place):
-    """Returns the working folder of a copy of the finished run, with packed results."""
+@pytest.fixture(scope="module")
+def published(robench, finished, tmp_path_factory):
+    """Returns the working folder of a copy of the finished run, with packed results.
+
+    No test changes the folder.
+    """
+    place = shutil.copytree(finished, tmp_path_factory.mktemp("published") / "copy")
     done = robench(place, "pack", "results/s")
     assert done.returncode == 0, done.stderr
     return place
+
+
+@pytest.fixture
+def packed(published, tmp_path):
+    """Returns a copy of ``published``."""
+    return shutil.copytree(published, tmp_path / "packed")
 
 
 def content(folder):
@@ -67,8 +77,8 @@ def test_the_published_form_is_these_files_and_packing_twice_gives_the_same_byte
     assert content(folder) == first
 
 
-def test_a_folder_of_its_own_holds_the_same_bytes_and_leaves_the_source_alone(robench, place, packed, finished):
-    other = shutil.copytree(finished, place.parent / "source")
+def test_a_folder_of_its_own_holds_the_same_bytes_and_leaves_the_source_alone(robench, packed, finished, tmp_path):
+    other = shutil.copytree(finished, tmp_path / "source")
     before = {path: path.read_bytes() for path in (other / "results/s").rglob("*") if path.is_file()}
     assert robench(other, "pack", "results/s", "--to", "published/s").returncode == 0
     assert content(other / "published/s") == content(packed / "results/s")

@@ -64,7 +64,7 @@ def in_units(bench, norm):
     return bench.surface("embedding").rms() * (4.0 if norm == "l2" else 1.0)  # √16, because a vector has 16 entries
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, 1])
 def test_carlini_wagner_finds_the_exact_radius(seed):
     bench, scores, best = linear_bench(seed)
     exact = np.array([r[0] for r in margin_ratios(bench, scores, best, "l2")])
@@ -88,7 +88,7 @@ def broken(bench, attack, radius):
 
 
 @pytest.mark.parametrize("norm", ["l2", "linf"])
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, 1])
 def test_pgd_breaks_every_user_at_the_exact_radius_and_none_below(norm, seed):
     bench, scores, best = linear_bench(seed)
     exact = np.array([r[0] for r in margin_ratios(bench, scores, best, norm)])
@@ -99,7 +99,7 @@ def test_pgd_breaks_every_user_at_the_exact_radius_and_none_below(norm, seed):
 
 
 @pytest.mark.parametrize("norm", ["l2", "linf"])
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, 1])
 def test_apgd_breaks_every_user_at_the_exact_radius_with_restarts_and_most_with_one(norm, seed):
     bench, scores, best = linear_bench(seed)
     exact = np.array([r[0] for r in margin_ratios(bench, scores, best, norm)])

@@ -203,8 +203,8 @@ class StartedAt:
         return self._start
 
 
-@pytest.mark.parametrize("norm", ["l2", "linf"])
-@pytest.mark.parametrize("epsilon", [0.1, 0.5])
+# One radius per norm is enough: the tests of FGSM and PGD cover how a radius follows from ε.
+@pytest.mark.parametrize(("norm", "epsilon"), [("l2", 0.5), ("linf", 0.1)])
 def test_apgd_reaches_at_least_the_loss_of_torchattacks_from_the_same_start(torchattacks, victim, norm, epsilon):
     w = World(victim, norm, epsilon)
     pictures = Pictures(w.classifier, 2 * w.bound).eval()
@@ -259,8 +259,8 @@ def test_carlini_wagner_finds_a_median_radius_no_larger_than_foolbox_with_as_man
     ours = shortest(x + found[classifier.name] for found in attack.minimise(oracle, Rng(0)))
     bound = 2 * float(x.abs().max())
     model = foolbox.PyTorchModel(classifier, bounds=(-bound, bound))
-    # The first pair has foolbox's defaults for step and c. The others are the best two of sixteen pairs here.
-    for step, weight in [(0.01, 1e-3), (0.1, 1.0), (0.03, 1.0)]:
+    # These are the best two of sixteen pairs of a step and a c, and better than foolbox's defaults.
+    for step, weight in [(0.1, 1.0), (0.03, 1.0)]:
         other = foolbox.attacks.L2CarliniWagnerAttack(
             binary_search_steps=5, steps=60, stepsize=step, initial_const=weight, abort_early=False
         )
