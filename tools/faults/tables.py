@@ -288,12 +288,13 @@ def _json_lines(rng: random.Random) -> Case:
     _damage_objects(objects, case, rng)
     lines = [_object(pairs, rng) for pairs in objects]
     encoding = rng.choice(("latin-1", "cp1252")) if single else rng.choice(("utf-8", "utf-8", "utf-8-sig", "utf-16"))
-    content = _json_text(lines, case.form["damage"], rng).encode(encoding)
+    text = _json_text(lines, case.form["damage"], rng)
+    content = (text.rstrip() if case.form["damage"] == "cut" else text).encode(encoding)
     case.form["encoding"] = encoding
     if encoding != "utf-8" and (encoding != "utf-8-sig" or rng.random() < 0.5):
         case.settings["encoding"] = encoding
     if case.form["damage"] == "cut":
-        content = content.rstrip()[: -rng.choice((1, 2, 5))]
+        content = content[: -rng.choice((1, 2, 5))]
     content = b"" if case.form["damage"] == "empty" else content
     case.content, case.name = _packed(content, f"r{rng.choice(('.jsonl', '.ndjson', '.json', '.JSONL'))}", rng)
     return case

@@ -109,7 +109,10 @@ def _read_ratings(path: Path, order: Order) -> Table:
         DataError: if the file cannot be read, if its columns are not those of ratings, or if their order cannot be
             recognised.
     """
-    head = re.split(rb"[\r\n]", read_content(path)[:HEAD].removeprefix(codecs.BOM_UTF8), maxsplit=1)[0]
+    content = read_content(path)[:HEAD].removeprefix(codecs.BOM_UTF8).lstrip(b"\r\n")
+    if not content:
+        raise DataError("the file is empty", where=str(path))
+    head = re.split(rb"[\r\n]", content, maxsplit=1)[0]
     cells = head.decode("utf-8", "replace").replace('"', "").split(",")
     if any(name in cells for name in (*USERS, *ITEMS)):
         table = read_delimited(path, Delimited(",", ids=(*USERS, *ITEMS), whole=TIMES, real=RATINGS))

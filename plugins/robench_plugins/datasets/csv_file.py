@@ -222,7 +222,7 @@ class CsvFile(Dataset):
             columns=None if c.header else c.columns,
             ids=(c.user, c.item),
             whole=TIMES if c.time == AUTO else (c.time,) if c.time else (),
-            real=RATINGS if c.rating == AUTO else (c.rating,) if c.rating else (),
+            real=() if c.decimal == "," else RATINGS if c.rating == AUTO else (c.rating,) if c.rating else (),
         )
         table = read_table(path, form)
         for name, key in ((c.user, "user"), (c.item, "item")):

@@ -17,8 +17,8 @@ from robench_plugins.datasets.reading.advice import Advice
 from robench_plugins.datasets.reading.delimited import Delimited
 from robench_plugins.datasets.reading.files import read_table
 from robench_plugins.datasets.reading.items import describe_items, distinct_ids, read_items
-from robench_plugins.datasets.reading.opening import digest_of, plain_suffix, read_content
-from robench_plugins.datasets.reading.recognition import first_lines
+from robench_plugins.datasets.reading.opening import check_text, digest_of, plain_suffix, read_content
+from robench_plugins.datasets.reading.recognition import first_lines, is_usual
 from robench_plugins.datasets.reading.text import ENCODINGS, find_encoding, to_utf8
 from robench_plugins.datasets.reading.unused import find_unused
 
@@ -110,7 +110,9 @@ class Sequences(Dataset):
     def load(self) -> Ratings:
         """Returns the interactions in the order of the file, with the items."""
         advice = Advice(("encoding",))
-        content = to_utf8(read_content(self.config.path), self.config.encoding_of("path"), self.config.path, advice)
+        raw = read_content(self.config.path)
+        check_text(raw, self.config.path)
+        content = to_utf8(raw, self.config.encoding_of("path"), self.config.path, advice)
         users, items = read_sequences(content, self.config.path)
         catalogue, notes = self._catalogue()
         return Ratings(users, items, catalogue=catalogue, notes=notes)
@@ -140,8 +142,8 @@ def read_sequences(content: bytes, path: Path) -> tuple[Ids, Ids]:
         path: the file, for messages.
 
     Raises:
-        DataError: if the file is empty, if a line has no item, or if a user has several lines although some line has
-            several items.
+        DataError: if the file is empty or begins with a header, if a line has no item, or if a user has several lines
+            although some line has several items.
     """
     text = np.frombuffer(content, dtype=np.uint8)
     spaces = np.isin(text, np.frombuffer(SPACE, dtype=np.uint8))
@@ -156,6 +158,10 @@ def read_sequences(content: bytes, path: Path) -> tuple[Ids, Ids]:
     if (counts == 0).any():
         row = int(np.flatnonzero(counts == 0)[0])
         raise DataError("a line with a user and no item", where=f"{path}:{int(line[first][row]) + 1}")
+    user, item = words[0].as_py(), words[1].as_py()
+    if (counts == 1).all() and is_usual(user, "user") and is_usual(item, "item"):
+        problem = f"the first line looks like a header: {user} {item}"
+        raise DataError(problem, where=f"{path}:{int(line[0]) + 1}", hint="remove it")
     users = words.filter(pa.array(first)).dictionary_encode()
     codes = users.indices.to_numpy()
     _check_form(codes, counts, users.dictionary, line[first], path)

@@ -155,6 +155,15 @@ def test_filters_that_leave_nothing_name_themselves_and_the_largest_counts():
         prepare(log, DatasetConfig(min_rating=4), SPLITS[0])
 
 
+def test_white_space_around_ids_is_said():
+    log = Ratings(np.array(["a", "b ", "c"]), np.array([" x", " y", "\u00a0z"]))
+    notes = prepare(log, DatasetConfig(), SPLITS[0]).summary.notes
+    assert "1 of 3 ids of users begin or end with white space, such as 'b '" in notes
+    assert "3 of 3 ids of items begin or end with white space, such as ' x'" in notes
+    log = Ratings(np.array(["a b", "c"]), np.array([1, 2]))
+    assert not any("white space" in note for note in prepare(log, DatasetConfig(), SPLITS[0]).summary.notes)
+
+
 def test_ids_that_match_only_in_form_are_said():
     log = Ratings(np.array(["a", "B", "c"]), np.array(["caf\u00e9", "x", "y"]))
     log = replace(

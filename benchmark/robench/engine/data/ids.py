@@ -67,6 +67,19 @@ def show_pair(one: str, other: str) -> str:
     return " and ".join(map(ascii if same else repr, (one, other)))
 
 
+def find_padded(names: Sequence[str], kind: str) -> str:
+    """Returns a line about ids with white space around them, or an empty string if there are none.
+
+    Args:
+        names: distinct ids.
+        kind: the word for what the ids name, such as ``users``.
+    """
+    padded = [name for name in names if name != name.strip()]
+    if not padded:
+        return ""
+    return f"{len(padded)} of {len(names)} ids of {kind} begin or end with white space, such as {padded[0]!r}"
+
+
 def find_look_alikes(names: Sequence[str], kind: str) -> str:
     """Returns a line about ids that look alike, or an empty string if there are none.
 

@@ -15,7 +15,7 @@ from robench.api.dataset import DatasetConfig, Ratings
 from robench.api.errors import DataError, counted
 from robench.api.summary import DataSummary, Quantiles
 from robench.engine.data.events import Events
-from robench.engine.data.ids import find_look_alikes, plain_form, show_pair
+from robench.engine.data.ids import find_look_alikes, find_padded, plain_form, show_pair
 
 FIELDS = ("title", "year", "genres", "description")
 FEW = 0.5  # if a smaller share of the items or users is described, a note says so
@@ -132,6 +132,8 @@ def _notes(log: Log, config: DatasetConfig, ties: float | None) -> list[str]:
     """
     ratings = log.ratings
     lines = [
+        find_padded(log.user_ids, "users"),
+        find_padded(log.item_ids, "items"),
         find_look_alikes(log.user_ids, "users"),
         find_look_alikes(log.item_ids, "items"),
         _unmatched(log.item_ids, ratings.catalogue, DESCRIPTIONS, "items"),

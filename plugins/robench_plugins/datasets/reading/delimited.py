@@ -10,13 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
 from robench.api import DataError
 from robench.api.errors import counted
 from robench_plugins.datasets.reading.advice import Advice
 from robench_plugins.datasets.reading.opening import check_text, plain_suffix, read_content
-from robench_plugins.datasets.reading.table import Table, check_names
+from robench_plugins.datasets.reading.table import Table, check_names, equals, first_true, is_text
 from robench_plugins.datasets.reading.text import line_of_row, rows_with_lines, split_quoted, to_utf8
 
 SEPARATORS = ("\t", "::", ";", ",", "|")
@@ -25,6 +26,7 @@ QUOTED = (",", ";", "|")  # the separators of files in which a cell may be quote
 MOST = 1 << 23  # bytes of a block, which holds whole rows
 PIECE = 1 << 18  # bytes that fit into the cache of a processor
 UNIT = b"\x1f"  # the character that replaces a separator of several characters
+FOR_EXCEL = re.compile(r'"?sep=.?"?\s*', re.IGNORECASE)  # a first line that tells Excel the separator
 
 
 @dataclass(frozen=True)
@@ -84,8 +86,8 @@ def read_delimited(path: Path, form: Delimited) -> Table:
     character. Empty lines are skipped.
 
     Raises:
-        DataError: if the file is not a table of this format, for example because it is empty, has a wrong encoding or
-            has a stray quote.
+        DataError: if the file is not a table of this format, for example because it is empty, has a wrong encoding, has
+            a stray quote or repeats its header.
     """
     separator = form.separator_of(path)
     raw = read_content(path)
@@ -108,20 +110,55 @@ def read_delimited(path: Path, form: Delimited) -> Table:
     table = Table(path, data, line_of, form.columns is None, form.advice)
     if not len(table):
         raise DataError("the file has a header and no rows", where=str(path))
+    if header:
+        _refuse_second_header(table, head)
     return table
+
+
+def refuse_excel_line(line: str, path: Path) -> None:
+    """Checks that the first line of a file is not a line such as ``sep=;``, which only Excel reads.
+
+    Raises:
+        DataError: if it is such a line.
+    """
+    if FOR_EXCEL.fullmatch(line):
+        problem = f"the line {line.strip()} is for Excel, and not a row"
+        raise DataError(problem, where=f"{path}:1", hint="remove the line")
+
+
+def _refuse_second_header(table: Table, head: Sequence[str]) -> None:
+    """Checks that no row repeats the header.
+
+    Args:
+        table: the table.
+        head: the cells of the header. A header of one cell is not compared.
+
+    Raises:
+        DataError: if a row repeats the header.
+    """
+    rows = None
+    for place, cell in enumerate(head):
+        column = table.data.column(place)
+        if len(head) == 1 or not is_text(column.type):
+            return
+        rows = equals(column, cell) if rows is None else pc.and_(rows, equals(column, cell))
+        if (row := first_true(rows)) is None:
+            return
+    raise table.error("the row repeats the header", row, hint="if files were joined, keep the first header only")
 
 
 def _first_row(content: bytes, separator: str, quoted: str | None, path: Path) -> list[str]:
     """Returns the cells of the first row.
 
     Raises:
-        DataError: if the file has no rows.
+        DataError: if the file has no rows, or begins with a line for Excel.
     """
     blank = " \t" if separator == BLANKS else ""
     rows = rows_with_lines(content, quoted is not None)
     line = next((text for _, text in rows if text.strip(blank)), None)
     if line is None:
         raise DataError("the file is empty", where=str(path))
+    refuse_excel_line(line, path)
     if separator == BLANKS:
         return line.split()
     return split_quoted(line, separator) if quoted else line.split(separator)
@@ -142,7 +179,7 @@ def _column_names(head: Sequence[str], form: Delimited, separator: str, path: Pa
             problem = f"the {what} has no {json.dumps(separator)} between columns"
             raise DataError(problem, where=f"{path}:1", hint=hint)
     if len(names) != len(head):
-        problem = f"{form.named(len(names))}, and the first row has {len(head)} cells"
+        problem = f"{form.named(len(names))}, and the first row has {counted(len(head), 'cell')}"
         fitting = [sign for sign in SEPARATORS if len(separator.join(head).split(sign)) == len(names) > 1]
         hint = form.advice.separator(fitting[0]) if fitting else ""
         hint = hint or f"it begins with {', '.join(head[:4])}"
@@ -286,6 +323,8 @@ def _has_usual_numbers(content: bytes, sign: str) -> bool:
         return False
     text = np.frombuffer(content, np.uint8)
     edges = [ord(edge) for edge in (sign, "\n", "\r", '"') if edge.encode() in content]
+    if not edges:
+        return True  # a single cell, of which the first digit is checked above
     for start in range(0, len(text), PIECE):
         piece = text[start : start + PIECE + 2]
         wrong = piece[2:] - np.uint8(ord("0")) < 10  # the bytes before 0 wrap around

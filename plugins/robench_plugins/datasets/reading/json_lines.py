@@ -106,7 +106,9 @@ def _parse(text: str, where: str, literals: bool) -> dict[str, Any]:
         row = _parse_literal(text) if literals else None
         if row is None:
             problem = "nested too deeply" if isinstance(error, RecursionError) else str(error)
-            hint = "one object per line" if text.lstrip().startswith("[") else ""
+            if isinstance(error, json.JSONDecodeError):
+                problem = f"{error.msg} (character {error.colno})"
+            hint = "one object per line" if text.lstrip().startswith("[") or text.strip() == "{" else ""
             raise DataError(f"not JSON: {problem}", where=where, hint=hint) from None
     if not isinstance(row, dict):
         raise DataError("not a JSON object", where=where, hint="one object per line")

@@ -30,6 +30,12 @@ FOREIGN = {
     b"\x89HDF": "an HDF5 file",
     b"\xd0\xcf\x11\xe0": "an old Excel workbook",
 }
+# The first characters, in lower case, of texts that downloads give in place of a file.
+PAGES = {
+    b"<!doctype html": "a web page",
+    b"<html": "a web page",
+    b"version https://git-lfs.github.com/spec/": "a pointer of Git LFS",
+}
 BLOCK = 1 << 20
 LARGEST_RATIO = 1000  # text does not shrink more than this
 ALWAYS_FINE = 1 << 28  # bytes that may be unpacked whatever the ratio
@@ -39,10 +45,11 @@ def digest_of(paths: Iterable[Path]) -> str:
     """Returns the sha256 of the contents of some files, in hex digits.
 
     Raises:
-        DataError: if a file cannot be opened.
+        DataError: if a file cannot be opened, or is a pipe or a device.
     """
     digest = hashlib.sha256()
     for path in paths:
+        _refuse_special(path)
         try:
             with path.open("rb") as file:
                 while block := file.read(BLOCK):
@@ -74,14 +81,15 @@ def read_content(path: Path) -> bytes:
     The suffix of the name shows the compression: .gz, .bz2, .xz, .zst or .zip.
 
     Raises:
-        DataError: if the file is missing or damaged, if its name and its content disagree about the compression, if it
-            is a folder, an Excel workbook or an archive of several files, if it has a password, or if it unpacks to too
-            many bytes.
+        DataError: if the file is missing or damaged, or if its name and its content disagree about the compression.
+            Also if it is a folder, a pipe, a device, an Excel workbook or an archive of several files, if it has a
+            password, or if it unpacks to too many bytes.
     """
     if path.name.lower().endswith((*ARCHIVES, *(f".tar{ending}" for ending in MAGIC))):
         raise DataError("an archive of files, not a file", where=str(path), hint="unpack it, and name the file")
     if path.is_dir():
         raise DataError("a folder, not a file", where=str(path))
+    _refuse_special(path)
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -105,9 +113,13 @@ def check_text(content: bytes, path: Path) -> None:
     """Checks that the content of a file is not in a known format other than text.
 
     Raises:
-        DataError: if the content is in such a format, is an archive, or is still compressed.
+        DataError: if the content is in such a format, is an archive, or is still compressed. Web pages and the pointers
+            of Git LFS are text, and are refused too.
     """
     if _is_text(content):
+        start = content[:512].lstrip().lower()
+        if kind := next((name for begin, name in PAGES.items() if start.startswith(begin)), ""):
+            raise DataError(f"its content is {kind}", where=str(path), hint="download the file itself")
         return
     kind = next((name for magic, name in FOREIGN.items() if content.startswith(magic)), "")
     if content[257:262] == b"ustar":
@@ -227,6 +239,16 @@ def _only_member(content: bytes, most: int, path: Path) -> bytes:
             raise ValueError(str(error)) from None
 
 
+def _refuse_special(path: Path) -> None:
+    """Checks that a path does not lead to a pipe or a device, which may be endless or readable only once.
+
+    Raises:
+        DataError: if it does.
+    """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise DataError("a pipe or a device, not a file", where=str(path), hint="save its content in a file")
+
+
 def unreadable(path: Path, error: OSError) -> DataError:
     """Returns the error for a file that cannot be opened.
 
@@ -236,7 +258,9 @@ def unreadable(path: Path, error: OSError) -> DataError:
     hint = ""
     if isinstance(error, FileNotFoundError):
         found = path.parent.is_dir()
-        near = suggest(path.name, {p.name: p.name for p in path.parent.iterdir()}) if found else ""
+        near = suggest(path.name, {p.name: p.name for p in path.parent.iterdir() if p.exists()}) if found else ""
         hint = near if found else f"there is no folder {path.parent}"
     problem = "no such file" if isinstance(error, FileNotFoundError) else str(error.strerror)
+    if path.is_symlink() and not path.exists() and not isinstance(error, PermissionError):
+        problem, hint = "a link that leads to no file", ""
     return DataError(problem, where=str(path), hint=hint)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from robench.api import DataError
-from robench_plugins.datasets.reading.delimited import BLANKS, QUOTED, SEPARATORS, Delimited
+from robench_plugins.datasets.reading.delimited import BLANKS, QUOTED, SEPARATORS, Delimited, refuse_excel_line
 from robench_plugins.datasets.reading.files import PARQUET, parquet_names
 from robench_plugins.datasets.reading.json_lines import JSON_LINES
 from robench_plugins.datasets.reading.opening import check_text, is_hidden, plain_suffix, read_content
@@ -20,6 +20,7 @@ from robench_plugins.datasets.reading.text import BOMS
 
 HEAD = 1 << 16  # the number of bytes that are examined
 LINES = 100
+WIDE = 64  # the number of bytes that are examined for UTF-16 without a mark
 MOST_NAMES = 8  # the most names of columns in a message
 TABLES = (".csv", ".tsv", ".tab", *JSON_LINES, *PARQUET)  # the endings of tables
 DATA = re.compile(r"[-+]?[0-9][0-9.,:TZ+ -]*", re.ASCII)
@@ -34,6 +35,8 @@ USUAL = {
     "rating": ("rating", "score", "stars", "overall", "book-rating"),
     "time": ("time", "timestamp", "date", "datetime", "unixreviewtime", "created_at"),
 }
+LINE_BREAK = re.compile("\r\n|\r|\n")
+WINDOWS = re.compile(rb"[\x80-\x9f]")  # control characters in Latin-1, and letters and signs in cp1252
 UNNAMED = ("user", "item", "rating", "time")
 
 
@@ -52,7 +55,7 @@ def first_lines(path: Path) -> list[str] | None:
     text = content[:HEAD].decode(_encoding(content), "ignore")
     if "\0" in text:
         return None
-    lines = [line for line in text.splitlines() if line.strip()]
+    lines = [line for line in LINE_BREAK.split(text) if line.strip()]
     return lines[: LINES if len(content) <= HEAD or len(lines) < 2 else min(LINES, len(lines) - 1)] or None
 
 
@@ -61,11 +64,22 @@ def _encoding(content: bytes) -> str:
     mark = next((name for bom, name in BOMS.items() if content.startswith(bom)), "")
     if mark:
         return "utf-8-sig" if mark == "utf-8" else mark
+    even, odd = content[:WIDE:2], content[1:WIDE:2]
+    for encoding, letters, zeros in (("utf-16-le", even, odd), ("utf-16-be", odd, even)):
+        if zeros and all(letters) and not any(zeros):
+            return encoding
     try:
         content[: HEAD - 4].decode("utf-8")
     except UnicodeDecodeError as error:
-        return "utf-8" if error.end >= len(content[: HEAD - 4]) - 4 and len(content) > HEAD else "latin-1"
+        if error.end >= len(content[: HEAD - 4]) - 4 and len(content) > HEAD:
+            return "utf-8"
+        return "cp1252" if WINDOWS.search(content) and _is_windows(content) else "latin-1"
     return "utf-8"
+
+
+def _is_windows(content: bytes) -> bool:
+    """Returns whether all bytes are characters of cp1252, which has five gaps."""
+    return not any(gap in content for gap in (b"\x81", b"\x8d", b"\x8f", b"\x90", b"\x9d"))
 
 
 def recognise_table(path: Path) -> dict[str, Any] | None:
@@ -134,7 +148,11 @@ def _recognise_delimited(path: Path, lines: Sequence[str]) -> dict[str, Any] | N
     """Returns the settings with which ``csv`` reads a delimited text.
 
     The result is None if the lines have no common separator, or if a header names no users and items.
+
+    Raises:
+        DataError: if the first line is for Excel.
     """
+    refuse_excel_line(lines[0], path)
     usual = Delimited().separator_of(path)
     separator = _separator(lines, usual)
     if separator is None:

@@ -87,7 +87,7 @@ class Table:
         empty = column.is_null()
         if is_text(column.type):
             text = column.cast(pa.large_string()) if not pa.types.is_dictionary(column.type) else column
-            empty = pc.or_kleene(empty, _equals_empty(text))
+            empty = pc.or_kleene(empty, equals(text, ""))
         if (row := first_true(empty)) is not None:
             if pc.all(empty).as_py():
                 raise self.error(f"an empty {key}, as in all rows", row, self.advice.null(key))
@@ -255,16 +255,17 @@ def check_names(names: Iterable[str], where: str) -> None:
         known.add(name)
 
 
-def _equals_empty(column: pa.ChunkedArray) -> pa.ChunkedArray:
+def equals(column: pa.ChunkedArray, text: str) -> pa.ChunkedArray:
+    """Returns whether each cell of a column of strings is a text."""
     if pa.types.is_dictionary(column.type):
         chunks = [
-            pc.take(pc.equal(chunk.dictionary, ""), chunk.indices)
+            pc.take(pc.equal(chunk.dictionary, text), chunk.indices)
             if len(chunk.dictionary)
             else pa.array([], pa.bool_())
             for chunk in column.chunks
         ]
         return pa.chunked_array(chunks, pa.bool_())
-    return pc.equal(column, "")
+    return pc.equal(column, text)
 
 
 def _text(cell: Any) -> str:

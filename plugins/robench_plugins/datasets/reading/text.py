@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,7 @@ BOMS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
+INNER_MARK = re.compile(rb"(?:^|[\r\n])(\xef\xbb\xbf)")  # a mark of UTF-8 at the start of a line
 
 
 def find_encoding(name: str) -> codecs.CodecInfo | None:
@@ -50,8 +52,9 @@ def to_utf8(content: bytes, encoding: str, path: Path, advice: Advice | None = N
         advice: the settings that hints may name.
 
     Raises:
-        DataError: if the encoding does not exist, if the bytes are not valid in it, or if the text contains a NUL. An
-            encoding with one byte per character accepts nearly all bytes, so it is refused if the bytes are UTF-8.
+        DataError: if the encoding does not exist, if the bytes are not valid in it, or if the text contains a NUL, or a
+            byte order mark at the start of a line. An encoding with one byte per character accepts nearly all bytes, so
+            it is refused if the bytes are UTF-8.
     """
     advice = advice or Advice()
     codec = find_encoding(encoding)
@@ -80,6 +83,10 @@ def to_utf8(content: bytes, encoding: str, path: Path, advice: Advice | None = N
     if b"\0" in content:
         line = _count_lines(content[: content.index(b"\0")]) + 1
         raise DataError("a NUL byte, so it is not a text", where=f"{path}:{line}", hint=_wide(advice))
+    if codecs.BOM_UTF8 in content and (inner := INNER_MARK.search(content)):
+        line = _count_lines(content[: inner.start(1)]) + 1
+        hint = "remove it; files that were joined may have such marks"
+        raise DataError("a byte order mark (U+FEFF) within the text", where=f"{path}:{line}", hint=hint)
     return content
 
 

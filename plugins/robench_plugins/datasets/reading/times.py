@@ -30,7 +30,7 @@ DAY_OR_MONTH_FIRST = re.compile(r"\s*[0-9]{1,2}[./-][0-9]{1,2}[./-]([0-9]{2}|[0-
 ISO = (
     r"^(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})"
     r"(?:[T ](?P<clock>[0-9]{2}:[0-9]{2}(?::[0-9]{2})?)(?:[.,](?P<fraction>[0-9]{1,9}))?"
-    r"\s*(?P<zone>Z|UTC|[+-][0-9]{2}:?[0-9]{2})?)?$"
+    r"\s*(?P<zone>Z|UTC|[+-][0-9]{2}(?::?[0-9]{2})?)?)?$"
 )
 
 
@@ -76,11 +76,12 @@ def read_times(table: Table, name: str, key: str = "time", decimal: str = ".") -
     column = pc.ascii_trim_whitespace(column.cast(pa.large_string()))
     if pc.all(pc.match_substring_regex(column, "^[0-9]{1,18}$")).as_py():
         return _from_whole(table, np.asarray(column.cast(pa.int64()).to_numpy()), key)
-    if decimal != "." and not pc.any(pc.match_substring(column, ".")).as_py():
-        column = pc.replace_substring(column, decimal, ".")
-    numeric = pc.match_substring_regex(column, NUMBER)
+    plain = column if decimal == "." else pc.replace_substring(column, decimal, ".")
+    numeric = pc.match_substring_regex(plain, NUMBER)
+    if decimal != ".":  # 1.500 may be 1500
+        numeric = pc.and_not(numeric, pc.match_substring(column, "."))
     if pc.all(numeric).as_py():
-        return _from_decimals(table, column, key)
+        return _from_decimals(table, plain, key)
     if pc.any(numeric).as_py():
         row = int(pc.index(numeric, False).as_py())
         raise table.error(f"{key} {shortened(column[row].as_py())} must be a number, as the others are", row)
@@ -103,10 +104,33 @@ def _from_whole(table: Table, values: IntArray, key: str) -> Times:
     """
     values = values.astype(np.int64, copy=False)
     _refuse_negative(table, values, key)
-    for least, ticks, unit in UNITS:
+    most: int | None = None  # the largest time of the next smaller unit
+    for least, ticks, unit in (*UNITS, (DATED, 1, "seconds")):
         if _mostly_from(values, least):
-            return Times(values, ticks, (f"times are read as {unit}",))
-    return Times(values, 1 if _mostly_from(values, DATED) else None)
+            said = () if ticks == 1 else (f"times are read as {unit}",)
+            return Times(values, ticks, (*said, *_other_units(values, least, most, unit)))
+        most = least
+    return Times(values, None)
+
+
+def _other_units(values: IntArray, least: int, end: int | None, unit: str) -> tuple[str, ...]:
+    """Returns a line about times that seem to have another unit than the others.
+
+    The result is empty if there are no such times. Numbers below ``DATED`` have no apparent unit.
+
+    Args:
+        values: the times.
+        least: the smallest number that seems to have the unit.
+        end: the smallest number that seems to have a finer unit, or None if there is no finer unit.
+        unit: the name of the unit.
+    """
+    other = (values >= DATED) & (values < least)
+    if end is not None:
+        other |= values >= end
+    if not (count := int(np.count_nonzero(other))):
+        return ()
+    example = int(values[np.flatnonzero(other)[0]])
+    return (f"{count} of {len(values)} times, such as {example}, do not seem to be {unit}: mixed units have no order",)
 
 
 def _mostly_from(values: IntArray | FloatArray, least: int) -> bool:
@@ -230,7 +254,7 @@ def _parse_dates(texts: pa.Array) -> tuple[IntArray, int | None] | None:
     except pa.ArrowInvalid:
         return None
     digits = pc.replace_substring_regex(zone, "UTC|[Z:]", "")
-    shift = pc.if_else(pc.equal(digits, ""), "+0000", digits)
+    shift = pc.if_else(pc.equal(digits, ""), "+0000", pc.utf8_rpad(digits, 5, "0"))
     hours, minutes = (
         np.asarray(pc.utf8_slice_codeunits(shift, start, start + 2).cast(pa.int64()).to_numpy()) for start in (1, 3)
     )
