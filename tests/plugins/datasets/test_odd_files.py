@@ -1,4 +1,4 @@
-"""Tests that unusual files are read correctly, or refused in one line that says where the problem is."""
+"""Tests that unusual files are read correctly, or refused in one line."""
 
 from pathlib import Path
 

@@ -68,7 +68,7 @@ def show_pair(one: str, other: str) -> str:
 
 
 def find_padded(names: Sequence[str], kind: str) -> str:
-    """Returns a line about ids with white space around them, or an empty string if there are none.
+    """Returns a line about ids with white space around them, or an empty string.
 
     Args:
         names: distinct ids.

@@ -116,7 +116,7 @@ def read_delimited(path: Path, form: Delimited) -> Table:
 
 
 def refuse_excel_line(line: str, path: Path) -> None:
-    """Checks that the first line of a file is not a line such as ``sep=;``, which only Excel reads.
+    """Checks that a file does not begin with a line for Excel, such as ``sep=;``.
 
     Raises:
         DataError: if it is such a line.

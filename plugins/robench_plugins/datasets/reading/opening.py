@@ -240,7 +240,9 @@ def _only_member(content: bytes, most: int, path: Path) -> bytes:
 
 
 def _refuse_special(path: Path) -> None:
-    """Checks that a path does not lead to a pipe or a device, which may be endless or readable only once.
+    """Checks that a path does not lead to a pipe or a device.
+
+    Such a source may be endless, or may be readable only once.
 
     Raises:
         DataError: if it does.
