@@ -111,6 +111,7 @@ def warm_servers(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     from robench_plugins.executors.isolation.launch import Launcher  # noqa: PLC0415  # tests marked unit need none
 
+    forked.start_server()
     monkeypatch.setattr(Launcher, "context", forked.CONTEXT)
 
 

@@ -20,6 +20,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,7 @@ PRELOADED = (
     "torch.fx.experimental.symbolic_shapes",
 )
 if FORKS:
-    CONTEXT.set_forkserver_preload(list(PRELOADED))
+    CONTEXT.set_forkserver_preload([*PRELOADED, "warm_fork_server"])
 
 
 def robench(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -150,9 +151,27 @@ def _start(
     env = {**os.environ, "COLUMNS": "200", **environment}
     # The path of this file identifies the function, because the fork may import another package named tests.
     call = {"call": (command, folder, arguments, env, *outputs)}
+    start_server()
     process = CONTEXT.Process(target=runpy.run_path, args=(__file__, call, "forked"))
     process.start()
     return process
+
+
+@cache
+def start_server() -> None:
+    """Starts the fork server, which imports ``warm_fork_server.py``.
+
+    The folder of this module is on the path of the server, but not on that of its forks.
+    """
+    if FORKS:
+        from multiprocessing.forkserver import ensure_running  # noqa: PLC0415  # other systems lack the module
+
+        place = str(Path(__file__).parent)
+        with pytest.MonkeyPatch.context() as patch:
+            # Depending on its version, Python gives the server the environment or the path of this process.
+            patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), place])))
+            patch.setattr(sys, "path", [*sys.path, place])
+            ensure_running()
 
 
 def _main(command: str, folder: Path, arguments: tuple[str, ...], env: dict[str, str], out: Path, err: Path) -> None:

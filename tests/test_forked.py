@@ -24,6 +24,12 @@ def test_step():
     optimizer.step()
     assert len(set(sys.modules) - before) < 10
 """
+TEMPLATE = """
+from robench.report.page.build import load_template
+
+def test_template():
+    assert load_template.cache_info().currsize == 1
+"""
 
 
 def test_every_module_exists():
@@ -44,6 +50,14 @@ def test_a_step_of_an_optimizer_imports_next_to_nothing_in_a_fork(tmp_path):
     """The import of ``torch._dynamo`` would cost every victim a second."""
     (tmp_path / "test_step.py").write_text(STEP)
     done = conformance(tmp_path, "test_step.py")
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.skipif(not FORKS, reason="the system has no fork server")
+def test_no_fork_compiles_the_template_of_the_page(tmp_path):
+    """Compiling it takes a third of the time of ``robench leaderboard``."""
+    (tmp_path / "test_template.py").write_text(TEMPLATE)
+    done = conformance(tmp_path, "test_template.py")
     assert done.returncode == 0, done.stdout
 
 

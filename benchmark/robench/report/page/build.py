@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import cache
 from importlib.resources import files
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup, escape
 
 from robench.api.escapes import visible
@@ -41,17 +42,6 @@ def to_page(tables: Tables, *, drawn: bool = True) -> str:
         tables: the tables of a folder.
         drawn: whether to draw pictures.
     """
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_finalize
-    )
-    environment.filters |= {
-        "inline": _inline,
-        "interval": _interval,
-        "verdict": _verdict,
-        "command": _command,
-        "kind": _kind,
-        "numeric": _numeric,
-    }
     sections = list(build_further_sections(tables))
     pictures = make_pictures(tables, sections, drawn=drawn)
     context = make_context(tables)
@@ -84,7 +74,24 @@ def to_page(tables: Tables, *, drawn: bool = True) -> str:
         "style": Markup(_read("style.css")),
         "script": Markup(_read("script.js")),
     }
-    return environment.from_string(_read("page.html")).render(**content) + "\n"
+    return load_template().render(**content) + "\n"
+
+
+@cache
+def load_template() -> Template:
+    """Returns the template of the page, which is compiled once per process."""
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_finalize
+    )
+    environment.filters |= {
+        "inline": _inline,
+        "interval": _interval,
+        "verdict": _verdict,
+        "command": _command,
+        "kind": _kind,
+        "numeric": _numeric,
+    }
+    return environment.from_string(_read("page.html"))
 
 
 def _shorten(section: Section, tables: Tables) -> Sequence[Block]:

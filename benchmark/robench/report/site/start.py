@@ -8,10 +8,11 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
 from robench.api.escapes import visible
@@ -29,12 +30,16 @@ def to_start_page(cards: Sequence[Card], docs: str) -> str:
         cards: the cards of the boards, in the order of the page.
         docs: the address of the documentation, relative to the page, or an empty string.
     """
+    parts = {"style": Markup(_read("start.css")), "script": Markup(_read("start.js"))}
+    return _template().render(cards=cards, docs=docs, **parts) + "\n"
+
+
+@cache
+def _template() -> Template:
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_finalize
     )
-    template = environment.from_string(_read("start.html"))
-    parts = {"style": Markup(_read("start.css")), "script": Markup(_read("start.js"))}
-    return template.render(cards=cards, docs=docs, **parts) + "\n"
+    return environment.from_string(_read("start.html"))
 
 
 def to_catalogue(cards: Sequence[Card]) -> str:
