@@ -205,12 +205,15 @@ def _robench() -> None:
 
 
 def replace_pictures(patch: pytest.MonkeyPatch) -> None:
-    """Lets a page have digests instead of pictures.
+    """Lets a page have digests instead of pictures, whose charts nobody validates.
 
-    Drawing starts a process, which takes half a second.
+    Drawing starts a process, which takes half a second. Validation takes most of the time of a chart. In a run, a chart
+    that is not valid is only a sentence of the page, so the tests of charts are those that see it.
     """
     # The name is that of the module which draws the page. A name that does not exist is an error.
     patch.setattr("robench.report.page.pictures.draw_pictures", lambda charts: [_picture(chart) for chart in charts])
+    patch.setattr("altair.utils.schemapi.DEBUG_MODE", False)
+    patch.setattr("altair.utils.schemapi.SchemaBase.validate", lambda *_, **__: None)
 
 
 def _picture(chart: dict[str, Any]) -> str:
