@@ -83,6 +83,16 @@ def test_a_cell_under_an_attack_at_test_time_has_slices(world):
     assert [row.users for row in thirds] == np.bincount(LENGTHS).tolist()
 
 
+def test_a_cell_whose_users_are_in_one_group_has_no_worst_group(world):
+    world.facts()
+    world.cell(ranks(20, 99))
+    world.build()
+    results = read_results(world.store.folder, METRICS)
+    rows = build_cell_slices(results, results.cells[0], results.plan.metrics[:1])
+    assert {row.group for row in rows} == {"low", "cold"}
+    assert not any(row.worst for row in rows)
+
+
 def test_a_folder_without_facts_has_no_slices(world):
     world.cell(ranks(20, 99))
     tables = world.build()

@@ -20,6 +20,13 @@ def test_targets_are_drawn_from_their_part_of_the_catalogue(pick, pool):
     assert drawn.tolist() == list(pool)
 
 
+@pytest.mark.parametrize("pick", ["all", "unpopular", "lower-torso"])
+def test_no_item_is_in_two_sets(pick):
+    sets = choose_targets(TRAIN, TargetChoice(2, pick, 2))
+    assert [len(part) for part in sets] == [2, 2]
+    assert len(np.unique(np.concatenate(sets))) == 4
+
+
 def test_all_draws_the_targets_of_its_earlier_name():
     now, earlier = (choose_targets(TRAIN, TargetChoice(3, pick, 2)) for pick in ("all", "random"))
     np.testing.assert_array_equal(now, earlier)

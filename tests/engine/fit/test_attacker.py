@@ -1,23 +1,30 @@
 """Tests that an attack with fake users sees only the real users that it may know."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from robench.api import Interactions, PoisoningAttack, Profiles, Rng
+from robench.api import Defense, Interactions, PoisoningAttack, Profiles, Rng
 from robench.api.knowledge import Knowledge
 from robench.api.threat import Threat
-from robench.engine.fit.attacker import choose_seen_users
+from robench.engine.fit.attacker import choose_seen_users, keep_seen
 from robench.engine.fit.poisoning import poison
+from robench.engine.fit.profiles import ProfileMaker, VictimPipeline
+from robench.testing.worlds import crowd
 from robench_plugins.attacks.poisoning.bandwagon import Bandwagon
 from robench_plugins.attacks.poisoning.copy_profile import CopyProfile
 from robench_plugins.attacks.poisoning.random_profiles import RandomProfiles
 from robench_plugins.attacks.poisoning.segment import Segment
+from robench_plugins.models.popularity import Popularity
 
 N_ITEMS = 12
 TARGETS = np.array([1, 4])
+ORDER = np.array([3, 0, 7, 1, 6, 2, 5, 4])
 ROWS = st.lists(st.lists(st.integers(0, N_ITEMS - 1), max_size=6, unique=True), min_size=5, max_size=20)
 ATTACKS = [Bandwagon, CopyProfile, RandomProfiles, Segment]
 
@@ -61,6 +68,28 @@ def test_the_number_of_fakes_follows_all_users_and_their_size_the_seen_ones():
         assert len(profiles_of(attack, rows, seed)) == 3
         seen = choose_seen_users(10, 0.2, Rng(seed).child("seen"))
         assert (attack.users, attack.size) == (2, int(np.median([len(rows[user]) for user in seen])))
+
+
+def test_the_seen_data_have_the_rows_of_the_seen_users_in_every_part():
+    data = crowd(n_users=8)[0]
+    data = replace(data, profiles=tuple(f"profile {user}" for user in range(8)), known=data.validation.rows_in(ORDER))
+    seen = keep_seen(data, np.array([1, 5, 6]))
+    for part in ("train", "validation", "known"):
+        whole, kept = getattr(data, part), getattr(seen, part)
+        assert [kept.row(user).tolist() for user in range(kept.n_users)] == [whole.row(u).tolist() for u in (1, 5, 6)]
+    assert seen.profiles == ("profile 1", "profile 5", "profile 6")
+
+
+def test_the_size_of_a_fake_user_is_checked_against_the_seen_users():
+    data, attack = crowd(n_users=40, ragged=True)[0], Peeking.make(knowledge={"data": 0.1})
+    pipeline = VictimPipeline(Popularity, {}, Defense(), 0, torch.device("cpu"))
+    sizes = set()
+    for seed in range(6):
+        maker = ProfileMaker(attack, data, TARGETS, 0.1, Rng(seed), pipeline)
+        maker.make()
+        assert maker.budget.size == attack.size == int(np.median(maker.seen.train.lengths()))
+        sizes.add(attack.size)
+    assert len(sizes) > 1
 
 
 @pytest.mark.parametrize(

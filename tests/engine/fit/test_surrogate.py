@@ -226,13 +226,18 @@ def test_profiles_are_made_once_for_all_models_and_adaptive_ones_once_per_pipeli
             type(self).made += 1
             return self.profiles(view.train, **more)
 
-    for settings, made in (({}, 1), (SURROGATE, 3)):
+    for settings, made in (({}, 1), (SURROGATE, 5)):
         Counting.made = 0
         for model, defense in ((ReferencePairwise, None), (Popularity, None), (ReferencePairwise, Suspecting())):
             for _ in range(2):
                 fit = victim_fit(tmp_path / str(made), model=model, attack=Counting.make(**settings), defense=defense)
                 fit.victim = rename(fit.victim, model.__name__, type(fit.defense).__name__)
                 assert len(fit._fit_data.poisoned.train) > 0
+        for role, config in (("model", {"epochs": 3}), ("defense", {"quantile": 0.9})):
+            fit = victim_fit(tmp_path / str(made), attack=Counting.make(**settings), defense=Suspecting())
+            fit.victim = rename(fit.victim, "ReferencePairwise", "Suspecting")
+            fit.victim = replace(fit.victim, **{role: replace(getattr(fit.victim, role), config=config)})
+            assert len(fit._fit_data.poisoned.train) > 0
         assert Counting.made == made
 
 
