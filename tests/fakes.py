@@ -32,6 +32,7 @@ L2 = {"stage": "test", "surface": "embedding", "norm": "l2", "scale": "relative"
 FAKES = {"stage": "train", "surface": "interactions", "norm": "users", "scale": "relative", "goal": "promote", "k": 10}
 PROMOTED = {**L2, "goal": "promote"}
 TABLES = {**L2, "surface": "parameters"}
+EDITS = {**L2, "surface": "history", "norm": "edits", "scale": "absolute"}
 NOTHING = dict.fromkeys(("stage", "surface", "norm", "scale", "goal"), "") | {"k": None}
 KINDS = {
     "fgsm": "gradient",

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tests.fakes import EMBEDDING, L2, PARAMETERS, TABLES, USERS, World, ranks, row
+from tests.fakes import EDITS, EMBEDDING, L2, PARAMETERS, TABLES, USERS, World, ranks, row
 
 from robench.report.markdown import to_markdown
 
@@ -116,6 +116,19 @@ def test_a_single_attack_that_saw_no_gradient_is_told_and_ranked_by_the_others(w
     found = row(world.build())
     assert found.flags == "hidden gradients"
     assert found.rank is not None
+
+
+@pytest.mark.parametrize(("found", "ranked"), [(89, True), (92, False)])
+def test_a_search_for_edits_may_win_a_little_on_a_model_that_hides_nothing(tmp_path, found, ranked):
+    """The gradient attacks break 70 of 200 users. A lead of 20 users is 10%."""
+    world = World(tmp_path / "w", [{**EDITS, "metric": "ndcg@10", "epsilon": 1}])
+    for seed in (0, 1):
+        world.cell(ranks(USERS, 99), seed=seed)
+        more = pool((20, 60, 60, 70, found))
+        more["arrays"] |= {"hit": np.ones(USERS, dtype=bool), "loss": np.ones(USERS), "clean_loss": np.ones(USERS)}
+        world.cell(ranks(100, 99), seed=seed, attack="auto", epsilon=1, threat=EDITS, **more)
+    assert row(world.build()).flags == ("" if ranked else "black-box beats white-box")
+    assert (row(world.build()).rank is not None) == ranked
 
 
 def test_who_was_broken_before_a_gradient_attack_came_is_not_held_against_it(world):

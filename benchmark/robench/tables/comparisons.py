@@ -38,6 +38,11 @@ class Attacked(NamedTuple):
     threat: Threat | None
 
 
+LEAST_GAP = 0.02  # the smallest gap that counts
+# A gradient only estimates what an edit does. A search tries each edit, so it may win a little on an honest model.
+LEAST_GAP_OF_EDITS = 0.1
+
+
 class Comparison(NamedTuple):
     """A comparison of an attack with another attack that should not be stronger.
 
@@ -46,12 +51,14 @@ class Comparison(NamedTuple):
         why: the explanation of the flag.
         gap: the amount by which the first attack is weaker than the second, with its interval.
         level: the value with which the gap is compared, which depends on the kind of comparison.
+        least: the smallest gap that counts, as a share of the level.
     """
 
     flag: str
     why: str
     gap: Interval
     level: float
+    least: float = LEAST_GAP
 
 
 @dataclass(frozen=True)
@@ -186,7 +193,8 @@ def compare_attacks(results: Results, cells: Sequence[CellRow], yardstick: Yards
             gap = yardstick.compare(same, group)
             if gap is not None:
                 why = f"{one.label} breaks more through scores than every gradient attack at ε={one.epsilon:g}: "
-                yield Comparison("black-box beats white-box", why + "they are blind", *gap)
+                least = LEAST_GAP_OF_EDITS if group[0].surface == "history" else LEAST_GAP
+                yield Comparison("black-box beats white-box", why + "they are blind", *gap, least)
 
 
 def _attacked(cell: CellRow) -> Attacked:

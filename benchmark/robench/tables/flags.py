@@ -16,7 +16,13 @@ from robench.spec import CellRow
 from robench.store.plan_file import PlannedTable
 from robench.store.record import ENSEMBLE
 from robench.tables.checks import flag_checks
-from robench.tables.comparisons import GRADIENT, compare_attacks, make_held_out_yardstick, make_promotion_yardsticks
+from robench.tables.comparisons import (
+    GRADIENT,
+    LEAST_GAP,
+    compare_attacks,
+    make_held_out_yardstick,
+    make_promotion_yardsticks,
+)
 from robench.tables.detection import count_filter_choices, detects
 from robench.tables.diagnoses import (
     flag_additivity,
@@ -41,7 +47,6 @@ LEAST_HITS = 50  # the number of hit users below which a gap cannot be judged
 LEAST_ITEMS = 3  # the number of rewritten titles below which a gap cannot be judged
 LEAST_TARGETS = 20  # the number of target items below which a row has no rank
 LEAST_CHOICES = 2  # with fewer sets of fake users, an attack has not chosen by a filter
-LEAST_GAP = 0.02  # the smallest gap that counts, as a share of the clean value
 
 
 def set_flags(
@@ -150,8 +155,9 @@ def _not_above_popularity(
 def _gaps(results: Results, row: Row, cells: Sequence[CellRow], reference: Measure) -> Iterator[Flag]:
     """Yields a flag for each attack that is weaker than it should be.
 
-    A gap counts if its 95% interval is above 0, and its mean exceeds 2% of the value with which it is compared. For
-    attacks this is the clean value, and for members of ensembles it is ``Comparison.level``.
+    A gap counts if its 95% interval is above 0, and its mean exceeds ``Comparison.least`` (2%, or 10% for a search that
+    tries edits of histories) of the value with which it is compared. For attacks this is the clean value, and for
+    members of ensembles it is ``Comparison.level``.
 
     Other flags report attacks that raise the host's loss but hardly change ranks.
 
@@ -165,11 +171,11 @@ def _gaps(results: Results, row: Row, cells: Sequence[CellRow], reference: Measu
         row.distrust()
         yield Flag("low power", why, {"users_hit": hits})
         return
-    for name, why, gap, _ in compare_attacks(results, cells, make_held_out_yardstick(results, reference)):
-        if gap.low > 0 and gap.mean > LEAST_GAP * clean:
+    for name, why, gap, _, least in compare_attacks(results, cells, make_held_out_yardstick(results, reference)):
+        if gap.low > 0 and gap.mean > least * clean:
             yield Flag(name, why, {**_numbers(gap), "clean": clean})
-    for name, why, gap, level in compare_members(results, cells, clean):
-        if gap.low > 0 and gap.mean > LEAST_GAP * level:
+    for name, why, gap, level, least in compare_members(results, cells, clean):
+        if gap.low > 0 and gap.mean > least * level:
             # The ensemble's gradient attacks are known to work. The rank of a victim that blinds them means nothing.
             if name in BLIND:
                 row.distrust()
@@ -213,7 +219,7 @@ def _promoted_gaps(results: Results, row: Row, cells: Sequence[CellRow], surface
         yield Flag("low power", why, {"items": items})
         return
     by_hits, by_gains = (compare_attacks(results, cells, one) for one in make_promotion_yardsticks(results, surface))
-    for (name, why, gap, left), gain in zip(by_hits, by_gains, strict=True):
+    for (name, why, gap, left, _), gain in zip(by_hits, by_gains, strict=True):
         if gap.low > 0 and gain.gap.low > 0 and gap.mean > LEAST_GAP * -left:
             yield Flag(name, why, {**_numbers(gap), "reached": -left})
 

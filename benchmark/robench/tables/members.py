@@ -16,7 +16,7 @@ from robench.api.threat import Threat
 from robench.spec import CellRow, RowKey
 from robench.store.npz import Arrays
 from robench.store.record import ENSEMBLE
-from robench.tables.comparisons import BLACK_BOX, FLOOR, GRADIENT, WHITE, Comparison
+from robench.tables.comparisons import BLACK_BOX, FLOOR, GRADIENT, LEAST_GAP, LEAST_GAP_OF_EDITS, WHITE, Comparison
 from robench.tables.results import Results, grouped
 from robench.tables.stats import compute_interval
 
@@ -149,12 +149,14 @@ def compare_members(results: Results, cells: Sequence[CellRow], clean: float) ->
         members = results.record(ordered[0])["members"]
         arrays, where = [results.arrays(cell) for cell in ordered], f"in {label} at ε={epsilon:g}"
         if all("member_broke" in one for one in arrays):
-            yield from _compare_breaks(members, arrays, where)
+            yield from _compare_breaks(members, arrays, where, group[0].surface)
         elif all("member_damage" in one for one in arrays):
             yield from _compare_damage(members, arrays, where, clean)
 
 
-def _compare_breaks(members: Sequence[MemberRecord], arrays: Sequence[Arrays], where: str) -> Iterator[Comparison]:
+def _compare_breaks(
+    members: Sequence[MemberRecord], arrays: Sequence[Arrays], where: str, surface: str | None
+) -> Iterator[Comparison]:
     """Compares members that attack each user alone, by their shares of broken users.
 
     - A gradient attack is compared with random points that used at most as many score evaluations.
@@ -186,7 +188,8 @@ def _compare_breaks(members: Sequence[MemberRecord], arrays: Sequence[Arrays], w
             together = (broke[:, :, white] == 1).any(2)
             gap = compute_interval((broke[:, :, m] == 1).astype(float) - together)
             why = f"{where} {search['name']} breaks more through scores than all gradient attacks: they are blind"
-            yield Comparison("black-box beats white-box", why, gap, level)
+            least = LEAST_GAP_OF_EDITS if surface == "history" else LEAST_GAP
+            yield Comparison("black-box beats white-box", why, gap, level, least)
 
 
 def _compare_damage(
