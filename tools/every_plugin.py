@@ -112,6 +112,7 @@ def defenses() -> list[dict[str, Any]]:
         {"name": "injection-filter"},
         {"name": "delimiters"},
         {"name": "denoise", "ramp": 1},
+        {"name": "dp-gram", "delta": 1e-3},
         {"name": "denoise", "label": "reweighted", "method": "r-ce"},
         *({"name": name} for name in DETECTORS),
     ]
@@ -189,7 +190,7 @@ def suite(folder: Path) -> dict[str, Any]:
     """
     learned, defended, attacking = models(folder), defenses(), attacks(folder)
     elsewhere = ["recbole", "movielens", "sequences", "amazon", "synthetic", "movielens-small"]
-    few = ("none", "normalise", "injection-filter", "delimiters")
+    few = ("none", "dp-gram", "normalise", "injection-filter", "delimiters")
     reading = (
         "fgsm",
         "random-edit",

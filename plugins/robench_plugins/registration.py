@@ -127,6 +127,7 @@ def robench_defenses() -> dict[str, str]:
         "normalise": "robench_plugins.defenses.normalise:Normalise",
         "smoothing": "robench_plugins.defenses.smoothing:Smoothing",
         "denoise": "robench_plugins.defenses.denoise:Denoise",
+        "dp-gram": "robench_plugins.defenses.privacy.dp_gram:DpGram",
         "degree-sad": "robench_plugins.defenses.detection.degree_sad:DegreeSad",
         "fap": "robench_plugins.defenses.detection.fap:Fap",
         "near-duplicate": "robench_plugins.defenses.detection.near_duplicate:NearDuplicate",

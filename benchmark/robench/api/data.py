@@ -241,6 +241,9 @@ class TrainData:
         profiles: a description of each real user, or an empty tuple if the data set has no profiles.
         known: the known items of the cold users for validation, with one row per real user. These items serve as
             histories when weights are selected, and never enter the loss. None means that there are no cold users.
+        gram: the private item-item matrix of a defence, float64 [n_items, n_items], or None. If there is one, the rows
+            in ``train`` are empty, and a model learns from this matrix instead. Only a model with ``learns_gram`` gets
+            one.
     """
 
     train: Interactions
@@ -248,6 +251,7 @@ class TrainData:
     catalogue: Catalogue
     profiles: tuple[str, ...] = ()
     known: Interactions | None = None
+    gram: FloatArray | None = None
 
     @property
     def n_users(self) -> int:

@@ -9,6 +9,7 @@ from robench.api.component import Component
 from robench.api.data import FloatArray, Interactions
 from robench.api.errors import SettingError
 from robench.api.models.base import Model
+from robench.api.privacy import PrivateGram
 from robench.api.rng import Rng
 
 if TYPE_CHECKING:
@@ -33,9 +34,9 @@ class Cleaned:
 class Defense(Component):
     """The defence of one victim.
 
-    The base class itself changes nothing. A subclass overrides any of ``sanitise``, ``clean_text``, ``loss`` and
-    ``wrap``. Of these four methods, the host calls only those that are overridden. λ, the weight of the clean loss, is
-    the setting ``lambda_`` (alias ``lambda``). λ = 1 means no defence.
+    The base class itself changes nothing. A subclass overrides any of ``sanitise``, ``privatise``, ``clean_text``,
+    ``loss`` and ``wrap``. Of these methods, the host calls only those that are overridden. λ, the weight of the clean
+    loss, is the setting ``lambda_`` (alias ``lambda``). λ = 1 means no defence.
 
     Attributes:
         neural: whether the defence needs a ``TorchModel``. If so, cells of other models are skipped. A defence with a
@@ -70,6 +71,17 @@ class Defense(Component):
         """
         return ()
 
+    def privatise(self, train: Interactions, rng: Rng) -> PrivateGram:
+        """Returns a private item-item matrix that a model learns from.
+
+        The model gets this matrix and no interactions. So the guarantee covers everything that the model learns.
+
+        Args:
+            train: the interactions of all users, after any cleaning.
+            rng: the random stream of the noise.
+        """
+        raise TypeError(f"{type(self).__name__} has no privatise()")
+
     def clean_text(self, title: str) -> str:
         """Returns the title that the model reads in place of ``title``.
 
@@ -97,8 +109,10 @@ class Defense(Component):
         """
         if self.neural and not model.neural:
             return "is not neural"
-        if model.trained_elsewhere and (self.overrides("loss") or self.overrides("sanitise")):
+        if model.trained_elsewhere and any(map(self.overrides, ("loss", "sanitise", "privatise"))):
             return "was trained elsewhere"
+        if self.overrides("privatise") and not model.learns_gram:
+            return "cannot learn from an item-item matrix alone"
         if self.overrides("clean_text") and "text" not in model.surfaces:
             return "reads no texts"
         if self.overrides("loss") and not model.neural:

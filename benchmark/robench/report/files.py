@@ -83,6 +83,7 @@ def to_json(tables: Tables) -> str:
         **({"stages": tables.reranking} if tables.reranking else {}),
         **({"detection": tables.detection} if tables.detection else {}),
         **({"certificates": tables.certificates} if tables.certificates else {}),
+        **({"privacy": tables.privacy} if tables.privacy else {}),
         **({"training_defenses": tables.training_defences} if tables.training_defences else {}),
         **({"slices": tables.slices} if tables.slices else {}),
         **({"transfer": tables.transfer} if tables.transfer else {}),

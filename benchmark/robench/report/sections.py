@@ -14,6 +14,7 @@ from robench.report.inputs import build_inputs_section
 from robench.report.leaderboard import NO_ATTACKS, build_clean_grids, build_leaderboard_section
 from robench.report.numbers import format_defense, format_flag, format_victim, name_places
 from robench.report.poisoning import build_poisoning_section
+from robench.report.privacy import build_privacy_section
 from robench.report.reranking import build_reranking_section
 from robench.report.slices import build_slices_section
 from robench.report.titles import build_titles_section
@@ -62,6 +63,7 @@ def build_further_sections(tables: Tables) -> Iterator[Section]:
         build_training_defences_section,
         build_detection_section,
         build_certificates_section,
+        build_privacy_section,
         build_slices_section,
         build_radii_section,
         build_inputs_section,

@@ -63,6 +63,7 @@ class Recorder:
             "titles": measurement.titles,
             "detection": measurement.detection,
             "certificate": measurement.certificate,
+            "privacy": self.fit.get("privacy"),
             "reading": usage,
         }
         return record | {name: value for name, value in extra.items() if value}
@@ -83,6 +84,7 @@ class Recorder:
     def _record(self, cell: Cell, status: Status, start: float | None) -> Record:
         victim, fit = cell.victim, dict(self.fit)
         fit_seconds = fit.pop("fit_seconds", None)
+        fit.pop("privacy", None)  # a field of its own
         parts = (victim.dataset, victim.model, victim.defense, attack_of(cell))
         owners = [part.owner for part in parts if part is not None]
         origin = provenance(owners, self._code(cell), device=self.device, threads=self.threads)

@@ -107,6 +107,19 @@ class TitleContent(Content):
     likelihood_after: Number = 0.0
 
 
+class PrivacyContent(Content):
+    """The guarantee of a differentially private fit.
+
+    ``not_covered`` lists what the fit also depends on, although the guarantee is not about it.
+    """
+
+    eps_dp: Number | Literal["inf"]
+    delta: Number
+    unit: Literal["user"]
+    covers: str
+    not_covered: list[str] = Field(default_factory=list)
+
+
 class ErrorContent(Content):
     """The reason why a cell failed."""
 
@@ -155,6 +168,7 @@ class MeasuredRecord(RecordHead):
     checks: dict[str, Number] = Field(default_factory=dict)
     detection: dict[str, Number | None] = Field(default_factory=dict)
     certificate: dict[str, Number | None] = Field(default_factory=dict)
+    privacy: PrivacyContent | None = None
     fit: dict[str, Number | None]
     members: list[MemberContent] = Field(default_factory=list)
     titles: list[TitleContent] = Field(default_factory=list)

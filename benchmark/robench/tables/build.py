@@ -33,6 +33,7 @@ from robench.tables.members import EnsembleRow, build_ensemble_rows
 from robench.tables.origin import Origin, build_origin
 from robench.tables.page_values import PageValues, build_page_values
 from robench.tables.poisoning import PoisoningRow, build_poisoning_rows
+from robench.tables.privacy import PrivacyRow, build_privacy_rows
 from robench.tables.radii import RadiusRow, build_radius_rows
 from robench.tables.reranking import RerankingRow, build_reranking_rows
 from robench.tables.results import Results, read_results
@@ -79,6 +80,7 @@ class Tables:
         origin: where the numbers come from: versions, machines and digests.
         transfer: the effects of attacks with fake users on victims other than their surrogates.
         certificates: plain and certified values of models that combine votes of base models.
+        privacy: the guarantees of differentially private fits.
     """
 
     suite: str
@@ -112,6 +114,7 @@ class Tables:
     origin: Origin = field(default_factory=Origin)
     transfer: list[TransferRow] = field(default_factory=list)
     certificates: list[CertificateRow] = field(default_factory=list)
+    privacy: list[PrivacyRow] = field(default_factory=list)
 
     def rows(self) -> list[LeaderboardRow]:
         """Returns the rows of all ranking tables, in the order of the tables."""
@@ -181,4 +184,5 @@ def make_tables(results: Results) -> Tables:
         build_origin(results),
         build_transfer_rows(results, poisoning),
         build_certificate_rows(results),
+        build_privacy_rows(results),
     )

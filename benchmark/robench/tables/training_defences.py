@@ -15,6 +15,7 @@ from robench.api.metric import Measure
 from robench.spec import CellRow, RowKey
 from robench.tables.detection import detects
 from robench.tables.poisoning import choose_measures, decide_verdict
+from robench.tables.privacy import guarantees
 from robench.tables.results import Results
 from robench.tables.stats import Interval, estimate_mean
 from robench.tables.units import pair_units
@@ -52,9 +53,9 @@ class TrainingDefenceRow:
 def build_training_defence_rows(results: Results) -> list[TrainingDefenceRow]:
     """Returns one row per defended model, attack on training data, ε and measure.
 
-    A model also has a row for clean data if its victims were attacked at training time, or if its defence cleans the
-    training data. Measures of targets are left out on clean data and under attacks without targets. A model without
-    an undefended twin has no rows.
+    A model also has a row for clean data if its victims were attacked at training time, if its defence cleans the
+    training data, or if its fit is differentially private. Measures of targets are left out on clean data and under
+    attacks without targets. A model without an undefended twin has no rows.
     """
     twins = {key.model_key: key for key in results.by_row if not key.defended}
     rows = []
@@ -63,7 +64,11 @@ def build_training_defence_rows(results: Results) -> list[TrainingDefenceRow]:
         if not key.defended or twin is None:
             continue
         measured = [cell for cell in planned if results.ok(cell)]
-        if any(cell.stage == "train" for cell in measured) or detects(results, measured):
+        if (
+            any(cell.stage == "train" for cell in measured)
+            or detects(results, measured)
+            or guarantees(results, measured)
+        ):
             rows += list(_rows(results, key, twin, measured))
     return rows
 

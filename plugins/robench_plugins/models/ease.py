@@ -46,6 +46,7 @@ class Ease(HistoryModel):
 
     config: Config
     additive: ClassVar[bool] = True
+    learns_gram: ClassVar[bool] = True
     weights: NDArray[np.float32]
 
     def declared_memory(self, users: int, items: int, interactions: int) -> int:
@@ -97,15 +98,19 @@ class Ease(HistoryModel):
 def _regularised_gram(data: TrainData, weight_decay: float) -> NDArray[np.float64]:
     """Returns XᵀX + λI, float64 [n_items, n_items].
 
-    Here X is the interaction matrix without repeats, and λ is ``weight_decay``.
+    Here X is the interaction matrix without repeats, and λ is ``weight_decay``. A private matrix takes the place of
+    XᵀX.
 
     Raises:
         DataError: if there are more than ``MOST_ITEMS`` items.
     """
     if data.n_items > MOST_ITEMS:
         raise DataError(f"ease inverts a dense items x items matrix, and {data.n_items} items are too many for it")
-    x = interaction_matrix(data.train)
-    gram = (x.T @ x).toarray(order="F").astype(np.float64)  # LAPACK works in place only on arrays in this order
+    if data.gram is None:
+        x = interaction_matrix(data.train)
+        gram = (x.T @ x).toarray(order="F").astype(np.float64)  # LAPACK works in place only on arrays in this order
+    else:
+        gram = np.array(data.gram, order="F")
     gram[np.diag_indices_from(gram)] += weight_decay
     return np.asarray(gram)
 

@@ -54,9 +54,13 @@ class HistoryModel(Model):
         self.learn(self.count_items(data))
 
     def count_items(self, data: TrainData) -> TrainData:
-        """Returns the data without repeats and counts the interactions of each item."""
+        """Returns the data without repeats and counts the interactions of each item.
+
+        The counts of a private matrix are its diagonal.
+        """
         data = replace(data, train=without_repeats(data.train))
-        self.counts = data.train.counts().astype(np.float32)
+        counts = data.train.counts() if data.gram is None else np.diag(data.gram)
+        self.counts = counts.astype(np.float32)
         return data
 
     def scores(self, users: IntArray, history: Interactions) -> NDArray[np.float32]:

@@ -14,6 +14,7 @@ from robench.api.component import search
 from robench_plugins.models.history_model import HistoryModel
 from robench_plugins.models.sparse_matrix import (
     Matrix,
+    as_sparse,
     from_state,
     interaction_matrix,
     nearest_neighbours,
@@ -55,6 +56,7 @@ class ItemKnn(HistoryModel):
 
     config: Config
     additive: ClassVar[bool] = True
+    learns_gram: ClassVar[bool] = True
     similarity: Matrix
 
     def declared_memory(self, users: int, items: int, interactions: int) -> int:
@@ -62,13 +64,18 @@ class ItemKnn(HistoryModel):
         return 3 * ENTRY * min(self.config.k, items) * items
 
     def learn(self, data: TrainData) -> None:
-        """Computes the similarities, one block of items at a time."""
-        by_user = interaction_matrix(data.train)
+        """Computes the similarities, one block of items at a time.
+
+        A private matrix holds the dot products and, on its diagonal, the squared norms.
+        """
+        by_user, gram = interaction_matrix(data.train), data.gram
         by_item = by_user.T.tocsr()
-        norms = np.sqrt(data.train.counts().astype(np.float64))
+        squares = data.train.counts().astype(np.float64) if gram is None else np.maximum(np.diag(gram), 0)
+        norms = np.sqrt(squares)
 
         def block(items: slice) -> Matrix:
-            dots, own = by_item[items] @ by_user, np.arange(items.start, items.stop)
+            dots = by_item[items] @ by_user if gram is None else as_sparse(gram[items])
+            own = np.arange(items.start, items.stop)
             return nearest_neighbours(dots, (norms[items], norms), self.config.shrinkage, own, self.config.k)
 
         self.similarity = stack_blocks(data.n_items, data.n_items, block).T.tocsr()

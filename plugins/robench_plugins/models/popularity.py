@@ -19,12 +19,17 @@ class Popularity(Model):
     """
 
     baseline: ClassVar[bool] = True
+    learns_gram: ClassVar[bool] = True
     cold_user: ClassVar[ColdUser] = "popularity"
     counts: NDArray[np.float32]
 
     def fit(self, data: TrainData, rng: Rng) -> None:
-        """Counts the training interactions of every item."""
-        self.counts = data.train.counts().astype(np.float32)
+        """Counts the training interactions of every item.
+
+        The counts of a private matrix are its diagonal.
+        """
+        counts = data.train.counts() if data.gram is None else np.diag(data.gram)
+        self.counts = counts.astype(np.float32)
 
     def scores(self, users: IntArray, history: Interactions) -> NDArray[np.float32]:
         """Returns the counts for every user, float32 [B, n_items]."""

@@ -40,6 +40,11 @@ def interaction_matrix(rows: Interactions) -> Matrix:
     return sparse.csr_array((ones, rows.items, rows.indptr), shape=(rows.n_users, rows.n_items))
 
 
+def as_sparse(dense: NDArray[np.float64]) -> Matrix:
+    """Returns a dense matrix as a sparse one, float32."""
+    return sparse.csr_array(dense.astype(np.float32))
+
+
 def matrix_of_users(rows: Interactions, users: IntArray) -> Matrix:
     """Returns ``interaction_matrix(rows)[users]``, sparse float32 [B, n_items].
 

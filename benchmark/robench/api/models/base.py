@@ -49,6 +49,8 @@ class Model(Component):
             items that a user likes. With ``content``, the item's text decides the rank.
         additive: whether the scores of a history that is not empty are a sum of one vector per item. The host verifies
             this before attacks on histories.
+        learns_gram: whether the model can learn from an item-item matrix alone. If ``TrainData.gram`` is not None, the
+            model then learns from this matrix, and the rows of all users are empty.
         chosen: the settings that validation has chosen among the ``alternatives``. The mapping is empty before this
             choice, or if there are no alternatives.
     """
@@ -63,6 +65,7 @@ class Model(Component):
     reads_of: ClassVar[tuple[str, ...]] = ("title",)
     follows: ClassVar[bool] = False
     additive: ClassVar[bool] = False
+    learns_gram: ClassVar[bool] = False
     cold_user: ClassVar[ColdUser] = "history"
     cold_item: ClassVar[ColdItem] = "behind"
     chosen: Mapping[str, float] = {}

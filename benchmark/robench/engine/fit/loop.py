@@ -16,20 +16,26 @@ from robench.api.models.base import Model
 from robench.api.models.torch import TorchModel
 from robench.api.rng import Rng
 from robench.engine.fit.limits import VALIDATION_USERS
+from robench.engine.fit.privatising import describe, privatise
 from robench.engine.fit.training import EpochCallback, FitReport, Training, count_decays
 from robench.engine.fit.validation import validation_ndcg, validation_users
 
 
-def choose_settings(model: Model, data: TrainData) -> Mapping[str, float]:
+def choose_settings(model: Model, data: TrainData, seen: TrainData) -> Mapping[str, float]:
     """Returns the alternative settings with the best validation NDCG@10.
 
     The result is empty if the model has no alternatives, or if there are no users to validate on.
+
+    Args:
+        model: the model, not fitted yet.
+        data: the data of the fit, with the histories to validate on.
+        seen: the data that the model learns from.
     """
     best: Mapping[str, float] = {}
     highest = -math.inf
     if not len(validation_users(data)[1]):
         return best
-    for settings in model.alternatives(data):
+    for settings in model.alternatives(seen):
         ndcg = validation_ndcg(model, data, most=VALIDATION_USERS)
         if ndcg > highest:
             best, highest = dict(settings), ndcg
@@ -46,7 +52,8 @@ def fit(
 ) -> FitReport:
     """Fits a model under a defence and keeps the weights of the best epoch.
 
-    A model that is not neural fits itself, with the alternative that ``choose_settings`` returns.
+    A model that is not neural fits itself, with the alternative that ``choose_settings`` returns. If the defence
+    overrides ``privatise``, the model learns from the private matrix alone.
 
     A neural model is trained until patience or epochs run out. Training is then resumed from the best weights, as many
     times as the setting ``decays`` says. Each time, the learning rate falls to a third, and training runs for up to
@@ -73,10 +80,13 @@ def fit(
             does.
     """
     if not isinstance(model, TorchModel):
-        model.chosen = choose_settings(model, data)
-        model.fit(data, rng)
+        seen, guarantee = privatise(defense, data, rng)
+        model.chosen = choose_settings(model, data, seen)
+        model.fit(seen, rng)
         most = min(VALIDATION_USERS, model.setting("validation_users", VALIDATION_USERS))
         result = FitReport(validation_ndcg=validation_ndcg(model, data, most=most))
+        if guarantee is not None:
+            result.privacy = describe(guarantee, model)
     elif model.trained_elsewhere:
         model.initialise(data, rng)
         model.to(device).eval()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from robench.api.defense import Defense
 from robench.api.errors import PluginError
 from robench.api.models.step import Step
 from robench.api.models.torch import TorchModel
+from robench.api.privacy import GuaranteeFacts
 from robench.api.rng import Rng
 from robench.engine.fit.validation import validation_ndcg, validation_users
 
@@ -34,20 +36,28 @@ class FitReport:
         validation_ndcg: the NDCG@10 on validation items after the best epoch, or NaN if no user has validation items.
         achieved: the settings that validation has chosen, and the means of the values that the training steps report,
             such as the spent share of ε, by name.
+        privacy: the guarantee of a differentially private fit, by name, or an empty dict. See ``describe``.
     """
 
     epochs: int = 0
     best_epoch: int = 0
     validation_ndcg: float = math.nan
     achieved: dict[str, float] = field(default_factory=dict)
+    privacy: GuaranteeFacts = field(default_factory=dict)
 
-    def as_dict(self) -> dict[str, float | int | None]:
+    def as_dict(self) -> Mapping[str, Any]:
         """Returns the facts of the report, by their names in the record.
 
-        None takes the place of NaN.
+        None takes the place of NaN. The entry ``privacy`` is there only for a differentially private fit.
         """
         ndcg = None if math.isnan(self.validation_ndcg) else self.validation_ndcg
-        return {"epochs": self.epochs, "best_epoch": self.best_epoch, "validation_ndcg@10": ndcg, **self.achieved}
+        facts: Mapping[str, Any] = {
+            "epochs": self.epochs,
+            "best_epoch": self.best_epoch,
+            "validation_ndcg@10": ndcg,
+            **self.achieved,
+        }
+        return {**facts, "privacy": self.privacy} if self.privacy else facts
 
 
 def count_decays(setting: int | str, data: TrainData) -> int:

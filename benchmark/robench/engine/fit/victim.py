@@ -250,7 +250,7 @@ class VictimFit:
                 fitted.append(model)
             # Labels are included, so that people can see what the file holds.
             origin = {**self._identity(), "victim": asdict(self._trained_as[0]), "data_key": self.data_key}
-            notes = result.as_dict() | {f"{name}_read": count for name, count in usage.amounts().items()}
+            notes = {**result.as_dict()} | {f"{name}_read": count for name, count in usage.amounts().items()}
             return dict(model.state()), {**notes, "fit_seconds": seconds, "origin": origin}
 
         state, notes = self.cache.get("checkpoints", self.key, make)
@@ -308,5 +308,5 @@ def leaves_fit(defense: Defense) -> bool:
     The result is True if the defence sets ``changes_fit`` to False, and does not override any method that training
     calls. The function assumes that the defence changes no title.
     """
-    methods = ("loss", "sanitise", "settled", "check_epochs")
+    methods = ("loss", "sanitise", "privatise", "settled", "check_epochs")
     return not defense.changes_fit and not any(map(type(defense).overrides, methods))

@@ -1,0 +1,1 @@
+"""Defences with a guarantee of differential privacy."""
