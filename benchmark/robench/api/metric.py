@@ -191,6 +191,8 @@ class Measure:
         """
         if threat is None or threat.stage != "test":
             return f"'{self}' compares an attacked list with the clean one" if metric.needs == "clean" else ""
+        if not SURFACES[threat.surface].perturbs:
+            return f"'{self}' is not measured where an attack changes no list"
         if threat.goal != "untargeted":
             promoted = metric.needs == "targets"
             return "" if promoted else f"'{self}' is not measured where items are promoted at test time"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-Surface = Literal["embedding", "parameters", "history", "text", "interactions"]
+Surface = Literal["embedding", "parameters", "history", "text", "interactions", "membership"]
 Scale = Literal["relative", "absolute"]
 
 
@@ -39,6 +39,8 @@ class SurfaceRules:
             empty if attacks on this surface act before the fit.
         ensemble_version: the current version of the standard ensemble on this surface, or 0 if there is no such
             ensemble. A board under an earlier version is expired.
+        perturbs: whether attacks on this surface perturb anything. Attacks that do not have no ε, change no list, and
+            are in no ranking table.
     """
 
     each_user_alone: bool
@@ -52,6 +54,7 @@ class SurfaceRules:
     checks_tables: bool = False
     measured_by: str = ""
     ensemble_version: int = 0
+    perturbs: bool = True
 
 
 SURFACES: Mapping[str, SurfaceRules] = MappingProxyType(
@@ -103,6 +106,16 @@ SURFACES: Mapping[str, SurfaceRules] = MappingProxyType(
             ranks_models=True,
             whole_units=True,
             attacks=("robench.api.attacks.poisoning:PoisoningAttack", "robench.api.attacks.poisoning:Corruption"),
+        ),
+        "membership": SurfaceRules(
+            each_user_alone=False,
+            leaves_broken_users=False,
+            ranks_models=False,
+            whole_units=False,
+            attacks=("robench.api.attacks.membership:MembershipAttack",),
+            scale="absolute",
+            measured_by="robench.engine.surfaces.membership.surface:MembershipSurface",
+            perturbs=False,
         ),
     }
 )

@@ -16,8 +16,9 @@ from robench.api.surfaces import SURFACES, Scale, Surface
 from robench.api.title_rules import TitleRules
 
 Stage = Literal["test", "train"]
+_SEEN = "(lists|scores)(-popular)?"  # what an attack on membership sees
 _STATED = "|".join(
-    re.sub(r"[?]P<[a-z]+>", "", part) for part in (title_rules.PATTERN, knowledge.PATTERN, edit_rules.PATTERN)
+    re.sub(r"[?]P<[a-z]+>", "", part) for part in (title_rules.PATTERN, knowledge.PATTERN, edit_rules.PATTERN, _SEEN)
 )
 # the norms; those on histories and titles state the rules for edits, and those of fake users the attacker's knowledge
 NORMS = f"^(l2|linf|share|{_STATED})$"

@@ -61,7 +61,7 @@ def find_surface_misfit(attack: PlannedAttack, model: Planned[Model]) -> str:
     """
     name, label, cls = model.part.name, attack.part.label, model.cls
     surface, gradient = attack.threat.surface, attack.component.gradient
-    if surface not in cls.surfaces:
+    if surface not in cls.surfaces and SURFACES[surface].perturbs:
         return f"{name} has no surface '{surface}' for {label}"
     if attack.component.instructs and not cls.follows:
         return f"{name} answers no prompt, so {label} has nobody to instruct"
@@ -72,6 +72,23 @@ def find_surface_misfit(attack: PlannedAttack, model: Planned[Model]) -> str:
         return f"{name} offers no gradient by its tokens for {label}{only}"
     if surface == "parameters" and not cls.tables:
         return f"{name} declares no tables for {label}"
+    return ""
+
+
+def find_membership_misfit(attack: PlannedAttack, model: Planned[Model], split: Part) -> str:
+    """Returns the reason why an attack on membership cannot be measured.
+
+    The result is an empty string if it can, or if the attack is of another kind.
+    """
+    name, label = model.part.name, attack.part.label
+    if SURFACES[attack.threat.surface].perturbs:
+        return ""
+    if split.name != "cold-users":
+        return f"{label} needs users that no fit sees, which the split cold-users holds out"
+    if model.cls.trained_elsewhere:
+        return f"{name} was trained elsewhere, so {label} does not know its training data"
+    if model.cls.uses_service():
+        return f"{name} uses a service, which {label} would ask about every user twice"
     return ""
 
 

@@ -18,6 +18,7 @@ from robench.plan.misfits import (
     find_attack_misfit,
     find_defense_misfit,
     find_endless_warmups,
+    find_membership_misfit,
     find_poisoning_misfit,
     find_split_misfit,
     find_surface_misfit,
@@ -126,7 +127,8 @@ def _test_cells(
     for attack in attacks:
         if attack.component.stage != "test":
             continue
-        skip = misfit or find_attack_misfit(attack) or find_surface_misfit(attack, model)
+        skip = misfit or find_attack_misfit(attack) or find_membership_misfit(attack, model, victim.split)
+        skip = skip or find_surface_misfit(attack, model)
         sets: list[int | None] = [None] if attack.threat.goal == "untargeted" else list(range(suite.targets.sets))
         for epsilon, number in product(attack.epsilons, sets):
             yield Cell(

@@ -95,6 +95,8 @@ def _usual(names: Sequence[str], cells: Sequence[Cell], metrics: Mapping[str, Me
     usual, kind = ("t-hr@10", "targets") if promoted else ("ndcg@10", "held-out")
     if threat is not None and promoted and threat.stage == "train":
         usual = "t-percentile"
+    if threat is not None and not SURFACES[threat.surface].perturbs:
+        return None
     if usual in names:
         return usual
     fit = [name for name in names if metrics[Measure.parse(name).name].needs == kind]

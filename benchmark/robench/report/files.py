@@ -84,6 +84,7 @@ def to_json(tables: Tables) -> str:
         **({"detection": tables.detection} if tables.detection else {}),
         **({"certificates": tables.certificates} if tables.certificates else {}),
         **({"privacy": tables.privacy} if tables.privacy else {}),
+        **({"membership": tables.membership} if tables.membership else {}),
         **({"training_defenses": tables.training_defences} if tables.training_defences else {}),
         **({"slices": tables.slices} if tables.slices else {}),
         **({"transfer": tables.transfer} if tables.transfer else {}),

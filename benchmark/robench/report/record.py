@@ -16,7 +16,7 @@ from robench.report.fake_users import describe_fakes
 from robench.report.lookup import StoredCell, read_cell, summarise
 from robench.report.user_lists import show_user
 
-_PARTS = ("metrics", "achieved", "detection", "certificate", "privacy", "reading", "diagnostics", "fit", "provenance")
+_PARTS = ("metrics", "achieved", "detection", "certificate", "privacy", "membership", "reading", "diagnostics", "fit")
 _HEAD = ("dataset", "split", "model_label", "defense_label", "lambda", "attack_label", "epsilon", "seed")
 
 
@@ -62,7 +62,7 @@ def _show_record(stored: StoredCell, console: Console) -> None:
     if record["status"] == "ok":
         for name, value in describe_fakes(stored.store.arrays(record), targets, title):
             table.add_row(name, value)
-    for name in _PARTS:
+    for name in (*_PARTS, "provenance"):
         for key, part in record.get(name, {}).items():
             value = part["value"] if name == "metrics" else part
             table.add_row(f"{name}: {key}", "\n".join(value_lines(value)))

@@ -12,6 +12,7 @@ from robench.report.data import build_data_section
 from robench.report.detection import build_detection_section, build_training_defences_section
 from robench.report.inputs import build_inputs_section
 from robench.report.leaderboard import NO_ATTACKS, build_clean_grids, build_leaderboard_section
+from robench.report.membership import build_membership_section
 from robench.report.numbers import format_defense, format_flag, format_victim, name_places
 from robench.report.poisoning import build_poisoning_section
 from robench.report.privacy import build_privacy_section
@@ -64,6 +65,7 @@ def build_further_sections(tables: Tables) -> Iterator[Section]:
         build_detection_section,
         build_certificates_section,
         build_privacy_section,
+        build_membership_section,
         build_slices_section,
         build_radii_section,
         build_inputs_section,

@@ -63,6 +63,7 @@ class Recorder:
             "titles": measurement.titles,
             "detection": measurement.detection,
             "certificate": measurement.certificate,
+            "membership": measurement.membership,
             "privacy": self.fit.get("privacy"),
             "reading": usage,
         }

@@ -21,6 +21,7 @@ from robench.engine.attack.measurement import Measurement
 from robench.engine.calibration import Calibration, calibrate, draw_test_negatives
 from robench.engine.data.prepared import Prepared
 from robench.engine.data.targets import choose_targets, evaluated_users
+from robench.engine.fit.refit import Refit
 from robench.engine.fit.training import EpochCallback
 from robench.engine.fit.victim import FitResult, VictimFit
 from robench.engine.measure import MeasuredVictim
@@ -132,6 +133,7 @@ class FittedVictim:
         targets: the items for which ranks are stored, int64 [T].
         metrics: the metric of each measure of the suite.
         registry: the plugins.
+        device: the device on which the victim was fitted.
     """
 
     fitted: FitResult
@@ -140,6 +142,7 @@ class FittedVictim:
     targets: IntArray
     metrics: Mapping[Measure, Metric]
     registry: Registry
+    device: torch.device
     _clean: dict[str, _CleanVictim | _Failure] = field(default_factory=dict)
     _calibration: Calibration | None = None
 
@@ -258,6 +261,7 @@ class FittedVictim:
             self.fitted.read,
             draw_test_negatives(history, held) if has_likes else None,
             self.fitted.inner,
+            self._refit(cell.victim),
         )
         if has_likes and self._calibration is None:
             self._calibration = calibrate(self.fitted.model, self.data.train_data(), victim.draws())
@@ -265,6 +269,12 @@ class FittedVictim:
             measurement = victim.clean(self.targets)
         self._add_calibration(measurement)
         return _CleanVictim(victim, measurement, usage.amounts())
+
+    def _refit(self, victim: Victim) -> Refit:
+        """Returns the victim's model and defence, ready to be fitted to other users."""
+        model = self.registry.class_of("model", victim.model.name)
+        defense = self.registry.make("defense", victim.defense)
+        return Refit(self.data.train_data(), model, victim.model.config, defense, self.device)
 
     def _add_calibration(self, measurement: Measurement) -> None:
         """Adds the victim's calibration to a measurement if a metric needs likes."""
@@ -302,4 +312,4 @@ def fit_victim(
     fit = make_victim_fit(victim, data, key, registry, cache, device, targets)
     metrics = registry.metrics(measures)
     by_measure = {measure: metrics[measure.name] for measure in map(Measure.parse, measures)}
-    return FittedVictim(fit.fit(report), data, fit.held, targets, by_measure, registry)
+    return FittedVictim(fit.fit(report), data, fit.held, targets, by_measure, registry, device)

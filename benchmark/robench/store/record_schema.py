@@ -169,6 +169,7 @@ class MeasuredRecord(RecordHead):
     detection: dict[str, Number | None] = Field(default_factory=dict)
     certificate: dict[str, Number | None] = Field(default_factory=dict)
     privacy: PrivacyContent | None = None
+    membership: dict[str, Number | None] = Field(default_factory=dict)
     fit: dict[str, Number | None]
     members: list[MemberContent] = Field(default_factory=list)
     titles: list[TitleContent] = Field(default_factory=list)

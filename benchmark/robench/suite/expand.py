@@ -16,6 +16,7 @@ from robench.api.attacks.base import Attack
 from robench.api.attacks.ensemble import Ensemble
 from robench.api.component import BaseConfig, Component
 from robench.api.errors import UserError
+from robench.api.surfaces import SURFACES
 from robench.host.registry import Entry, Kind, Registry
 from robench.spec import NO_DEFENSE, Part
 from robench.suite.grids import read_grid
@@ -64,7 +65,8 @@ def _expand_entry(
     short = offer.name if offer.own else registry.reference(kind, offer)
     label = _read_label(entry, short, path, mistakes)
     limits = _read_limits(entry, path, mistakes)
-    grid = read_grid(kind, entry, path, mistakes)
+    perturbs = not issubclass(cls, Attack) or cls.surface not in SURFACES or SURFACES[cls.surface].perturbs
+    grid = read_grid(kind, entry, path, mistakes, perturbs=perturbs)
     if grid.size > MOST_COMBINATIONS:
         mistakes.add(f"the grids make more than {MOST_COMBINATIONS} combinations", path)
         return []

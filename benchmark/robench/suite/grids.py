@@ -44,10 +44,19 @@ class Grid:
             yield {**self.settings, **dict(zip(self.axes, values, strict=True))}
 
 
-def read_grid(kind: Kind, entry: Mapping[str, Any], path: KeyPath, mistakes: Mistakes) -> Grid:
+def read_grid(
+    kind: Kind, entry: Mapping[str, Any], path: KeyPath, mistakes: Mistakes, *, perturbs: bool = True
+) -> Grid:
     """Returns the grid of an entry.
 
     A mistake is added for each setting with invalid or repeated values.
+
+    Args:
+        kind: the kind of the component.
+        entry: the entry in the suite file.
+        path: the path of the entry.
+        mistakes: the list to which mistakes are added.
+        perturbs: whether an attack perturbs anything. One that does not has the ε 0, which the entry may leave out.
     """
     settings = {name: value for name, value in entry.items() if name not in ("name", "label", "grid", "limits")}
     axes = entry.get("grid", {})
@@ -58,6 +67,10 @@ def read_grid(kind: Kind, entry: Mapping[str, Any], path: KeyPath, mistakes: Mis
     if kind == "attack":
         inside = "epsilon" in axes and "epsilon" not in settings
         budget = axes["epsilon"] if inside else settings.pop("epsilon", None)
+        if not perturbs and budget is None:
+            budget = 0.0
+        elif not perturbs and budget not in (0, [0.0]):
+            mistakes.add("the attack perturbs nothing, so it has no ε", (*path, "epsilon"), "leave epsilon out")
         epsilons = _read_budgets(budget, (*path, "grid", "epsilon") if inside else (*path, "epsilon"), mistakes)
         axes = {name: values for name, values in axes.items() if name != "epsilon" or not inside}
     homes = {name: (*path, "grid", name) for name in axes}

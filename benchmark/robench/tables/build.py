@@ -30,6 +30,7 @@ from robench.tables.examples import ExampleRow, build_example_rows
 from robench.tables.inputs import InputRow, build_input_rows
 from robench.tables.leaderboard import LeaderboardRow, LeaderboardTable, build_leaderboard, build_rows_without_attacks
 from robench.tables.members import EnsembleRow, build_ensemble_rows
+from robench.tables.membership import MembershipRow, build_membership_rows
 from robench.tables.origin import Origin, build_origin
 from robench.tables.page_values import PageValues, build_page_values
 from robench.tables.poisoning import PoisoningRow, build_poisoning_rows
@@ -81,6 +82,7 @@ class Tables:
         transfer: the effects of attacks with fake users on victims other than their surrogates.
         certificates: plain and certified values of models that combine votes of base models.
         privacy: the guarantees of differentially private fits.
+        membership: how well attacks tell members of the training data from other users.
     """
 
     suite: str
@@ -115,6 +117,7 @@ class Tables:
     transfer: list[TransferRow] = field(default_factory=list)
     certificates: list[CertificateRow] = field(default_factory=list)
     privacy: list[PrivacyRow] = field(default_factory=list)
+    membership: list[MembershipRow] = field(default_factory=list)
 
     def rows(self) -> list[LeaderboardRow]:
         """Returns the rows of all ranking tables, in the order of the tables."""
@@ -185,4 +188,5 @@ def make_tables(results: Results) -> Tables:
         build_transfer_rows(results, poisoning),
         build_certificate_rows(results),
         build_privacy_rows(results),
+        build_membership_rows(results),
     )

@@ -24,6 +24,7 @@ from robench.store.certificate import measure_certificate, read_voting
 from robench.store.detection import measure_detection
 from robench.store.external import external_files
 from robench.store.folder import Store
+from robench.store.membership import measure_membership
 from robench.store.npz import hash_arrays
 from robench.store.plan_file import PlanFile
 from robench.store.record import compute_metric_values
@@ -101,6 +102,7 @@ def check_cells(results: Results, findings: Findings) -> None:
             _check_metrics(results, cell, findings)
             _check_detection(results, cell, findings)
             _check_certificate(results, cell, findings)
+            _check_membership(results, cell, findings)
         except UserError as error:
             findings.problems.append(str(error))
     missing = sum(results.status(cell) == "missing" and cell.cell not in results.damaged for cell in results.cells)
@@ -152,6 +154,20 @@ def _check_certificate(results: Results, cell: CellRow, findings: Findings) -> N
     for name, value in expected.items():
         if stored.get(name) != value:
             problem = f"cell {cell.cell} has the certificate {name} {stored.get(name)}, and its votes give {value}"
+            findings.refuse(results.store.where(record), problem)
+
+
+def _check_membership(results: Results, cell: CellRow, findings: Findings) -> None:
+    """Compares the numbers of a membership attack with those of its scores."""
+    record = results.record(cell)
+    stored = record.get("membership", {})
+    if not stored:
+        return
+    arrays = results.arrays(cell)
+    expected = measure_membership(arrays["membership_score"], arrays["is_member"].astype(bool))
+    for name, value in expected.items():
+        if stored.get(name) != value:
+            problem = f"cell {cell.cell} has the membership {name} {stored.get(name)}, and its scores give {value}"
             findings.refuse(results.store.where(record), problem)
 
 

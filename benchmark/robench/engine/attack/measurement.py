@@ -73,6 +73,8 @@ class Measurement:
             ``measure_detection``.
         certificate: the plain and certified values of lists by votes, by name, or an empty dict if there are no votes.
             See ``measure_certificate``.
+        membership: how well an attack tells members from non-members, by name, or an empty dict. See
+            ``measure_membership``.
     """
 
     arrays: CellArrays
@@ -83,6 +85,7 @@ class Measurement:
     checks: dict[str, float] = field(default_factory=dict)
     detection: dict[str, float | None] = field(default_factory=dict)
     certificate: dict[str, float | None] = field(default_factory=dict)
+    membership: dict[str, float | None] = field(default_factory=dict)
 
 
 def achieved_budget(arrays: CellArrays, costs: Costs) -> dict[str, float]:

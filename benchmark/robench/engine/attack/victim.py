@@ -20,6 +20,7 @@ from robench.engine.attack.goal import Goal
 from robench.engine.attack.measurement import CellArrays, join_chunks, median_arrays
 from robench.engine.candidates import candidate_diagnostics
 from robench.engine.data.titles import TitleReader
+from robench.engine.fit.refit import Refit
 from robench.engine.rank.chunk import EvaluationChunk, build_chunk, check_scores, chunk_size, split_users
 from robench.engine.rank.ranking import discount
 from robench.engine.rank.scoring import device_of, rank_scores, score_users
@@ -57,6 +58,7 @@ class EvaluatedVictim:
         negatives: one negative per held-out item, int64, or None. If negatives are given, the scores of held-out items
             and negatives are stored.
         inner: the fitted model before the defence wrapped it, or None if no defence wrapped the model.
+        refit: the victim's model and defence with the data of the fit, or None. Attacks on membership need it.
     """
 
     def __init__(
@@ -70,9 +72,11 @@ class EvaluatedVictim:
         read: TitleReader | None = None,
         negatives: IntArray | None = None,
         inner: Model | None = None,
+        refit: Refit | None = None,
     ) -> None:
         self.model, self.history, self.held, self.users = model, history, held, users
         self.catalogue, self.read, self.negatives, self.inner = catalogue, read, negatives, inner
+        self.refit = refit
         # An attack gets ``rng`` and could derive all streams below it, so the host draws from another root.
         self.rng, self._host_rng = Rng(seed).child("attack"), Rng(seed).child("host")
         self._noise: float | None = None

@@ -20,6 +20,7 @@ SURFACES = {
     "history": "edits of users' histories",
     "text": "rewritten titles",
     "interactions": "changes of the training data",
+    "membership": "inference of who is in the training data",
 }
 
 

@@ -1,0 +1,1 @@
+"""Membership: whether a user is in the training data of a victim."""
