@@ -18,6 +18,7 @@ from robench.api.surfaces import Scale, Surface
 from robench.api.threat import NORMS, GoalName, Stage, Threat
 
 PROTOCOL_VERSION = 1  # increased if equal specs no longer give equal numbers
+CLEANING_VERSION = 2  # the same, for victims whose defence cleans the training data
 Content = dict[str, object]  # plain data from which an id is made
 LARGEST = 2**63 - 1
 # the types of values that are read from files, where they may be invalid
@@ -117,7 +118,8 @@ class Poison:
 class Victim:
     """The specification of one fitted model.
 
-    The fields include the data set, the split, the model, the defence, the seed, and the poisoning or None.
+    The fields include the data set, the split, the model, the defence, the seed, the poisoning or None, and the version
+    of the protocol.
     """
 
     dataset: Part
@@ -128,6 +130,7 @@ class Victim:
     threads: int
     targets: TargetChoice
     poison: Poison | None = None
+    protocol: int = PROTOCOL_VERSION
 
     def content(self) -> Content:
         """Returns the data that identifies the victim.
@@ -142,7 +145,7 @@ class Victim:
             "seed": self.seed,
             "threads": self.threads,
             "poison": None if self.poison is None else {**self.poison.content(), "targets": self.targets.content()},
-            "protocol": PROTOCOL_VERSION,
+            "protocol": self.protocol,
         }
 
     @cached_property
@@ -346,20 +349,11 @@ class Cell:
         """
         v, poison, threat = self.victim, self.victim.poison, self.threat
         attack = poison.attack if poison is not None else self.attack
-        weight, train_epsilon = v.strength
+        place = v.dataset.label, v.split.label
         return CellRow(
             cell=self.id,
             victim=v.id,
-            key=RowKey(
-                v.dataset.label,
-                v.split.label,
-                v.model.name,
-                v.model.label,
-                v.defense.name,
-                v.defense.label,
-                weight,
-                train_epsilon,
-            ),
+            key=RowKey(*place, v.model.name, v.model.label, v.defense.name, v.defense.label, *v.strength),
             attack="none" if attack is None else attack.name,
             attack_label="none" if attack is None else attack.label,
             stage="" if threat is None else threat.stage,

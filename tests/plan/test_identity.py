@@ -16,6 +16,7 @@ from robench.host.discovery import Host
 from robench.host.registry import Registry
 from robench.plan.filters import select_cells
 from robench.plan.plan import make_plan
+from robench.run.task import cell_from_payload, cell_to_payload
 from robench.spec import RESOLVED
 from robench.suite.load import load_suite
 from robench.suite.yaml import dump
@@ -55,6 +56,17 @@ def test_the_ids_of_committed_cells_stay(folder, tmp_path):
     cells = make_plan(load_suite(tmp_path / "t.yaml", ALONE), ALONE).cells
     assert [cell.victim.id for cell in cells] == [cell["victim"] for cell in stored]
     assert [cell.id for cell in cells] == [kept["cell"] for kept in stored]
+
+
+def test_only_victims_with_a_cleaning_defence_have_the_later_version(plan_of):
+    detectors = "defenses: [none, denoise, near-duplicate]\nmodels: [mf]\nattacks: [{name: bandwagon, epsilon: 0.1}]\n"
+    plan = plan_of(f"name: t\ndatasets: [synthetic]\n{detectors}", ALONE)
+    versions = {cell.victim.defense.label: cell.content()["victim"]["protocol"] for cell in plan.cells}
+    assert versions == {"none": 1, "denoise": 1, "near-duplicate": 2}
+    assert {cell_from_payload(cell_to_payload(cell)).id for cell in plan.cells} == {cell.id for cell in plan.cells}
+    assert plan.to_json()["protocol_version"] == 2
+    without = plan_of(f"name: t\ndatasets: [synthetic]\n{detectors.replace(', near-duplicate', '')}", ALONE)
+    assert without.to_json()["protocol_version"] == 1
 
 
 def test_a_default_that_validation_chooses_differs_from_the_same_value_in_a_suite(tmp_path):

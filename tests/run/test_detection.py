@@ -34,6 +34,7 @@ def test_a_run_measures_detectors_clean_and_poisoned(tmp_path):
         record = job.store.read(cell.id)
         assert record["status"] == "ok", record["error"]
         detected = cell.victim.defense.name != "none"
+        assert record["protocol_version"] == (2 if detected else 1)
         assert ("detection" in record) == detected
         if not detected:
             continue

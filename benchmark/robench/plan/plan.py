@@ -25,7 +25,7 @@ from robench.plan.misfits import (
 )
 from robench.plan.parts import Planned, PlannedAttack, PlannedParts, is_baseline, is_standard, make_parts
 from robench.plan.tables import plan_tables
-from robench.spec import PROTOCOL_VERSION, Cell, Poison, TargetChoice, Victim
+from robench.spec import CLEANING_VERSION, PROTOCOL_VERSION, Cell, Poison, TargetChoice, Victim
 from robench.store.plan_file import PLAN_VERSION, PlanFile, PlannedTable, PlannedTuning
 from robench.suite.load import Suite
 
@@ -66,7 +66,7 @@ class Plan:
         file = PlanFile(
             PLAN_VERSION,
             self.suite,
-            PROTOCOL_VERSION,
+            max(cell.victim.protocol for cell in self.cells),
             tuple(map(Measure.parse, self.metrics)),
             self.ranking,
             self.targets,
@@ -110,7 +110,9 @@ def _cells(suite: Suite, parts: PlannedParts) -> Iterable[Cell]:
     promotes = any(attack.threat.stage == "train" or attack.threat.goal != "untargeted" for attack in parts.attacks)
     targets = suite.targets if promotes else TargetChoice(0, suite.targets.pick, 0)
     for dataset, model, defense, seed in product(suite.datasets, parts.models, parts.defenses, suite.seeds):
-        victim = Victim(dataset, suite.split, model.part, defense.part, seed, suite.threads, targets)
+        protocol = CLEANING_VERSION if defense.cls.overrides("sanitise") else PROTOCOL_VERSION
+        parts_of_victim = dataset, suite.split, model.part, defense.part
+        victim = Victim(*parts_of_victim, seed, suite.threads, targets, protocol=protocol)
         yield from _test_cells(suite, victim, model, defense, parts.attacks)
         for attack in parts.attacks:
             if attack.component.stage == "train":

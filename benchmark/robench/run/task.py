@@ -97,7 +97,9 @@ def record_of(cell: Cell, status: Status, **content: Any) -> Record:
 
     The record holds the spec of the cell, the settings as the suite gives them, and ``content``.
     """
-    return new_record(cell.id, cell.victim.id, status, spec=cell.content(), passed=_typed_settings(cell), **content)
+    victim = cell.victim
+    known = {"protocol_version": victim.protocol, "spec": cell.content(), "passed": _typed_settings(cell)}
+    return new_record(cell.id, victim.id, status, **known, **content)
 
 
 def _typed_settings(cell: Cell) -> dict[str, dict[str, Any]]:
@@ -132,6 +134,7 @@ def victim_from_payload(payload: Mapping[str, Any]) -> Victim:
         payload["threads"],
         TargetChoice(**{**payload["targets"], "items": tuple(payload["targets"].get("items", ()))}),
         poison and Poison(Part(**poison["attack"]), poison["epsilon"], poison["target_set"]),
+        payload["protocol"],
     )
 
 

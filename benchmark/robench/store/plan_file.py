@@ -81,7 +81,7 @@ class PlanFile:
     Args:
         format_version: the version of the file format.
         suite: the name of the suite.
-        protocol_version: the version of the measurement protocol.
+        protocol_version: the latest version of the measurement protocol that a victim has.
         metrics: the measures of the suite.
         ranking: the tables of the leaderboard.
         targets: the choice of the target items.

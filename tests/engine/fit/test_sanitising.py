@@ -53,6 +53,37 @@ def test_the_order_of_rows_and_their_times_do_not_tell_the_fake_users():
     assert {tuple(times) for shown in seen for times in shown.times.reshape(-1, 2)} == {(0, 1)}
 
 
+class Replay(Defense):
+    """A hostile defence that draws the host's order again from its own stream."""
+
+    def sanitise(self, train, rng):
+        host = Rng(rng.seed, rng.path[:-1])
+        orders = [host.child("sanitise-order"), host.child("sanitise-order", train.sha256())]
+        scores = np.stack([stream.numpy().permutation(train.n_users) >= train.n_users - 20 for stream in orders])
+        return Cleaned(train, scores.sum(0).astype(float))
+
+
+def test_a_defence_cannot_draw_the_order_of_rows_again_from_its_own_stream():
+    train = world([[user % 5, (user + 1) % 5] for user in range(180)], [[4, 0]] * 20)
+    caught = [(sanitise(Replay(), train, Rng(seed)).suspicion[180:] > 0).mean() for seed in range(50)]
+    assert 0.1 < np.mean(caught) < 0.3  # a fake user is among two random draws of 20 of 200 users with probability .19
+
+
+def test_the_order_of_rows_follows_from_the_data_and_the_seed():
+    seen = []
+
+    def look(train):
+        seen.append(train.items.tolist())
+        return keep_all(train)
+
+    rows = [[user % 5, (user + 1) % 5] for user in range(40)]
+    for data, seed in [(rows, 0), (rows, 0), (rows, 1), ([*rows[::-1]], 0)]:
+        sanitise(cleaner(look), world(data), Rng(seed))
+    assert seen[0] == seen[1]
+    assert seen[0] != seen[2]
+    assert seen[0] != seen[3]
+
+
 def test_scores_and_rows_come_back_in_the_order_of_users():
     def drop_long_rows(train):
         return Cleaned(train.without_users(train.lengths() > 2), train.lengths())

@@ -38,8 +38,11 @@ def sanitise(defense: Defense, train: Interactions, rng: Rng) -> Sanitised:
 
     Only the interactions themselves may reveal a fake user. The host appends the rows of fake users at the end, with
     times after those of all real users. Therefore, the defence gets the rows in random order, with positions within the
-    row in place of times. The result is in the order of ``train`` and has the times of ``train``. It is built from
-    ``train``, so the kept interactions are the genuine ones, bit for bit.
+    row in place of times. The order is drawn from the seed and from a digest of ``train`` in its own order. The defence
+    knows the seed, but neither that order nor the times, so it cannot draw the order again.
+
+    The result is in the order of ``train`` and has the times of ``train``. It is built from ``train``, so the kept
+    interactions are the genuine ones, bit for bit.
 
     Args:
         defense: a defence that overrides ``Defense.sanitise``.
@@ -50,7 +53,7 @@ def sanitise(defense: Defense, train: Interactions, rng: Rng) -> Sanitised:
         PluginError: if the defence adds, changes or moves an interaction, if it adds or removes a row, if it drops
             every interaction, or if there is not one finite suspicion score per user.
     """
-    order = rng.child("sanitise-order").numpy().permutation(train.n_users)
+    order = rng.child("sanitise-order", train.sha256()).numpy().permutation(train.n_users)
     seen = _without_times(train.rows_in(order))
     cleaned = defense.sanitise(seen, rng.child("sanitise"))
     if not isinstance(cleaned, Cleaned):

@@ -37,7 +37,8 @@ def make_training_fakes(train: Interactions, kind: Kind, count: int, generator: 
     """
     counts, matrix = train.counts().astype(np.float64), interaction_matrix(train).astype(np.float64)
     profiles = []
-    for length in generator.choice(train.lengths(), count).tolist():
+    # The order of the rows is random, and must not change which profiles are drawn.
+    for length in generator.choice(np.sort(train.lengths()), count).tolist():
         number = int(generator.integers(1, min(MOST_TARGETS, train.n_items) + 1))
         targets = generator.choice(train.n_items, number, replace=False)
         others = np.setdiff1d(np.arange(train.n_items), targets)

@@ -75,7 +75,7 @@ def popular_taste():
 
 def test_fake_users_of_the_kind_it_learned_are_caught():
     train = poisoned(RANDOM, 3, popular_taste(), size=20)
-    numbers = detect(train, DegreeSad.make(trained_on=("random",)))
+    numbers = detect(train, DegreeSad.make(trained_on=("random",), fakes=1))
     assert numbers["auroc"] > 0.95
     assert numbers["recall"] == 1
     assert numbers["false_alarms"] < 0.1
@@ -83,7 +83,7 @@ def test_fake_users_of_the_kind_it_learned_are_caught():
 
 def test_fake_users_of_another_kind_slip_through():
     train = poisoned(BANDWAGON, 3, popular_taste(), size=20)
-    assert detect(train, DegreeSad.make(trained_on=("random",)))["recall"] == 0
+    assert detect(train, DegreeSad.make(trained_on=("random",), fakes=1))["recall"] == 0
 
 
 def test_it_says_which_attacks_it_knows():
