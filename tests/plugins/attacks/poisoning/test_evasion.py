@@ -73,7 +73,7 @@ def test_evading_fakes_are_less_suspicious_than_plain_ones(detector, attack, pla
 
 def test_a_detector_with_random_examples_flags_fewer_fakes():
     """The trees of the victim and the attack differ by their random numbers."""
-    plain, detector = Bandwagon.make(**UNIFORM), DegreeSad()
+    plain, detector = Bandwagon.make(**UNIFORM), DegreeSad.make(fakes=1, trained_on=("random",))
     before = means(plain, detector)
     assert before["recall"] > 0.2
     assert means(Bandwagon.make(**UNIFORM, **EVADE, suspicion_requests=20), detector)["recall"] < 0.05
