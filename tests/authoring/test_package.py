@@ -10,11 +10,15 @@ from pathlib import Path
 
 import pytest
 import yaml
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
 
 from robench.api.errors import UserError
+from robench.api.stability import API_VERSION
 from robench.authoring.kinds import LAYOUTS, PackageKind
 from robench.authoring.names import derive_names
 from robench.authoring.package import new_plugin, render
+from robench.host.compatibility import read_requirement
 from robench.host.discovery import Host
 from robench.host.inspection import find_fault, import_attribute
 from robench.host.registry import KINDS, Registry
@@ -41,6 +45,9 @@ def test_a_package_of_each_kind_registers_its_component(kind, tmp_path, registry
     try:
         assert not host.broken
         assert not host.idle
+        versions = SpecifierSet(read_requirement("its_own_name"))
+        assert versions.contains(API_VERSION)
+        assert not versions.contains(f"{Version(API_VERSION).major + 1}.0")
         entries = [e for es in Registry.of(host).entries.values() for e in es if e.name == "its-own-name"]
         if layout.component is None:
             assert not entries

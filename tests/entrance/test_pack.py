@@ -103,6 +103,30 @@ def test_tables_are_recomputed_byte_for_byte(robench, packed, finished):
         assert (folder / name).read_bytes() == (finished / "results/s" / name).read_bytes(), name
 
 
+@pytest.mark.parametrize("command", [("leaderboard", "results/s"), ("run", "s.yaml", "--workers", "1")])
+def test_tables_that_are_written_again_leave_a_folder_that_can_be_verified(robench, packed, command):
+    """The page of a board changes with robench, and with the packages that draw its pictures."""
+    folder = packed / "results/s"
+    before = content(folder)
+    page, manifest = folder / "index.html", json.loads(before["MANIFEST.json"])
+    page.write_text(page.read_text("utf-8") + "<!-- of an earlier version -->", "utf-8")
+    manifest["files"]["index.html"] = hash_file(page)
+    manifest["versions"]["altair"] = "5.0"
+    (folder / "MANIFEST.json").write_text(json.dumps(manifest | {"root": hash_manifest(manifest)}))
+    assert robench(packed, *command).returncode == 0
+    assert {name: (folder / name).read_bytes() for name in PUBLISHED} == before
+
+
+@pytest.mark.parametrize("name", ["suite.yaml", "plan.json", "records.jsonl", "arrays.npz"])
+def test_tables_that_are_written_again_do_not_hide_a_change_of_other_files(robench, packed, name):
+    path = packed / "results/s" / name
+    path.write_bytes(path.read_bytes() + b"\n")
+    assert robench(packed, "leaderboard", "results/s").returncode == 0
+    done = robench(packed, "verify", "results/s", "--sample", "0")
+    assert done.returncode == 1
+    assert f"{name}: it was changed after the packing" in done.stdout + done.stderr
+
+
 def test_frames_and_records_are_the_same(robench, packed, finished):
     one, two = entrance.load(finished / "results/s"), entrance.load(packed / "results/s")
     pd.testing.assert_frame_equal(one.cells, two.cells)

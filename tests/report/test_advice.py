@@ -15,13 +15,17 @@ from robench.report.page.tested import write_citation
 
 @pytest.fixture(scope="module")
 def tables(tmp_path_factory):
-    """Returns the tables of three models.
+    """Returns the tables of five models.
 
-    A defence helps the first model, none helps the second one, and the third one has no ranked defence.
+    A defence helps the first model, none helps the second one, and the third one has no ranked defence. Two further
+    models have no defence.
     """
     world = World(tmp_path_factory.mktemp("w") / "w", [EMBEDDING])
     for seed in (0, 1, 2):
         world.cell(ranks(5, 99), model="popularity", seed=seed)
+        for model in ("bare", "plain"):
+            world.cell(ranks(150, 99), model=model, seed=seed)
+            world.cell(ranks(60, 99), model=model, seed=seed, attack="pgd", epsilon=0.05)
         for model, weight, clean, left in (
             ("helped", 1.0, 150, 50),
             ("helped", 0.5, 140, 90),
@@ -36,7 +40,7 @@ def tables(tmp_path_factory):
 
 
 def test_each_model_has_a_recommendation_with_its_gain_and_its_cost(tables):
-    helped, same, alone = write_advice(tables.leaderboard[0], tables.page_values[0])
+    helped, same, alone, untested = write_advice(tables.leaderboard[0], tables.page_values[0])
     assert helped.startswith("**helped**: at λ=0.5 helps. With at λ=0.5 the worst case is .4500 instead of .2500.")
     assert "The clean ndcg@10 is .7000 instead of .7500, a difference of -.0500 [" in helped
     assert same.startswith("**same**: of 1 defence, none is shown to help.")
@@ -44,12 +48,13 @@ def test_each_model_has_a_recommendation_with_its_gain_and_its_cost(tables):
     assert "The clean ndcg@10 is .6500 instead of .7500" in same
     assert alone.startswith("**alone**: of 1 defence, none has a rank")
     assert "Do not believe at λ=0.5 (not above popularity" in alone
+    assert untested == "No defence was tested for bare and plain."
 
 
 def test_the_verdict_names_who_survives_and_what_weakens_the_evidence(tables):
     (headline,) = build_headlines(tables)
     text = " ".join(headline.sentences)
-    assert "**At ε = 0.05, 1 of 5 ranked rows keeps half** of its clean ndcg@10: helped, at λ=0.5." in text
+    assert "**At ε = 0.05, 1 of 7 ranked rows keeps half** of its clean ndcg@10: helped, at λ=0.5." in text
     assert "**Do not believe 1 unranked row**: alone, at λ=0.5. The flags are" in text
     assert "**A stronger attack may exist**: this suite chose the attacks (pgd)" in text
     page = to_page(tables, drawn=False)

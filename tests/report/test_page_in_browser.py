@@ -13,9 +13,11 @@ from tests.report.browser import Tab
 from tests.report.printed import read_sheets
 
 from robench.report.page import to_page
+from robench.report.site.docs import find_linked_pages, to_missing_page
 
 ROWS = json.loads((ROOT / "results/whitebox/leaderboard.json").read_text("utf-8"))["tables"][0]["rows"]
 BOARDS = ("whitebox", "text", "corruption")
+FAKE_USERS = ("", "-attacks", "-filters", "-ml-100k")  # the ends of the names of these boards
 WIDE = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 COLUMNS = """[...document.querySelectorAll('#board-1-t thead th')].filter(e => e.checkVisibility())
   .map(e => e.getBoundingClientRect().width)"""
@@ -50,9 +52,12 @@ def press(tab, name, board="board-1"):
     tab.page.locator(f"#{board} .tools button", has_text=re.compile(f"^{name}$")).click()
 
 
-@pytest.mark.parametrize("board", ["whitebox", "history", "llm", "corruption"])
+WIDE_BOARDS = [*("whitebox", "history", "llm", "corruption"), *(f"poisoning{end}" for end in FAKE_USERS)]
+
+
+@pytest.mark.parametrize("board", WIDE_BOARDS)
 def test_the_verdict_of_each_row_is_on_a_screen_of_1280_pixels(browser, board):
-    """These boards have the longest flags."""
+    """These boards have the longest flags, or a column for the null control."""
     with Tab(browser, page_of(board)) as tab:
         ends = tab.page.evaluate(
             """[...document.querySelectorAll('th[data-k=verdict]')].map(e =>
@@ -68,6 +73,26 @@ def test_a_page_opens_without_errors_and_asks_for_nothing_else(browser, board):
         assert tab.page.title() == f"{board}: robench"
         assert tab.errors == []
         assert tab.requests == [page_of(board).as_uri()]
+
+
+def test_a_page_of_a_site_opens_the_documentation_without_a_server(browser, tmp_path):
+    """A browser shows the files of a folder if a link names the folder."""
+    board = tmp_path / "boards" / "whitebox" / "index.html"
+    board.parent.mkdir(parents=True)
+    board.write_text(page_of("whitebox").read_text("utf-8"), "utf-8")
+    pages = find_linked_pages([board.read_text("utf-8")])
+    for name in pages:
+        page = tmp_path / "docs" / f"{name}.md" / "index.html"
+        page.parent.mkdir(parents=True)
+        page.write_text(to_missing_page(name), "utf-8")
+    with Tab(browser, board) as tab:
+        links = [link.get_attribute("href") for link in tab.page.locator("#reading a").all()]
+        tab.page.locator("#reading a").first.click()
+        tab.page.wait_for_load_state()
+        assert "This site was built without the documentation" in tab.page.inner_text("body")
+    assert len({link.partition("/index.html")[0] for link in links}) == len(pages)
+    with Tab(browser, page_of("whitebox")) as tab:
+        assert tab.page.locator("#reading a").first.get_attribute("href").partition("#")[0].endswith(".md")
 
 
 def test_the_top_of_a_page_says_how_a_board_was_measured_and_leads_to_the_rest(tab):

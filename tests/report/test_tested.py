@@ -47,16 +47,24 @@ MACHINES = "linux x86_64, AMD EPYC, cpu, 1 thread; linux x86_64, cuda, 1 thread"
 
 
 @pytest.mark.parametrize(
-    ("dates", "when", "days"),
+    ("dates", "said", "days"),
     [
-        (("2026-11-29", "2026-11-30"), "2026-11-29 to 2026-11-30", "2026-11-29 to 2026-11-30"),
-        (("2026-11-30", "2026-11-30"), "2026-11-30", "2026-11-30"),
-        ((), "on a day that the records do not state", "the records of this board do not state a day"),
+        (
+            ("2026-11-29", "2026-11-30"),
+            f"Measured from 2026-11-29 to 2026-11-30 with {VERSIONS}.",
+            "2026-11-29 to 2026-11-30",
+        ),
+        (("2026-11-30", "2026-11-30"), f"Measured on 2026-11-30 with {VERSIONS}.", "2026-11-30"),
+        (
+            (),
+            f"Measured with {VERSIONS}; the records do not state the day.",
+            "the records of this board do not state a day",
+        ),
     ],
 )
-def test_the_top_says_when_with_what_and_where_a_board_was_measured(dates, when, days):
+def test_the_top_says_when_with_what_and_where_a_board_was_measured(dates, said, days):
     one = board(**MEASURED, dates=dates, seconds=5400.0, memory=1536.0)
-    assert write_origin(one) == f"Measured {when}, with {VERSIONS}, on {MACHINES}."
+    assert write_origin(one) == f"{said} Hardware: {MACHINES}."
     assert list_facts(one) == [
         ("Measured", days),
         ("Versions", VERSIONS),

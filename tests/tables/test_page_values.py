@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
-from tests.fakes import EMBEDDING, PROMOTED, USERS, World, ranks
+from tests.fakes import EMBEDDING, FAKES, POISONING, PROMOTED, USERS, World, ranks
+
+from robench.report.page.headlines import build_headlines
 
 
 @pytest.fixture
@@ -35,6 +37,26 @@ def test_a_defence_costs_the_paired_difference_of_the_clean_values(tables):
     (cost,) = more.costs.values()
     assert cost.mean == pytest.approx((140 - 150) / USERS)
     assert [row.key for row in table.rows if row.key.defended] == list(more.costs)
+
+
+def test_a_defence_against_fake_users_costs_quality_on_clean_data(tmp_path):
+    """The targets of an attack say nothing about what a defence costs."""
+    world = World(tmp_path / "w", [{**POISONING, "metric": "t-percentile"}])
+    world.targets["count"] = 20
+    for seed in (0, 1, 2):
+        for weight, clean in ((1.0, 150), (0.5, 120)):
+            given = {"seed": seed, "weight": weight}
+            for place, attacked in ((60, {}), (20, {"attack": "bandwagon", "epsilon": 0.05, "threat": FAKES})):
+                arrays = {"targets": range(20), "target_ranks": [[place + n] * USERS for n in range(20)]}
+                world.cell(ranks(clean, 99), arrays=arrays, **given, **attacked)
+    ((more,), (headline,)) = (tables := world.build()).page_values, build_headlines(tables)
+    (cost,) = more.costs.values()
+    assert str(more.quality) == "ndcg@10"
+    assert cost.mean == pytest.approx((120 - 150) / USERS)
+    ((_, grid),) = headline.grids
+    assert grid.head[2] == "clean ndcg@10, less the twin's"
+    assert grid.body[0][2].startswith("-.1500")
+    assert "On clean data, ndcg@10 differs from the undefended twin's by -.1500 [" in headline.advice[0]
 
 
 def test_the_origin_names_versions_and_the_hash_of_every_record(tables):

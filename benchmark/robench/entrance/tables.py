@@ -12,10 +12,13 @@ from pathlib import Path
 from robench.api.errors import UserError, in_lines
 from robench.api.metric import Metric
 from robench.files.lock import writing_tables
+from robench.files.writing import naming
 from robench.host.registry import Registry
-from robench.report.files import write_tables
+from robench.report.files import DRAWERS, TABLE_FILES, write_tables
+from robench.store.archive import Archive, renew_manifest
 from robench.store.folder import Store
 from robench.store.plan_file import PlanFile, read_plan
+from robench.store.provenance import version_of
 from robench.tables.build import Tables, make_tables
 from robench.tables.results import Results, read_results
 
@@ -48,8 +51,8 @@ def _metrics(folder: Path, plan: PlanFile, registry: Registry) -> Mapping[str, M
 def rebuild_tables(folder: Path, registry: Registry, store: Store | None = None) -> Tables:
     """Computes all tables of a folder and writes the files with the tables.
 
-    The tables depend only on plan.json, the records and the arrays. A lock ensures that no other process writes the
-    tables at the same time.
+    The tables depend only on plan.json, the records and the arrays. In a packed folder, the manifest gets the hashes of
+    the new files. A lock ensures that no other process writes the tables at the same time.
 
     Args:
         folder: the folder of results.
@@ -61,7 +64,11 @@ def rebuild_tables(folder: Path, registry: Registry, store: Store | None = None)
             if a metric is unknown, or if the folder cannot be written.
     """
     with writing_tables(folder):
-        return rewrite_tables(folder, registry, store)
+        tables = rewrite_tables(folder, registry, store)
+        if Archive.is_in(folder):
+            with naming(folder):
+                renew_manifest(folder, TABLE_FILES, {name: version_of(name) for name in DRAWERS})
+        return tables
 
 
 def rewrite_tables(folder: Path, registry: Registry, store: Store | None = None) -> Tables:

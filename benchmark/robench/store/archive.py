@@ -132,6 +132,24 @@ def copy_archive(archive: Archive, folder: Path, files: Sequence[str], versions:
     write_bytes(folder / MANIFEST, _manifest(hashes, cells, versions))
 
 
+def renew_manifest(folder: Path, files: Sequence[str], versions: Mapping[str, str]) -> None:
+    """Writes the new hashes of some files to the manifest of a packed folder.
+
+    All other hashes stay, so a record, an array or a plan that was changed after the packing is still found.
+
+    Args:
+        folder: the packed folder.
+        files: the names of the files that were written again.
+        versions: the versions of the packages that wrote the files.
+
+    Raises:
+        UserError: if the manifest is missing or damaged.
+    """
+    manifest = Archive(folder).manifest
+    hashes = {name: hash_file(folder / name) for name in files}
+    write_bytes(folder / MANIFEST, _manifest({**manifest["files"], **hashes}, manifest["cells"], versions))
+
+
 def _manifest(hashes: Mapping[str, str], cells: Mapping[str, str], versions: Mapping[str, str]) -> bytes:
     """Returns the content of MANIFEST.json.
 

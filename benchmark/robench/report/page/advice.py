@@ -16,18 +16,19 @@ from robench.tables.results import grouped
 
 
 def write_advice(table: LeaderboardTable, more: PageValues) -> list[str]:
-    """Returns a paragraph for each model that has defended rows.
+    """Returns a paragraph for each model that has defended rows, and a sentence on all other models.
+
+    If no model has defended rows, there is no advice.
 
     Args:
         table: the ranking table.
         more: its further values.
     """
     by_model = grouped((row for row in table.rows if row.worst is not None), lambda row: row.key.model_key)
-    return [
-        f"**{rows[0].key.model_label}**: {' '.join(_advise(table, rows, more))}"
-        for rows in by_model.values()
-        if any(row.key.defended for row in rows)
-    ]
+    tested = [rows for rows in by_model.values() if any(row.key.defended for row in rows)]
+    others = [rows[0].key.model_label for rows in by_model.values() if rows not in tested]
+    advice = [f"**{rows[0].key.model_label}**: {' '.join(_advise(table, rows, more))}" for rows in tested]
+    return [*advice, *([f"No defence was tested for {_join(others)}."] if advice and others else [])]
 
 
 def _advise(table: LeaderboardTable, rows: Sequence[LeaderboardRow], more: PageValues) -> Iterator[str]:
@@ -60,9 +61,10 @@ def _compare(table: LeaderboardTable, row: LeaderboardRow, twin: LeaderboardRow,
     text = f"{start} the {worst} is {values}"
     if not helps and row.verdict:
         text += f" ({row.verdict.partition(';')[0]})"
-    if table.rise:
-        return f"{text}."
     cost = more.costs.get(row.key)
+    if more.quality != table.metric:
+        said = f" On clean data, {more.quality} differs from the undefended twin's by {format_interval(cost)}."
+        return f"{text}.{'' if cost is None else said}"
     change = "" if cost is None else f", a difference of {format_interval(cost)}"
     clean = f"{format_number(row.clean)} instead of {format_number(twin.clean)}"
     return f"{text}. The clean {table.metric} is {clean}{change}."

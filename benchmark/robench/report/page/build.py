@@ -19,7 +19,7 @@ from robench.report.blocks import Block, Bullets, Grid, Section
 from robench.report.page.board import build_boards
 from robench.report.page.columns import WORST_CASE
 from robench.report.page.details import make_context
-from robench.report.page.guide import TERMS
+from robench.report.page.guide import TARGET_TERMS, TERMS
 from robench.report.page.headlines import build_headlines
 from robench.report.page.heat import build_heat_maps
 from robench.report.page.pictures import make_pictures
@@ -68,7 +68,7 @@ def to_page(tables: Tables, *, drawn: bool = True) -> str:
         "heat_maps": build_heat_maps(tables, context.points),
         "worst_case": ",".join(WORST_CASE),
         "sections": further,
-        "terms": TERMS,
+        "terms": [*TERMS, *(TARGET_TERMS if any(table.targets for table in tables.leaderboard) else ())],
         "files": FILES,
         "undrawn": not pictures.drawn,
         "style": Markup(_read("style.css")),

@@ -10,7 +10,9 @@ from robench.tables.leaderboard import LeaderboardTable
 
 WORST_CASE = ("rank", "model", "defence", "clean", "worst", "change", "flags")  # the columns of the preset "worst case"
 
-LETTER, WIDEST = 0.08, 11.0  # the width in rem per letter of flags, and at most: the verdict stays visible at 1280 px
+# Widths in rem. The column of verdicts of every table ends within a screen of 1280 px.
+LETTER, WIDEST = 0.08, 11.0  # of flags: per letter, and at most
+VERDICT, BESIDE_CONTROL = 17.6, 12.0  # of verdicts: without and with the column of the null control
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,11 @@ def build_columns(table: LeaderboardTable, measures: list[Measure]) -> list[Colu
     meanings, numeric = _explain(table), ("rank", "clean", "worst", "known", "change", "control", "p", "hit")
     heads = build_leaderboard_grid(table).head
     flags = max((len(row.flags) for row in table.rows), default=0)
-    widths = {"defence": 8.5, "flags": min(max(flags * LETTER, 5.5), WIDEST), "verdict": 17.6}
+    widths = {
+        "defence": 8.5,
+        "flags": min(max(flags * LETTER, 5.5), WIDEST),
+        "verdict": BESIDE_CONTROL if table.targets else VERDICT,
+    }
     columns = [
         Column(key, head, meaning, key in numeric, widths.get(key, 0))
         for (key, meaning), head in zip(meanings.items(), heads, strict=True)

@@ -135,7 +135,7 @@ def build_details(context: Context, table: LeaderboardTable, row: LeaderboardRow
     own = [point for point in points if point.is_clean or point.threat == table.threat]
     summary = f"{describe_row(row)}."
     if (cost := more.costs.get(row.key)) is not None:
-        summary += f" On clean data, {table.metric} differs from the undefended twin's by {format_interval(cost)}."
+        summary += f" On clean data, {more.quality} differs from the undefended twin's by {format_interval(cost)}."
     return Details(
         summary,
         Bullets([format_flag_numbers(note) for note in row.notes]),

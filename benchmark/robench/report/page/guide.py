@@ -98,3 +98,19 @@ TERMS = (
         f"{DOCS}/reference/results.md#flags",
     ),
 )
+TARGET_TERMS = (
+    Term(
+        "term-percentile",
+        "t-percentile",
+        "The mean place of the target items in the lists of users, from 0 (last) to 1 (first). An attack that promotes "
+        "the targets raises it, so a small rise is good for the defender.",
+        f"{DOCS}/guide/poisoning.md#3-run-it-and-read-it",
+    ),
+    Term(
+        "term-shift",
+        "shift and null control",
+        "The shift is the value under the attack less the value without it. The null control is the interval of the "
+        "shifts that retraining alone would cause. A shift outside this interval is more than retraining explains.",
+        f"{DOCS}/reference/results.md#poisoning-against-its-null-control",
+    ),
+)  # of tables about target items

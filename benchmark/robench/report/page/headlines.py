@@ -64,7 +64,8 @@ def _headline(board: str, table: LeaderboardTable, more: PageValues) -> Headline
     ]
     said = [text for text in sentences if text]
     attacker = describe_attacker(table.threat, table.epsilon)
-    return Headline(board, describe_board(table), attacker, said, write_advice(table, more), build_verdict_grids(table))
+    advice, grids = write_advice(table, more), build_verdict_grids(table, more)
+    return Headline(board, describe_board(table), attacker, said, advice, grids)
 
 
 def _best(table: LeaderboardTable, ranked: Sequence[LeaderboardRow]) -> str:

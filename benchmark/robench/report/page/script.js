@@ -187,3 +187,7 @@ restoring = true;
 document.querySelectorAll(".board table[id$='-t']").forEach(table => enhance(table, true));
 document.querySelectorAll("table.sortable").forEach(table => enhance(table, false));
 restoring = false;
+// On a site, a page of the documentation is a folder, and a browser would list its files if it opened the site without a server.
+if (location.protocol === "file:" && /\/boards\/[^/]+\/index\.html$/.test(location.pathname)) {
+  document.querySelectorAll("#reading a").forEach(a => { a.href = a.href.replace(/\.md(?=#|$)/, ".md/index.html"); });
+}

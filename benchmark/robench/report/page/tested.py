@@ -89,14 +89,16 @@ def _listed(names: Sequence[str], noun: str) -> str:
 
 
 def write_origin(tables: Tables) -> str:
-    """Returns a sentence on the days, versions and machines of the measurement."""
+    """Returns sentences on the days, versions and machines of the measurement."""
     origin = tables.origin
-    versions, days = ", ".join(_versions(origin)), _days(origin)
-    parts = [f"with {versions}" if versions else "", f"on {'; '.join(origin.machines)}" if origin.machines else ""]
-    known = ", ".join(filter(None, parts))
-    if not known:
-        return f"Measured {days}." if days else ""
-    return f"Measured {days or 'on a day that the records do not state'}, {known}."
+    versions, machines = ", ".join(_versions(origin)), "; ".join(origin.machines)
+    if not (origin.dates or versions or machines):
+        return ""
+    first, last = (origin.dates[0], origin.dates[-1]) if origin.dates else ("", "")
+    when = f" from {first} to {last}" if first != last else f" on {first}" if first else ""
+    by = f" with {versions}" if versions else ""
+    what = f"Measured{when}{by}." if when else f"Measured{by}; the records do not state the day."
+    return f"{what} Hardware: {machines}." if machines else what
 
 
 def _days(origin: Origin) -> str:

@@ -14,13 +14,19 @@ from robench.report.blocks import Grid
 from robench.report.leaderboard import format_change, name_worst_case
 from robench.report.numbers import format_defense, format_number, format_rank
 from robench.tables.leaderboard import LeaderboardRow, LeaderboardTable
+from robench.tables.page_values import PageValues
 from robench.tables.results import grouped
 from robench.tables.verdicts import format_difference
 
 
-def build_verdict_grids(table: LeaderboardTable) -> list[tuple[str, Grid]]:
-    """Returns the small tables of a ranking table's verdict, each after its caption."""
-    return [*_best_of_models(table), *_defence_grid(table)]
+def build_verdict_grids(table: LeaderboardTable, more: PageValues) -> list[tuple[str, Grid]]:
+    """Returns the small tables of a ranking table's verdict, each after its caption.
+
+    Args:
+        table: the ranking table.
+        more: its further values.
+    """
+    return [*_best_of_models(table), *_defence_grid(table, more)]
 
 
 def _best_of_models(table: LeaderboardTable) -> Iterator[tuple[str, Grid]]:
@@ -65,18 +71,18 @@ def _undefended(table: LeaderboardTable, ranked: Sequence[LeaderboardRow]) -> tu
     return "What the attacks leave of each model; other models are not comparable", Grid(head, body)
 
 
-def _defence_grid(table: LeaderboardTable) -> Iterator[tuple[str, Grid]]:
+def _defence_grid(table: LeaderboardTable, more: PageValues) -> Iterator[tuple[str, Grid]]:
     """Yields a caption and a table with the cost and the gain of each defence.
 
-    The cost is the change of the clean value from that of the undefended twin. The gain is the change of the worst
-    case. Nothing is yielded if no defence has a row and a twin with a worst case.
+    The cost is the change of the clean value from that of the undefended twin, in the measure of the table's costs. The
+    gain is the change of the worst case. Nothing is yielded if no defence has a row and a twin with a worst case.
     """
     twins = {row.key.model_key: row for row in table.rows if not row.key.defended}
     rows = [row for row in table.rows if row.key.defended and row.worst is not None and row.key.model_key in twins]
     lines: list[tuple[float, list[str]]] = []
     for name, some in grouped(rows, lambda row: format_defense(row.key)).items():
         pairs = [(row, twins[row.key.model_key]) for row in some]
-        cost = [row.clean - twin.clean for row, twin in pairs]
+        cost = [more.costs[row.key].mean for row in some if row.key in more.costs]
         gain = [row.worst - twin.worst for row, twin in pairs if row.worst is not None and twin.worst is not None]
         if not gain:
             continue
@@ -84,15 +90,20 @@ def _defence_grid(table: LeaderboardTable) -> Iterator[tuple[str, Grid]]:
         said = ", ".join(
             f"{words[word]} {word}" for word in ("gains", "loses", "undecided", "no verdict") if words[word]
         )
-        lines.append((float(np.mean(gain)), [name, str(len(some)), _spread(cost), _spread(gain), said]))
+        lines.append(
+            (float(np.mean(gain)), [name, str(len(some)), _spread(cost) if cost else "–", _spread(gain), said])
+        )
     if lines:
         ordered = [line for _, line in sorted(lines, key=lambda pair: pair[0], reverse=not table.rise)]
-        head = ["defence", "models", "clean, less the twin's", "worst case, less the twin's", "verdicts"]
+        measure = "" if more.quality in (None, table.metric) else f" {more.quality}"
+        head = ["defence", "models", f"clean{measure}, less the twin's", "worst case, less the twin's", "verdicts"]
         yield f"What each defence costs and brings in {table.metric}: mean over models, and range", Grid(head, ordered)
 
 
 def _spread(values: Sequence[float]) -> str:
-    """Returns the mean of signed differences, and their range if there are several."""
+    """Returns the mean of signed differences, and their range if there are several, or a dash if there are none."""
+    if not values:
+        return "–"
     mean = format_difference(float(np.mean(values)))
     return (
         mean if len(values) == 1 else f"{mean} ({format_difference(min(values))} to {format_difference(max(values))})"
