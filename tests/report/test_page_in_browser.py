@@ -221,6 +221,17 @@ def test_what_is_seen_is_copied_and_downloaded_as_csv(tab):
     tab.page.locator("#board-1 input[type=search]").fill("")
 
 
+def test_a_copied_label_is_no_formula(browser):
+    with Tab(browser, page_of("corruption")) as tab:
+        tab.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        place = "document.querySelector('#board-1-t > tbody > tr > th')"
+        tab.page.evaluate(f"{place}.textContent = '=1+1'")
+        press(tab, "copy as CSV")
+        tab.page.locator("#board-1 [role=status]", has_text="copied").wait_for()
+        first = next(csv.DictReader(io.StringIO(tab.page.evaluate("navigator.clipboard.readText()"))))
+        assert first["model"] == "'=1+1"
+
+
 def test_a_row_opens_its_details_by_the_keyboard(tab):
     more = tab.page.locator("#board-1-2 + tr.more")
     assert not more.is_visible()
