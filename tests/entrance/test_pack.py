@@ -105,7 +105,7 @@ def test_tables_are_recomputed_byte_for_byte(robench, packed, finished):
 
 @pytest.mark.parametrize("command", [("leaderboard", "results/s"), ("run", "s.yaml", "--workers", "1")])
 def test_tables_that_are_written_again_leave_a_folder_that_can_be_verified(robench, packed, command):
-    """The page of a board changes with robench, and with the packages that draw its pictures."""
+    """A page changes with robench, and with the packages that draw its pictures."""
     folder = packed / "results/s"
     before = content(folder)
     page, manifest = folder / "index.html", json.loads(before["MANIFEST.json"])

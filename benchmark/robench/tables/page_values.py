@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
 from robench.api.metric import Measure
-from robench.spec import RowKey
+from robench.spec import CellRow, RowKey
 from robench.store.plan_file import PlannedTable
 from robench.tables.attack_set import build_attack_set, has_ensembles
 from robench.tables.leaderboard import LeaderboardTable
@@ -101,6 +102,11 @@ def _costs(rows: Sequence[Row]) -> dict[RowKey, Interval]:
     return costs
 
 
+def _of_seed(cells: Mapping[int, CellRow], cell: CellRow) -> CellRow | None:
+    """Returns the cell with the same seed as another cell."""
+    return cells.get(cell.seed)
+
+
 def _costs_in(results: Results, rows: Sequence[Row], quality: Measure | None) -> dict[RowKey, Interval]:
     """Returns the costs in a measure other than the metric of the table."""
     clean = {
@@ -113,7 +119,7 @@ def _costs_in(results: Results, rows: Sequence[Row], quality: Measure | None) ->
         twin = twins.get(row.key.model_key)
         if quality is None or not row.defended or twin is None:
             continue
-        pair = pair_units(results, list(clean[row.key].values()), quality, lambda cell, twin=twin: twin.get(cell.seed))
+        pair = pair_units(results, list(clean[row.key].values()), quality, partial(_of_seed, twin))
         if pair is not None:
             costs[row.key] = compute_interval(pair[1] - pair[0])
     return costs

@@ -16,9 +16,9 @@ from robench.tables.results import grouped
 
 
 def write_advice(table: LeaderboardTable, more: PageValues) -> list[str]:
-    """Returns a paragraph for each model that has defended rows, and a sentence on all other models.
+    """Returns a paragraph for each model with defended rows.
 
-    If no model has defended rows, there is no advice.
+    A sentence follows on all other models. If no model has defended rows, there is no advice.
 
     Args:
         table: the ranking table.

@@ -101,7 +101,10 @@ def _defence_grid(table: LeaderboardTable, more: PageValues) -> Iterator[tuple[s
 
 
 def _spread(values: Sequence[float]) -> str:
-    """Returns the mean of signed differences, and their range if there are several, or a dash if there are none."""
+    """Returns the mean of signed differences, and their range if there are several.
+
+    If there are none, the result is a dash.
+    """
     if not values:
         return "–"
     mean = format_difference(float(np.mean(values)))
