@@ -113,6 +113,7 @@ def defenses() -> list[dict[str, Any]]:
         {"name": "delimiters"},
         {"name": "denoise", "ramp": 1},
         {"name": "dp-gram", "delta": 1e-3},
+        {"name": "popularity-randomisation"},
         {"name": "denoise", "label": "reweighted", "method": "r-ce"},
         *({"name": name} for name in DETECTORS),
     ]
@@ -170,6 +171,8 @@ def attacks(folder: Path) -> list[dict[str, Any]]:
         {"name": "dpa2dl", "first_steps": 5, "steps_per_fake": 1, "poison_steps": 1, "epsilon": 0.1},
         {"name": "rapu-r", "first_steps": 5, "steps_per_fake": 1, "epsilon": 0.1},
         {"name": "copy-profile", "place_targets": "behind", "epsilon": 0.1},
+        {"name": "miars"},
+        {"name": "score-membership"},
         *({"name": name, "epsilon": 0.2} for name in CORRUPTIONS),
     ]
 

@@ -11,7 +11,8 @@ from robench.api.surfaces import SURFACES
 
 
 def test_every_surface_has_its_picture_in_its_section():
-    assert set(TOUCHED) == set(SURFACES)
+    # An attack on membership changes no input, so there is nothing to draw.
+    assert set(TOUCHED) == set(SURFACES) - {"membership"}
     page = read("docs/reference/threat-models.md")
     for name, (_, _, words) in TOUCHED.items():
         assert f"![Attacks on {name}: {words}.](../images/threat-{name}.svg)" in section(page, f"`{name}`")

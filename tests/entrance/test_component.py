@@ -77,7 +77,7 @@ def test_settings_that_json_cannot_represent_and_markup_are_shown_as_text(clash,
     ("arguments", "line"),
     [
         (["mff"], "mff: no component or plugin has this name (did you mean 'mf'?)"),
-        (["random"], "random: no component or plugin has this name (similar: random-edit, random-noise, "),
+        (["random"], "random: no component or plugin has this name (similar: popularity-randomisation, random-edit, "),
         (["qqq"], "qqq: no component or plugin has this name (robench plugins lists all names)"),
         (
             ["mf"],
