@@ -84,6 +84,7 @@ RECORD = {
 }
 
 
+@pytest.mark.usefixtures("uncollected")
 @pytest.mark.parametrize(("damage", "said"), [*ANY.values(), *RECORD.values()], ids=[*ANY, *RECORD])
 def test_a_damaged_record_is_a_line_and_its_cell_is_missing(folder, damage, said):
     path = paths(folder)[1]
@@ -97,6 +98,7 @@ def test_a_damaged_record_is_a_line_and_its_cell_is_missing(folder, damage, said
     assert {cell: str(error) for cell, error in results.damaged.items()} == {path.stem: str(caught.value)}
 
 
+@pytest.mark.usefixtures("uncollected")
 @pytest.mark.parametrize(("damage", "said"), ANY.values(), ids=ANY)
 def test_a_damaged_plan_is_a_line(folder, damage, said):
     damage(folder / "plan.json")

@@ -102,6 +102,12 @@ def test_an_alias_bomb_is_refused():
         parse(bomb, "s.yaml")
 
 
+def test_the_levels_have_a_limit_of_their_own():
+    assert parse("[" * 100 + "]" * 100, "s.yaml").data
+    with pytest.raises(UserError, match="nested too deeply"):
+        parse("[" * 102 + "]" * 102, "s.yaml")
+
+
 def test_aliases_nested_by_hundreds_are_refused():
     chain = "x0: &x0 {a: [1]}\n" + "".join(f"x{i}: &x{i} {{a: [*x{i - 1}]}}\n" for i in range(1, 600))
     with pytest.raises(UserError, match=r"nested too deeply|more than"):

@@ -17,6 +17,7 @@ import yaml
 from robench.api.errors import UserError, UserErrors
 
 MOST_NODES = 100_000
+MOST_LEVELS = 100  # of lists and mappings inside each other; far fewer than Python's stack has frames for
 _INTEGER = re.compile(r"[-+]?[0-9]{1,18}\Z")
 _FLOAT = re.compile(r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+)([eE][-+]?[0-9]+)?\Z")
 _FRACTION = re.compile(r"([-+]?[0-9]+(?:\.[0-9]+)?)/([0-9]+(?:\.[0-9]+)?)\Z")
@@ -96,10 +97,12 @@ def parse_scalar(text: str) -> Any:
 
 
 class _Loader(yaml.SafeLoader):
-    """A YAML loader that records the tags that are written in the file."""
+    """A YAML loader that records the tags that are written in the file, and limits the levels."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, where: str) -> None:
         super().__init__(text)
+        self.where = where
+        self.level = 0
         self.tags: dict[int, str] = {}
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
@@ -108,10 +111,18 @@ class _Loader(yaml.SafeLoader):
         The node has a tag even if the file contains none, so the node does not show the difference.
         """
         tag = getattr(self.peek_event(), "tag", None)  # type: ignore[no-untyped-call]  # the stubs have no type for it
+        _check_level(self.level, self.where)
+        self.level += 1
         node: yaml.Node | None = super().compose_node(parent, index)
+        self.level -= 1
         if tag is not None:
             self.tags[id(node)] = str(tag).replace("tag:yaml.org,2002:", "!!")
         return node
+
+
+def _check_level(level: int, where: str) -> None:
+    if level > MOST_LEVELS:
+        raise UserError("lists or mappings are nested too deeply", where=where)
 
 
 class _Reader:
@@ -129,6 +140,7 @@ class _Reader:
         self.errors.append(UserError(problem, where=line, path=format_path(path), hint=hint))
 
     def read(self, node: yaml.Node, path: KeyPath) -> Any:
+        _check_level(len(path), self.tree.where)
         self.nodes += 1
         if self.nodes > MOST_NODES:
             raise UserError(f"more than {MOST_NODES} values, aliases counted", where=self.tree.where)
@@ -177,10 +189,10 @@ def parse(text: str, where: str) -> Tree:
     Raises:
         UserErrors: for duplicate keys, keys that are not strings, merge keys, tags, and aliases that contain
             themselves.
-        UserError: for the first syntax error, for more than 100,000 values, or for too many levels.
+        UserError: for the first syntax error, for more than 100,000 values, or for more than 100 levels.
     """
     try:
-        loader = _Loader(text)
+        loader = _Loader(text, where)
         node = loader.get_single_node()
         reader = _Reader(where, loader.tags)
         if node is not None:
@@ -196,8 +208,6 @@ def parse(text: str, where: str) -> Tree:
         raise UserError(
             f"not YAML: the character U+{ord(text[error.position]):04X} is not allowed", where=line
         ) from None
-    except RecursionError:
-        raise UserError("lists or mappings are nested too deeply", where=where) from None
     if reader.errors:
         raise UserErrors(reader.errors)
     return reader.tree

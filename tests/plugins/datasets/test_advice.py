@@ -176,6 +176,7 @@ def test_a_frame_gets_no_advice_on_settings_that_it_lacks():
     assert str(caught.value) == "mine.iloc[0]: rating '3,5' is not a number"
 
 
+@pytest.mark.usefixtures("uncollected")
 @pytest.mark.parametrize(
     ("line", "problem"),
     [

@@ -3,6 +3,7 @@ import pytest
 from robench_plugins.models.chat.answer import Ranking, read_ranking
 
 
+@pytest.mark.usefixtures("uncollected")
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
