@@ -97,7 +97,7 @@ def parse_scalar(text: str) -> Any:
 
 
 class _Loader(yaml.SafeLoader):
-    """A YAML loader that records the tags that are written in the file, and limits the levels."""
+    """A YAML loader that records the tags of the file and limits its levels."""
 
     def __init__(self, text: str, where: str) -> None:
         super().__init__(text)
