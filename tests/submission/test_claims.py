@@ -65,3 +65,23 @@ def test_a_claim_that_fits_several_rows_is_refused(board, tmp_path):
     (tmp_path / "c.csv").write_text("model,value,source,metric\nmf,0.1,x,t-hr@10\n")
     (claim,) = read_claims(tmp_path / "c.csv", board[0])
     assert (claim.metric, claim.column, claim.value) == ("t-hr@10", "worst", 0.1)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "problem"),
+    [
+        ("c.yaml", "- {model: mf, metric: t-hr@10, source: x, value: 0,05}\n", r"c\.yaml:1.* write 0\.05"),
+        ("c.yaml", "- {model: mf, metric: t-hr@10, source: x, value: 010}\n", "the number 010 begins with a zero"),
+        ("c.csv", "model,metric,source,value\nmf,t-hr@10,x,5%\n", r"a value is a number, not '5%' .*write 0\.05"),
+    ],
+)
+def test_a_claim_with_an_unclear_number_is_refused(board, tmp_path, name, text, problem):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(UserError, match=problem):
+        read_claims(tmp_path / name, board[0])
+
+
+def test_claims_in_yaml_are_read(board, tmp_path):
+    (tmp_path / "c.yaml").write_text("- {model: mf, metric: t-hr@10, source: 2020-01-01, value: 1e-1, epsilon: 0.05}\n")
+    (claim,) = read_claims(tmp_path / "c.yaml", board[0])
+    assert (claim.value, claim.source) == (0.1, "2020-01-01")

@@ -54,6 +54,8 @@ def test_values_are_set(override, look, value):
         ("seeds=[0", "not YAML"),
         ("name={a: 1, a: 2}", "duplicate key 'a'"),
         ("name=[!x 3]", "not allowed"),
+        ("targets.count=05", r"05 begins with a zero \(write 5, or '05' if it is text\)"),
+        ("seeds=[0,05]", r"05 begins with a zero \(a decimal point, not a comma: write 0\.05\?"),
     ],
 )
 def test_a_wrong_override_is_one_line_that_repeats_it(override, problem):

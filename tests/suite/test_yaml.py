@@ -15,7 +15,15 @@ from robench.suite.yaml import dump, parse, parse_scalar
         (".5", 0.5),
         ("5.", 5.0),
         ("-2", -2),
-        ("012", 12),
+        ("0", 0),
+        ("-0", 0),
+        ("0.5", 0.5),
+        ("1e05", 1e5),
+        ("10/100", 0.1),
+        ("00a", "00a"),
+        ("01:30", "01:30"),
+        ("05.11.2020", "05.11.2020"),
+        ("01-02", "01-02"),
         ("1:30", "1:30"),
         ("on", "on"),
         ("no", "no"),
@@ -43,6 +51,61 @@ def test_words_mean_what_a_person_means(text, value):
 
 def test_quoted_words_stay_text():
     assert parse("a: '12'\nb: \"1e-3\"", "s").data == {"a": "12", "b": "1e-3"}
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "place", "hint"),
+    [
+        ("e: [0,05]", 1, "e[1]: the number 05", "a decimal point, not a comma: write 0.05? text is quoted: '05'"),
+        ("a: 1\ne: [0, -1,05]", 2, "e[2]: the number 05", "a decimal point, not a comma: write -1.05?"),
+        ("e: [3,000]", 1, "e[1]: the number 000", "no comma in a number: write 3000 or 3.000?"),
+        ("e: [a, 012]", 1, "e[1]: the number 012", "write 12, or '012' if it is text"),
+        ("e: [012]", 1, "e[0]: the number 012", "write 12, or '012' if it is text"),
+        ("e: -03", 1, "e: the number -03", "write -3, or '-03' if it is text"),
+        ("e: 05.50", 1, "e: the number 05.50", "write 5.50, or '05.50' if it is text"),
+        ("e: 00", 1, "e: the number 00", "write 0, or '00' if it is text"),
+        ("e: 05e3", 1, "e: the number 05e3", "write 5e3"),
+        ("e: 8/0255", 1, "e: the number 8/0255", "without the zero"),
+        ("e: &x 007\nf: *x", 1, "e: the number 007", "write 7, or '007' if it is text"),
+        ("05: 1", 1, "a key must be text", "in quotes: '05'"),
+        ("{e: 0,05}", 1, "e: a comma ends the value", "a decimal point, not a comma: write 0.05"),
+        (
+            "{e: 1.234,5}",
+            1,
+            "e: a comma ends the value",
+            "a decimal point, and nothing between thousands: write 1234.5",
+        ),
+        ("{e: 2,500, f: 1}", 1, "e: a comma ends the value", "no comma in a number: write 2500 or 2.500"),
+    ],
+)
+def test_a_number_that_a_comma_may_have_cut_is_refused(text, line, place, hint):
+    with pytest.raises(UserError) as caught:
+        parse(text, "s.yaml")
+    assert str(caught.value).splitlines()[0].startswith(f"s.yaml:{line}: {place}")
+    assert hint in str(caught.value)
+
+
+def test_lists_of_numbers_without_a_leading_zero_are_read():
+    assert parse("e: [0,5, 10, 0.05]\nf: [0, '05']", "s").data == {"e": [0, 5, 10, 0.05], "f": [0, "05"]}
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "hint"),
+    [
+        ("a: 1\nmodels\n  - {name: mf}\nb: 2\n", 2, "write 'models: ', with a colon and a space"),
+        ("a: 1\nmodels [mf]\nb: 2\n", 2, "write 'models: '"),
+        ("d:\n  - name: csv\n    path x.csv\n    user: a\n", 3, "write 'path: '"),
+        ("name:t\nmodels: [mf]\n", 1, "a space after the colon: write name: t"),
+        ("a: [x\nb: [0]\n", 1, "the list is not closed: write ]"),
+        ("a: {x: 1\nb: [0]\n", 1, "the mapping is not closed: write }"),
+        ("a: 'x\nb: [0]\n", 1, "the quote is not closed"),
+    ],
+)
+def test_a_mistake_of_syntax_is_told_at_its_own_line(text, line, hint):
+    with pytest.raises(UserError) as caught:
+        parse(text, "s.yaml")
+    assert str(caught.value).startswith(f"s.yaml:{line}: not YAML")
+    assert hint in str(caught.value)
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
@@ -126,7 +189,9 @@ PLAIN = st.recursive(
     | st.integers(-(10**17), 10**17)
     | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Cn")), max_size=8)
-    | st.sampled_from(["8/255", "1e-3", "09", "012", "on", "1:30", "", "~", "1e400", "2020-01-01", "<<", "="]),
+    | st.sampled_from(
+        ["8/255", "1e-3", "09", "012", "-03", "8/05", "05.5", "on", "1:30", "", "~", "1e400", "2020-01-01", "<<", "="]
+    ),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
     max_leaves=8,
 )

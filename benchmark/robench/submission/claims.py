@@ -9,14 +9,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from robench.api.errors import UserError, counted, did_you_mean
 from robench.files.reading import read_file
 from robench.report.leaderboard import name_worst_case
 from robench.report.numbers import format_interval, format_number
 from robench.submission.details import LARGEST, Claim
 from robench.submission.rows import describe_row, name_row, named_rows
+from robench.suite.numerals import suggest_number
+from robench.suite.yaml import parse
 from robench.tables.build import Tables
 from robench.tables.leaderboard import LeaderboardRow, LeaderboardTable
 from robench.tables.results import Results
@@ -70,10 +70,7 @@ def _entries(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
         for row in reader:
             yield reader.line_num, {str(key): value for key, value in row.items() if value not in (None, "")}
         return
-    try:
-        content = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError):
-        raise UserError("not YAML that can be read", where=str(path)) from None
+    content = parse(text, str(path)).data
     if not isinstance(content, list) or not all(isinstance(entry, dict) for entry in content):
         raise UserError("a list of claims is needed, each of them a mapping", where=str(path))
     yield from enumerate(content, 1)
@@ -109,7 +106,8 @@ def _find(entry: Mapping[str, Any], where: str, tables: Tables) -> Claim:
     except (TypeError, ValueError):
         value = math.nan
     if not math.isfinite(value):
-        raise UserError(f"a value is a number, not {entry['value']!r:.80}", where=where)
+        hint = suggest_number(str(entry["value"]))
+        raise UserError(f"a value is a number, not {entry['value']!r:.80}", where=where, hint=hint)
     named = {**name_row(table, row)._asdict(), "threat": list(name_row(table, row).threat)}
     source = " ".join(str(entry["source"]).split())[:200]
     return Claim(**named, column="clean" if column == "clean" else "worst", value=value, source=source)

@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
+from robench.api.escapes import shortened
 from robench.host.registry import Kind
 from robench.spec import OWN_STRENGTHS
+from robench.suite.messages import MOST_VALUE
 from robench.suite.mistakes import Mistakes
+from robench.suite.numerals import suggest_number, suggest_pairs
 from robench.suite.yaml import KeyPath
 
 # the settings that may be lists outside ``grid``, by kind of component
@@ -95,12 +98,12 @@ def _read_budgets(raw: Any, path: KeyPath, mistakes: Mistakes) -> tuple[float, .
         mistakes.add("the grid is empty", path)
     for value in values:
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            mistakes.add(f"ε must be a number, got {value!r}", path)
+            hint = suggest_number(value) if isinstance(value, str) else ""
+            mistakes.add(f"ε must be a number, got {value!r}", path, hint)
             return ()
         if value < 0:
             mistakes.add(f"ε must be at least 0, got {value:g}", path)
-    if len(set(values)) < len(values):
-        mistakes.add("the grid names a value twice", path)
+    _refuse_repeats(values, path, mistakes)
     return tuple(float(value) + 0.0 for value in values)  # turns −0 into 0, because −0 would give another id
 
 
@@ -121,7 +124,12 @@ def _valid_axes(
 def _distinct(values: list[Any], home: KeyPath, mistakes: Mistakes) -> list[Any]:
     if not values:
         mistakes.add("the grid is empty", home)
-    distinct = [value for place, value in enumerate(values) if value not in values[:place]]
-    if len(distinct) < len(values):
-        mistakes.add("the grid names a value twice", home)
-    return distinct
+    _refuse_repeats(values, home, mistakes)
+    return [value for place, value in enumerate(values) if value not in values[:place]]
+
+
+def _refuse_repeats(values: Sequence[Any], path: KeyPath, mistakes: Mistakes) -> None:
+    repeated = next((value for place, value in enumerate(values) if value in values[:place]), None)
+    if repeated is not None or values.count(None) > 1:
+        shown = shortened(str(repeated), MOST_VALUE)
+        mistakes.add(f"the grid names {shown} twice", path, suggest_pairs(values) or "leave one out")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -10,12 +9,14 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from robench.api.errors import SettingError
+from robench.api.errors import SettingError, likeliest
 from robench.api.escapes import shortened
 from robench.api.threat import NORMS
+from robench.suite.numerals import suggest_number
 
 NAME = r"^[a-z0-9][a-z0-9._-]*$"
 MOST_VALUE = 200  # the largest number of characters that a message quotes from a value
+MOST_SEEDS = 10  # the largest number of seeds that a hint lists
 DEVICE = r"^(auto|cpu|cuda(:(0|[1-9]\d{0,2}))?)$"
 _PATTERNS = {
     NAME: "must be small letters, digits, '.', '_' or '-', and begin with a letter or digit",
@@ -58,19 +59,34 @@ def describe_error(detail: ErrorDetails) -> str:
 def suggest_value(detail: ErrorDetails) -> str:
     """Returns a hint about the right value, or an empty string.
 
-    A ``SettingError`` has its own hint. For a single value in place of a list, the hint is a list with this value.
-    Otherwise, the hint names the closest allowed value.
+    A ``SettingError`` has its own hint. For a single value in place of a list, the hint is a list with this value. For
+    a text in place of a number, it is the number. Otherwise, the hint names the closest allowed value.
     """
     error, value = detail.get("ctx", {}).get("error"), detail["input"]
     if isinstance(error, SettingError):
         return error.hint
     if detail["type"] == "list_type" and isinstance(value, (str, int, float)) and not isinstance(value, bool):
-        return f"write [{shortened(str(value), MOST_VALUE)}]"
+        return f"write [{shortened(str(value), MOST_VALUE)}]{_several_seeds(detail)}"
+    if isinstance(value, str) and detail["type"].partition("_")[0] in ("int", "float"):
+        return suggest_number(value)
+    if detail["type"] == "string_pattern_mismatch":
+        small = str(value).casefold()
+        return f"did you mean '{small}'?" if re.match(detail["ctx"]["pattern"], small) else ""
     if detail["type"] not in ("literal_error", "enum"):
         return ""
-    allowed = re.findall(r"'([^']*)'", detail["ctx"]["expected"])
-    close = difflib.get_close_matches(str(detail["input"]), allowed, n=1)
-    return f"did you mean '{close[0]}'?" if close else ""
+    close = likeliest(str(value), re.findall(r"'([^']*)'", detail["ctx"]["expected"]))
+    return f"did you mean '{close}'?" if close else ""
+
+
+def _several_seeds(detail: ErrorDetails) -> str:
+    """Returns a hint about a number in place of the list of seeds.
+
+    The hint is empty for other keys, and for numbers that are not between 2 and ``MOST_SEEDS``.
+    """
+    count = detail["input"]
+    if detail["loc"] != ("seeds",) or not isinstance(count, int) or not 1 < count <= MOST_SEEDS:
+        return ""
+    return f", or {list(range(count))} for {count} seeds"
 
 
 def suggest_grid(detail: ErrorDetails, setting: str) -> str:

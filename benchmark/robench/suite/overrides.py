@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from robench.api.errors import UserError, did_you_mean
+from robench.api.errors import UserError, UserErrors, did_you_mean
+from robench.suite.numerals import has_leading_zero, suggest_without_zero
 from robench.suite.yaml import KeyPath, Tree, format_path, parse, parse_scalar
 
 
@@ -19,12 +20,15 @@ def apply_overrides(tree: Tree, overrides: Iterable[str]) -> None:
     values in the file. Unknown keys are not refused here, because the schema reports them later.
 
     Raises:
-        UserError: if an override does not have the form ``path=value``, if its value is not valid YAML, or if its path
-            does not select exactly one place.
+        UserError: if an override does not have the form ``path=value``, if its value is not valid YAML or has a number
+            with a leading zero, or if its path does not select exactly one place.
     """
     for override in overrides:
         try:
             _apply(tree, override)
+        except UserErrors as several:
+            option = f"--set {override}"
+            raise UserErrors([UserError(one.problem, path=option, hint=one.hint) for one in several.errors]) from None
         except UserError as error:
             raise UserError(error.problem, path=f"--set {override}", hint=error.hint) from None
 
@@ -34,7 +38,7 @@ def _apply(tree: Tree, override: str) -> None:
     steps = [part for part in re.split(r"[.\[\]]+", written) if part]
     if not equals or not steps:
         raise UserError("an override is written path=value")
-    value = parse(text, "").data if text[:1] in ("[", "{", "'", '"') else parse_scalar(text)
+    value = _parse_value(text)
     node = tree.data
     path: KeyPath = ()
     for number, step in enumerate(steps):
@@ -51,6 +55,12 @@ def _apply(tree: Tree, override: str) -> None:
                 node[key] = {"name": node[key]}
             node = node[key]
     tree.origins[path] = f"--set {override}"
+
+
+def _parse_value(text: str) -> Any:
+    if has_leading_zero(text):
+        raise UserError(f"the number {text} begins with a zero", hint=suggest_without_zero(text, None))
+    return parse(text, "").data if text[:1] in ("[", "{", "'", '"') else parse_scalar(text)
 
 
 def _key(node: Any, step: str, path: KeyPath) -> Any:

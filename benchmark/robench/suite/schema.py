@@ -22,11 +22,13 @@ from pydantic import (
 )
 
 from robench.api.component import LATER, BaseConfig
+from robench.api.errors import SettingError
 from robench.api.surfaces import Scale, Surface
 from robench.api.threat import GoalName, Norm, Stage
 from robench.files.sizes import parse_size
 from robench.spec import TargetChoice
 from robench.suite.messages import DEVICE, NAME
+from robench.suite.numerals import suggest_pairs
 
 DEFAULT_METRICS = (
     "ndcg@10",
@@ -169,7 +171,8 @@ class RandomRatio(BaseConfig):
     @classmethod
     def _three(cls, value: Any) -> Any:
         if isinstance(value, list) and len(value) != PARTS_OF_A_SPLIT:
-            raise ValueError("must be three numbers, training : validation : test")
+            problem = "must be three numbers, training : validation : test"
+            raise SettingError(problem, "ratios", suggest_pairs(value) if len(value) == 2 * PARTS_OF_A_SPLIT else "")
         return value
 
 

@@ -1,7 +1,8 @@
 """Reads YAML as plain data with the line of every path and writes YAML.
 
-Reading never executes code. Unquoted words mean what a person expects: ``012`` is 12, ``on`` is a string, and
-``8/255`` is a number.
+Reading never executes code. Unquoted words mean what a person expects: ``on`` is a string, and ``8/255`` is a number.
+A number with a leading zero, such as ``05``, is refused: YAML reads ``[0,05]`` as two numbers, and an id such as
+``007`` needs quotes.
 """
 
 from __future__ import annotations
@@ -10,11 +11,14 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import yaml
 
 from robench.api.errors import UserError, UserErrors
+from robench.suite.numerals import has_leading_zero, suggest_joined, suggest_without_zero
+from robench.suite.syntax import describe_syntax
 
 MOST_NODES = 100_000
 MOST_LEVELS = 100  # of lists and mappings inside each other; far fewer than Python's stack has frames for
@@ -80,11 +84,13 @@ def format_path(path: KeyPath) -> str:
 def parse_scalar(text: str) -> Any:
     """Returns the value of an unquoted word.
 
-    ``1e-3`` and ``8/255`` are numbers, ``012`` is 12, and ``on`` and ``1:30`` are strings. A number stays a string if
-    no finite float can hold it.
+    ``1e-3`` and ``8/255`` are numbers, and ``on`` and ``1:30`` are strings. A number stays a string if no finite float
+    can hold it, or if it has a leading zero.
     """
     if text in _WORDS:
         return _WORDS[text]
+    if has_leading_zero(text):
+        return text
     if _INTEGER.match(text):
         return int(text)
     value = math.nan
@@ -156,16 +162,38 @@ class _Reader:
             if isinstance(node, yaml.MappingNode):
                 return self.mapping(node, path)
             if isinstance(node, yaml.SequenceNode):
-                return [self.read(child, (*path, index)) for index, child in enumerate(node.value)]
-            return parse_scalar(str(node.value)) if getattr(node, "style", None) is None else str(node.value)
+                return self.sequence(node, path)
+            word = _word(node)
+            if word is not None and has_leading_zero(word):
+                self.refuse_leading_zero(word, node, path)
+            return str(node.value) if word is None else parse_scalar(word)
         finally:
             self.open.discard(id(node))
 
+    def refuse_leading_zero(self, word: str, node: yaml.Node, path: KeyPath, before: str | None = None) -> None:
+        self.error(f"the number {word} begins with a zero", node, path, suggest_without_zero(word, before))
+
+    def sequence(self, node: yaml.SequenceNode, path: KeyPath) -> list[Any]:
+        values = []
+        before: str | None = None
+        for index, child in enumerate(node.value):
+            word = _word(child)
+            if word is not None and has_leading_zero(word):
+                self.refuse_leading_zero(word, child, (*path, index), before)
+            else:
+                values.append(self.read(child, (*path, index)))
+            before = word
+        return values
+
     def mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, Any]:
         values: dict[str, Any] = {}
+        cut = _cut_by_commas(node)
         for key, value in node.value:
             name = key.value if isinstance(key, yaml.ScalarNode) else None
-            if name is None or (key.style is None and not isinstance(parse_scalar(name), str)):
+            if id(key) in cut:
+                before, hint = cut[id(key)]
+                self.error("a comma ends the value", key, (*path, before), hint)
+            elif name is None or not _is_text(_word(key)):
                 self.error("a key must be text", key, path, f"write it in quotes: '{name}'" if name else "")
             elif id(key) in self.tags:
                 self.error(f"the tag {self.tags[id(key)]} is not allowed: a suite is plain data", key, path)
@@ -179,6 +207,33 @@ class _Reader:
         return values
 
 
+def _word(node: yaml.Node) -> str | None:
+    """Returns the text of an unquoted word, or None for any other node."""
+    return str(node.value) if isinstance(node, yaml.ScalarNode) and node.style is None else None
+
+
+def _is_text(word: str | None) -> bool:
+    """Returns whether an unquoted word is a string.
+
+    The result is true for None, which stands for a quoted word.
+    """
+    return word is None or (isinstance(parse_scalar(word), str) and not has_leading_zero(word))
+
+
+def _cut_by_commas(node: yaml.MappingNode) -> dict[int, tuple[str, str]]:
+    """Finds the keys that are the end of a number with a decimal comma.
+
+    In ``{epsilon: 0,05}``, the word ``05`` is a key without a value. Each such key is mapped to the key of the number
+    and to a hint.
+    """
+    cut = {}
+    for (name, before), (key, value) in pairwise(node.value):
+        first, rest = _word(before), _word(key)
+        if first is not None and rest is not None and _word(value) == "" and (hint := suggest_joined(first, rest)):
+            cut[id(key)] = (str(name.value), hint)
+    return cut
+
+
 def parse(text: str, where: str) -> Tree:
     """Parses YAML into plain data.
 
@@ -187,8 +242,8 @@ def parse(text: str, where: str) -> Tree:
         where: the name of the file in error messages.
 
     Raises:
-        UserErrors: for duplicate keys, keys that are not strings, merge keys, tags, and aliases that contain
-            themselves.
+        UserErrors: for duplicate keys, keys that are not strings, numbers with a leading zero, merge keys, tags, and
+            aliases that contain themselves.
         UserError: for the first syntax error, for more than 100,000 values, or for more than 100 levels.
     """
     try:
@@ -198,10 +253,8 @@ def parse(text: str, where: str) -> Tree:
         if node is not None:
             reader.tree.data = reader.read(node, ())
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = f"{where}:{mark.line + 1}" if mark else where
-        problem = str(error.problem or error.context)
-        hint = "YAML takes no tabs: use spaces" if "'\\t'" in problem else ""
+        problem, number, hint = describe_syntax(error, text.split("\n"))
+        line = where if number is None else f"{where}:{number + 1}"
         raise UserError(f"not YAML: {problem}", where=line, hint=hint) from None
     except yaml.reader.ReaderError as error:
         line = f"{where}:{text.count(chr(10), 0, error.position) + 1}"
@@ -218,7 +271,7 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
-    plain = parse_scalar(value) == value
+    plain = parse_scalar(value) == value and not has_leading_zero(value)
     return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=None if plain else "'")
 
 
