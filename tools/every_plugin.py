@@ -84,6 +84,7 @@ def models(folder: Path) -> list[dict[str, Any]]:
         {"name": "bert4rec", "min_epochs": 0, **short},
         bert,
         {**bert, "label": "tuned text-bert", "tuned_layers": 1, "inputs": "tokens", "history": "lstm", "epochs": 1},
+        {"name": "tiger", "weights": str(folder / "bert"), "heads": 2, **short},
         {**llm, "candidates": 4},
         {**llm, "label": "trained llm", "candidates": 3, "retriever": "item-knn", "lora_rank": 2, "train_rows": 8},
         {**llm, "label": "llm after user-knn", "candidates": 3, "retriever": "user-knn", "max_tokens": 200},
@@ -157,6 +158,7 @@ def attacks(folder: Path) -> list[dict[str, Any]]:
         {"name": "prefix", "pool": 4, "titles": 3, "epsilon": 1},
         {"name": "prefix", "label": "keywords", "source": "keywords", "looks": 3, "goal": "untargeted", "epsilon": 1},
         {"name": "rewrite", "weights": str(folder / "decoder"), "proposals": 2, "rounds": 2, "epsilon": 2},
+        {"name": "collide", "weights": str(folder / "bert"), "candidates": 5, "looks": 2, "epsilon": 0.5},
         {"name": "prompt-injection", "epsilon": 3},
         {"name": "hotflip", "verify": 2, "epsilon": 0.5},
         {"name": "hotflip", "label": "hotflip demotion", "verify": 2, "goal": "untargeted", "epsilon": 0.5},
@@ -201,10 +203,11 @@ def suite(folder: Path) -> dict[str, Any]:
         "random-rewrite",
         "prefix",
         "rewrite",
+        "collide",
         "prompt-injection",
         "hotflip",
     )
-    text = ("text-bert", "tuned text-bert", "llm", "trained llm", "llm after user-knn", "chat")
+    text = ("text-bert", "tuned text-bert", "tiger", "llm", "trained llm", "llm after user-knn", "chat")
     return {
         "name": "every-plugin",
         "seeds": [0],

@@ -64,6 +64,7 @@ def robench_models() -> dict[str, str]:
         "sasrec": "robench_plugins.models.sasrec:SasRec",
         "bert4rec": "robench_plugins.models.bert4rec:Bert4Rec",
         "text-bert": "robench_plugins.models.text_bert:TextBert",
+        "tiger": "robench_plugins.models.tiger.model:Tiger",
         "llm": "robench_plugins.models.llm.model:Llm",
         "chat": "robench_plugins.models.chat.model:Chat",
     }
@@ -91,6 +92,7 @@ def robench_attacks() -> dict[str, str]:
         "prefix": "robench_plugins.attacks.text.prefix:Prefix",
         "rewrite": "robench_plugins.attacks.text.rewrite:Rewrite",
         "prompt-injection": "robench_plugins.attacks.text.prompt_injection:PromptInjection",
+        "collide": "robench_plugins.attacks.text.collide:Collide",
         "hotflip": "robench_plugins.attacks.text.hotflip:HotFlip",
         "bandwagon": "robench_plugins.attacks.poisoning.bandwagon:Bandwagon",
         "dpa2dl": "robench_plugins.attacks.poisoning.dpa2dl:Dpa2dl",

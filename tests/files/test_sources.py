@@ -20,7 +20,14 @@ ROOT = Path(__file__).resolve().parents[2]
 EDITS = {
     "plugins/robench_plugins/attacks/embedding/pgd.py": {"attack auto", "attack pgd"},
     "plugins/robench_plugins/models/recurrent_model.py": {"model gru4rec", "model lstm", "model text-bert"},
-    "benchmark/robench/pretrained/encoder.py": {"attack rewrite", "model chat", "model llm", "model text-bert"},
+    "benchmark/robench/pretrained/encoder.py": {
+        "attack collide",
+        "attack rewrite",
+        "model chat",
+        "model llm",
+        "model text-bert",
+        "model tiger",
+    },
     "plugins/robench_plugins/registration.py": set(),
     "plugins/robench_plugins/metrics/ranking.py": set(),
     "benchmark/robench/report/files.py": set(),

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import cached_property
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -15,28 +13,25 @@ from torch import Tensor, nn
 
 from robench.api import (
     Batch,
-    Catalogue,
     DataError,
     Embedded,
     Item,
     Rng,
     SequenceModel,
     Surface,
-    TokenModel,
-    Tokens,
     TrainData,
 )
 from robench.api.attacks.text import item_text
 from robench.api.component import search
 from robench.api.models.base import ColdItem
-from robench.pretrained import Encoder, cached_array, cached_array_path, folder_of, identity_of
 from robench_plugins.models.dropout import Dropout
+from robench_plugins.models.encoded_texts import EncodedTexts
 from robench_plugins.models.padded_tokens import replace_texts, select_texts
 from robench_plugins.models.recurrent_model import recurrent_states
 from robench_plugins.models.transformer import PreNormBlock, TransformerConfig, causal_outputs
 
 
-class TextBert(TokenModel, SequenceModel):
+class TextBert(EncodedTexts, SequenceModel):
     """Predicts the next item from the texts of the history.
 
     A pretrained BERT encoder reads the texts. An item's vector is a projection of its text vector. The text is ``title
@@ -92,21 +87,6 @@ class TextBert(TokenModel, SequenceModel):
     surfaces: ClassVar[frozenset[Surface]] = frozenset({"embedding", "history", "text"})
     cold_item: ClassVar[ColdItem] = "content"
 
-    @cached_property
-    def encoder(self) -> Encoder:
-        """The encoder, with trained layers that belong to this model alone."""
-        return Encoder.load(self.config.weights, self.config.max_tokens)
-
-    @property
-    def _placed_encoder(self) -> Encoder:
-        """The encoder, on the device and in the precision of this model."""
-        self.encoder.net.to(self.device, self.texts.dtype)
-        return self.encoder
-
-    def outside(self) -> str:
-        """Returns a digest of the encoder's files."""
-        return identity_of(folder_of(self.config.weights), self.config.max_tokens)
-
     def build(self, data: TrainData, rng: Rng) -> None:
         """Reads the vectors of all texts and builds the layers above them.
 
@@ -117,7 +97,6 @@ class TextBert(TokenModel, SequenceModel):
         """
         c = self.config
         self._item_texts = [item_text(item) for item in data.catalogue.items]
-        self._encoded_texts: dict[str, Tensor] = {}
         if c.tuned_layers:
             self.__dict__.pop("encoder", None)  # An earlier fit has trained the layers of the old encoder.
             layers = list(self.encoder.net.encoder.layer)
@@ -127,7 +106,7 @@ class TextBert(TokenModel, SequenceModel):
             below = [self.encoder.net.embeddings] if c.tuned_layers == "all" else []
             self.tuned = nn.ModuleList([*below, *layers[len(layers) - count :]])
             self.tuned.requires_grad_()
-        self.register_buffer("texts", self._pretrained_vectors(), persistent=False)
+        self.register_buffer("texts", self.pretrained_vectors(self._item_texts), persistent=False)
         if c.inputs == "tokens" or c.tuned_layers:
             self._tokens = self.tokens(self._item_texts)
         width, dim = self.texts.shape[1], c.dim
@@ -144,24 +123,6 @@ class TextBert(TokenModel, SequenceModel):
     def build_layers(self) -> None:
         """Does nothing, because ``build`` builds all layers."""
 
-    def _pretrained_vectors(self) -> Tensor:
-        """Returns the text vectors of the pretrained encoder, float [n_items, D].
-
-        A text vector has D entries. The vectors are computed once per encoder, catalogue and machine.
-        """
-        texts = self._item_texts
-        return torch.from_numpy(
-            cached_array("texts", self._depends_on(texts), lambda: self.encoder.encode(texts).numpy())
-        )
-
-    def _depends_on(self, texts: Sequence[str]) -> dict[str, Any]:
-        """Returns a cache key that covers all inputs of the text vectors."""
-        return {"encoder": self.outside(), "texts": texts}
-
-    def encodings(self, catalogue: Catalogue) -> Path:
-        """Returns the path of the cached vectors of the catalogue's texts."""
-        return cached_array_path("texts", self._depends_on([item_text(item) for item in catalogue.items]))
-
     def train(self, mode: bool = True) -> Self:
         """Switches between training and evaluation, as every torch module does.
 
@@ -170,7 +131,7 @@ class TextBert(TokenModel, SequenceModel):
         super().train(mode)
         if not mode and self.config.tuned_layers and "texts" in self._buffers:
             self._encoded_texts = {}  # a new dict, because rewritten models share the old one
-            self.texts = self._placed_encoder.encode(self._item_texts).to(self.texts)
+            self.texts = self.placed_encoder.encode(self._item_texts).to(self.texts)
         return self
 
     def restore(self, data: TrainData, state: Mapping[str, NDArray[np.generic]], rng: Rng) -> None:
@@ -197,43 +158,6 @@ class TextBert(TokenModel, SequenceModel):
         if items and hasattr(self, "_tokens"):
             model._tokens = replace_texts(self._tokens, torch.tensor(list(items)), self.tokens(texts))
         return model
-
-    def tokens(self, texts: Sequence[str]) -> Tokens:
-        """Returns the tokens of texts from the encoder's tokenizer."""
-        return self.encoder.tokens(texts)
-
-    def token_table(self) -> Tensor:
-        """Returns the vectors of the encoder's word pieces, float [V, d]."""
-        return self._placed_encoder.table()
-
-    def whole_words(self) -> Mapping[int, str]:
-        """Returns the word pieces of at least two letters that begin a word, by token id."""
-        vocabulary = self.encoder.tokenizer.get_vocab()
-        return {
-            token: word for word, token in vocabulary.items() if word.isalpha() and word.isascii() and len(word) > 1
-        }
-
-    def encode(self, tokens: Tokens, vectors: Tensor | None = None) -> Tensor:
-        """Returns the mean-pooled vectors of texts, float [n, D].
-
-        Every vector is scaled to a root mean square of 1.
-
-        Args:
-            tokens: the tokens of n texts.
-            vectors: the token vectors to use in place of those of the encoder, float [n, L, d].
-        """
-        encoder, mask = self._placed_encoder, tokens.mask.to(self.device)
-        return encoder.forward(encoder.embed(tokens) if vectors is None else vectors, mask)
-
-    def encoded(self, texts: Sequence[str]) -> Tensor:
-        """Returns the vectors of texts, float [n, D].
-
-        Identical texts are encoded once.
-        """
-        new = [text for text in dict.fromkeys(texts) if text not in self._encoded_texts]
-        if new:
-            self._encoded_texts.update(zip(new, self._placed_encoder.encode(new), strict=True))
-        return torch.stack([self._encoded_texts[text] for text in texts]).to(self.device)
 
     def _current_texts(self, batch: Batch) -> Tensor:
         """Returns the text vectors, float [n_items, D].
@@ -263,7 +187,7 @@ class TextBert(TokenModel, SequenceModel):
             return Embedded({"texts": self._with_gradient(texts[safe] * real.unsqueeze(-1))}, {"texts": real}, context)
         tokens = select_texts(self._tokens, safe.flatten().cpu())
         shape = (*ids.shape, tokens.ids.shape[1])
-        vectors = self._placed_encoder.embed(tokens).reshape(*shape, -1) * real[..., None, None]
+        vectors = self.placed_encoder.embed(tokens).reshape(*shape, -1) * real[..., None, None]
         own = (tokens.start >= 0).to(self.device).reshape(shape) & real.unsqueeze(-1)
         context |= {"mask": tokens.mask.to(self.device), "real": real}
         return Embedded({"tokens": self._with_gradient(vectors)}, {"tokens": own}, context)
@@ -283,7 +207,7 @@ class TextBert(TokenModel, SequenceModel):
         vectors, real = e.inputs["tokens"], e.context["real"]
         if not bool(real.any()):  # the encoder rejects an empty batch
             return vectors.new_zeros(*real.shape, self.texts.shape[1])
-        texts = self._placed_encoder.forward(vectors[real], e.context["mask"][real.flatten()])
+        texts = self.placed_encoder.forward(vectors[real], e.context["mask"][real.flatten()])
         return texts.new_zeros(*real.shape, texts.shape[1]).masked_scatter(real.unsqueeze(-1), texts)
 
     def states(self, batch: Batch, e: Embedded) -> Tensor:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests.plugins.models import test_conformance, test_llm_conformance, test_text_bert
+from tests.plugins.models import test_conformance, test_llm_conformance, test_text_bert, test_tiger
 from tests.plugins.models.chat import test_model as test_chat
 
 import robench_plugins
@@ -19,7 +19,7 @@ ONE, TWO = 1, 2  # two items of the genres 1 and 2, which fake users pair with i
 
 def conformance_classes():
     """Returns one conformance class per built-in model, by the name of its model."""
-    modules = (test_conformance, test_llm_conformance, test_text_bert, test_chat)
+    modules = (test_conformance, test_llm_conformance, test_text_bert, test_tiger, test_chat)
     classes = (value for module in modules for value in vars(module).values())
     tests = [one for one in classes if isinstance(one, type) and issubclass(one, ModelTests) and hasattr(one, "model")]
     return {one.model.__name__: one for one in reversed(tests)}

@@ -1,4 +1,4 @@
-"""The base class of models that predict the next item of a sequence."""
+"""The base classes of models that predict the next item of a sequence."""
 
 from __future__ import annotations
 
@@ -45,7 +45,66 @@ def windows(rows: Interactions, length: int) -> IntArray:
     return padded[np.where(place < end[:, None], place, len(rows.items))]
 
 
-class SequenceModel(TorchModel):
+class WindowModel(TorchModel):
+    """A model that reads the last items of a history and learns from windows.
+
+    The batches of training are windows of histories. The queries are the last items of each user.
+    """
+
+    Config: ClassVar[type[TorchConfig]] = SequenceConfig
+    config: Any
+
+    def initialise(self, data: TrainData, rng: Rng) -> None:
+        """Builds the model and records the length of the longest history."""
+        super().initialise(data, rng)
+        known = data.train.lengths()[: data.n_real_users] + data.validation.lengths()
+        self._longest = int(known.max(initial=1))
+
+    def batches(self, data: TrainData, rng: Rng) -> Iterator[Batch]:
+        """Yields batches of shuffled windows.
+
+        The inputs are the windows without their last items. The targets are the windows without their first items.
+        """
+        rows = torch.from_numpy(windows(data.train, self.config.max_length + 1))
+        order = torch.from_numpy(rng.numpy().permutation(len(rows)))
+        for part in torch.split(rows[order], self.config.batch_size):
+            used = int((part != self.n_items).sum(1).max())
+            inputs = part[:, : used - 1].clone()
+            inputs[part[:, 1:used] == self.n_items] = self.n_items
+            yield Batch(torch.full((len(part),), -1), inputs, {"items": part[:, 1:used]})
+
+    def queries(self, users: IntArray, history: Interactions) -> Batch:
+        """Returns a batch with the last ``max_length`` items of each user, right-padded."""
+        return Batch(
+            torch.from_numpy(np.array(users, dtype=np.int64)), self.last_items(users, history, self.config.max_length)
+        )
+
+    def last_items(self, users: IntArray, history: Interactions, length: int) -> Tensor:
+        """Returns the last ``length`` items of each user, right-padded with ``n_items``.
+
+        The padding does not depend on the other users, because sums over more positions may round differently. Only
+        rows that are longer than all histories of the fit add padding to the rows of other users.
+
+        Returns:
+            The items, int64 [B, L]. L is ``length``, or the length of the longest history of the fit if this is
+            smaller. If a returned row is longer, L is its length.
+        """
+        end = history.indptr[users + 1]
+        start = np.maximum(end - length, history.indptr[users])
+        longest = max(min(length, self._longest), int((end - start).max(initial=0)))
+        place = start[:, None] + np.arange(longest)
+        padded = np.append(history.items, self.n_items)
+        return torch.from_numpy(padded[np.where(place < end[:, None], place, len(history.items))])
+
+    def last_position(self, batch: Batch) -> Tensor:
+        """Returns the position of each row's last item: int64 [B].
+
+        The position is 0 for an empty row.
+        """
+        return ((batch.histories != self.n_items).sum(1) - 1).clamp_min(0)
+
+
+class SequenceModel(WindowModel):
     """A model that scores items by comparing a state with the item table.
 
     The model computes a state at every position of a history. A subclass adds its layers in ``build_layers`` and
@@ -53,16 +112,8 @@ class SequenceModel(TorchModel):
     (``n_items + 1``).
     """
 
-    Config: ClassVar[type[TorchConfig]] = SequenceConfig
-    config: Any
     tables: ClassVar[tuple[str, ...]] = ("item_table.weight",)
     surfaces: ClassVar[frozenset[Surface]] = frozenset({"embedding", "parameters", "history"})
-
-    def initialise(self, data: TrainData, rng: Rng) -> None:
-        """Builds the model and records the length of the longest history."""
-        super().initialise(data, rng)
-        known = data.train.lengths()[: data.n_real_users] + data.validation.lengths()
-        self._longest = int(known.max(initial=1))
 
     @abstractmethod
     def build_layers(self) -> None:
@@ -107,42 +158,6 @@ class SequenceModel(TorchModel):
         self.item_bias = nn.Parameter(torch.zeros(self.n_items))
         self.build_layers()
 
-    def batches(self, data: TrainData, rng: Rng) -> Iterator[Batch]:
-        """Yields batches of shuffled windows.
-
-        The inputs are the windows without their last items. The targets are the windows without their first items.
-        """
-        rows = torch.from_numpy(windows(data.train, self.config.max_length + 1))
-        order = torch.from_numpy(rng.numpy().permutation(len(rows)))
-        for part in torch.split(rows[order], self.config.batch_size):
-            used = int((part != self.n_items).sum(1).max())
-            inputs = part[:, : used - 1].clone()
-            inputs[part[:, 1:used] == self.n_items] = self.n_items
-            yield Batch(torch.full((len(part),), -1), inputs, {"items": part[:, 1:used]})
-
-    def queries(self, users: IntArray, history: Interactions) -> Batch:
-        """Returns a batch with the last ``max_length`` items of each user, right-padded."""
-        return Batch(
-            torch.from_numpy(np.array(users, dtype=np.int64)), self.last_items(users, history, self.config.max_length)
-        )
-
-    def last_items(self, users: IntArray, history: Interactions, length: int) -> Tensor:
-        """Returns the last ``length`` items of each user, right-padded with ``n_items``.
-
-        The padding does not depend on the other users, because sums over more positions may round differently. Only
-        rows that are longer than all histories of the fit add padding to the rows of other users.
-
-        Returns:
-            The items, int64 [B, L]. L is ``length``, or the length of the longest history of the fit if this is
-            smaller. If a returned row is longer, L is its length.
-        """
-        end = history.indptr[users + 1]
-        start = np.maximum(end - length, history.indptr[users])
-        longest = max(min(length, self._longest), int((end - start).max(initial=0)))
-        place = start[:, None] + np.arange(longest)
-        padded = np.append(history.items, self.n_items)
-        return torch.from_numpy(padded[np.where(place < end[:, None], place, len(history.items))])
-
     def embed(self, batch: Batch) -> Embedded:
         """Returns the embedded input ``items``: float [B, L, dim].
 
@@ -155,13 +170,6 @@ class SequenceModel(TorchModel):
             {"items": ids < self.n_items},
             {"table": self.item_table.weight[: self.n_items], "bias": self.item_bias},
         )
-
-    def last_position(self, batch: Batch) -> Tensor:
-        """Returns the position of each row's last item: int64 [B].
-
-        The position is 0 for an empty row.
-        """
-        return ((batch.histories != self.n_items).sum(1) - 1).clamp_min(0)
 
     def score_from(self, batch: Batch, e: Embedded) -> Tensor:
         """Returns the inner products of each row's last state and the item vectors.

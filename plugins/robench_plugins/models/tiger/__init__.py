@@ -1,0 +1,1 @@
+"""A generative recommender that reads and writes codes of items."""
