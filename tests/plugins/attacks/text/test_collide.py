@@ -16,7 +16,7 @@ from robench.testing.worlds import fitted
 from robench_plugins.attacks.text.collide import Collide, edits
 from robench_plugins.models.tiger.model import Tiger
 
-SHORT = {"popular": 5, "candidates": 40, "beam": 2, "looks": 12}
+SHORT = {"popular": 5, "candidates": 24, "beam": 2, "looks": 8}
 
 
 @pytest.fixture(scope="module")
