@@ -66,8 +66,13 @@ def test_an_overfitted_model_tells_its_members_and_a_private_one_does_not(tmp_pa
             row = rows[*key, attack]
             assert row.auroc.low < 0.5 < row.auroc.high, (key, attack, row.auroc)
             assert row.verdict == "not shown"
+    clean = {(row.key.model_label, row.key.defense_label): row.values for row in tables.clean}
+    for row in rows.values():
+        assert row.clean == clean[row.key.model_label, row.key.defense_label][row.metric]
     assert len(json.loads(to_json(tables))["membership"]) == 8
-    assert "told apart" in to_markdown(tables).partition("## Membership\n")[2].partition("\n## ")[0]
+    text = to_markdown(tables).partition("## Membership\n")[2].partition("\n## ")[0]
+    assert "told apart" in text
+    assert "| clean ndcg@10" in text
     assert "Membership" in to_page(tables)
     findings = Findings()
     check_cells(read_results(job.store.folder, metrics), findings)

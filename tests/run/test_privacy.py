@@ -11,6 +11,7 @@ from robench.host.discovery import Host
 from robench.host.registry import Registry
 from robench.report.files import to_json
 from robench.report.markdown import to_markdown
+from robench.report.numbers import format_interval
 from robench.report.record import show_cell
 from robench.tables.build import build_tables
 from robench_plugins.defenses.privacy.dp_gram import COVERS
@@ -64,6 +65,8 @@ def test_a_run_records_the_guarantee_and_the_tables_say_what_it_does_not_cover(t
     text = to_markdown(tables).partition("## Differential privacy\n")[2].partition("\n## ")[0]
     assert "weight_decay, which validation chose from the data themselves" in text
     assert "these files protect no user" in text
+    assert "the losses of several models add up" in text
+    assert f"{format_interval(tables.privacy[0].clean)} |" in text
     compared = {(row.key.model_label, row.key.defense_label) for row in tables.training_defences}
     assert {model for model, _ in compared} == {"popularity", "ease", "fixed"}
     output = StringIO()

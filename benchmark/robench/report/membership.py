@@ -10,7 +10,8 @@ TEXT = (
     "Is this user in the training data? AUROC is the probability that an attack scores a member above a non-member; "
     "guessing has .5. TPR is the share of the members that it finds with 1% of the non-members as false alarms; "
     "guessing has .01. The attack knows all interactions of each user, and learns from a shadow with the same settings "
-    "and defence. `told apart`: the interval of the AUROC lies above .5."
+    "and defence. `told apart`: the interval of the AUROC lies above .5. A model that answers everybody alike hides "
+    "its members, so the clean value stands beside."
 )
 LIMIT = (
     "`not shown` is not a proof: another attack may find more. `-popular`: non-members get the most popular items, so "
@@ -24,6 +25,7 @@ def build_membership_section(tables: Tables) -> Section | None:
     if not rows:
         return None
     head = ["model", "defence", "attack", "sees", "members", "others", "AUROC", "TPR at 1% FPR", "seeds", "verdict"]
+    head.append(f"clean {rows[0].metric}" if rows[0].metric else "clean")
     body = [
         [
             row.key.model_label,
@@ -36,6 +38,7 @@ def build_membership_section(tables: Tables) -> Section | None:
             format_interval(row.tpr),
             str(row.seeds),
             row.verdict,
+            "–" if row.clean is None else format_interval(row.clean),
         ]
         for row in rows
     ]

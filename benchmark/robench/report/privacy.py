@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from robench.api.privacy import NO_NOISE
 from robench.report.blocks import Section
-from robench.report.numbers import build_grid, format_defense
+from robench.report.numbers import build_grid, format_defense, format_interval
 from robench.tables.build import Tables
 
 TEXT = (
@@ -12,8 +12,10 @@ TEXT = (
     "but for a probability of `delta`. `eps_dp` is not ε, the budget of an attack."
 )
 CAVEAT = (
-    "No guarantee covers the catalogue after filters, the settings that the suite names, or the other tables of this "
-    "board, which read the data themselves: popularity, groups of users and the metrics. The noise comes from the seed "
+    "Each guarantee is that of one model that is published alone: the losses of several models add up. No guarantee "
+    "covers the filters of the data, which choose users and items by what all users did, the settings that the suite "
+    "names, or the other tables of this board, which read the data themselves: popularity, groups of users and the "
+    "metrics. The noise comes from the seed "
     "of the suite, so that anybody can repeat the numbers. Who knows the seed can subtract it, so these files protect "
     "no user: the rows measure the method."
 )
@@ -25,6 +27,7 @@ def build_privacy_section(tables: Tables) -> Section | None:
     if not rows:
         return None
     head = ["model", "defence", "eps_dp", "delta", "unit", "covers", "does not cover"]
+    head.append(f"clean {rows[0].metric}" if rows[0].metric else "clean")
     body = [
         [
             row.key.model_label,
@@ -34,6 +37,7 @@ def build_privacy_section(tables: Tables) -> Section | None:
             row.unit,
             row.covers,
             "; ".join(row.not_covered) or "–",
+            "–" if row.clean is None else format_interval(row.clean),
         ]
         for row in rows
     ]

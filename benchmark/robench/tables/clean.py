@@ -83,6 +83,16 @@ def _clean_row(
     )
 
 
+def estimate_clean(results: Results, key: RowKey) -> tuple[Measure | None, Interval | None]:
+    """Returns the reference measure and the mean clean value of a row.
+
+    The value has its interval. It is None if it was not measured.
+    """
+    reference = choose_reference(results)
+    row = None if reference is None else build_clean_row(results, key, reference)
+    return reference, None if row is None else row.clean_interval()
+
+
 def choose_reference(results: Results, table: PlannedTable | None = None) -> Measure | None:
     """Returns the measure that serves as the reference for comparisons.
 

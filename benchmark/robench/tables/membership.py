@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from robench.api.codec import inline
+from robench.api.metric import Measure
 from robench.spec import CellRow, RowKey
 from robench.store.membership import summarise_membership
+from robench.tables.clean import estimate_clean
 from robench.tables.results import Results
 from robench.tables.stats import Interval
 
@@ -30,6 +32,8 @@ class MembershipRow:
         tpr: the share of the members that are found at 1% false alarms, as a mean over seeds.
         seeds: the number of seeds.
         verdict: ``told apart`` if the interval of the AUROC lies above 0.5, else ``not shown``.
+        metric: the measure of ``clean``, or None if the suite has none that judges each user by ranks.
+        clean: the mean clean value of the model, or None. A model that answers everybody alike hides its members.
     """
 
     key: RowKey = field(metadata=inline("dataset", "split", "model_label", "defense_label", "lambda", "train_epsilon"))
@@ -41,6 +45,8 @@ class MembershipRow:
     tpr: Interval
     seeds: int
     verdict: str
+    metric: Measure | None
+    clean: Interval | None
 
 
 def build_membership_rows(results: Results) -> list[MembershipRow]:
@@ -74,4 +80,5 @@ def _row(results: Results, key: RowKey, label: str, cells: list[CellRow]) -> Mem
         interval("tpr"),
         len(cells),
         "told apart" if auroc.low > GUESSING else "not shown",
+        *estimate_clean(results, key),
     )

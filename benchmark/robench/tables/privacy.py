@@ -6,9 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from robench.api.codec import inline
+from robench.api.metric import Measure
 from robench.api.privacy import EpsDp
 from robench.spec import CellRow, RowKey
+from robench.tables.clean import estimate_clean
 from robench.tables.results import Results
+from robench.tables.stats import Interval
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,8 @@ class PrivacyRow:
         covers: what the guarantee is about.
         not_covered: what the fit also depends on, although the guarantee is not about it.
         seeds: the number of seeds.
+        metric: the measure of ``clean``, or None if the suite has none that judges each user by ranks.
+        clean: the mean clean value of the model, or None.
     """
 
     key: RowKey = field(metadata=inline("dataset", "split", "model_label", "defense_label", "lambda", "train_epsilon"))
@@ -32,6 +37,8 @@ class PrivacyRow:
     covers: str
     not_covered: tuple[str, ...]
     seeds: int
+    metric: Measure | None
+    clean: Interval | None
 
 
 def guarantees(results: Results, cells: Iterable[CellRow]) -> bool:
@@ -58,6 +65,7 @@ def build_privacy_rows(results: Results) -> list[PrivacyRow]:
                 weakest["covers"],
                 tuple(missing),
                 len({cell.seed for cell in cells}),
+                *estimate_clean(results, key),
             )
         )
     return rows

@@ -20,6 +20,7 @@ from robench.files.cache import Cache, read_entry
 from robench.spec import Part, Poison, TargetChoice, Victim
 from robench.testing.worlds import ReferencePairwise, ReferenceSequence, crowd
 from robench_plugins.attacks.poisoning.bandwagon import Bandwagon
+from robench_plugins.defenses.privacy.dp_gram import DpGram
 from robench_plugins.models.popularity import Popularity
 
 
@@ -65,6 +66,41 @@ def test_what_a_plugin_keeps_is_what_is_measured_from_the_first_run_on(tmp_path)
     second = victim_fit(tmp_path, model=Forgetful).fit().model
     np.testing.assert_array_equal(first.counts, second.counts)
     assert first.counts.max() < crowd(n_users=40)[0].train.counts().max()
+
+
+class Peeking(Forgetful):
+    """A model that counts the interactions again when it is restored."""
+
+    learns_gram = True
+
+    def state(self):
+        return {"counts": self.counts}
+
+    def restore(self, data, state, rng):
+        self.counts = (data.train.counts() + data.validation.counts()).astype(np.float32)
+
+
+@pytest.mark.parametrize("fits", [1, 2])
+def test_a_private_model_sees_no_interaction_when_it_is_restored(tmp_path, fits):
+    private = DpGram.make(delta=1e-3)
+    for _ in range(fits):
+        assert victim_fit(tmp_path, model=Peeking, defense=private).fit().model.counts.sum() == 0
+    assert victim_fit(tmp_path, model=Peeking).fit().model.counts.sum() > 0
+
+
+class CleaningDpGram(DpGram):
+    """A defence that reads the data before it adds noise."""
+
+    def sanitise(self, train, rng):
+        return Cleaned(train.without_users(np.arange(train.n_users) == 0), np.arange(train.n_users))
+
+
+def test_a_guarantee_does_not_cover_the_cleaning_of_the_data(tmp_path):
+    plain, cleaned = (
+        victim_fit(tmp_path, model=Peeking, defense=cls.make(delta=1e-3)).fit().report["privacy"]["not_covered"]
+        for cls in (DpGram, CleaningDpGram)
+    )
+    assert (plain, cleaned) == ([], ["which interactions remain after the cleaning"])
 
 
 def test_a_state_that_a_plugin_does_not_take_back_is_its_own_mistake_at_once(tmp_path):

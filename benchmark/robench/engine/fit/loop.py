@@ -86,7 +86,7 @@ def fit(
         most = min(VALIDATION_USERS, model.setting("validation_users", VALIDATION_USERS))
         result = FitReport(validation_ndcg=validation_ndcg(model, data, most=most))
         if guarantee is not None:
-            result.privacy = describe(guarantee, model)
+            result.privacy = describe(guarantee, model, defense)
     elif model.trained_elsewhere:
         model.initialise(data, rng)
         model.to(device).eval()

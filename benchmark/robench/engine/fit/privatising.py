@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from robench.api.data import FloatArray, TrainData
+from robench.api.data import FloatArray, Interactions, TrainData
 from robench.api.defense import Defense
 from robench.api.errors import PluginError
 from robench.api.models.base import Model
@@ -19,8 +19,8 @@ def privatise(defense: Defense, data: TrainData, rng: Rng) -> tuple[TrainData, G
     """Returns the data that a model may learn from, and the guarantee about them.
 
     If the defence overrides ``Defense.privatise``, the rows of all users are empty in the result, and the private
-    matrix is in ``gram``. So the model cannot read an interaction, and everything that it learns is covered by the
-    guarantee. Otherwise, the result is the data themselves, without a guarantee.
+    matrix is in ``gram``. So the model cannot read an interaction, for training or for validation, and everything that
+    it learns is covered by the guarantee. Otherwise, the result is the data themselves, without a guarantee.
 
     Args:
         defense: the defence.
@@ -35,19 +35,33 @@ def privatise(defense: Defense, data: TrainData, rng: Rng) -> tuple[TrainData, G
     private = defense.privatise(data.train, rng.child("privatise"))
     if not isinstance(private, PrivateGram):
         raise PluginError(f"privatise() returned {type(private).__name__}, not PrivateGram")
-    empty = data.train.without_users(np.ones(data.n_users, dtype=bool))
-    return replace(data, train=empty, gram=_checked(private.gram, data.n_items)), private.guarantee
+    return replace(hide_users(data), gram=_checked(private.gram, data.n_items)), private.guarantee
 
 
-def describe(guarantee: Guarantee, model: Model) -> GuaranteeFacts:
+def hide_users(data: TrainData) -> TrainData:
+    """Returns the data without profiles, and with the rows of all users emptied.
+
+    The rows for validation are emptied too.
+    """
+
+    def emptied(rows: Interactions) -> Interactions:
+        return rows.without_users(np.ones(rows.n_users, dtype=bool))
+
+    known = None if data.known is None else emptied(data.known)
+    return replace(data, train=emptied(data.train), validation=emptied(data.validation), known=known, profiles=())
+
+
+def describe(guarantee: Guarantee, model: Model, defense: Defense) -> GuaranteeFacts:
     """Returns the entry ``privacy`` of a record.
 
     Args:
         guarantee: the guarantee about what the model has learned from.
         model: the fitted model.
+        defense: the defence. If it also cleans the training data, it has read them before the noise.
     """
+    cleaned = ["which interactions remain after the cleaning"] if type(defense).overrides("sanitise") else []
     chosen = [f"{name}, which validation chose from the data themselves" for name in model.chosen]
-    return guarantee.as_dict() | {"not_covered": chosen}
+    return guarantee.as_dict() | {"not_covered": cleaned + chosen}
 
 
 def _checked(gram: Any, n_items: int) -> FloatArray:

@@ -26,6 +26,7 @@ from robench.engine.data.titles import TitleReader, read_catalogue, title_reader
 from robench.engine.fit.checkpoint import identify_checkpoint, make_checkpoint_key
 from robench.engine.fit.loop import fit
 from robench.engine.fit.poisoning import PoisonedData, add_profiles, poison
+from robench.engine.fit.privatising import hide_users
 from robench.engine.fit.profiles import ProfileMaker, VictimPipeline
 from robench.engine.fit.sanitising import Sanitised, sanitise
 from robench.engine.fit.training import EpochCallback
@@ -288,9 +289,11 @@ class VictimFit:
         return model
 
     def _load(self, state: Mapping[str, NDArray[Any]]) -> Model:
-        model = self._new_model()
+        model, data = self._new_model(), self._fit_data.train
+        if type(self.defense).overrides("privatise"):
+            data = hide_users(data)
         try:
-            model.restore(self._fit_data.train, state, Rng(self.victim.seed).child("fit"))
+            model.restore(data, state, Rng(self.victim.seed).child("fit"))
         except UserError:
             raise
         except Exception as error:

@@ -60,12 +60,15 @@ def test_lists_hold_the_best_items_without_the_users_own():
 
 
 def world(n=200, items=30):
-    """Returns training, known and held-out rows. Every fourth user is cold."""
+    """Returns training, known and held-out rows.
+
+    Every fourth user is cold, and the first item is held out.
+    """
     whole = crowd(n, items)[0].train
     cold = np.arange(n) % 4 == 0
     train, known = whole.without_users(cold), whole.without_users(~cold)
     last = np.zeros(len(known), dtype=bool)
-    last[known.indptr[1:][cold] - 1] = True
+    last[known.indptr[:-1][cold]] = True
     return train, joined(train, known.only(~last)), known.only(last)
 
 
@@ -117,6 +120,78 @@ def test_an_attack_that_ignores_what_it_sees_is_at_a_half():
 
     numbers = measure(Blind()).membership
     assert (numbers["auroc"], numbers["tpr"]) == (0.5, 0.0)
+
+
+class Numbered(ScoreMembership):
+    """An attack that guesses by the place of a user among all tested users."""
+
+    calls = 0
+
+    def infer(self, shadow, members, target, rng):
+        return -np.arange(float(len(target)))
+
+
+class NumberedChunks(Numbered):
+    """An attack that guesses by the number of the chunk."""
+
+    def features(self, users):
+        self.calls += 1
+        return np.full((len(users.lists), 1), float(self.calls))
+
+    def infer(self, shadow, members, target, rng):
+        return -target[:, 0]
+
+
+class LastTime(NumberedChunks):
+    """An attack that guesses by the order of the user's interactions."""
+
+    def features(self, users):
+        rows = (users.histories.times[slice(*users.histories.indptr[n : n + 2])] for n in range(len(users.lists)))
+        return np.array([[float((np.diff(row) < 0).any())] for row in rows])
+
+
+@pytest.mark.parametrize("attack", [Numbered, NumberedChunks, LastTime])
+def test_an_attack_learns_nothing_from_the_order_of_users_chunks_and_rows(attack):
+    for numbers in (measure(attack()).membership, measure(attack(), Ease, weight_decay=1.0).membership):
+        assert numbers["auroc_low"] <= 0.5 <= numbers["auroc_high"]
+
+
+def test_the_order_of_users_follows_from_the_data():
+    orders = []
+
+    class Watched(ScoreMembership):
+        def features(self, users):
+            orders.append([tuple(users.histories.row(n)) for n in range(len(users.lists))])
+            return super().features(users)
+
+    measure(Watched())
+    measure(Watched())
+    assert orders[:2] == orders[2:]
+    _shadow, tested = orders[:2]
+    train, history, held = world()
+    whole = joined(history, held)
+    groups = draw_groups(train, history, held)
+    sorted_rows = [tuple(sorted(whole.row(user))) for user in np.concatenate([groups.members, groups.non_members])]
+    assert [tuple(sorted(row)) for row in tested] != sorted_rows
+    assert sorted(tuple(sorted(row)) for row in tested) == sorted(sorted_rows)
+
+
+def test_features_without_one_row_per_user_are_refused():
+    class Short(ScoreMembership):
+        def features(self, users):
+            return super().features(users)[1:]
+
+    with pytest.raises(PluginError, match="one row for each"):
+        measure(Short())
+
+
+def test_a_user_who_repeats_items_counts_with_distinct_items_in_both_groups():
+    train, history, held = world()
+    twice = np.flatnonzero(held.lengths() > 0)[:30]
+    rows = [[0, 1] * 4 if user in twice else history.row(user) for user in range(200)]
+    groups = draw_groups(train, Interactions.from_rows(rows, 30), held)
+    parts = np.concatenate([groups.shadow, groups.outside, groups.members, groups.non_members])
+    assert not np.isin(twice, parts).any()
 
 
 @pytest.mark.parametrize("wrong", [np.zeros(3), None])

@@ -155,6 +155,7 @@ def test_without_noise_and_clip_the_fit_is_the_undefended_one(model):
 @pytest.mark.parametrize("model", MODELS)
 def test_with_noise_the_fit_is_another_one_and_the_model_sees_no_interaction(model):
     data = crowd(60, 40)[0]
+    data = replace(data, profiles=("f",) * 60, known=data.validation)
     seen = []
 
     class Watched(model):
@@ -165,7 +166,13 @@ def test_with_noise_the_fit_is_another_one_and_the_model_sees_no_interaction(mod
     defense = DpGram.make(eps_dp=5, delta=1e-3, clip=4)
     private, report = fitted(Watched.make(), data, defense)
     (given,) = seen
-    assert (given.n_users, len(given.train)) == (60, 0)
+    assert (given.n_users, len(given.train), len(given.validation), len(given.known), given.profiles) == (
+        60,
+        0,
+        0,
+        0,
+        (),
+    )
     plain = fitted(model.make(), data)[0].state()
     assert any(not np.array_equal(plain[name], array) for name, array in private.state().items())
     assert np.isfinite(private.scores(np.arange(60), data.train)).all()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from robench.api.data import IntArray, Interactions
+from robench.api.data import IntArray, Interactions, joined
 from robench.api.errors import DataError
 from robench.api.rng import Rng
 
@@ -54,7 +54,7 @@ def draw_groups(train: Interactions, history: Interactions, held: Interactions) 
     """
     rng = Rng(0).child("membership")
     member = (train.lengths() > 0) & (_distinct(train) >= LEAST_ITEMS)
-    other = (train.lengths() == 0) & (held.lengths() > 0) & (history.lengths() + held.lengths() >= LEAST_ITEMS)
+    other = (train.lengths() == 0) & (held.lengths() > 0) & (_distinct(joined(history, held)) >= LEAST_ITEMS)
     users = np.flatnonzero(member | other).astype(np.int64)
     drawn = rng.child("further").numpy().permutation(users)
     further, tested = drawn[: len(users) // 2], np.sort(drawn[len(users) // 2 :])
