@@ -11,6 +11,7 @@ from robench.entrance.data_inspection import describe_inspected, inspect_data, r
 from robench.host.discovery import Host
 from robench.host.registry import Registry
 
+UNNAMED = {"header": False, "columns": ["user", "item", "rating", "time"]}
 ROWS = [(user, item, 1 + (user + item) % 5, 1_500_000_000 + 60 * user + item) for user in range(8) for item in range(6)]
 
 
@@ -32,7 +33,7 @@ def cache(monkeypatch, tmp_path):
     ("name", "content", "settings"),
     [
         ("x.csv", text("{},{},{},{}", "user,item,rating,time\n"), {"name": "csv"}),
-        ("x.csv", text("u{},i{},{},{}"), {"name": "csv", "header": False}),
+        ("x.csv", text("u{},i{},{},{}"), "unnamed"),
         ("x.csv", text("{};{};{},5;{}", "userId;movieId;rating;timestamp\n"), "semicolon"),
         ("x.csv", text("u{};i{};{},5;{}"), "decimals"),
         ("x.csv", text("u{},i{},2020-01-01T10:0{}:00+01:00"), "times"),
@@ -41,8 +42,11 @@ def cache(monkeypatch, tmp_path):
         ("x.csv", text("u{0},i{1},{3},{2}"), "times before ratings"),
         ("x.csv", text("u{0},i{1},{2}"), {"name": "csv", "header": False, "columns": ["user", "item", "rating"]}),
         ("x.tsv", text("{}\t{}\t{}\t{}", "user_id\titem_id\tscore\tdate\n"), "tab"),
-        ("ratings.dat", text("{}::{}::{}::{}"), {"name": "csv", "header": False}),
-        ("u.data", text("{}\t{}\t{}\t{}"), {"name": "csv", "separator": "\t", "header": False}),
+        ("x.csv", text("2020-01-0{2},u{0},i{1},{2}"), "times first"),
+        ("x.csv", text("u{0},2020-01-0{2},i{1},{2}"), "times second"),
+        ("x.csv", text("u{0},i{1},{2},yes,{3}"), "times last"),
+        ("ratings.dat", text("{}::{}::{}::{}"), "unnamed"),
+        ("u.data", text("{}\t{}\t{}\t{}"), "unnamed with tabs"),
         ("x.txt", text("{} {}"), {"name": "sequences"}),
         ("x.txt", "a 1 2 3\nb 1 2 3 4\n", {"name": "sequences"}),
         ("x.tsv", "a\t1\t2\t3\nb\t1\t2\t3\t4\n", {"name": "sequences"}),
@@ -63,13 +67,126 @@ def test_a_file_is_read_as_what_it_is(tmp_path, registry, name, content, setting
         "semicolon": {"name": "csv", "separator": ";", "decimal": ",", "user": "userId", "item": "movieId"},
         "times": {"name": "csv", "header": False, "columns": ["user", "item", "time"]},
         "times before ratings": {"name": "csv", "header": False, "columns": ["user", "item", "time", "rating"]},
-        "decimals": {"name": "csv", "separator": ";", "decimal": ",", "header": False},
+        "decimals": {"name": "csv", "separator": ";", "decimal": ",", **UNNAMED},
+        "unnamed": {"name": "csv", **UNNAMED},
+        "unnamed with tabs": {"name": "csv", "separator": "\t", **UNNAMED},
+        "times first": {"name": "csv", "header": False, "columns": ["time", "user", "item", "rating"]},
+        "times second": {"name": "csv", "header": False, "columns": ["user", "time", "item", "rating"]},
+        "times last": {"name": "csv", "header": False, "columns": ["user", "item", "rating", "column 4", "time"]},
         "tab": {"name": "csv", "user": "user_id", "item": "item_id", "rating": "score", "time": "date"},
         "recbole": {"name": "recbole"},
     }
     found = {key: value for key, value in one.settings.items() if key != "path"}
     assert found == (expected[settings] if isinstance(settings, str) else settings)
     assert one.summary.rows == (7 if content.startswith(("a 1", "a\t1")) else len(ROWS))
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (text("u{};i{};1.00{},5"), "x.csv:1: rating '1.001,5' is not a number (remove the separators of thousands)"),
+        (text("u{0};i{1};Smith, {2}"), "x.csv:1: rating 'Smith, 1' is not a number"),
+        (
+            text("{0},Heat,199{1},Crime|Drama", "item_id,title,year,genres\n"),
+            "a file of items, which a suite names beside the interactions: "
+            "{name: csv, path: INTERACTIONS, items: x.csv})",
+        ),
+        (text("{0};Heat;199{1}", "sku;name;brand\n"), "it looks like a file of items"),
+        (text("{0},Heat", "id,title\n"), "it looks like a file of items"),
+        (text("{0},ann,3{1}", "id,name,age\n"), "it looks like a file of users"),
+        (text("{0},3{1},nurse", "user_id,age,occupation\n"), "it looks like a file of users"),
+        (text("{0},3{1},4", "kunde,artikel,wert\n"), "(name them in a suite, as user: NAME and item: NAME of csv)"),
+    ],
+)
+def test_a_file_that_is_not_read_is_explained(tmp_path, registry, content, problem):
+    (tmp_path / "x.csv").write_text(content)
+    with pytest.raises(UserError) as caught:
+        inspect_data(tmp_path / "x.csv", registry)
+    assert problem in str(caught.value)
+    assert "set decimal" not in str(caught.value)
+
+
+MANY = [
+    (user, item, 1 + (user + item) % 5, 1_500_000_000 + 60 * user + item) for user in range(50) for item in range(6)
+]
+PLAIN = "user,item,rating,time\n"
+
+
+@pytest.mark.parametrize(
+    ("head", "pattern", "note"),
+    [
+        ("user,item,rating\n", "2020-01-0{2},i{1},3", "the ids of users look like dates, such as '2020-01-01'"),
+        ("user,item,rating\n", "0{2}.01.2020 10:00,u{0},3", "the ids of users look like dates"),
+        ("user,item,rating\n", "u{0},0{2}/01/2020,3", "the ids of items look like dates"),
+        ("user,item\n", "u{0},{3}", "the ids of items look like times, such as '1500000000'"),
+        ("user,item\n", "u{0},{3}000", "the ids of items look like times"),
+        ("user,item\n", "u{0},{2}.5", "the ids of items look like ratings, such as '1.5'"),
+        ("user,item\n", 'u{0},"{2},5"', "separates"),
+        (
+            "user,item,rating\n",
+            "u{0};i{1},x,3",
+            "all ids of users hold ';', such as 'u0;i0': does it separate columns?",
+        ),
+        ("user,item,rating\n", "u{0},i{1},{3}", "the ratings look like times, such as 1500000000"),
+        (PLAIN, "u{0},i{1},3,{2}", "the times look like ratings, with few values up to 10"),
+        ("user,item\n", "u{0}-{1},i{1}", "each user has one row: is this a file of items or of users?"),
+        ("user,item\n", "u{0}-{1},i{1}", "no user has both a training and a test item: a user needs at least 3"),
+    ],
+)
+def test_a_column_that_seems_wrong_is_told(tmp_path, registry, head, pattern, note):
+    (tmp_path / "x.csv").write_text(head + "".join(pattern.format(*row) + "\n" for row in MANY))
+    if note == "separates":
+        with pytest.raises(UserError, match="holds a line break or a separator"):
+            inspect_data(tmp_path / "x.csv", registry)
+        return
+    (one,) = inspect_data(tmp_path / "x.csv", registry)
+    assert any(f"note: {note}" in line for line in describe_inspected(one)), list(describe_inspected(one))
+
+
+@pytest.mark.parametrize(
+    ("head", "pattern"),
+    [
+        (PLAIN, "{0},{1},{2},{3}"),
+        (PLAIN, "u{0},i{1},{2}.5,{3}"),
+        (PLAIN, "10000000{0:02},150000000{1},{2},{3}"),
+        (PLAIN, "u{0},i{1}:x,{2},2020-01-0{2}T10:00:{1:02}"),
+        (PLAIN, "{0}.0,{1}.0,{2},{1}"),
+        ("user,item,time\n", "{0},{1},{1}"),
+    ],
+)
+def test_a_usual_file_has_no_note_on_columns(tmp_path, registry, head, pattern):
+    (tmp_path / "x.csv").write_text(head + "".join(pattern.format(*row) + "\n" for row in MANY))
+    (one,) = inspect_data(tmp_path / "x.csv", registry)
+    assert one.summary.notes == ()
+
+
+def test_ids_like_ratings_are_told_if_there_are_few(tmp_path, registry):
+    rows = [(user, item) for user in range(1, 6) for item in range(200)]
+    (tmp_path / "x.csv").write_text("user,item\n" + "".join(f"{user},i{item}\n" for user, item in rows))
+    (one,) = inspect_data(tmp_path / "x.csv", registry)
+    assert any(note.startswith("the ids of users look like ratings, such as '1'") for note in one.summary.notes)
+
+
+def test_positions_are_shown_as_they_are_written(tmp_path, registry):
+    for name, times in (("x.csv", ["0.5", "1.25", "8.5"]), ("x.parquet", [0.5, 1.25, 8.5])):
+        frame = pd.DataFrame({"user": ["a"] * 3, "item": ["x", "y", "z"], "time": times})
+        frame.to_csv(tmp_path / name, index=False) if name == "x.csv" else frame.to_parquet(tmp_path / name)
+        (one,) = inspect_data(tmp_path / name, registry)
+        assert (one.summary.first, one.summary.last) == ("0.5", "8.5")
+        assert one.summary.notes == ()
+
+
+def test_described_items_and_users_without_interactions_are_counted(tmp_path, registry):
+    (tmp_path / "x.csv").write_text(text("u{},i{},{},{}", PLAIN))
+    (tmp_path / "items.csv").write_text("item,title\n" + "".join(f"i{item},t\n" for item in range(9)))
+    (tmp_path / "users.csv").write_text("user,age\n" + "".join(f"u{user},20\n" for user in range(9)))
+    entry = "{name: csv, path: x.csv, items: items.csv, users: users.csv}"
+    (tmp_path / "x.yaml").write_text(f"name: x\nmodels: [popularity]\ndatasets: [{entry}]\n")
+    (one,) = inspect_data(tmp_path / "x.yaml", registry)
+    assert one.summary.notes == (
+        "3 of 9 described items have no interaction, and are left out",
+        "1 of 9 described users have no interaction, and are left out",
+    )
 
 
 def test_a_comma_with_a_date_is_no_decimal(tmp_path, registry):

@@ -48,6 +48,7 @@ import export  # the script in the folder reference
 
 from robench.api import Defense, Rng
 from robench.api.data import joined
+from robench.api.errors import UserError
 from robench.engine.data.targets import evaluated_users
 from robench.engine.fit.loop import fit
 from robench.engine.rank.chunk import build_chunk, mask_known
@@ -190,7 +191,10 @@ def main():
     given = parser.parse_args()
     if given.work is None and (given.source or not given.beauty):
         parser.error("give ML100K_FOLDER and WORK, or --beauty")
-    good = [beauty.compare(given.beauty)] if given.beauty else []
+    try:
+        good = [beauty.compare(given.beauty)] if given.beauty else []
+    except UserError as error:
+        parser.error(str(error))
     if given.work is not None:
         good.append(compare(given))
     return int(not all(good))

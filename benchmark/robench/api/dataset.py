@@ -60,6 +60,8 @@ class Ratings:
         parts: the part of each event, int8 [n]: 0 for training, 1 for validation, 2 for test. None means that the
             source is not split.
         notes: one line about each peculiarity of the source. The lines are shown to the user.
+        scale: the number of ticks per unit of the source, if ``ticks`` is None. The summary of the data shows the times
+            in this unit.
     """
 
     users: NDArray[Any] | Ids
@@ -71,6 +73,7 @@ class Ratings:
     ticks: int | None = 1
     parts: NDArray[np.int8] | None = None
     notes: tuple[str, ...] = ()
+    scale: int = 1
 
 
 class DatasetConfig(BaseConfig):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +90,9 @@ def inspect_data(path: Path, registry: Registry) -> list[Inspected]:
             read_as = f"the folder is read as {registry.reference('dataset', entry)}"
             error.hint = "; ".join(filter(None, (error.hint, read_as)))
         raise
+    if not summary.evaluated:
+        refusal = no_users_error(SPLIT)
+        summary = replace(summary, notes=(*summary.notes, f"{refusal.problem}: {refusal.hint}"))
     return [Inspected(path.name, {"name": registry.reference("dataset", entry)} | dict(settings), summary)]
 
 

@@ -99,7 +99,7 @@ def read_amazon(path: Path, metadata: Path | None, order: Order = "auto") -> Rat
     ratings = table.numbers("rating", "rating")
     catalogue, notes = ({}, ()) if metadata is None else _read_products(metadata, set(items.names))
     notes = (*times.notes, *notes)
-    return Ratings(users, items, times.values, ratings, catalogue, ticks=times.ticks, notes=notes)
+    return Ratings(users, items, times.values, ratings, catalogue, ticks=times.ticks, notes=notes, scale=times.scale)
 
 
 def _read_ratings(path: Path, order: Order) -> Table:

@@ -181,7 +181,8 @@ class CsvFile(Dataset):
         times = Times(None) if time is None else read_times(table, time, decimal=c.decimal)
         catalogue, notes = self._catalogue()
         notes = times.notes + notes
-        return Ratings(users, items, times.values, ratings, catalogue, self._profiles(), times.ticks, parts, notes)
+        profiles = self._profiles()
+        return Ratings(users, items, times.values, ratings, catalogue, profiles, times.ticks, parts, notes, times.scale)
 
     def _form(self, path: Path) -> Delimited:
         """Returns the separator and the encoding of a file, and advice for messages."""

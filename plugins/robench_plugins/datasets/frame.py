@@ -106,7 +106,9 @@ class Frame(Dataset):
             ids = distinct_ids(described, "item", "item", "item")
             catalogue = read_items(described, ids, *DESCRIPTIONS[1:], lambda cell: cell.split("|"))
             notes += describe_items(described, "title", "year", ("genres", "description"))
-        return Ratings(users, items, times.values, ratings, catalogue, ticks=times.ticks, notes=notes)
+        return Ratings(
+            users, items, times.values, ratings, catalogue, ticks=times.ticks, notes=notes, scale=times.scale
+        )
 
 
 def _to_table(name: str, frame: pd.DataFrame, columns: tuple[str, ...], ids: tuple[str, ...]) -> FrameTable:

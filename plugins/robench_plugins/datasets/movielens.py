@@ -157,7 +157,9 @@ def read_movielens(folder: Path) -> Ratings:
     ratings = table.numbers("rating", "rating")
     catalogue, notes = _read_movies(home, version)
     notes, profiles = times.notes + notes, _read_users(home, version)
-    return Ratings(users, items, times.values, ratings, catalogue, profiles, times.ticks, notes=notes)
+    return Ratings(
+        users, items, times.values, ratings, catalogue, profiles, times.ticks, notes=notes, scale=times.scale
+    )
 
 
 def find_version(folder: Path) -> tuple[Path, Version]:

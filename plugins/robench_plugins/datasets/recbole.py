@@ -104,7 +104,17 @@ class Recbole(Dataset):
         times = read_times(table, "timestamp") if "timestamp" in table else Times(None)
         catalogue, notes = self._catalogue()
         notes = times.notes + notes
-        return Ratings(users, items, times.values, ratings, catalogue, ticks=times.ticks, parts=parts, notes=notes)
+        return Ratings(
+            users,
+            items,
+            times.values,
+            ratings,
+            catalogue,
+            ticks=times.ticks,
+            parts=parts,
+            notes=notes,
+            scale=times.scale,
+        )
 
     def _table(self) -> tuple[Table, NDArray[np.int8] | None]:
         """Returns all rows of interactions, and the part of each row.

@@ -45,3 +45,29 @@ def test_numbers_that_need_more_than_32_bits_are_read_exactly(tmp_path, number, 
     assert ratings.items.tolist() == ["-5", "6", str(number)]
     assert ratings.times.tolist() == [4, 3, time]
     assert ratings.times.dtype == np.int64
+
+
+@pytest.mark.parametrize(
+    ("cells", "note"),
+    [
+        (("2020-01-01T10:00", "2020-01-01T10:00Z", "2020-01-01T10:00"), "1 of 3 times state a time zone"),
+        (("2020-01-01", "2020-01-01 10:00+01:00", "2020-01-01 09:00 UTC"), "2 of 3 times state a time zone"),
+        (("2020-01-01T10:00Z", "2020-01-01T10:00+01:00", "2020-01-01T10:00 UTC"), ""),
+        (("2020-01-01T10:00", "2020-01-01T10:01", "2020-01-02"), ""),
+    ],
+)
+def test_a_time_zone_in_some_rows_only_is_told(tmp_path, cells, note):
+    (tmp_path / "r.csv").write_text("user,item,time\n" + "".join(f"a,{i},{cell}\n" for i, cell in enumerate(cells)))
+    notes = CsvFile.make(path=tmp_path / "r.csv").load().notes
+    assert notes == ((f"{note}, and the others are read as UTC",) if note else ())
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_positions_with_fractions_keep_their_order_and_unit(tmp_path, suffix):
+    path = tmp_path / f"r{suffix}"
+    frame = pd.DataFrame({"user": ["a"] * 4, "item": list("wxyz"), "time": [8.5, 0.5, 2.0, 0.25]})
+    frame.to_csv(path, index=False) if suffix == ".csv" else frame.to_parquet(path)
+    ratings = CsvFile.make(path=path).load()
+    assert (ratings.times / ratings.scale).tolist() == [8.5, 0.5, 2.0, 0.25]
+    assert ratings.ticks is None
+    assert ratings.notes == ()

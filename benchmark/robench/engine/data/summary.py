@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -14,13 +15,13 @@ from robench.api.data import Catalogue, Interactions
 from robench.api.dataset import DatasetConfig, Ratings
 from robench.api.errors import DataError, counted
 from robench.api.summary import DataSummary, Quantiles
+from robench.engine.data.contents import MANY_TIES, describe_contents
 from robench.engine.data.events import Events
 from robench.engine.data.ids import find_look_alikes, find_padded, plain_form, show_pair
 
 FIELDS = ("title", "year", "genres", "description")
 FEW = 0.5  # if a smaller share of the items or users is described, a note says so
 DESCRIPTIONS = "descriptions of items"  # the words of the note on items without a description
-MANY_TIES = 0.2  # if at least this share of interactions has equal times, a note says so
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +74,9 @@ class EventFacts:
 def find_facts(events: Events, ratings: Ratings) -> EventFacts:
     """Returns the numbers about the remaining events of a log."""
     timed = ratings.times is not None
-    first, last = (describe_time(int(time), ratings.ticks) for time in (events.times.min(), events.times.max()))
+    first, last = (
+        describe_time(int(time), ratings.ticks, ratings.scale) for time in (events.times.min(), events.times.max())
+    )
     return EventFacts(
         len(events),
         first if timed else "",
@@ -138,6 +141,9 @@ def _notes(log: Log, config: DatasetConfig, ties: float | None) -> list[str]:
         find_look_alikes(log.item_ids, "items"),
         _unmatched(log.item_ids, ratings.catalogue, DESCRIPTIONS, "items"),
         _unmatched(log.user_ids, ratings.profiles, "profiles", "users"),
+        _without_events(log.item_ids, ratings.catalogue, "items"),
+        _without_events(log.user_ids, ratings.profiles, "users"),
+        *describe_contents(ratings, log.user_ids, log.item_ids, ties),
     ]
     if ties is None:
         lines.append("no times: input order counts as time")
@@ -204,6 +210,20 @@ def _unmatched(names: Sequence[str], described: Mapping[str, object], texts: str
     return f"{line}: none describes {missing[0]!r}{strange}"
 
 
+def _without_events(names: Sequence[str], described: Mapping[str, object], kind: str) -> str:
+    """Returns a line about described items or users that no row names.
+
+    The line is empty if there are none.
+
+    Args:
+        names: the ids of the items or users in the log.
+        described: the descriptions by id.
+        kind: ``items`` or ``users``.
+    """
+    count = len(described.keys() - set(names)) if described else 0
+    return f"{count} of {len(described)} described {kind} have no interaction, and are left out" if count else ""
+
+
 def notes_on_descriptions(summary: DataSummary) -> tuple[str, ...]:
     """Returns the notes on items that the source does not describe."""
     return tuple(note for note in summary.notes if DESCRIPTIONS in note)
@@ -221,7 +241,7 @@ def _quantiles(counts: NDArray[np.integer[Any]]) -> Quantiles:
     return int(low), int(first), int(middle), int(third), int(high)
 
 
-def describe_time(time: int, ticks: int | None) -> str:
+def describe_time(time: int, ticks: int | None, scale: int = 1) -> str:
     """Formats a time as a date such as ``1995-01-09``.
 
     If the unit is unknown, or the year is not between 1900 and 9999, the time is formatted as a number.
@@ -229,9 +249,10 @@ def describe_time(time: int, ticks: int | None) -> str:
     Args:
         time: the time, in ticks since 1970.
         ticks: the number of ticks per second, or None if the unit is unknown.
+        scale: the number of ticks per unit of the source, if the unit is unknown.
     """
     if ticks is None:
-        return str(time)
+        return str(time) if scale == 1 else f"{Decimal(time) / scale:f}"
     try:
         moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=time // ticks)
     except OverflowError:

@@ -24,8 +24,9 @@ WIDE = 64  # the number of bytes that are examined for UTF-16 without a mark
 MOST_NAMES = 8  # the most names of columns in a message
 TABLES = (".csv", ".tsv", ".tab", *JSON_LINES, *PARQUET)  # the endings of tables
 DATA = re.compile(r"[-+]?[0-9][0-9.,:TZ+ -]*", re.ASCII)
-DECIMAL_COMMA = re.compile(r"[-+]?[0-9]+,[0-9]+", re.ASCII)
-TIME = re.compile(r"[0-9]{9,}|[0-9]{4}-[0-9]{2}-[0-9]{2}([ T].*)?", re.ASCII)
+DECIMAL_COMMA = re.compile(r"[-+]?([0-9]+|[0-9]{1,3}(\.[0-9]{3})+),[0-9]+", re.ASCII)
+DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([ T].*)?", re.ASCII)
+TIME = re.compile(rf"[0-9]{{9,}}|{DATE.pattern}", re.ASCII)
 USUAL = {
     "user": ("user", "user_id", "userid", "uid", "user id", "reviewerid", "customer", "customer_id", "visitorid"),
     "item": (
@@ -38,6 +39,10 @@ USUAL = {
 LINE_BREAK = re.compile("\r\n|\r|\n")
 WINDOWS = re.compile(rb"[\x80-\x9f]")  # control characters in Latin-1, and letters and signs in cp1252
 UNNAMED = ("user", "item", "rating", "time")
+# Names of columns that describe an item or a user, in files that hold no interactions.
+OF_ITEMS = ("title", "name", "year", "genre", "genres", "category", "categories", "brand", "price", "description")
+OF_USERS = ("name", "age", "gender", "sex", "occupation", "country", "city", "location", "zip", "zipcode")
+ID = ("id", "sku")
 
 
 def first_lines(path: Path) -> list[str] | None:
@@ -125,7 +130,23 @@ def _unrecognised(path: Path) -> DataError:
 
 def _no_columns(path: Path, names: Sequence[str]) -> DataError:
     problem = f"no columns of users and items among {', '.join(names[:MOST_NAMES])}"
-    return DataError(problem, where=f"{path}:1", hint="name them in a suite, as user: NAME and item: NAME of csv")
+    hint = "name them in a suite, as user: NAME and item: NAME of csv"
+    if kind := _described(names):
+        entry = f"{{name: csv, path: INTERACTIONS, {kind}: {path.name}}}"
+        hint = f"it looks like a file of {kind}, which a suite names beside the interactions: {entry}"
+    return DataError(problem, where=f"{path}:1", hint=hint)
+
+
+def _described(names: Sequence[str]) -> str:
+    """Returns ``items`` or ``users`` if the columns seem to describe these.
+
+    Otherwise, the result is an empty string.
+    """
+    folded = {name.strip().casefold() for name in names}
+    user, item = bool(_find(names, "user")), bool(_find(names, "item"))
+    if not user and (item or folded & set(ID)) and folded & set(OF_ITEMS) - (set() if item else set(OF_USERS)):
+        return "items"
+    return "users" if not item and (user or folded & set(ID)) and folded & set(OF_USERS) else ""
 
 
 def _settings_of(path: Path) -> dict[str, Any] | None:
@@ -195,12 +216,16 @@ def _separator(lines: Sequence[str], usual: str) -> str | None:
     """Returns the separator that gives all lines the same number of cells, or None.
 
     The usual separator is tried first. A comma is rejected if another character fits too, and all commas in the
-    resulting cells are decimal commas, as in ``u1;i1;3,5``.
+    resulting cells are decimal commas, as in ``u1;i1;3,5``. It is also rejected if the first cell of each line holds
+    the other character, as in ``u1;i1;Smith, J.``.
     """
     fitting = [sign for sign in dict.fromkeys((usual, *SEPARATORS, BLANKS)) if _fits(lines, sign)]
+    others = [sign for sign in fitting if sign != ","]
     for separator in fitting:
-        if separator != "," or not any(_has_decimal_commas(lines, other) for other in fitting if other != ","):
-            return separator
+        if separator != "," or not any(_has_decimal_commas(lines, other) for other in others):
+            first = [row[0] for row in _rows(lines, separator)] if separator == "," else []
+            if not first or not any(all(other in cell for cell in first) for other in others if other != BLANKS):
+                return separator
     return None
 
 
@@ -258,20 +283,28 @@ def _with_columns(settings: dict[str, Any], names: Sequence[str]) -> dict[str, A
 def _without_header(settings: dict[str, Any], rows: Sequence[Sequence[str]]) -> dict[str, Any] | None:
     """Returns the settings of a file without a header.
 
-    The first two columns are taken as users and items. Ratings come next, and then times, unless the third column holds
-    times and the fourth does not.
+    The settings always name the columns, because they are a guess. Users come first, then items, ratings and times. If
+    a column of times is elsewhere, the others keep this order. Only dates count as times in the first two columns,
+    because a long number there may be an id.
     """
     width = len(rows[0])
-    names = [*UNNAMED[:width], *(f"column {number}" for number in range(len(UNNAMED) + 1, width + 1))]
-    if _are_times(rows, 2) and not _are_times(rows, 3):
-        names[2:4] = ["time", "rating"][: width - 2]
-    return settings | {"header": False} | ({"columns": names} if tuple(names) != UNNAMED else {})
+    times = [column for column in range(width) if _are_times(rows, column, DATE if column < 2 else TIME)]
+    names = [f"column {number}" for number in range(1, width + 1)]
+    place = times[0] if width > 2 and times and 3 not in times else 3
+    roles = dict(zip((n for n in range(width) if n != place), UNNAMED[:3], strict=False))
+    names = [("time" if column == place else roles.get(column, name)) for column, name in enumerate(names)]
+    return settings | {"header": False, "columns": names}
 
 
-def _are_times(rows: Sequence[Sequence[str]], column: int) -> bool:
+def _are_times(rows: Sequence[Sequence[str]], column: int, form: re.Pattern[str] = TIME) -> bool:
     """Returns whether a column holds dates, or numbers of nine digits or more.
 
     A column that does not exist holds none.
+
+    Args:
+        rows: the rows.
+        column: the column, counted from 0.
+        form: the form of the times.
     """
     cells = [row[column].strip() for row in rows if len(row) > column]
-    return bool(cells) and all(TIME.fullmatch(cell) for cell in cells)
+    return bool(cells) and all(form.fullmatch(cell) for cell in cells)

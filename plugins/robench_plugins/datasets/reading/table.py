@@ -18,6 +18,8 @@ from robench.api.errors import did_you_mean
 from robench_plugins.datasets.reading.advice import Advice
 
 DATA_LIKE = re.compile(r"[-+]?[0-9.,:TZ /-]+")
+WITH_COMMA = re.compile(r"[-+]?[0-9]*,[0-9]+([eE][-+]?[0-9]+)?")
+GROUPED = re.compile(r"[-+]?[0-9]{1,3}(([. '’][0-9]{3})+,[0-9]+|([, '’][0-9]{3})+\.[0-9]+)")
 SHOWN = 60  # the most characters of a cell in a message
 
 
@@ -166,9 +168,16 @@ class Table:
         if not np.isfinite(numbers).all():
             row = int(np.flatnonzero(~np.isfinite(numbers))[0])
             cell = _text(column[row].as_py())
-            hint = self.advice.decimal() if decimal == "." and "," in cell else ""
+            hint = self._number_hint(cell, decimal)
             raise self.error(f"{key} {shortened(cell)} is not a number", row, hint)
         return numbers
+
+    def _number_hint(self, cell: str, decimal: str) -> str:
+        """Returns advice on a cell that is not a number, or an empty string."""
+        if GROUPED.fullmatch(cell.strip()):
+            advice = self.advice.decimal() if decimal == "." and cell.rfind(",") > cell.rfind(".") else ""
+            return "; ".join(filter(None, ("remove the separators of thousands", advice)))
+        return self.advice.decimal() if decimal == "." and WITH_COMMA.fullmatch(cell.strip()) else ""
 
 
 def _number_codes(column: pa.ChunkedArray) -> Ids:

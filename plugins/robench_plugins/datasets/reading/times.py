@@ -43,11 +43,13 @@ class Times:
             source has no times.
         ticks: the number of ticks per second, or None if only the order of the values counts.
         notes: lines for the user.
+        scale: the number of ticks per unit of the source, if only the order of the values counts.
     """
 
     values: IntArray | None
     ticks: int | None = 1
     notes: tuple[str, ...] = ()
+    scale: int = 1
 
 
 def read_times(table: Table, name: str, key: str = "time", decimal: str = ".") -> Times:
@@ -141,8 +143,8 @@ def _mostly_from(values: IntArray | FloatArray, least: int) -> bool:
 def _from_floats(table: Table, values: FloatArray, key: str) -> Times:
     """Returns the times in a float64 column.
 
-    If all numbers are whole, ``_from_whole`` reads them. Otherwise they become microseconds if they are times since
-    1970 and microseconds are exact. In all other cases they become ranks.
+    If all numbers are whole, ``_from_whole`` reads them. Otherwise they become millionths if these are exact, which are
+    microseconds in the case of times since 1970. In all other cases they become ranks.
 
     Raises:
         DataError: if a time is negative or not finite.
@@ -154,8 +156,8 @@ def _from_floats(table: Table, values: FloatArray, key: str) -> Times:
     if (values == np.floor(values)).all() and values.max() < 2.0**63:
         return _from_whole(table, values.astype(np.int64), key)
     micros = np.round(values * MICRO)
-    if _mostly_from(values, DATED) and micros.max() < 2.0**53 and (micros / MICRO == values).all():
-        return Times(micros.astype(np.int64), MICRO)
+    if micros.max() < 2.0**53 and (micros / MICRO == values).all():
+        return _from_parts(micros.astype(np.int64), MICRO)
     return Times(np.unique(values, return_inverse=True)[1].astype(np.int64), None, (RANKED,))
 
 
@@ -178,7 +180,20 @@ def _from_decimals(table: Table, column: pa.ChunkedArray, key: str) -> Times:
         raise table.error(f"{key} {column[row].as_py()} is negative", row, NEGATIVE)
     if (values % TICKS == 0).all():
         return _from_whole(table, values // TICKS, key)
-    return Times(values, TICKS if _mostly_from(values, DATED * TICKS) else None)
+    return _from_parts(values, TICKS)
+
+
+def _from_parts(values: IntArray, scale: int) -> Times:
+    """Returns times from numbers of parts of a unit.
+
+    If most of them are large enough for times since 1970, the unit is a second. Otherwise only their order counts.
+
+    Args:
+        values: the numbers of parts.
+        scale: the number of parts per unit.
+    """
+    dated = _mostly_from(values, DATED * scale)
+    return Times(values, scale) if dated else Times(values, None, scale=scale)
 
 
 def _from_exact(table: Table, numbers: list[Decimal], key: str) -> Times:
@@ -229,7 +244,21 @@ def _from_dates(table: Table, column: pa.ChunkedArray, key: str) -> Times:
         problem = f"{key} {shortened(names[bad])} is neither a number nor a date"
         raise table.error(problem, int(np.flatnonzero(codes == bad)[0]), hint)
     values, ticks = stamps
-    return Times(values[codes], ticks, () if ticks else (RANKED,))
+    return Times(values[codes], ticks, (*(() if ticks else (RANKED,)), *_describe_zones(distinct, codes)))
+
+
+def _describe_zones(distinct: pa.Array, codes: IntArray) -> tuple[str, ...]:
+    """Returns a line about dates of which only some state a time zone.
+
+    Args:
+        distinct: the distinct dates.
+        codes: the index of the date of each row.
+    """
+    zoned = pc.not_equal(pc.extract_regex(distinct, ISO).field(3), "").to_numpy(zero_copy_only=False)
+    if zoned.all() or not zoned.any():
+        return ()
+    count = int(np.count_nonzero(zoned[codes]))
+    return (f"{count} of {len(codes)} times state a time zone, and the others are read as UTC",)
 
 
 def _text(text: str) -> pa.Scalar:
