@@ -1,6 +1,7 @@
 """Prints how well detectors find fake users, and what the detectors cost.
 
-    python tools/perf/detection.py FOLDER [--seeds 0 1 2] [--attack NAME ...] [--epsilon 0.01 0.05] [--cost MODEL ...]
+    python tools/perf/detection.py FOLDER [--seeds 0 1 2] [--attack NAME ...] [--epsilon 0.01 0.05]
+        [--detector NAME ...] [--cost MODEL ...] [--draws N]
 
 FOLDER holds ml-100k.inter of MovieLens 100K in RecBole's format. Users and items need at least 5 interactions. The
 split is leave-last-out, and the detectors see the training items. Each attack promotes 5 items. Every seed draws other
@@ -12,6 +13,9 @@ line holds means over seeds:
 
 ``--cost`` fits models on clean data, first without and then with each detector. The script then prints NDCG@10 on the
 test items. With a detector, it also prints the difference, and the 95% interval of the difference over seeds and users.
+
+``--draws`` repeats the detection of each poisoned data set N times with other random numbers. The script then prints
+the smallest and the largest AUROC over the draws, for the first of the seeds.
 """
 
 import argparse
@@ -109,11 +113,14 @@ def main():
     parser.add_argument("--seeds", nargs="*", type=int, default=[0, 1, 2])
     parser.add_argument("--attack", nargs="*", default=list(ATTACKS), choices=ATTACKS)
     parser.add_argument("--epsilon", nargs="*", type=float, default=[0.01, 0.05])
+    parser.add_argument("--detector", nargs="*", default=list(DETECTORS), choices=DETECTORS)
     parser.add_argument("--cost", nargs="*", default=[])
+    parser.add_argument("--draws", type=int, default=0)
     options = parser.parse_args()
     registry, data = world(options.folder)
     train, n_real = data.train, data.train.n_users
-    detectors = {label: registry.load("defense", name).make(**config) for label, (name, config) in DETECTORS.items()}
+    chosen = {label: DETECTORS[label] for label in options.detector}
+    detectors = {label: registry.load("defense", name).make(**config) for label, (name, config) in chosen.items()}
     print(f"{n_real} users, {train.n_items} items, {len(train)} training interactions")
     print(f"{'attack':24} {'ε':>5}  {'detector':15} " + "  ".join(f"{share[:7]:>7}" for share in SHARES))
     for name, detector in detectors.items():
@@ -129,6 +136,10 @@ def main():
             }
             for name, detector in detectors.items():
                 show(label, epsilon, name, [detect(detector, rows, n_real, seed) for seed, rows in poisoned.items()])
+                if options.draws:
+                    first = poisoned[options.seeds[0]]
+                    drawn = [detect(detector, first, n_real, 100 + draw)["auroc"] for draw in range(options.draws)]
+                    print(f"{'':31} {name:15} {options.draws} draws: {min(drawn):.3f} to {max(drawn):.3f}", flush=True)
     for model in options.cost:
         kind = registry.load("model", model)
         plain = np.stack([ndcg(data, kind, seed, train) for seed in options.seeds])

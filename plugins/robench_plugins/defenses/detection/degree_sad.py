@@ -31,8 +31,12 @@ class DegreeSad(Detector):
 
     The users in the data are the examples of real users, although a few of them may be fake. If the tested attack is of
     a kind that the tree has learned from, the table *Detection* says so. A leaf holds at least 1% of the examples. The
-    suspicion is the share of fake users in the user's leaf. The detector drops users in leaves with more fake than real
-    users, so ``quantile`` is not used.
+    suspicion is the share p of fake users in the user's leaf. The detector drops users in leaves with more fake than
+    real users, so ``quantile`` is not used. With ``action: weigh``, the weight of a user is min(1, 2 · (1 − p)).
+
+    A single tree is unstable. Fake users of one attack are alike, so they usually share a leaf. The place of this leaf
+    among the few leaves decides how suspicious they are. If the tree has not learned from the attack, random examples
+    decide about this place. docs/findings/detection.md has numbers.
     """
 
     class Config(DetectorConfig):
@@ -71,6 +75,10 @@ class DegreeSad(Detector):
     def flags(self, scores: FloatArray) -> BoolArray:
         """Returns which users are in leaves with more fake than real users."""
         return scores > 0.5
+
+    def weights(self, scores: FloatArray) -> FloatArray:
+        """Returns the weight of each user, 1 in a leaf without a fake majority."""
+        return np.minimum(1.0, 2 * (1 - scores))
 
 
 def degree_features(rows: list[IntArray], degrees: IntArray) -> FloatArray:

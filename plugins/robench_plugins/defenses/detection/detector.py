@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from statistics import NormalDist
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
 from robench.api import BaseConfig, Cleaned, Defense, FloatArray, Interactions, Rng
+from robench.api.component import LATER
 from robench_plugins.models.sparse_matrix import without_repeats
 
 BoolArray = NDArray[np.bool_]
@@ -26,6 +28,11 @@ class DetectorConfig(BaseConfig):
         lt=1,
         description="Quantile of the scores of real users, as estimated from all scores; users above it are dropped",
     )
+    action: Literal["drop", "weigh"] = Field(
+        default="drop",
+        description="Whether suspicious users lose all interactions (drop) or a random part of them (weigh)",
+        json_schema_extra=LATER,
+    )
 
 
 class Detector(Defense):
@@ -38,9 +45,12 @@ class Detector(Defense):
     Iglewicz & Hoaglin (1993). Fake users can move this estimate only by a limited amount if they are fewer than half of
     the users. On clean data with normal scores, a detector drops half a percent of the users by default.
 
-    Suspicious users are dropped, and not just given less weight. A weight needs a loss with one term per user, which
-    only some models have. Neighbour models count interactions, and LightGCN also reads them from its graph. So a weight
-    would act differently on every model.
+    With ``action: weigh``, suspicious users are not dropped but get less weight. A weight in the loss would need a term
+    per user, which only some models have. Neighbour models count interactions, and LightGCN also reads them from its
+    graph. So the weight is the probability with which each interaction of the user is kept. This acts on every model in
+    the same way, and a sum over interactions has the weighted sum as its mean. The weight of a user with the score s is
+    that of Huber (1964): 1 if s is at most the quantile q, and (q − m) / (s − m) above it. So it falls without a jump,
+    and a user who is a little above q loses little. The host counts a user as dropped only if no interaction is left.
     """
 
     Config = DetectorConfig
@@ -58,6 +68,19 @@ class Detector(Defense):
     def flags(self, scores: FloatArray) -> BoolArray:
         """Returns which users to drop, given their suspicion: bool [n_users]."""
         return scores > estimate_quantile(scores, self.config.quantile)
+
+    def weights(self, scores: FloatArray) -> FloatArray:
+        """Returns the weight of each user, float64 [n_users] in [0, 1].
+
+        Args:
+            scores: the suspicion of each user, float64 [n_users].
+
+        Weights are 1 for the users that ``flags`` keeps.
+        """
+        median = float(np.median(scores))
+        bound = estimate_quantile(scores, self.config.quantile) - median
+        excess = scores - median
+        return np.divide(bound, excess, out=np.ones_like(scores), where=excess > bound)
 
     def suspicion(self, train: Interactions, rng: Rng) -> tuple[FloatArray, BoolArray]:
         """Returns the suspicion of each user, and which users to drop.
@@ -77,12 +100,18 @@ class Detector(Defense):
         return scores, flags
 
     def sanitise(self, train: Interactions, rng: Rng) -> Cleaned:
-        """Returns the data with the rows of suspicious users emptied, and all scores.
+        """Returns the data without suspicious interactions, and all scores.
 
-        If every user is suspicious, none is dropped.
+        With ``action: drop``, the rows of suspicious users are emptied. With ``action: weigh``, each interaction is
+        kept with the probability that is the weight of its user. If nothing would be left, everything is kept.
         """
         scores, flags = self.suspicion(train, rng)
-        return Cleaned(train if flags.all() else train.without_users(flags), scores)
+        if self.config.action == "drop":
+            return Cleaned(train if flags.all() else train.without_users(flags), scores)
+        weights, present = np.ones(train.n_users), train.lengths() > 0
+        weights[present] = self.weights(scores[present])
+        kept = rng.child("weigh").numpy().random(len(train)) < weights[train.users()]
+        return Cleaned(train.only(kept) if kept.any() else train, scores)
 
 
 def estimate_quantile(scores: FloatArray, quantile: float) -> float:
