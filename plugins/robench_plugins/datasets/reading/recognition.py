@@ -41,8 +41,8 @@ WINDOWS = re.compile(rb"[\x80-\x9f]")  # control characters in Latin-1, and lett
 UNNAMED = ("user", "item", "rating", "time")
 # Names of columns that describe an item or a user, in files that hold no interactions.
 OF_ITEMS = ("title", "name", "year", "genre", "genres", "category", "categories", "brand", "price", "description")
-OF_USERS = ("name", "age", "gender", "sex", "occupation", "country", "city", "location", "zip", "zipcode")
-ID = ("id", "sku")
+OF_USERS = ("age", "gender", "sex", "occupation", "country", "city", "location", "zip", "zipcode")
+OF_GOODS = ("sku", "ean", "gtin", "article", "article_id")
 
 
 def first_lines(path: Path) -> list[str] | None:
@@ -143,10 +143,12 @@ def _described(names: Sequence[str]) -> str:
     Otherwise, the result is an empty string.
     """
     folded = {name.strip().casefold() for name in names}
-    user, item = bool(_find(names, "user")), bool(_find(names, "item"))
-    if not user and (item or folded & set(ID)) and folded & set(OF_ITEMS) - (set() if item else set(OF_USERS)):
-        return "items"
-    return "users" if not item and (user or folded & set(ID)) and folded & set(OF_USERS) else ""
+    user, item = bool(_find(names, "user")), bool(_find(names, "item")) or not folded.isdisjoint(OF_GOODS)
+    if user == item and "id" not in folded:
+        return ""
+    if not item and not folded.isdisjoint(OF_USERS):
+        return "users"
+    return "" if user or folded.isdisjoint(OF_ITEMS) else "items"
 
 
 def _settings_of(path: Path) -> dict[str, Any] | None:
