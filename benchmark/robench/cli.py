@@ -25,7 +25,7 @@ from robench.entrance.plugin_commands import new_plugin, plugins
 from robench.entrance.signals import describe_interruption, exit_code, interrupting_signals
 from robench.host.discovery import Host
 from robench.host.registry import Registry
-from robench.report.choices import Form, Shown
+from robench.report.choices import Form, Published, Shown
 
 
 class Commands(typer.core.TyperGroup):
@@ -176,14 +176,17 @@ def leaderboard(
 def pack(
     folder: Folder,
     to: Annotated[Path | None, typer.Option(help="a new folder for it [default: the folder itself]")] = None,
+    publish: Annotated[Published, typer.Option(help="aggregate withholds all about single users")] = Published.USERS,
 ) -> None:
     """Pack a folder of results into its published form.
 
-    This form has one file for all records, one for all arrays, and one for the hashes.
+    This form has one file for all records, one for all arrays, and one for the hashes. With --publish aggregate there
+    are no arrays, so nobody else can verify the tables.
     """
-    from robench.entrance.pack import pack_results  # noqa: PLC0415  # scipy takes a second
+    from robench.entrance.pack import pack_results, publish_aggregates  # noqa: PLC0415  # scipy takes a second
 
-    packed = pack_results(folder, Registry.of(Host.discover()), to)
+    write = publish_aggregates if publish is Published.AGGREGATE else pack_results
+    packed = write(folder, Registry.of(Host.discover()), to)
     missing = f", {packed.missing} more missing" if packed.missing else ""
     say(f"packed: {packed.folder}, {packed.cells} cells{missing}, {packed.size / 2**20:.1f} MiB")
 

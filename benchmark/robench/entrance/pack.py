@@ -15,14 +15,15 @@ from robench.files.atomic import write_bytes
 from robench.files.lock import working_alone, writing_tables
 from robench.files.writing import naming
 from robench.host.registry import Registry
-from robench.report.files import DRAWERS, published_files
-from robench.store.archive import Archive, check_archive, copy_archive, write_archive
+from robench.report.files import DRAWERS, TABLE_FILES, published_files, write_tables
+from robench.store.archive import Archive, check_archive, copy_archive, write_aggregate, write_archive
 from robench.store.external import external_files
 from robench.store.folder import Store
 from robench.store.npz import Arrays
 from robench.store.origin import ORIGIN
 from robench.store.plan_file import PlanFile, read_plan
 from robench.store.provenance import version_of
+from robench.store.record import Record
 
 
 @dataclass(frozen=True)
@@ -101,16 +102,48 @@ def archive_cells(store: Store, plan: PlanFile, target: Path) -> list[str]:
     versions = {name: version_of(name) for name in DRAWERS}
     files = [*published_files(plan), *external_files(target)]
 
-    def read(cell: str) -> Arrays:
-        return store.arrays(records[cell]) if records[cell]["status"] == "ok" else {}
-
     archive = store.archive
     if archive is not None and archive.cells == sorted(records) and all(map(archive.holds, records.values())):
         copy_archive(archive, target, files, versions)
     else:
-        write_archive(target, records, read, store.users(), files, versions)
+        write_archive(target, records, lambda cell: _arrays(store, records[cell]), store.users(), files, versions)
     check_archive(Archive(target))
     return list(records)
+
+
+def publish_aggregates(folder: Path, registry: Registry, to: Path | None) -> Packing:
+    """Writes a published form without anything about single users.
+
+    There are no arrays and no external attacks, and the page has no lists of users. The tables say so.
+
+    Args:
+        folder: the folder of results, in which only the tables change.
+        registry: the plugins, of which only metrics are used.
+        to: an empty or new folder.
+
+    Raises:
+        UserError: if there is no ``to``, or for the reasons of ``pack_results``.
+    """
+    if to is None:
+        problem = "--publish aggregate needs --to, because the arrays would be lost"
+        raise UserError(problem, where=str(folder), hint="give a new folder, as in --to published/NAME")
+    plan = read_plan(folder)
+    with working_alone(folder), writing_tables(folder), naming(to):
+        store = Store(folder)
+        tables = rewrite_tables(folder, registry, store)
+        target = _copied(folder, to, [name for name in published_files(plan) if name not in TABLE_FILES])
+        write_tables(tables.as_aggregates(), target)
+        cells = [cell.cell for cell in plan.cells]
+        records = {cell: record for cell in cells if (record := store.read(cell)) is not None}
+        versions = {name: version_of(name) for name in DRAWERS}
+        write_aggregate(target, records, lambda cell: _arrays(store, records[cell]), published_files(plan), versions)
+    size = sum(path.stat().st_size for path in target.iterdir())
+    return Packing(target, len(records), len(cells) - len(records), size)
+
+
+def _arrays(store: Store, record: Record) -> Arrays:
+    """Returns the arrays of a record, or no arrays if its cell was not measured."""
+    return store.arrays(record) if record["status"] == "ok" else {}
 
 
 def _copied(folder: Path, to: Path, files: list[str]) -> Path:

@@ -1,4 +1,4 @@
-"""The choices of ``--tables`` and ``--format`` on the command line."""
+"""The choices of ``--tables``, ``--format`` and ``--publish`` of commands."""
 
 from __future__ import annotations
 
@@ -15,6 +15,17 @@ class Shown(StrEnum):
     HEADLINE = "headline"
     RANKING = "ranking"
     ALL = "all"
+
+
+class Published(StrEnum):
+    """The published form of a folder of results.
+
+    ``users`` keeps every record and array, so that everybody can verify the tables. ``aggregate`` withholds the arrays,
+    which say what each user has done and was recommended.
+    """
+
+    USERS = "users"
+    AGGREGATE = "aggregate"
 
 
 class Form(StrEnum):

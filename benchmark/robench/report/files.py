@@ -64,6 +64,7 @@ def to_json(tables: Tables) -> str:
     content = {
         "format_version": FORMAT_VERSION,
         "suite": tables.suite,
+        **({"published": tables.published} if tables.published else {}),
         **({"incomplete": tables.incomplete} if tables.incomplete else {}),
         "metric_versions": tables.metric_versions,
         "cells": tables.counts,

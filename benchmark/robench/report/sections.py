@@ -25,6 +25,11 @@ from robench.report.twins import build_twins_section
 from robench.tables.build import Tables
 from robench.tables.completeness import IncompleteModel
 
+WITHHELD = (
+    "Published as aggregates: the ranks, lists and scores of single users are withheld. So nobody else can verify the "
+    "values of the cells, the intervals, the verdicts or the flags."
+)
+
 
 def write_warning(incomplete: Sequence[IncompleteModel]) -> str:
     """Returns a warning that names the models with failed or missing cells.
@@ -42,6 +47,7 @@ def write_opening(tables: Tables) -> str:
     counts = ", ".join(f"{n} {status}" for status, n in sorted(tables.counts.items()))
     opening = f"Cells: {counts}. Intervals are 95%, over seeds and users (or promoted items)."
     parts = [write_warning(tables.incomplete), opening, NO_ATTACKS if tables.without_attacks else ""]
+    parts.append(WITHHELD if tables.published else "")
     return " ".join(filter(None, parts))
 
 

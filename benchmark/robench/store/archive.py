@@ -31,6 +31,7 @@ from robench.store.stacks import Stacks, write_arrays
 
 RECORDS, ARRAYS, MANIFEST = "records.jsonl", "arrays.npz", "MANIFEST.json"
 FORMAT_VERSION = 1
+AGGREGATE: Literal["aggregate"] = "aggregate"  # the published form without the arrays of users
 
 
 class Manifest(Content):
@@ -42,6 +43,7 @@ class Manifest(Content):
         files: the sha256 of every other file, by name.
         cells: the sha256 of every cell, by id, in the order of records.jsonl. See ``hash_cell``.
         root: the sha256 of all other fields.
+        published: ``aggregate`` if arrays.npz is withheld. The hashes of the cells are still those with their arrays.
     """
 
     format_version: Literal[1]
@@ -49,6 +51,7 @@ class Manifest(Content):
     files: dict[str, Sha256]
     cells: dict[CellId, Sha256]
     root: Sha256
+    published: Literal["aggregate"] | None = None
 
 
 def to_line(record: Record) -> str:
@@ -114,6 +117,25 @@ def write_archive(
         manifest_file.write(_manifest(hashes, hashed, versions))
 
 
+def write_aggregate(
+    folder: Path,
+    records: Mapping[str, Record],
+    read: Callable[[str], Arrays],
+    files: Sequence[str],
+    versions: Mapping[str, str],
+) -> None:
+    """Writes records.jsonl and a manifest, and no array.
+
+    The arguments are those of ``write_archive``. The hash of a cell covers its arrays, so their owner can prove later
+    that they are the ones that were measured.
+    """
+    cells = sorted(records)
+    write_bytes(folder / RECORDS, "".join(f"{to_line(records[cell])}\n" for cell in cells).encode())
+    hashes = {name: hash_file(folder / name) for name in (*files, RECORDS)}
+    hashed = {cell: hash_cell(records[cell], read(cell)) for cell in cells}
+    write_bytes(folder / MANIFEST, _manifest(hashes, hashed, versions, {"published": AGGREGATE}))
+
+
 def copy_archive(archive: Archive, folder: Path, files: Sequence[str], versions: Mapping[str, str]) -> None:
     """Copies packed cells to a folder and writes a new manifest.
 
@@ -150,19 +172,26 @@ def renew_manifest(folder: Path, files: Sequence[str], versions: Mapping[str, st
     write_bytes(folder / MANIFEST, _manifest({**manifest["files"], **hashes}, manifest["cells"], versions))
 
 
-def _manifest(hashes: Mapping[str, str], cells: Mapping[str, str], versions: Mapping[str, str]) -> bytes:
+def _manifest(
+    hashes: Mapping[str, str],
+    cells: Mapping[str, str],
+    versions: Mapping[str, str],
+    more: Mapping[str, str] | None = None,
+) -> bytes:
     """Returns the content of MANIFEST.json.
 
     Args:
         hashes: the sha256 of every other file, by name.
         cells: the sha256 of every cell, by id, in the order of records.jsonl.
         versions: the versions of the packages that wrote the tables and the page.
+        more: further fields.
     """
     manifest: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
         "versions": dict(versions),
         "files": dict(sorted(hashes.items())),
         "cells": dict(cells),
+        **(more or {}),
     }
     manifest["root"] = hash_manifest(manifest)
     return (json.dumps(manifest, indent=1, ensure_ascii=False) + "\n").encode()
@@ -207,6 +236,11 @@ class Archive:
         if hash_manifest(manifest) != manifest.get("root"):
             raise UserError("the manifest was changed after it was written: its root differs", where=str(path))
         return dict(manifest)
+
+    @property
+    def is_aggregate(self) -> bool:
+        """Whether the folder was published without the arrays of users."""
+        return self.manifest.get("published") == AGGREGATE
 
     @cached_property
     def _lines(self) -> dict[str, tuple[int, bytes]]:

@@ -236,15 +236,17 @@ class Store:
         Faults in these affect all cells. This check reports them once, before any cell is read.
 
         Raises:
-            UserError: if the folder of the cells is a file or a link, or if the manifest of the packed cells is
-                damaged.
+            UserError: if the folder of the cells is a file or a link, if the manifest of the packed cells is damaged,
+                or if the folder was published as aggregates.
         """
         if self.cells.exists() and not self.cells.is_dir():
             raise UserError("a file, not a folder of cells", where=str(self.cells), hint="give another --results")
         if self.cells.is_symlink():
             raise UserError("a link, not a folder of cells", where=str(self.cells), hint="give another --results")
-        if self.archive is not None:
-            _ = self.archive.cells
+        if self.archive is not None and self.archive.is_aggregate:
+            problem = "published as aggregates: the arrays of users are withheld, and every table needs them"
+            hint = "robench verify says what can be checked; robench show CELL prints a record"
+            raise UserError(problem, where=str(self.folder), hint=hint)
 
     def read(self, cell: str) -> Record | None:
         """Returns the record of a cell, or None if the record is missing.

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from robench.api.errors import UserError
 from robench.api.metric import Measure, Metric
+from robench.store.archive import AGGREGATE
 from robench.store.folder import Store
 from robench.store.plan_file import PlannedTuning
 from robench.tables.cells import (
@@ -83,6 +84,7 @@ class Tables:
         certificates: plain and certified values of models that combine votes of base models.
         privacy: the guarantees of differentially private fits.
         membership: how well attacks tell members of the training data from other users.
+        published: ``aggregate`` if the arrays of users are withheld, else an empty string.
     """
 
     suite: str
@@ -118,10 +120,15 @@ class Tables:
     certificates: list[CertificateRow] = field(default_factory=list)
     privacy: list[PrivacyRow] = field(default_factory=list)
     membership: list[MembershipRow] = field(default_factory=list)
+    published: str = ""
 
     def rows(self) -> list[LeaderboardRow]:
         """Returns the rows of all ranking tables, in the order of the tables."""
         return [row for table in self.leaderboard for row in table.rows]
+
+    def as_aggregates(self) -> Tables:
+        """Returns these tables marked as aggregates, without the lists of single users."""
+        return replace(self, published=AGGREGATE, examples=[])
 
     def with_page_values(self) -> Iterator[tuple[LeaderboardTable, PageValues]]:
         """Yields every ranking table with its further values, which may be empty."""

@@ -8,9 +8,11 @@ from pathlib import Path
 from robench.api.errors import DataError, UserError, UserErrors
 from robench.host.discovery import Host
 from robench.host.registry import Registry
+from robench.store.archive import Archive
 from robench.store.plan_file import read_plan
 from robench.tables.build import Tables, make_tables
 from robench.tables.results import Results, read_results
+from robench.verify.aggregate import verify_aggregate
 from robench.verify.external import check_external
 from robench.verify.findings import Findings
 from robench.verify.rerun import Sample, check_sample
@@ -36,8 +38,11 @@ class Verification:
 def verify_folder(folder: Path, sample: Sample) -> Findings:
     """Verifies a folder of results and measures a sample of its cells again.
 
-    The arguments and the errors are those of ``verify_results``.
+    If the folder was published as aggregates, only the part that needs no arrays of users is verified. The arguments
+    and the errors are those of ``verify_results``.
     """
+    if Archive.is_in(folder) and Archive(folder).is_aggregate:
+        return verify_aggregate(folder, read_plan(folder), Registry.of(Host.discover()))
     return verify_results(folder, sample, Host.discover()).findings
 
 

@@ -180,7 +180,9 @@ def check_archive(folder: Path, plan: PlanFile, findings: Findings) -> None:
     if not Archive.is_in(folder):
         return
     archive = Archive(folder)
-    published = {*published_files(plan), *external_files(folder), RECORDS, ARRAYS}
+    published = {*published_files(plan), *external_files(folder), RECORDS}
+    if not archive.is_aggregate:
+        published.add(ARRAYS)
     if {*archive.manifest["files"]} != published or {*archive.manifest["versions"]} != {*DRAWERS}:
         findings.refuse(str(folder / MANIFEST), "it does not name the files and packages of a published form")
     for name, expected in archive.manifest["files"].items():
