@@ -84,7 +84,7 @@ def test_a_file_is_read_as_what_it_is(tmp_path, registry, name, content, setting
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (text("u{};i{};1.00{},5"), "x.csv:1: rating '1.001,5' is not a number (remove the separators of thousands)"),
+        (text("u{};i{};1.00{},5"), "x.csv:1: rating '1.001,5' is not a number (remove the separators of thousands; "),
         (text("u{0};i{1};Smith, {2}"), "x.csv:1: rating 'Smith, 1' is not a number"),
         (
             text("{0},Heat,199{1},Crime|Drama", "item_id,title,year,genres\n"),
@@ -97,6 +97,12 @@ def test_a_file_is_read_as_what_it_is(tmp_path, registry, name, content, setting
         (text("{0},Heat", "id,name\n"), "it looks like a file of items"),
         (text("{0},ann,3{1}", "id,name,age\n"), "it looks like a file of users"),
         (text("{0},3{1},nurse", "user_id,age,occupation\n"), "it looks like a file of users"),
+        (text("25.08.2023;u{};i{};{},5"), "x.csv:1: time '25.08.2023' is neither a number nor a date"),
+        (
+            text("i{};u{};5/1{}/2023"),
+            "the year comes first; without a header, the columns are taken as user, item, time",
+        ),
+        (text("u{};x;i{};{}"), "rating 'i0' is not a number (without a header, the columns are taken as user, item, "),
         (text("{0},3{1},4", "kunde,artikel,wert\n"), "(name them in a suite, as user: NAME and item: NAME of csv)"),
     ],
 )

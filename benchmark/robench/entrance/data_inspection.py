@@ -89,6 +89,9 @@ def inspect_data(path: Path, registry: Registry) -> list[Inspected]:
         if path.is_dir():
             read_as = f"the folder is read as {registry.reference('dataset', entry)}"
             error.hint = "; ".join(filter(None, (error.hint, read_as)))
+        elif settings.get("header") is False and settings.get("columns"):
+            read_as = f"without a header, the columns are taken as {', '.join(settings['columns'])}"
+            error.hint = "; ".join(filter(None, (error.hint, read_as)))
         raise
     if not summary.evaluated:
         refusal = no_users_error(SPLIT)

@@ -25,7 +25,10 @@ MOST_NAMES = 8  # the most names of columns in a message
 TABLES = (".csv", ".tsv", ".tab", *JSON_LINES, *PARQUET)  # the endings of tables
 DATA = re.compile(r"[-+]?[0-9][0-9.,:TZ+ -]*", re.ASCII)
 DECIMAL_COMMA = re.compile(r"[-+]?([0-9]+|[0-9]{1,3}(\.[0-9]{3})+),[0-9]+", re.ASCII)
-DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([ T].*)?", re.ASCII)
+# a date with the year first, or one that is refused later, because its day and month may be confused
+DATE = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{1,2}(?P<sign>[./-])[0-9]{1,2}(?P=sign)([0-9]{4}|[0-9]{2}))([ T].*)?", re.ASCII
+)
 TIME = re.compile(rf"[0-9]{{9,}}|{DATE.pattern}", re.ASCII)
 USUAL = {
     "user": ("user", "user_id", "userid", "uid", "user id", "reviewerid", "customer", "customer_id", "visitorid"),
