@@ -118,7 +118,7 @@ def test_users_with_several_held_out_items_count_by_their_mean():
         "user": np.array([0, 2]),
         "held_out_indptr": np.array([0, 2, 2, 3]),
         "held_out_items": np.array([1, 3, 2]),
-        "train_count": np.array([0, 2, 90, 8]),
+        "train_count": np.array([0, 6, 8, 4]),  # the mean 5 is below 8, and the sum 10 is not
         "history_length": np.array([4, 4]),
     }
     groups = group_users(known)["popularity"]

@@ -18,8 +18,13 @@ from robench.engine.fit.profiles import ProfileMaker, VictimPipeline
 from robench.testing.worlds import crowd
 from robench_plugins.attacks.poisoning.bandwagon import Bandwagon
 from robench_plugins.attacks.poisoning.copy_profile import CopyProfile
+from robench_plugins.attacks.poisoning.dpa2dl import Dpa2dl
+from robench_plugins.attacks.poisoning.pga import Pga
 from robench_plugins.attacks.poisoning.random_profiles import RandomProfiles
+from robench_plugins.attacks.poisoning.rapu_r import RapuR
+from robench_plugins.attacks.poisoning.revadv import RevAdv
 from robench_plugins.attacks.poisoning.segment import Segment
+from robench_plugins.defenses.detection.near_duplicate import NearDuplicate
 from robench_plugins.models.popularity import Popularity
 
 N_ITEMS = 12
@@ -43,6 +48,39 @@ def test_profiles_do_not_depend_on_users_that_the_attack_does_not_see(attack, ro
     others = [row if user in seen else data.draw(ROWS)[0] for user, row in enumerate(rows)]
     settings = {"knowledge": {"data": share}}
     assert profiles_of(attack.make(**settings), rows, seed) == profiles_of(attack.make(**settings), others, seed)
+
+
+SHORT = {"steps": 3, "factors": 4, "rounds": 3}
+FAST = {"first_steps": 5, "steps_per_fake": 2, "factors": 4}
+FITTED = [
+    (Bandwagon, {"evade": True, "suspicion_requests": 8}, "surrogate"),
+    (Bandwagon, {"evade": True, "suspicion_requests": 8}, "victim"),
+    (Dpa2dl, FAST | {"poison_steps": 2}, "none"),
+    (Pga, SHORT, "none"),
+    (Pga, SHORT | {"evade": True, "suspicion_requests": 8}, "surrogate"),
+    (RapuR, FAST, "none"),
+    (RevAdv, SHORT | {"unrolled": 2}, "none"),
+]
+
+
+@pytest.mark.parametrize(("attack", "settings", "model"), FITTED)
+def test_neither_surrogates_nor_suspicion_tell_of_users_that_the_attack_does_not_see(attack, settings, model):
+    data = crowd(n_users=40, ragged=True)[0]
+    attack = attack.make(**settings, knowledge={"data": 0.2, "model": model})
+    unseen = np.setdiff1d(np.arange(40), choose_seen_users(40, 0.2, Rng(3).child("seen")))
+    rows = [[5, 6, 7] if user in unseen else data.train.row(user) for user in range(40)]
+    held = [[8] if user in unseen else data.validation.row(user) for user in range(40)]
+    n_items = data.n_items
+    other = replace(
+        data,
+        train=Interactions.from_rows(rows, n_items),
+        validation=Interactions.from_rows(held, n_items),
+    )
+    pipeline = VictimPipeline(Popularity, {}, NearDuplicate(), 0, torch.device("cpu"))
+    makers = [ProfileMaker(attack, one, TARGETS, 0.1, Rng(3), pipeline) for one in (data, other)]
+    one, same = (maker.make()[0] for maker in makers)
+    np.testing.assert_array_equal(one["items"], same["items"])
+    assert len(one["lengths"]) == 4
 
 
 @given(n_users=st.integers(1, 50), shares=st.tuples(st.floats(0.001, 1), st.floats(0.001, 1)), seed=st.integers(0, 9))
