@@ -222,7 +222,7 @@ def verify(
     every: Annotated[bool, typer.Option("--all", help="measure every cell again")] = False,
     seed: Annotated[int | None, typer.Option(min=0, help="seed of the sample [default: a new one each time]")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="worker processes [default: cores]")] = None,
-    data: Annotated[Path | None, typer.Option(help="folder at which relative paths of the suite start")] = None,
+    data: Annotated[Path | None, typer.Option(help="folder of the suite's relative paths [default: found]")] = None,
 ) -> None:
     """Check every hash, recompute every table and measure some cells again.
 

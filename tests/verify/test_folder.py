@@ -9,7 +9,6 @@ import shutil
 import numpy as np
 import pytest
 
-from robench.api.errors import DataError, UserError, UserErrors
 from robench.files.atomic import write_text
 from robench.host.discovery import Host
 from robench.host.registry import Registry
@@ -21,8 +20,6 @@ from robench.store.plan_file import read_plan
 from robench.store.record import to_text
 from robench.store.seal import seal
 from robench.tables.build import build_tables
-from robench.verify.folder import verify_folder
-from robench.verify.rerun import Sample
 
 SUITE = """
 name: s
@@ -340,15 +337,57 @@ def test_a_cell_beside_the_packed_ones_is_found(robench, finished, packed):
     assert "1 cell measured after the packing" in done.stdout
 
 
-@pytest.mark.parametrize(("error", "advised"), [(DataError, True), (UserError, False)])
-def test_data_that_is_elsewhere_is_found_by_an_option(folder, monkeypatch, error, advised):
-    def fail(*_):
-        raise UserErrors([error("no such file", where="ratings.csv")])
+def test_a_damaged_array_is_one_problem_on_one_line(robench, folder):
+    store, record = attacked(folder)
+    path = store.cells / f"{record['id']}.npz"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 4
+    path.write_bytes(data)
+    done = verify(robench, folder, "--sample", "1", "--workers", "1")
+    lines = done.stdout.splitlines()
+    assert done.returncode == 1
+    assert lines[-1] == "1 problem"
+    assert [line for line in lines if path.name in line] == lines[-2:-1]
+    assert len([line for line in lines if "tables" in line]) == 1
+    assert "not compared: tables, which have values of damaged files" in done.stdout
+    done = robench(folder.parent, "leaderboard", folder.name)
+    assert done.returncode == 0, "the tables are written, and the command says what they lack"
+    assert done.stderr.count(path.name) == 1
+    assert "the tables are made without it" in done.stderr
+    assert "INCOMPLETE" in (folder / "leaderboard.md").read_text()
 
-    monkeypatch.setattr("robench.verify.folder.check_sample", fail)
-    problem = verify_folder(folder, Sample(1)).problems[-1]
-    assert "no cell could be measured again: ratings.csv: no such file" in problem
-    assert ("--data FOLDER" in problem) == advised
+
+def test_a_suite_that_cannot_be_planned_is_one_problem(robench, folder):
+    text = (folder / "suite.yaml").read_text()
+    (folder / "suite.yaml").write_text(text.replace("name: mf\n", "name: of-a-plugin\n", 1))
+    done = verify(robench, folder, "--sample", "1", "--workers", "1")
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[-1] == "1 problem"
+    assert done.stdout.count("unknown model 'of-a-plugin'") == 1
+
+
+OWN_DATA = """
+name: own
+datasets: [{name: csv, path: ratings.csv}]
+models: [popularity]
+"""
+
+
+def test_files_beside_the_suite_are_found_without_an_option(robench, tmp_path):
+    rows = [f"u{user},i{(user + step) % 12},{step}" for user in range(20) for step in range(8)]
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "ratings.csv").write_text("\n".join(["user,item,time", *rows, ""]))
+    (home / "own.yaml").write_text(OWN_DATA)
+    assert robench(home, "run", "own.yaml", "--workers", "1").returncode == 0
+    options = ("verify", "home/results/own", "--all", "--workers", "1")
+    done = robench(tmp_path, *options)
+    assert done.returncode == 0, done.stdout
+    (home / "ratings.csv").rename(tmp_path / "moved.csv")
+    done = robench(tmp_path, *options)
+    assert done.returncode == 1
+    assert done.stdout.count("no cell could be measured again") == 1
+    assert "; --data FOLDER says where the relative paths of the suite start" in done.stdout
 
 
 def test_a_folder_without_results_is_one_line(robench, tmp_path):

@@ -119,7 +119,7 @@ def prepare_data(
     if dataset.downloads:
         dataset.folder = require_source_data(cache, part.name)
     if split.name == FILES:
-        dataset = dataset.with_files(_split_files(split, folder))
+        dataset = dataset.with_files(split_files(split, folder))
     key = _key(dataset, part, split, cache.sources)
     data, _ = _load(cache, key)
     if data is None:
@@ -137,9 +137,13 @@ def prepare_data(
     return DataKey(key, data.sha256), data.data
 
 
-def _split_files(split: Part, folder: Path) -> dict[str, Path]:
-    """Returns the file of each part of a split, by a name such as ``test``."""
-    return {name: anchor_path(split.config[name], folder) for name in PARTS if name in split.config}
+def split_files(split: Part, folder: Path) -> dict[str, Path]:
+    """Returns the file of each part of a split, by a name such as ``test``.
+
+    Only the split ``files`` has files.
+    """
+    names = [name for name in PARTS if name in split.config] if split.name == FILES else []
+    return {name: anchor_path(split.config[name], folder) for name in names}
 
 
 def load_prepared(cache: Cache, key: DataKey) -> Prepared:
@@ -242,7 +246,7 @@ def load_suite_data(
     try:
         key, data = prepare_data(victim.dataset, victim.split, registry, suite.folder, cache, required=required)
     except DataError as error:
-        files = _split_files(victim.split, suite.folder).values() if victim.split.name == FILES else ()
+        files = split_files(victim.split, suite.folder).values()
         raise placed(error, suite, ("split",) if error.where in map(str, files) else home, label) from None
     if victim.targets.count:
         try:

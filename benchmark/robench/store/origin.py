@@ -79,6 +79,23 @@ def note_origin(folder: Path, suite: Path, plan: Mapping[str, Any]) -> None:
         write_text(folder / ORIGIN, json.dumps(note, ensure_ascii=False) + "\n")
 
 
+def find_suite_folder(folder: Path) -> Path | None:
+    """Returns the folder of the suite file that was run, or None if it is not found.
+
+    The note holds a hash of the path to this file, so the folder of results, the folders above it and the current
+    folder are tried.
+
+    Args:
+        folder: the folder of results.
+    """
+    note = _read(folder / ORIGIN)
+    name = note.get("file")
+    if not isinstance(name, str) or Path(name).name != name:
+        return None
+    tried = (*folder.absolute().parents, Path())
+    return next((one for one in tried if _place(one / name, folder) == note.get("place")), None)
+
+
 def read_planned_models(folder: Path) -> dict[str, str]:
     """Returns the model's label for each cell in the stored plan, by the cell's id.
 

@@ -28,7 +28,7 @@ def score_attack(folder: Path, path: Path, data: Path | None, *, keep: bool) -> 
     Args:
         folder: the folder of results.
         path: the file of the artefact.
-        data: the folder from which the suite's relative paths start, or None for the folder of results.
+        data: the folder from which the suite's relative paths start, or None to look for it.
         keep: whether to store the artefact and rebuild the tables if it is stronger.
 
     Returns:

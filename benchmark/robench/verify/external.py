@@ -20,9 +20,9 @@ from robench.spec import CellRow
 from robench.store.artefact import Artefact
 from robench.store.external import FOLDER, ExternalAttack, read_stored_artefact
 from robench.store.record import compute_metric_values
-from robench.suite.load import load_suite
 from robench.tables.results import Results
 from robench.tables.units import read_values
+from robench.verify.data_folder import load_stored_suite
 from robench.verify.findings import Findings
 from robench.verify.rerun import Sample, compare_outcomes
 
@@ -64,15 +64,13 @@ def score_in_folder(
         artefact: the artefact.
         registry: the plugins.
         cache: the cache for prepared data and checkpoints.
-        data: the folder from which the suite's relative paths start, or None for the folder of results.
+        data: the folder from which the suite's relative paths start, or None to look for it.
 
     Raises:
         UserError: if the suite cannot be planned here, if the data differ, if the cell was not measured, or if the
             artefact does not fit its cell or is beyond its budget.
     """
-    suite = load_suite(results.store.folder / "suite.yaml", registry)
-    if data is not None:
-        suite = replace(suite, folder=data)
+    suite = load_stored_suite(results.store.folder, data, registry)
     score = score_artefact(artefact, suite, make_plan(suite, registry), registry, cache)
     cell = results.by_id.get(artefact.cell)
     if cell is None or not results.ok(cell):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from robench.api.errors import DataError, UserError, UserErrors
+from robench.api.errors import UserError
 from robench.host.discovery import Host
 from robench.host.registry import Registry
 from robench.store.archive import Archive
@@ -13,6 +13,7 @@ from robench.store.plan_file import read_plan
 from robench.tables.build import Tables, make_tables
 from robench.tables.results import Results, read_results
 from robench.verify.aggregate import verify_aggregate
+from robench.verify.data_folder import advise
 from robench.verify.external import check_external
 from robench.verify.findings import Findings
 from robench.verify.rerun import Sample, check_sample
@@ -70,20 +71,20 @@ def verify_results(folder: Path, sample: Sample, host: Host) -> Verification:
     with findings.checking():
         check_users(results.store, plan, findings)
     with findings.checking():
-        check_plan(folder, registry, findings)
+        planned = check_plan(folder, registry, findings)
     with findings.checking():
         check_cells(results, findings)
     with findings.checking():
         tables = make_tables(results)
         check_tables(folder, tables, findings)
+    if not planned:
+        return Verification(findings, results, tables)
     try:
         with findings.checking():
             check_sample(results, sample, host, registry, findings)
         with findings.checking():
             check_external(results, sample, registry, findings)
     except UserError as error:
-        errors = error.errors if isinstance(error, UserErrors) else (error,)
-        about_data = any(isinstance(one, DataError) for one in errors)
-        advice = "; --data FOLDER says where the relative paths of the suite start" if about_data else ""
+        advice = advise(error, folder, registry)
         findings.problems.append(f"no cell could be measured again: {error}{advice}")
     return Verification(findings, results, tables)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -26,8 +26,8 @@ from robench.spec import CellRow
 from robench.store.folder import Store
 from robench.store.npz import Arrays
 from robench.store.record import Record
-from robench.suite.load import load_suite
 from robench.tables.results import Results, read_results
+from robench.verify.data_folder import load_stored_suite
 from robench.verify.findings import Findings
 
 # the fields of the provenance: if two records agree in all of them, their values must be equal bit for bit
@@ -43,7 +43,7 @@ class Sample:
         count: the number of cells, or None for all.
         seed: the seed of the draw.
         workers: the number of worker processes, or None for one per core.
-        data: the folder from which the suite's relative paths start, or None for the folder of results.
+        data: the folder from which the suite's relative paths start, or None to look for it.
     """
 
     count: int | None
@@ -98,9 +98,7 @@ def _measured(results: Results) -> list[CellRow]:
 
 def _measure(folder: Path, ids: Sequence[str], sample: Sample, place: Path, host: Host, registry: Registry) -> Store:
     """Measures cells of a suite in an empty folder and returns the new store."""
-    suite = load_suite(folder / "suite.yaml", registry)
-    if sample.data is not None:
-        suite = replace(suite, folder=sample.data)
+    suite = load_stored_suite(folder, sample.data, registry)
     runner = Runner(suite, make_plan(suite, registry), host, registry, Options(place / "results", sample.workers))
     runner.cache = Cache(place / "cache")
     runner.cells = [cell for cell in runner.cells if cell.id in ids]

@@ -36,10 +36,13 @@ from robench.verify.findings import Findings
 UNPLANNED = ("data_sha256", "users_sha256", "data", SEAL)  # the entries of plan.json that do not follow from the suite
 
 
-def check_plan(folder: Path, registry: Registry, findings: Findings) -> None:
+def check_plan(folder: Path, registry: Registry, findings: Findings) -> bool:
     """Compares plan.json with the plan that robench makes from suite.yaml.
 
     The entries of plan.json that describe the data are left out.
+
+    Returns:
+        Whether the suite can be planned on this machine.
     """
     where = str(folder / "plan.json")
     stored: Mapping[str, Any] = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
@@ -47,8 +50,8 @@ def check_plan(folder: Path, registry: Registry, findings: Findings) -> None:
         suite = load_suite(folder / "suite.yaml", registry)
         plan = make_plan(suite, registry).on_data(stored.get("data_sha256", {}).values())
     except UserError as error:
-        findings.refuse(str(folder / "suite.yaml"), f"it cannot be planned here: {error}")
-        return
+        findings.problems.append(f"the suite cannot be planned here, so no cell is measured again: {error}")
+        return False
     expected = json.loads(json.dumps(plan.to_json()))
     stored = {name: part for name, part in stored.items() if name not in UNPLANNED}
     for name in sorted(expected.keys() | stored.keys()):
@@ -57,6 +60,7 @@ def check_plan(folder: Path, registry: Registry, findings: Findings) -> None:
                 where, f"'{name}' is not what suite.yaml gives{_first(expected.get(name), stored.get(name))}"
             )
     findings.checked.append(f"plan: {counted(len(expected['cells']), 'cell')}, as suite.yaml gives them")
+    return True
 
 
 def _first(expected: object, stored: object) -> str:
