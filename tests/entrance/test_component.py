@@ -3,6 +3,7 @@
 import pytest
 from tests.docs.pages import read
 
+from robench.api.errors import UserError
 from robench.api.terminal import Terminal
 from robench.entrance.component import print_component
 from robench.host.discovery import Host
@@ -21,6 +22,9 @@ class Anything(Defense):
 def robench_defenses():
     return {'mf': Anything, 'anything': Anything}
 """
+
+BROKEN = "plugin gone:ROBENCH_PLUGINS could not be loaded: ModuleNotFoundError: No module named 'gone'"
+UNKNOWN = f"no component or plugin has this name: {BROKEN}"
 
 
 @pytest.fixture
@@ -76,9 +80,9 @@ def test_settings_that_json_cannot_represent_and_markup_are_shown_as_text(clash,
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["mff"], "mff: no component or plugin has this name (did you mean 'mf'?)"),
-        (["random"], "random: no component or plugin has this name (similar: popularity-randomisation, random-edit, "),
-        (["qqq"], "qqq: no component or plugin has this name (robench plugins lists all names)"),
+        (["mff"], f"mff: {UNKNOWN} (did you mean 'mf'?)"),
+        (["random"], f"random: {UNKNOWN} (similar: popularity-randomisation, random-edit, "),
+        (["qqq"], f"qqq: {UNKNOWN} (robench plugins lists all names)"),
         (
             ["mf"],
             "mf: is model 'mf' of robench:builtin and defense 'mf' of clashing:ROBENCH_PLUGINS (write",
@@ -93,3 +97,15 @@ def test_a_mistake_is_one_line(arguments, line, tmp_path, robench):
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(line)
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_file_of_the_current_folder_that_offers_the_component_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ROBENCH_PLUGINS", "mny")
+    (tmp_path / "mine.py").write_text(CLASH)
+    with pytest.raises(UserError) as caught:
+        print_component("anything", Terminal(width=300))
+    assert "plugin mny:ROBENCH_PLUGINS could not be loaded" in str(caught.value)
+    assert str(caught.value).endswith(
+        "mine.py in the current folder seems to offer it: set PYTHONPATH=. and ROBENCH_PLUGINS=mine)"
+    )

@@ -48,6 +48,13 @@ def test_nothing_is_suggested_if_no_file_offers_the_component(find, name, kind):
     assert "current folder" not in find(name, "", kind)
 
 
+@pytest.mark.parametrize("listed", ["nearby_plugn", "json,nearby_plugn", "nearby_plugn,json", "1 x,json,.x"])
+def test_a_misspelt_module_is_not_suggested_again(find, listed):
+    line = find("forget", listed)
+    assert "ROBENCH_PLUGINS=json,nearby_plugin)" in line or "ROBENCH_PLUGINS=nearby_plugin)" in line
+    assert ("json," in line.partition("set PYTHONPATH=. ")[2]) == ("json" in listed)
+
+
 def test_the_reason_why_a_plugin_is_broken_leads(find):
     line = find("forget", "nearby_plugin")
     assert line.startswith(

@@ -15,6 +15,7 @@ from robench.api.metric import Measure
 from robench.host.compatibility import VARIABLE
 from robench.host.discovery import Host
 from robench.host.inspection import describe_threat, list_facts
+from robench.host.nearby import suggest_plugin
 from robench.host.registry import KINDS, Entry, Kind, Registry
 from robench.host.settings import list_settings
 
@@ -98,8 +99,10 @@ def _print_plugin(name: str, host: Host, registry: Registry, console: Console) -
         known = {entry.name: entry.name for entries in registry.entries.values() for entry in entries}
         known |= {owner.partition(":")[0]: owner.partition(":")[0] for owner in host.owners}
         similar = sorted(one for one in known if len(name) > 2 and name.casefold() in one)[:MOST]
-        hint = suggest(Measure.parse(name).name, known) or (f"similar: {', '.join(similar)}" if similar else LISTING)
-        raise UserError("no component or plugin has this name", where=name, hint=hint)
+        near = next(filter(None, (suggest_plugin(hook, name) for hook, *_ in KINDS.values())), "")
+        more = suggest(Measure.parse(name).name, known) or (f"similar: {', '.join(similar)}" if similar else LISTING)
+        problem = f"no component or plugin has this name{registry.describe_broken()}"
+        raise UserError(problem, where=name, hint=near or more)
     for owner in named:
         plugin = host.manager.get_plugin(owner)
         facts = [

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from importlib.util import find_spec
 from pathlib import Path
 
 EXTRA = "ROBENCH_PLUGINS"
@@ -27,7 +28,8 @@ def find_module(name: str) -> str:
 def suggest_plugin(hook: str, name: str) -> str:
     """Returns a hint about a file that may offer a component, or an empty string.
 
-    Only files in the current folder are searched, and no file is imported.
+    Only files in the current folder are searched, and no file is imported. The suggested list of modules leaves out
+    modules that do not exist.
 
     Args:
         hook: the hook that registers components of this kind.
@@ -42,6 +44,15 @@ def suggest_plugin(hook: str, name: str) -> str:
         except (OSError, UnicodeDecodeError):
             continue
         if fits:
-            names = ",".join([*listed, path.stem])
+            names = ",".join([*filter(_exists, listed), path.stem])
             return f"{path} in the current folder seems to offer it: set PYTHONPATH=. and {EXTRA}={names}"
     return ""
+
+
+def _exists(name: str) -> bool:
+    """Returns whether the first part of a module's name can be found."""
+    first = name.partition(".")[0]
+    try:
+        return bool(find_module(name) or find_spec(first))
+    except (ValueError, ImportError):  # an empty name, or a module without a specification
+        return False

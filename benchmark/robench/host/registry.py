@@ -134,9 +134,9 @@ class Registry:
         hint = near or did_you_mean(name, known)
         if kind == "dataset" and not self.aliases and likeliest(short, known) is None:
             hint = f"a frame from Python is given by robench.run(SUITE, datasets={{'{name}': frame}}); {hint}"
-        raise UserError(f"unknown {kind} '{name}'{self._broken_plugins()}", hint=hint)
+        raise UserError(f"unknown {kind} '{name}'{self.describe_broken()}", hint=hint)
 
-    def _broken_plugins(self) -> str:
+    def describe_broken(self) -> str:
         """Returns a phrase about the plugins that could not be loaded.
 
         The phrase is empty if all plugins are loaded.
