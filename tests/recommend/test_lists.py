@@ -312,6 +312,8 @@ def test_a_cache_that_cannot_be_written_costs_only_time(asked, monkeypatch, tmp_
         ({"user": "69x"}, "did you mean '69'"),
         ({"user": "5", "k": 0}, "--k: a list of 0 items"),
         ({"user": "5", "k": 41}, "--k: 41 of 40 items cannot be recommended"),
+        ({"user": "nobody", "k": 41}, "--user: no user 'nobody'"),
+        ({"items": "Sinthetic 77", "k": 41}, "--items: no item 'Sinthetic 77'"),
         ({"items": " , "}, "--items: no item is named"),
         ({"items": "Synthetic 3, Sinthetic 77"}, "--items: no item 'Sinthetic 77' among 40 (did you mean 'Synthetic"),
         ({"user": "5", "model": "mff"}, "--model: no model 'mff' among the victims (did you mean 'mf'?"),

@@ -113,19 +113,15 @@ class Query:
         Raises:
             UserError: if a user or an item is unknown, or if k is larger than the catalogue.
         """
+        titles = Titles(data.catalogue)
+        if request.items is not None:
+            query = cls(data, titles, request.k, None, tuple(titles.read(request.items, "--items")))
+        else:
+            query = cls(data, titles, request.k, _find_user(request, data, where))
         n_items = len(data.catalogue.ids)
         if request.k > n_items:
             raise UserError(f"{request.k} of {n_items} items cannot be recommended", where=where, path="--k")
-        titles = Titles(data.catalogue)
-        if request.items is not None:
-            return cls(data, titles, request.k, None, tuple(titles.read(request.items, "--items")))
-        name = str(request.user).strip()
-        if name not in data.user_ids:
-            close = difflib.get_close_matches(name, data.user_ids, n=3)
-            known = f"{len(data.user_ids)} users, {data.user_ids[0]} to {data.user_ids[-1]}"
-            hint = f"did you mean {' or '.join(map(repr, close))}? {known}" if close else known
-            raise UserError(f"no user '{name}'", where=where, path="--user", hint=hint)
-        return cls(data, titles, request.k, data.user_ids.index(name))
+        return query
 
     def answer(self, model: Model) -> tuple[Line, ...]:
         """Returns at most k items, best first, after masking the user's known items.
@@ -174,3 +170,18 @@ class Query:
 
     def _titles_of(self, items: Iterable[int]) -> str:
         return ", ".join(self.titles.shown(item) for item in items)
+
+
+def _find_user(request: Request, data: Prepared, where: str) -> int:
+    """Returns the row of the user of a request.
+
+    Raises:
+        UserError: if the user is unknown.
+    """
+    name = str(request.user).strip()
+    if name not in data.user_ids:
+        close = difflib.get_close_matches(name, data.user_ids, n=3)
+        known = f"{len(data.user_ids)} users, {data.user_ids[0]} to {data.user_ids[-1]}"
+        hint = f"did you mean {' or '.join(map(repr, close))}? {known}" if close else known
+        raise UserError(f"no user '{name}'", where=where, path="--user", hint=hint)
+    return data.user_ids.index(name)
