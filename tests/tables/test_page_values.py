@@ -55,6 +55,7 @@ def test_a_defence_against_fake_users_costs_quality_on_clean_data(tmp_path):
     assert cost.mean == pytest.approx((120 - 150) / USERS)
     ((_, grid),) = headline.grids
     assert grid.head[2] == "clean ndcg@10, less the twin's"
+    assert grid.head[3] == "attacked, less the twin's; lower is better"
     assert grid.body[0][2].startswith("-.1500")
     assert "On clean data, ndcg@10 differs from the undefended twin's by -.1500 [" in headline.advice[0]
 

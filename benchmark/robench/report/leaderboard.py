@@ -37,6 +37,19 @@ EXPIRED = "**Expired**: the ensemble has changed, so new rows cannot be compared
 NO_ATTACKS = "The suite has no attacks, so rows have no rank."
 
 
+NO_FIT = "No attack of the suite fits a model, so rows have no rank."
+
+
+def explain_missing_attacks(tables: Tables) -> str:
+    """Returns a sentence on why no cell is attacked.
+
+    The sentence is empty if there are attacked cells.
+    """
+    if not tables.without_attacks:
+        return ""
+    return NO_FIT if any(not row.cell.clean for row in tables.values) else NO_ATTACKS
+
+
 def format_title(table: LeaderboardTable) -> str:
     """Returns a table's title: the data, the metric, the threat model and ε."""
     threat, unit = table.threat, format_unit(table.threat, table.epsilon)

@@ -11,7 +11,7 @@ from robench.report.certificates import build_certificates_section
 from robench.report.data import build_data_section
 from robench.report.detection import build_detection_section, build_training_defences_section
 from robench.report.inputs import build_inputs_section
-from robench.report.leaderboard import NO_ATTACKS, build_clean_grids, build_leaderboard_section
+from robench.report.leaderboard import build_clean_grids, build_leaderboard_section, explain_missing_attacks
 from robench.report.membership import build_membership_section
 from robench.report.numbers import format_defense, format_flag, format_victim, name_places
 from robench.report.poisoning import build_poisoning_section
@@ -46,7 +46,7 @@ def write_opening(tables: Tables) -> str:
     """Returns the paragraph that comes before all sections."""
     counts = ", ".join(f"{n} {status}" for status, n in sorted(tables.counts.items()))
     opening = f"Cells: {counts}. Intervals are 95%, over seeds and users (or promoted items)."
-    parts = [write_warning(tables.incomplete), opening, NO_ATTACKS if tables.without_attacks else ""]
+    parts = [write_warning(tables.incomplete), opening, explain_missing_attacks(tables)]
     parts.append(WITHHELD if tables.published else "")
     return " ".join(filter(None, parts))
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 from robench.api.errors import UserError
 from robench.api.escapes import visible
@@ -26,7 +26,8 @@ from robench.report.headline import (
     explain_unranked,
 )
 from robench.report.latex import to_latex
-from robench.report.leaderboard import NO_ATTACKS, build_clean_grids, build_leaderboard_grid, format_title
+from robench.report.leaderboard import build_clean_grids, build_leaderboard_grid, explain_missing_attacks, format_title
+from robench.report.next_steps import suggest_steps
 from robench.report.sections import build_sections, write_opening, write_warning
 from robench.tables.build import Tables
 from robench.tables.leaderboard import LeaderboardTable
@@ -34,6 +35,7 @@ from robench.tables.leaderboard import LeaderboardTable
 ANY_WIDTH = 10_000  # columns of a terminal that is wide enough for every table
 HEIGHT = 40  # the lines of one screen
 NO_CONTENT = {"", "–", "none"}  # the cells of a row without flags, p-value or defence
+INDENT = "  "  # before each line below the rows of a headline
 DETAILS = (2, 1, 0)  # the amounts of detail of a headline, of which the first that fits is used
 
 
@@ -99,8 +101,10 @@ def _print_headline_of(table: LeaderboardTable, most: int, console: Console) -> 
     if rows:
         forms = [_build_plain(build_headline_grid(table, rows, detail)) for detail in DETAILS]
         console.print(next((form for form in forms if _fits(form, console)), forms[-1]))
-    for line in [*([] if rows else [NO_RANK]), *describe_rest(table, rows), *explain_unranked(table)]:
-        console.print(Padding(visible(line), (0, 0, 0, 2)), highlight=False)
+    unranked = [] if rows else [NO_RANK, _without_markup(suggest_steps(table))]
+    for line in filter(None, [*unranked, *describe_rest(table, rows), *explain_unranked(table)]):
+        for part in Text(visible(line)).wrap(console, console.width - len(INDENT)):
+            console.print(f"{INDENT}{part.plain.rstrip()}", markup=False, highlight=False, soft_wrap=True)
     console.print()
 
 
@@ -184,8 +188,8 @@ def _narrowed(grid: Grid) -> Grid:
 def _print_clean(tables: Tables, console: Console) -> None:
     for title, grid in build_clean_grids(tables):
         print_grid(console, title, grid)
-    if tables.without_attacks:
-        console.print(NO_ATTACKS)
+    if reason := explain_missing_attacks(tables):
+        console.print(reason)
 
 
 def _print_warning(tables: Tables, console: Console) -> None:

@@ -13,6 +13,7 @@ from robench.api.errors import counted
 from robench.report.blocks import Grid
 from robench.report.headline import list_rows
 from robench.report.leaderboard import describe_board
+from robench.report.next_steps import suggest_steps
 from robench.report.numbers import format_number, format_rank, format_unit, format_victim
 from robench.report.page.advice import write_advice
 from robench.report.page.attacker import describe_attacker
@@ -71,7 +72,8 @@ def _headline(board: str, table: LeaderboardTable, more: PageValues) -> Headline
 def _best(table: LeaderboardTable, ranked: Sequence[LeaderboardRow]) -> str:
     """Returns a sentence on the best row, if models are ranked against each other."""
     if not ranked:
-        return "**No row has a rank**, so this table says nothing about who is robust."
+        start = "**No row has a rank**, so this table says nothing about who is robust."
+        return f"{start} {suggest_steps(table)}".strip()
     if not table.threat.ranks_models:
         return ""
     best = ranked[0]

@@ -57,7 +57,8 @@ def _best_of_models(table: LeaderboardTable) -> Iterator[tuple[str, Grid]]:
                 best.verdict or ("is the undefended twin" if not best.key.defended else "no verdict"),
             ]
         )
-    head = ["model", "best defence", "rank", "clean", "undefended", "worst case", "undefended", "against the twin"]
+    worst = name_worst_case(table)
+    head = ["model", "best defence", "rank", "clean", "undefended", worst, "undefended", "against the twin"]
     yield "The best row of each model by worst case", Grid(head, body)
 
 
@@ -96,7 +97,8 @@ def _defence_grid(table: LeaderboardTable, more: PageValues) -> Iterator[tuple[s
     if lines:
         ordered = [line for _, line in sorted(lines, key=lambda pair: pair[0], reverse=not table.rise)]
         measure = "" if more.quality in (None, table.metric) else f" {more.quality}"
-        head = ["defence", "models", f"clean{measure}, less the twin's", "worst case, less the twin's", "verdicts"]
+        attacked = f"{name_worst_case(table)}, less the twin's{'; lower is better' if table.rise else ''}"
+        head = ["defence", "models", f"clean{measure}, less the twin's", attacked, "verdicts"]
         yield f"What each defence costs and brings in {table.metric}: mean over models, and range", Grid(head, ordered)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from robench.api.errors import counted
 from robench.report.headline import NO_ATTACK
-from robench.report.leaderboard import NO_ATTACKS, format_title
+from robench.report.leaderboard import explain_missing_attacks, format_title
 from robench.report.numbers import format_number, format_rank, format_victim
 from robench.report.page.tested import write_tested
 from robench.report.sections import write_warning
@@ -15,6 +15,7 @@ from robench.tables.build import Tables
 from robench.tables.leaderboard import LeaderboardRow, LeaderboardTable
 from robench.tables.results import grouped
 
+NO_TABLE = "The board has no ranking table."
 MOST_MODELS = 3  # the most models of which a table that ranks within models names the best row
 
 
@@ -58,7 +59,8 @@ def build_card(tables: Tables, *, folder: str, root: str, files: int, cells: int
         folder,
         tables.suite,
         write_tested(tables)[:2],
-        [(format_title(table), _describe_best(table)) for table in tables.leaderboard] or [("", NO_ATTACKS)],
+        [(format_title(table), _describe_best(table)) for table in tables.leaderboard]
+        or [("", explain_missing_attacks(tables) or NO_TABLE)],
         _count_rows(tables),
         write_warning(tables.incomplete),
         dates[-1] if dates else "",
