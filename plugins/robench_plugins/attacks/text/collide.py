@@ -28,13 +28,13 @@ class Collide(TextAttack):
     titles: texts of the catalogue are public, and so are weights of many encoders. It encodes the catalogue and fits
     the codebooks as ``tiger`` does. With the settings of the victim, its codes are those of the victim.
 
-    The search changes one word of a title at a time. New words come from the titles of the most used items. A title is
+    The search takes ``rounds`` steps, and each step changes one word of the best titles. New words come from the titles
+    of the most used items. The first step also tries these titles as a whole, as far as the budget allows. A title is
     better if it shares more codes with one of these items. Between equals, it is better if its residual is closer to
     the next code of that item: with the residual r and the centroids m, the gap is ‖r − m_next‖² − min_c ‖r − m_c‖².
-    After each word, the victim scores up to ``looks`` new titles, and each item takes the best. Titles with equal codes
+    After each step, the victim scores up to ``looks`` new titles, and each item takes the best. Titles with equal codes
     have nearly equal scores, so titles with different codes come first. The best collisions and the title with the best
-    scores go on to the next word. For a fair comparison, give ``random-rewrite`` as many draws as this attack has score
-    evaluations.
+    scores go on to the next step. For a fair comparison, give ``random-rewrite`` ``rounds`` × ``looks`` draws.
     """
 
     class Config(TextConfig):
@@ -52,9 +52,12 @@ class Collide(TextAttack):
             description="Codes per level; by default the least power of two with two triples of codes per item",
         )
         popular: int = Field(default=20, ge=1, description="Number of most used items to collide with")
-        candidates: int = Field(default=150, ge=1, description="Maximum number of titles that are encoded per word")
-        beam: int = Field(default=4, ge=1, description="Best collisions that go on to the next word")
-        looks: int = Field(default=20, ge=1, description="Titles per item and word that the victim scores")
+        candidates: int = Field(default=150, ge=1, description="Maximum number of titles that are encoded per step")
+        beam: int = Field(default=4, ge=1, description="Best collisions that go on to the next step")
+        rounds: int = Field(
+            default=6, ge=1, description="Steps of the search; each changes one word of the best titles"
+        )
+        looks: int = Field(default=20, ge=1, description="Titles per item and step that the victim scores")
 
     config: Config
 
@@ -63,7 +66,7 @@ class Collide(TextAttack):
         return identity_of(folder_of(self.config.weights), self.config.max_tokens)
 
     def rewrite(self, oracle: TextOracle, rng: Rng) -> Iterator[Sequence[str]]:
-        """Yields the best titles after each word that changes them, one per item."""
+        """Yields the best titles after each step that changes them, one per item."""
         c, budget = self.config, oracle.budget()
         if not any(budget):
             return
@@ -73,10 +76,9 @@ class Collide(TextAttack):
             CodeSearch(search, index, codes, [one for one in order if one != row][: c.popular])
             for index, row in enumerate(oracle.items.tolist())
         ]
-        for word in range(max(budget)):
+        for number in range(c.rounds):
             for index, item in enumerate(items):
-                if word < budget[index]:
-                    item.extend(c.beam, c.candidates, rng.child("word", word, index).numpy())
+                item.extend(c.beam, c.candidates, rng.child("word", number, index).numpy())
             titles = [item.best(c.looks) for item in items]
             yield from search.step(search.side_by_side(titles, c.looks))
 
@@ -160,16 +162,17 @@ class CodeSearch:
     def __init__(self, search: TitleSearch, index: int, codes: CatalogueCodes, goals: Sequence[int]) -> None:
         self.search, self.index, self.codes, self.goals = search, index, codes, goals
         self.item = codes.catalogue.items[int(search.oracle.items[index])]
-        texts = (codes.catalogue.items[goal].title.split() for goal in goals)
+        texts = [codes.catalogue.items[goal].title.split() for goal in goals]
         self.pool = list(dict.fromkeys(word for text in texts for word in text if is_one_word(word)))
         genuine = search.genuine[index]
+        self.whole = [title for text in texts for title in mixed(genuine, text, search.budget[index])]
         self.found = {genuine: codes.compare(self.item, [genuine], goals)[0]}
         self.scored = {genuine}
 
     def extend(self, beam: int, candidates: int, generator: np.random.Generator) -> None:
         """Changes one more word of the best titles.
 
-        The title with the best scores so far also goes on.
+        The title with the best scores so far also goes on. The first call also tries whole titles of popular items.
 
         Args:
             beam: the number of titles that go on.
@@ -178,8 +181,9 @@ class CodeSearch:
         """
         ways = dict.fromkeys([self.search.titles[self.index], *self._ranked()[:beam]])
         edited = list(dict.fromkeys(title for old in ways for title in edits(old, self.pool)))
-        edited = [title for title in edited if title not in self.found]
-        drawn = [edited[place] for place in generator.permutation(len(edited))]
+        order = dict.fromkeys([*self.whole, *(edited[place] for place in generator.permutation(len(edited)))])
+        drawn = [title for title in order if title not in self.found]
+        self.whole = []
         new = self.search.accepted(self.index, drawn, candidates)
         if new:
             self.found.update(zip(new, self.codes.compare(self.item, new, self.goals), strict=True))
@@ -217,3 +221,18 @@ def edits(title: str, pool: Sequence[str]) -> Iterator[str]:
                 yield " ".join([*parts[:place], word, *parts[place + 1 :]])
         if len(parts) > 1 and place < len(parts):
             yield " ".join([*parts[:place], *parts[place + 1 :]])
+
+
+def mixed(title: str, other: Sequence[str], most: int) -> Iterator[str]:
+    """Yields a title with the first words of another, before or for its own.
+
+    Args:
+        title: the title.
+        other: the words of the other title.
+        most: the maximum number of words that come in.
+    """
+    parts, first = title.split(), list(other[:most])
+    if len(parts) <= most:
+        yield " ".join(first)
+    yield " ".join([*first, *parts[len(first) :]])
+    yield " ".join([*first, *parts])

@@ -154,7 +154,8 @@ class Tiger(EncodedTexts, WindowModel):
             states: the encoder's states of these users, float [B, S, dim].
             visible: the places that hold codes of the history, bool [B, S].
         """
-        nodes = e.context["table"][trie.token].expand(len(states), -1, -1)
+        # The first attention of the decoder sees no history, so one row of nodes serves all users up to there.
+        nodes = e.context["table"][trie.token].unsqueeze(0)
         written = self.network.write(nodes, Tree(trie.ancestors, trie.depth), states, visible.unsqueeze(1))
         likelihoods = self._logits(written, e).log_softmax(-1)
         scores = trie.item_scores(likelihoods)

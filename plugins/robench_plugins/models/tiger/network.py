@@ -91,7 +91,7 @@ class Network(nn.Module):
         """Returns the states of the decoder, float [B, N, d].
 
         Args:
-            vectors: the vector of each node's token, float [B, N, d].
+            vectors: the vector of each node's token, float [B or 1, N, d].
             tree: the N nodes.
             states: the states of the encoder, float [B, S, d].
             visible: the places of the encoder that a node sees, bool [B, 1 or N, S].

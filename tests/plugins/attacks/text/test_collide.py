@@ -13,10 +13,10 @@ from robench.testing import TextAttackTests
 from robench.testing.text import title_oracle
 from robench.testing.text_world import readers
 from robench.testing.worlds import fitted
-from robench_plugins.attacks.text.collide import Collide, edits
+from robench_plugins.attacks.text.collide import Collide, edits, mixed
 from robench_plugins.models.tiger.model import Tiger
 
-SHORT = {"popular": 5, "candidates": 24, "beam": 2, "looks": 8}
+SHORT = {"popular": 5, "candidates": 24, "beam": 2, "rounds": 4, "looks": 8}
 
 
 @pytest.fixture(scope="module")
@@ -72,8 +72,7 @@ def test_new_titles_share_more_codes_with_a_popular_item_than_the_genuine_ones(a
     evaluate = oracle.evaluate
     oracle.evaluate = lambda titles: proposals.append(list(titles)) or evaluate(titles)
     list(attack.rewrite(oracle, Rng(0)))
-    words = max(oracle.budget())
-    assert len(proposals) == 1 + SHORT["looks"] * words, "the genuine titles, and so many looks per word"
+    assert len(proposals) == 1 + SHORT["looks"] * SHORT["rounds"], "the genuine titles, and so many looks per step"
     popular = np.argsort(-counts, kind="stable")[: SHORT["popular"]].tolist()
     for index, row in enumerate(oracle.items.tolist()):
         item, goals = oracle.catalogue.items[row], [goal for goal in popular if goal != row]
@@ -92,6 +91,12 @@ def test_edits_are_all_titles_one_word_away():
     }
     assert all(edits_between("red moon", title, "words") == 1 for title in titles)
     assert set(edits("red", [])) == set()
+
+
+def test_a_title_takes_in_the_first_words_of_another_one():
+    assert [*mixed("red moon", ["a", "b", "c"], 2)] == ["a b", "a b", "a b red moon"]
+    assert [*mixed("red moon", ["a", "b", "c"], 1)] == ["a moon", "a red moon"]
+    assert [*mixed("red moon", ["a"], 2)] == ["a", "a moon", "a red moon"]
 
 
 def test_nothing_is_proposed_without_budget(attack):
