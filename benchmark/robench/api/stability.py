@@ -23,6 +23,8 @@ EXPERIMENTAL = frozenset(
         # attacks on the interactions of real users
         "Corruption",
         "CorruptionTests",
+        # attacks on the membership of users
+        "MembershipAttackTests",
         # models that were trained elsewhere
         "TrainedModelTests",
         # plugins that follow a run

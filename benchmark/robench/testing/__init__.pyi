@@ -9,6 +9,7 @@ from robench.testing.history import HistoryAttackTests as HistoryAttackTests
 from robench.testing.text import TextAttackTests as TextAttackTests
 from robench.testing.poisoning import PoisoningAttackTests as PoisoningAttackTests
 from robench.testing.poisoning import CorruptionTests as CorruptionTests
+from robench.testing.membership import MembershipAttackTests as MembershipAttackTests
 from robench.testing.ensemble import EnsembleTests as EnsembleTests
 from robench.testing.defenses import DefenseTests as DefenseTests
 from robench.testing.metrics import MetricTests as MetricTests

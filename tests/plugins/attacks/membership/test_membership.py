@@ -1,5 +1,7 @@
 """Tests the features of membership attacks, and what they see and know."""
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from robench.engine.fit.refit import Refit
 from robench.engine.measure import MeasuredVictim
 from robench.engine.surfaces.membership.groups import draw_groups
 from robench.engine.surfaces.membership.surface import list_items
+from robench.testing import MembershipAttackTests
 from robench.testing.worlds import crowd
 from robench_plugins.attacks.membership.miars import Miars
 from robench_plugins.attacks.membership.score_membership import ScoreMembership
@@ -18,6 +21,15 @@ from robench_plugins.defenses.none import NoDefense
 from robench_plugins.defenses.privacy.popularity_randomisation import PopularityRandomisation
 from robench_plugins.models.ease import Ease
 from robench_plugins.models.popularity import Popularity
+
+
+class TestMiars(MembershipAttackTests):
+    attack = Miars
+    settings: ClassVar = {"dimensions": 4}
+
+
+class TestScoreMembership(MembershipAttackTests):
+    attack = ScoreMembership
 
 
 def rows(*items, n=6):
