@@ -1,6 +1,8 @@
 # make run: install and run the default suite. make test: everything that must hold. make unit: what needs no torch. site: the documentation and the boards.
 PYTHON ?= python3
 BIN := .venv/bin
+# Many tests start processes. Without stored bytecode, each of them would compile robench anew.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: run test tests unit lint style types site clean
 
