@@ -104,34 +104,6 @@ def test_the_top_of_a_page_says_how_a_board_was_measured_and_leads_to_the_rest(t
     assert "@misc{robench-whitebox," in tab.page.locator(target.get_attribute("href")).inner_text()
 
 
-# Most rows differ in words and numbers only, and axe looks at every cell.
-ONE_ROW_OF_EACH_SHAPE = """() => {
-    const shape = (part) => [part, ...part.querySelectorAll("*")]
-        .map((each) => each.tagName + each.getAttributeNames() + each.className + (each.getAttribute("style") || ""));
-    for (const body of document.querySelectorAll("tbody")) {
-        const seen = new Set();
-        for (const row of [...body.rows]) {
-            const own = shape(row).join();
-            if (seen.has(own)) row.remove();
-            seen.add(own);
-        }
-    }
-}"""
-
-
-@pytest.mark.parametrize(("board", "scheme"), [("llm", "light"), ("text", "dark"), ("corruption", "light")])
-def test_axe_finds_nothing_serious(browser, board, scheme):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    with Tab(browser, page_of(board), color_scheme=scheme) as tab:
-        tab.page.locator("#board-1-1 summary").click()
-        tab.page.locator("#board-1 .tools details summary").click()
-        tab.page.evaluate(ONE_ROW_OF_EACH_SHAPE)
-        violations = axe.run(tab.page, options={"resultTypes": ["violations"]}).response["violations"]
-        bad = [one for one in violations if one["impact"] in ("serious", "critical")]
-        assert [(one["id"], one["nodes"][0]["html"][:200]) for one in bad] == []
-        assert tab.page.locator("main").count() == 1
-
-
 def test_a_filter_leaves_the_rows_with_all_its_words(tab):
     search = tab.page.locator("#board-1 input[type=search]")
     search.fill("SASRec pgd")
