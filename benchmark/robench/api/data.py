@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -219,10 +219,13 @@ class Catalogue:
     Args:
         ids: the id of each item in the source.
         items: the description of each item.
+        vectors: the vector of each item, for example of its picture, float32 [n_items, d], or None if the data set has
+            no vectors. An item without a vector has a row of zeros.
     """
 
     ids: tuple[str, ...]
     items: tuple[Item, ...]
+    vectors: NDArray[np.float32] | None = field(default=None, compare=False)
 
     def title(self, item: int) -> str:
         """Returns the title of an item, or its id if it has no title."""

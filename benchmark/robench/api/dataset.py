@@ -16,6 +16,7 @@ from robench.api.component import LATER, BaseConfig, Component
 from robench.api.data import FloatArray, IntArray, Item
 from robench.api.download import Download
 from robench.api.errors import DataError
+from robench.api.item_vectors import ItemVectors, VectorSource
 
 PARTS = ("train", "validation", "test")
 
@@ -62,6 +63,7 @@ class Ratings:
         notes: one line about each peculiarity of the source. The lines are shown to the user.
         scale: the number of ticks per unit of the source, if ``ticks`` is None. The summary of the data shows the times
             in this unit.
+        vectors: the vectors of items, or None if the source has none.
     """
 
     users: NDArray[Any] | Ids
@@ -74,6 +76,7 @@ class Ratings:
     parts: NDArray[np.int8] | None = None
     notes: tuple[str, ...] = ()
     scale: int = 1
+    vectors: ItemVectors | None = None
 
 
 class DatasetConfig(BaseConfig):
@@ -94,6 +97,7 @@ class DatasetConfig(BaseConfig):
         description="Which events of a repeated user-item pair are kept: the earliest, the latest, or all of them",
         json_schema_extra=LATER,
     )
+    item_vectors: VectorSource = Field(default=VectorSource(), json_schema_extra=LATER)
 
 
 class Dataset(Component):

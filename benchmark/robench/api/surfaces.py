@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-Surface = Literal["embedding", "parameters", "history", "text", "interactions", "membership"]
+Surface = Literal["embedding", "parameters", "features", "history", "text", "interactions", "membership"]
 Scale = Literal["relative", "absolute"]
 
 
@@ -79,6 +79,16 @@ SURFACES: Mapping[str, SurfaceRules] = MappingProxyType(
             checks_tables=True,
             measured_by="robench.engine.surfaces.parameters.surface:ParametersSurface",
             ensemble_version=3,
+        ),
+        "features": SurfaceRules(
+            each_user_alone=False,
+            leaves_broken_users=False,
+            ranks_models=True,
+            whole_units=False,
+            attacks=("robench.api.attacks.embedding:EmbeddingAttack",),
+            checks_victims=True,
+            checks_tables=True,
+            measured_by="robench.engine.surfaces.features.surface:FeaturesSurface",
         ),
         "history": SurfaceRules(
             each_user_alone=True,

@@ -50,10 +50,11 @@ class MeasuredVictim(EvaluatedVictim):
         promoted = targets if threat.goal != "untargeted" else None
         surface = self.surface(threat.surface)
         rules = SURFACES[threat.surface]
-        checks = {**(self.checks if rules.checks_victims else {}), **(self.table_checks if rules.checks_tables else {})}
+        checks = dict(self.checks) if rules.checks_victims else {}
+        checks |= self.table_checks(threat.surface) if rules.checks_tables else {}
         self.perturbed_noise = checks.get("noise_ball", 0.0)
         measurement = surface.measure(attack, epsilon, key, promoted)
-        measurement.checks = dict(checks)
+        measurement.checks = checks
         return measurement
 
     @cached_property
@@ -66,15 +67,20 @@ class MeasuredVictim(EvaluatedVictim):
         assert isinstance(surface, EmbeddingSurface)
         return measure_checks(self, surface.rms())
 
-    @cached_property
-    def table_checks(self) -> dict[str, float]:
-        """The results of the checks for attacks on embedding tables, by name.
+    def table_checks(self, surface: str) -> dict[str, float]:
+        """Returns the results of the checks for attacks on embedding tables or on vectors of items, by name.
 
-        The checks run once, before the first such attack. They change no random stream of the attacks.
+        The checks run once per surface, before the first such attack. They change no random stream of the attacks.
         """
-        surface = self.surface("embedding")
-        assert isinstance(surface, EmbeddingSurface)
-        return measure_table_checks(self, surface.rms())
+        if surface not in self._table_checks:
+            inputs = self.surface("embedding")
+            assert isinstance(inputs, EmbeddingSurface)
+            self._table_checks[surface] = measure_table_checks(self, inputs.rms(), surface)
+        return self._table_checks[surface]
+
+    @cached_property
+    def _table_checks(self) -> dict[str, dict[str, float]]:
+        return {}
 
     def surface(self, name: str) -> VictimSurface:
         """Returns the object that measures attacks on one surface of this victim.

@@ -28,6 +28,7 @@ from robench.files.source_data import require_source_data
 from robench.files.sources import Sources
 from robench.host.registry import Registry
 from robench.run.dependencies import placed
+from robench.run.vectors import add_vectors, digest_of_vectors
 from robench.spec import Cell, Part, Victim
 from robench.suite.load import Suite
 from robench.suite.paths import anchor_path, anchor_paths, find_path_fields
@@ -128,7 +129,7 @@ def prepare_data(
             if problem:
                 cache.drop(data_path(cache, key), problem)
             if data is None:
-                data = SealedData.of(prepare(dataset.load(), dataset.config, split))
+                data = SealedData.of(add_vectors(prepare(dataset.load(), dataset.config, split), dataset.config))
                 try:
                     data.save(cache, key)
                 except OSError as error:
@@ -191,10 +192,13 @@ def _key(dataset: Dataset, part: Part, split: Part, sources: Sources) -> str:
 
     The key is a digest of the data set's name, settings, bytes and code, and of the split.
     """
-    files = find_path_fields(type(dataset).Config)
+    files = [*find_path_fields(type(dataset).Config), "item_vectors"]
     settings = {name: value for name, value in part.config.items() if name not in files}
+    source = dataset.config.item_vectors
+    vectors = {"vectors": digest_of_vectors(source)} if source.given else {}
     return digest(
-        {
+        vectors
+        | {
             "dataset": part.name,
             "settings": settings,
             "bytes": dataset.fingerprint(),
@@ -255,6 +259,7 @@ def load_suite_data(
             error.hint = error.hint or "targets.count times targets.sets items are drawn: lower one of them"
             raise placed(error, suite, ("targets",), label) from None
     problem = _texts_problem(cells, data, registry) or _profiles_problem(cells, data, registry)
+    problem = problem or _vectors_problem(cells, data, registry)
     if problem is not None:
         raise placed(problem, suite, home, label)
     if not len(data.validation) and any(one.needs == "likes" for one in registry.metrics(suite.metrics).values()):
@@ -276,6 +281,15 @@ def _texts_problem(cells: Iterable[Cell], data: Prepared, registry: Registry) ->
             hint = "csv: items: a file with a column title, or leave the model out of this data set by exclude"
             hint = "; ".join((*notes_on_descriptions(data.summary), hint))
             return DataError(f"{name} reads {either}, and this data set has none", hint=hint)
+    return None
+
+
+def _vectors_problem(cells: Iterable[Cell], data: Prepared, registry: Registry) -> DataError | None:
+    """Returns an error if a model reads vectors of items that the data lacks, else None."""
+    for name in dict.fromkeys(cell.victim.model.name for cell in cells if not cell.skip):
+        if data.catalogue.vectors is None and registry.class_of("model", name).feature_table:
+            hint = "item_vectors: a file with vectors and ids, or item_vectors: {texts: true}"
+            return DataError(f"{name} reads vectors of items, and this data set has none", hint=hint)
     return None
 
 

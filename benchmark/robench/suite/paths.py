@@ -35,4 +35,11 @@ def anchor_paths(settings: Mapping[str, Any], config: type[BaseConfig], folder: 
         folder: the folder of the suite.
     """
     paths = {name: settings[name] for name in find_path_fields(config) if settings.get(name) is not None}
-    return {**settings, **{name: str(anchor_path(path, folder)) for name, path in paths.items()}}
+    nested = {
+        name: anchor_paths(settings[name], info.annotation, folder)
+        for name, info in config.model_fields.items()
+        if isinstance(info.annotation, type)
+        and issubclass(info.annotation, BaseConfig)
+        and isinstance(settings.get(name), Mapping)
+    }
+    return {**settings, **nested, **{name: str(anchor_path(path, folder)) for name, path in paths.items()}}

@@ -5,6 +5,7 @@ The conformance classes and robench's own tests use these worlds and models.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from typing import ClassVar
 
@@ -19,6 +20,7 @@ from robench.api.models.pairwise import PairwiseModel
 from robench.api.models.sequence import SequenceConfig, SequenceModel
 from robench.api.models.torch import Batch, Embedded, TorchConfig
 from robench.api.rng import Rng
+from robench.api.surfaces import Surface
 from robench.engine.fit.loop import fit
 from robench.engine.fit.training import FitReport
 from robench.engine.measure import MeasuredVictim
@@ -27,9 +29,14 @@ CPU = torch.device("cpu")
 
 
 def catalogue(n_items: int) -> Catalogue:
-    """Returns a catalogue in which item i has the genre i modulo 4."""
+    """Returns a catalogue in which item i has the genre i modulo 4.
+
+    The vector of an item has 6 numbers. The largest one of the first 4 shows the genre.
+    """
     items = (Item(f"Title {i}", 2000, (f"genre {i % 4}",)) for i in range(n_items))
-    return Catalogue(tuple(str(i) for i in range(n_items)), tuple(items))
+    vectors = 0.3 * np.random.default_rng(0).standard_normal((n_items, 6)).astype(np.float32)
+    vectors[np.arange(n_items), np.arange(n_items) % 4] += 2
+    return Catalogue(tuple(str(i) for i in range(n_items)), tuple(items), vectors)
 
 
 def checkerboard(n_users: int = 40, n_items: int = 24, seed: int = 0) -> tuple[TrainData, Interactions]:
@@ -110,6 +117,26 @@ class ReferencePairwise(PairwiseModel):
         return Embedded({"user": users}, {"user": valid}, {"items": self.item_vectors.weight})
 
 
+class ReferenceFeatures(ReferencePairwise):
+    """A minimal matrix factorisation in which a projection of the item's vector is added to the item's factors."""
+
+    feature_table: ClassVar[str] = "item_features"
+    surfaces: ClassVar[frozenset[Surface]] = frozenset({"embedding", "parameters", "features"})
+    item_features: Tensor
+
+    def build(self, data: TrainData, rng: Rng) -> None:
+        """Creates the tables and the projection of the vectors of items."""
+        super().build(data, rng)
+        assert data.catalogue.vectors is not None  # the catalogues of this module have vectors
+        self.register_buffer("item_features", torch.tensor(data.catalogue.vectors), persistent=False)
+        self.projection = nn.Linear(self.item_features.shape[1], 16, bias=False)
+
+    def embed(self, batch: Batch) -> Embedded:
+        """Returns the input ``user``, float [B, 16]."""
+        e = super().embed(batch)
+        return replace(e, context={"items": e.context["items"] + self.projection(self.item_features)})
+
+
 class ReferenceSequence(SequenceModel):
     """A minimal recurrent model, with dropout so that random streams matter."""
 
@@ -145,7 +172,8 @@ def fitted(model: Model, data: TrainData, defense: Defense | None = None, *, see
 
 def measured_victim(model: Model, data: TrainData, test: Interactions, *, seed: int = 0) -> MeasuredVictim:
     """Returns a fitted model that is ready to be measured on all real users."""
-    return MeasuredVictim(model, joined(data.train, data.validation), test, np.arange(data.n_real_users), seed)
+    history, users = joined(data.train, data.validation), np.arange(data.n_real_users)
+    return MeasuredVictim(model, history, test, users, seed, data.catalogue)
 
 
 @cache
@@ -155,10 +183,12 @@ def reference_victim(kind: str) -> MeasuredVictim:
     The model is fitted once per process.
 
     Args:
-        kind: ``pairwise``, ``sequence``, or ``ragged`` (a sequence model on histories of different lengths).
+        kind: ``pairwise``, ``features`` (a pairwise model that reads vectors of items), ``sequence``, or ``ragged`` (a
+            sequence model on histories of different lengths).
     """
     data, test = crowd(ragged=kind == "ragged")
-    model: Model = ReferencePairwise() if kind == "pairwise" else ReferenceSequence()
+    kinds: dict[str, type[Model]] = {"pairwise": ReferencePairwise, "features": ReferenceFeatures}
+    model = kinds.get(kind, ReferenceSequence)()
     return measured_victim(fitted(model, data)[0], data, test)
 
 

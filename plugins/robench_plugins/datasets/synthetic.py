@@ -9,7 +9,9 @@ from typing import ClassVar
 import numpy as np
 from pydantic import Field
 
-from robench.api import Dataset, DatasetConfig, Item, Ratings, Rng
+from robench.api import Dataset, DatasetConfig, IntArray, Item, Ratings, Rng
+from robench.api.component import LATER
+from robench.api.item_vectors import ItemVectors
 
 BLOCK = 1 << 16  # the number of users that are drawn at a time, which limits the memory
 
@@ -42,6 +44,12 @@ class Synthetic(Dataset):
             default=0.8, ge=0, description="Exponent of Zipf's law; 0 makes all items of a pool equally popular"
         )
         seed: int = Field(default=0, ge=0, description="Seed of the draw")
+        vector_length: int = Field(
+            default=0,
+            ge=0,
+            description="Length of a vector per item that shows the item's taste through noise; 0 gives no vectors",
+            json_schema_extra=LATER,
+        )
 
     config: Config
     licence: ClassVar[str] = "none needed: it is made from a seed"
@@ -82,4 +90,13 @@ class Synthetic(Dataset):
             str(i): Item(f"Synthetic {i}", 1980 + i % 45, (f"taste {taste_of_item[i]}",)) for i in range(c.items)
         }
         order = np.arange(len(user_of_row), dtype=np.int64)
-        return Ratings(user_of_row, np.concatenate(items), order, None, catalogue, ticks=None)
+        vectors = self._vectors(taste_of_item, rng.child("vectors")) if c.vector_length else None
+        return Ratings(user_of_row, np.concatenate(items), order, None, catalogue, ticks=None, vectors=vectors)
+
+    def _vectors(self, taste_of_item: IntArray, rng: Rng) -> ItemVectors:
+        """Returns a vector per item: a direction that the items of a taste share, plus noise of the same size."""
+        generator = rng.numpy()
+        directions = generator.normal(size=(self.config.factors, self.config.vector_length))
+        noise = generator.normal(size=(len(taste_of_item), self.config.vector_length))
+        rows = (directions[taste_of_item] + noise).astype(np.float32)
+        return ItemVectors([str(item) for item in range(len(taste_of_item))], rows)

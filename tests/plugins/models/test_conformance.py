@@ -13,6 +13,7 @@ from robench_plugins.models.neumf import NeuMf
 from robench_plugins.models.popularity import Popularity
 from robench_plugins.models.sasrec import SasRec
 from robench_plugins.models.user_knn import UserKnn
+from robench_plugins.models.vbpr import Vbpr
 from robench_plugins.models.wmf import Wmf
 
 RECURRENT = {"dim": 16, "hidden": 16, "batch_size": 16, "learning_rate": 0.02, "epochs": 25, "max_length": 12}
@@ -58,6 +59,12 @@ class TestMatrixFactorization(TorchModelTests):
     model = MatrixFactorization
     settings = {"factors": 16, "batch_size": 64, "learning_rate": 0.02, "epochs": 40}
     board = {"factors": 2, "epochs": 60, "weight_decay": 1e-3}
+
+
+class TestVbpr(TorchModelTests):
+    model = Vbpr
+    settings = {"factors": 8, "visual_factors": 8, "batch_size": 64, "learning_rate": 0.02, "epochs": 40}
+    board = {"factors": 1, "visual_factors": 1, "epochs": 60, "weight_decay": 1e-3}
 
 
 class TestMatrixFactorizationWithSoftmax(TestMatrixFactorization):

@@ -116,9 +116,10 @@ class EmbeddingConfig(BaseConfig):
     scale: Scale = Field(
         default="relative", description="Whether ε is relative to the size of the genuine values, or absolute"
     )
-    surface: Literal["embedding", "parameters"] = Field(
+    surface: Literal["embedding", "parameters", "features"] = Field(
         default="embedding",
-        description="What δ is added to: each user's embedded inputs, or the tables, shared by all users",
+        description="What δ is added to: each user's embedded inputs, or the tables, or the vectors of items from the "
+        "data set; tables and vectors are shared by all users",
     )
     goal: Literal["untargeted", "promote"] = Field(
         default="untargeted", description="Push held-out items out of the top k, or promoted items into it"

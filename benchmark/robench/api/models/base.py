@@ -37,6 +37,9 @@ class Model(Component):
         trained_elsewhere: whether the model was trained outside robench, so that a fit learns nothing. The base classes
             of such models are in ``trained.py`` and ``trained_torch.py``.
         tables: the parameters (embedding tables) that an attack on the surface ``parameters`` perturbs.
+        feature_table: the buffer with the vectors of items, float [n_items, d], or an empty string. The model keeps
+            ``data.catalogue.vectors`` there unchanged. An attack on the surface ``features`` perturbs this buffer. A
+            data set without vectors is refused.
         token_goals: the goals for which the model offers slopes with respect to the tokens of titles.
         reads_text: whether the model needs texts of items. A data set in which all fields of ``reads_of`` are empty is
             refused.
@@ -60,6 +63,7 @@ class Model(Component):
     neural: ClassVar[bool] = False
     trained_elsewhere: ClassVar[bool] = False
     tables: ClassVar[tuple[str, ...]] = ()
+    feature_table: ClassVar[str] = ""
     token_goals: ClassVar[tuple[GoalName, ...]] = ()
     reads_text: ClassVar[bool] = False
     reads_of: ClassVar[tuple[str, ...]] = ("title",)
@@ -82,6 +86,8 @@ class Model(Component):
             raise TypeError(f"{cls.__name__}.surfaces must be a set of {', '.join(known)}, not {cls.surfaces!r}")
         if "text" in cls.surfaces and cls.rewritten is Model.rewritten:
             raise TypeError(f"{cls.__name__} declares the surface 'text' and has no rewritten()")
+        if "features" in cls.surfaces and not (cls.neural and cls.feature_table):
+            raise TypeError(f"{cls.__name__} declares the surface 'features' and no feature_table of a TorchModel")
         if cls.surfaces & {"embedding", "parameters"} and not cls.neural:
             raise TypeError(f"{cls.__name__} declares embedding or parameters, which only a TorchModel has")
 

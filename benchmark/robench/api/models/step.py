@@ -86,15 +86,27 @@ class Step:
             raise PluginError(f"{type(self.model).__name__} names no tables, which this defence perturbs")
         return {name: self.model.get_parameter(name) for name in self.model.tables}
 
+    def features(self) -> dict[str, Tensor]:
+        """Returns the vectors of items that the model reads, by the name of their buffer, [n_items, d].
+
+        Raises:
+            PluginError: if the model reads no vectors of items.
+        """
+        if not self.model.feature_table:
+            raise PluginError(f"{type(self.model).__name__} reads no vectors of items, which this defence perturbs")
+        return {self.model.feature_table: self.model.get_buffer(self.model.feature_table)}
+
     def losses_under(self, delta: Delta) -> Losses:
-        """Returns the model's own loss per target, with ``delta`` added to the tables.
+        """Returns the model's own loss per target, with ``delta`` added to tables or to the vectors of items.
 
         The method embeds the batch again, with the same dropout.
 
         Args:
-            delta: the shift of each table, [rows, ...], by the table's name. Other tables keep their values.
+            delta: the shift of each table, [rows, ...], by the table's name. A table is one of ``tables`` or
+                ``features``. Other tables keep their values.
         """
-        tables = self.tables()
+        tables = self.features() if self.model.feature_table in delta else {}
+        tables |= self.tables() if delta.keys() - tables.keys() else {}
         moved = {name: tables[name] + part for name, part in delta.items()}
         return self.model.under(moved, lambda: self.losses(self.embed()))
 

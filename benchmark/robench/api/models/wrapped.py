@@ -42,7 +42,10 @@ class Wrapped(TorchModel):
         # Other classes declare these attributes. Here they depend on the inner model.
         tables = tuple(f"inner.{name}" for name in inner.tables)
         same = {name: getattr(inner, name) for name in OF_THE_INNER}
-        vars(self).update(tables=tables, stochastic=type(self).stochastic or inner.stochastic, **same)
+        features = inner.feature_table and f"inner.{inner.feature_table}"
+        vars(self).update(
+            tables=tables, feature_table=features, stochastic=type(self).stochastic or inner.stochastic, **same
+        )
         self.train(inner.training)
 
     def __getattr__(self, name: str) -> Any:

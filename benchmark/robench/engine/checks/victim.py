@@ -18,6 +18,7 @@ from robench.engine.checks.slopes import slope_errors
 from robench.engine.checks.table_slopes import table_slope_errors
 from robench.engine.checks.wrapper import hides_context, wrapper_differences
 from robench.engine.rank.chunk import build_chunk, chunk_size
+from robench.engine.surfaces.features.vectors import FeatureVectors
 from robench.engine.surfaces.parameters.tables import EmbeddingTables
 
 USERS = 64  # the number of users at which a victim is checked
@@ -53,19 +54,25 @@ def measure_checks(victim: EvaluatedVictim, rms: float) -> dict[str, float]:
     }
 
 
-def measure_table_checks(victim: EvaluatedVictim, rms: float) -> dict[str, float]:
-    """Returns the results of the checks for attacks on embedding tables.
+def measure_table_checks(victim: EvaluatedVictim, rms: float, surface: str = "parameters") -> dict[str, float]:
+    """Returns the results of the checks for attacks on embedding tables or on vectors of items.
 
     If a chunk holds fewer users than the sample, only the first chunk of the sample is checked.
 
     Args:
         victim: a victim with a neural model.
         rms: the root mean square of all genuine input entries of the victim.
+        surface: ``parameters`` or ``features``.
 
     Raises:
         PluginError: if the model is not neural, if its tables cannot be perturbed, or if a score is not finite.
     """
-    return table_slope_errors(_probes(victim, rms)[0], EmbeddingTables(victim.neural()).weights)
+    model = victim.neural()
+    if surface == "features":
+        weights = FeatureVectors(model, torch.arange(victim.history.n_items), victim.catalogue).weights
+    else:
+        weights = EmbeddingTables(model).weights
+    return table_slope_errors(_probes(victim, rms)[0], weights)
 
 
 def _probes(victim: EvaluatedVictim, rms: float) -> list[Probe]:

@@ -23,6 +23,7 @@ from robench.engine.data.own_split import check_own_split, describe_cold, descri
 from robench.engine.data.prepared import Prepared
 from robench.engine.data.splits import KNOWN, TEST, TRAIN, VALIDATION, parts_of
 from robench.engine.data.summary import Log, find_facts, nothing_left, summarise
+from robench.engine.data.vectors import match_vectors
 from robench.spec import Part
 
 UNDESCRIBED = Item()
@@ -97,7 +98,7 @@ def prepare(ratings: Ratings, config: DatasetConfig, split: Part) -> Prepared:
     profiles = tuple(" ".join(ratings.profiles.get(name, "").split()) for name in names) if ratings.profiles else ()
     notes += describe_own_split(train, validation, test) if own else describe_cold(validation, test) if cold else []
     log = Log(ratings, user_ids, item_ids, low_ratings, repeats, rated, tuple(notes), dropped)
-    return Prepared(
+    prepared = Prepared(
         train,
         validation,
         test,
@@ -108,6 +109,7 @@ def prepare(ratings: Ratings, config: DatasetConfig, split: Part) -> Prepared:
         summarise(log, config, facts, (train, validation, test, known), catalogue, profiles),
         known if cold else None,
     )
+    return prepared if ratings.vectors is None else match_vectors(prepared, ratings.vectors)
 
 
 def _sorted(events: Events, n_users: int, n_items: int, keep: str) -> tuple[Events, Events, list[str]]:

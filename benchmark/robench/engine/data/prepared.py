@@ -78,9 +78,11 @@ class Prepared:
         return HeldOut(self.test)
 
     def sha256(self) -> str:
-        """Returns the SHA-256 digest of the interactions, ids, descriptions and profiles."""
+        """Returns the SHA-256 digest of the interactions, ids, descriptions, profiles and vectors."""
         facts: list[Any] = [self.user_ids, self.catalogue.ids, [item.facts() for item in self.catalogue.items]]
         texts = json.dumps(facts + ([self.profiles] if self.profiles else []))
+        vectors = self.catalogue.vectors
+        texts += "" if vectors is None else hashlib.sha256(vectors.tobytes()).hexdigest() + str(vectors.shape)
         known = [] if self.known is None else [self.known]
         parts = [part.sha256() for part in (self.train, self.validation, self.test, *known)]
         return hashlib.sha256("".join([*parts, texts]).encode()).hexdigest()
@@ -100,6 +102,8 @@ class Prepared:
             "summary": encode(self.summary),
         }
         arrays: dict[str, NDArray[Any]] = {"texts": np.frombuffer(json.dumps(texts).encode(), dtype=np.uint8)}
+        if self.catalogue.vectors is not None:
+            arrays["vectors"] = self.catalogue.vectors
         for name in ("train", "validation", "test", *([] if self.known is None else ["known"])):
             part: Interactions = getattr(self, name)
             arrays |= {f"{name}_indptr": part.indptr, f"{name}_items": part.items, f"{name}_times": part.times}
@@ -120,8 +124,9 @@ class Prepared:
             n_items = len(texts["item_ids"])
             train, validation, test = (_read(file, name, n_items) for name in ("train", "validation", "test"))
             known = _read(file, "known", n_items) if "known_indptr" in file else None
+            vectors = file.get("vectors")
         items = tuple(Item(i["title"], i["year"], tuple(i["genres"]), i.get("description", "")) for i in texts["items"])
-        catalogue = Catalogue(tuple(texts["item_ids"]), items)
+        catalogue = Catalogue(tuple(texts["item_ids"]), items, vectors)
         profiles = tuple(texts.get("profiles", ()))
         summary = decode(DataSummary, texts["summary"])
         return Prepared(

@@ -31,6 +31,11 @@ def _deed(threat: Threat, epsilon: float) -> str:
             "adds one shift to the embedding tables, which all users share, and each row moves by at most "
             f"{epsilon:g}, {unit}"
         )
+    elif threat.surface == "features":
+        unit = "times the size of the vectors" if relative else "in the units of the vectors"
+        whose = "the items to promote" if threat.goal == "promote" else "all items"
+        what = "the length of each shift" if threat.norm == "l2" else "each entry"
+        text = f"shifts the vectors of {whose}, the same for all users, and {what} is at most {epsilon:g} {unit}"
     elif threat.surface == "history":
         budget = f"{100 * epsilon:g}% of the items" if relative else counted(int(epsilon), "item")
         end = threat.rules is not None and threat.rules.place == "end"

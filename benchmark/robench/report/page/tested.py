@@ -17,6 +17,7 @@ MOST_NAMES = 12  # the most names in a sentence
 SURFACES = {
     "embedding": "shifts of the embedded inputs",
     "parameters": "shifts of the embedding tables",
+    "features": "shifts of the vectors of items",
     "history": "edits of users' histories",
     "text": "rewritten titles",
     "interactions": "changes of the training data",
