@@ -44,12 +44,16 @@ def datasets(folder: Path) -> list[dict[str, Any]]:
     The files of data sets with a path are in ``folder``.
     """
     return [
-        {"name": "csv", **{key: str(folder / f"{key}.csv") for key in ("path", "items", "users")}},
+        {
+            "name": "csv",
+            **{key: str(folder / f"{key}.csv") for key in ("path", "items", "users")},
+            "item_vectors": {"file": str(folder / "vectors.npy"), "first_id": 0},
+        },
         {"name": "recbole", "path": str(folder / "atomic")},
         {"name": "movielens", "path": str(folder / "movielens")},
         {"name": "sequences", "path": str(folder / "sequences.txt")},
         {"name": "amazon", "path": str(folder / "amazon.csv")},
-        {"name": "synthetic", "users": 40, "items": 30, "interactions_per_user": 12},
+        {"name": "synthetic", "users": 40, "items": 30, "interactions_per_user": 12, "vector_length": 4},
         {"name": "movielens-small", "min_user_interactions": 5, "min_item_interactions": 60},
     ]
 
@@ -74,6 +78,7 @@ def models(folder: Path) -> list[dict[str, Any]]:
         {"name": "wmf", "factors": 8, "iterations": 3},
         {"name": "bagging", "models": 3, "users": 0.5},
         {"name": "mf", "factors": 8, "epochs": 3},
+        {"name": "vbpr", "factors": 4, "visual_factors": 4, "epochs": 3},
         {"name": "neumf", "epochs": 2},
         {"name": "multi-vae", "epochs": 2},
         {"name": "lightgcn", "epochs": 2},
@@ -103,6 +108,7 @@ def defenses() -> list[dict[str, Any]]:
         {**ADVERSARIAL, "label": "hinge", "norm": "l2", "inner": "pgd", "steps": 2, "loss": "hinge", "warmup": 1},
         {**ADVERSARIAL, "label": "noisy", "noise": 1},
         {"name": "apr"},
+        {"name": "amr"},
         {"name": "vat"},
         {"name": "trades", "steps": 2},
         {"name": "sam"},
@@ -133,6 +139,7 @@ def attacks(folder: Path) -> list[dict[str, Any]]:
         {"name": "pgd", "steps": 3, "restarts": 2, **ball},
         {"name": "pgd", "label": "aimed pgd", "steps": 3, "restarts": 3, "k": 1, "loss": "margin", **ball},
         {"name": "pgd", "label": "pgd on tables", "surface": "parameters", "steps": 3, **ball},
+        {"name": "pgd", "label": "pgd on vectors", "surface": "features", "steps": 3, **ball},
         {"name": "apgd", "steps": 5, "restarts": 2, **ball},
         {"name": "apgd", "label": "apgd l2", "norm": "l2", "loss": "margin", "steps": 5, "goal": "promote", **ball},
         {"name": "msap", "steps": 2, "epsilon": 0.5},
@@ -261,6 +268,7 @@ def write_data(folder: Path) -> None:
     atomic.mkdir()
     _write_table(folder / "path.csv", ["user", "item", "time"], rows, ",")
     _write_table(folder / "items.csv", ["item", "title", "year", "genres"], items, ",")
+    np.save(folder / "vectors.npy", rng.normal(size=(ITEMS, 5)).astype(np.float32))
     _write_table(folder / "users.csv", ["user", "age"], users, ",")
     _write_table(atomic / "tiny.inter", ["user_id:token", "item_id:token", "timestamp:float"], rows, "\t")
     header = ["item_id:token", "movie_title:token_seq", "release_year:token", "class:token_seq"]

@@ -49,7 +49,7 @@ class Box:
 
 DATA = Box("training data", 20, 40, 130)
 TABLES = Box("embedding tables", 200, 40, 140)
-TITLES = Box("titles of items", 390, 40, 130)
+TITLES = Box("titles, vectors", 390, 40, 130)
 HISTORY = Box("a user's history", 20, 140, 130)
 INPUT = Box("embedded input", 200, 140, 140)
 LAYERS = Box("layers", 390, 140, 130)
@@ -61,6 +61,7 @@ DOWN = ((TABLES, INPUT), (TITLES, LAYERS))
 TOUCHED = {
     "embedding": (INPUT, "+ δ, one per user", "a shift is added to one user's embedded input, before the layers"),
     "parameters": (TABLES, "+ δ, one for all users", "a shift is added to the embedding tables, for all users"),
+    "features": (TITLES, "+ δ, one for all users", "a shift is added to the vectors of items, for all users"),
     "history": (HISTORY, "insert, delete, substitute", "interactions in one user's history are edited"),
     "text": (TITLES, "other words", "the titles of items are rewritten, for all users"),
     "interactions": (DATA, "fake users, changed rows", "the training data are changed before the model is fitted"),
