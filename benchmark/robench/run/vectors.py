@@ -51,14 +51,14 @@ def digest_of_vectors(source: VectorSource) -> str:
     if source.texts:
         from robench.pretrained import folder_of, identity_of  # noqa: PLC0415  # imports torch
 
-        facts["encoder"] = identity_of(folder_of(*_name(source)), MOST_TOKENS)
+        facts["encoder"] = identity_of(folder_of(_text_weights(source)), MOST_TOKENS)
     return digest(facts, 32)
 
 
-def _name(source: VectorSource) -> tuple[str, ...]:
+def _text_weights(source: VectorSource) -> str:
     from robench.pretrained.weights import PACKAGED  # noqa: PLC0415  # imports torch
 
-    return (source.encoder or PACKAGED,)
+    return source.encoder or PACKAGED
 
 
 def _encode_texts(source: VectorSource, data: Prepared) -> ItemVectors:
@@ -72,6 +72,6 @@ def _encode_texts(source: VectorSource, data: Prepared) -> ItemVectors:
     texts = list(named.values())
     content = {"encoder": digest_of_vectors(source), "texts": texts}
     rows = cached_array(
-        "item-vectors", content, lambda: Encoder.load(*_name(source), MOST_TOKENS).encode(texts).numpy()
+        "item-vectors", content, lambda: Encoder.load(_text_weights(source), MOST_TOKENS).encode(texts).numpy()
     )
     return ItemVectors(list(named), rows)

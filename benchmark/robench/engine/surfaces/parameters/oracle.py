@@ -22,7 +22,7 @@ from robench.engine.attack.draws import Draws, mean
 from robench.engine.attack.gradients import finite, gradient_of
 from robench.engine.attack.victim import Queries
 from robench.engine.rank.chunk import EvaluationChunk, mask_known
-from robench.engine.surfaces.parameters.tables import EmbeddingTables
+from robench.engine.surfaces.parameters.tables import Shiftable
 
 DIAGNOSED = 64  # the largest number of users for which gradients are diagnosed
 ALL = -1  # an id that represents all users, so that the diagnosis runs only once
@@ -37,7 +37,7 @@ class ParametersOracle:
     users. If the attack pushes known items down, the loss is the mean over all pairs of a known and an unused item.
 
     Args:
-        tables: the embedding tables of the victim.
+        tables: the embedding tables of the victim, or the vectors of items that it reads.
         queries: the queries of each chunk.
         draws: the random streams for a victim that draws random numbers at test time.
         known: the known items, if the attack pushes known items down, or None if it does not.
@@ -45,7 +45,7 @@ class ParametersOracle:
         diagnosis: the diagnosis of the attack's gradients.
     """
 
-    tables: EmbeddingTables
+    tables: Shiftable
     queries: list[Queries]
     draws: Draws
     known: Interactions | None = None

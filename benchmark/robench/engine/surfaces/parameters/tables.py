@@ -4,12 +4,32 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from robench.api.errors import PluginError
 from robench.api.models.torch import TorchModel
+
+
+class Shiftable(Protocol):
+    """Tables of one victim to which a perturbation [R, d] is added, for all users."""
+
+    @property
+    def model(self) -> TorchModel:
+        """The victim, in evaluation mode."""
+
+    @property
+    def weights(self) -> dict[str, Tensor]:
+        """The genuine tables, by name."""
+
+    @property
+    def valid(self) -> Tensor:
+        """True for each entry that may be perturbed: bool [R, d]."""
+
+    def plus(self, delta: Tensor) -> dict[str, Tensor]:
+        """Returns the tables with ``delta`` added, by name."""
 
 
 @dataclass(eq=False)
