@@ -1,4 +1,4 @@
-"""Tests that a run reads vectors of items, attacks them and defends a model against that."""
+"""Tests that a run reads vectors of items, attacks them and defends a model."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The vectors of items that a data set provides, and the setting that says where they come from."""
+"""The vectors of items in a data set, and the setting that names their source."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ItemVectors:
 
 
 class VectorSource(BaseConfig):
-    """The source of the vectors of items: a file, a folder of pictures, or the texts of the items.
+    """The source of the vectors of items: a file, a folder of pictures, or texts.
 
     A path in place of these settings is the path of a file.
     """
@@ -89,5 +89,5 @@ class VectorSource(BaseConfig):
         return any(getattr(self, name) for name in SOURCES)
 
     def without_paths(self) -> Mapping[str, Any]:
-        """Returns the settings other than paths, which affect the vectors as much as the files do."""
+        """Returns the settings that affect the vectors, other than paths and networks."""
         return {"first_id": self.first_id, "texts": self.texts}

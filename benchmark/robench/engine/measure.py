@@ -68,7 +68,7 @@ class MeasuredVictim(EvaluatedVictim):
         return measure_checks(self, surface.rms())
 
     def table_checks(self, surface: str) -> dict[str, float]:
-        """Returns the results of the checks for attacks on embedding tables or on vectors of items, by name.
+        """Returns the results of the checks for attacks on tables or on vectors of items.
 
         The checks run once per surface, before the first such attack. They change no random stream of the attacks.
         """

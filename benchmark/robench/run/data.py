@@ -285,7 +285,7 @@ def _texts_problem(cells: Iterable[Cell], data: Prepared, registry: Registry) ->
 
 
 def _vectors_problem(cells: Iterable[Cell], data: Prepared, registry: Registry) -> DataError | None:
-    """Returns an error if a model reads vectors of items that the data lacks, else None."""
+    """Returns an error if a model reads vectors that the data lacks, else None."""
     for name in dict.fromkeys(cell.victim.model.name for cell in cells if not cell.skip):
         if data.catalogue.vectors is None and registry.class_of("model", name).feature_table:
             hint = "item_vectors: a file with vectors and ids, or item_vectors: {texts: true}"

@@ -32,7 +32,7 @@ def add_vectors(data: Prepared, config: DatasetConfig) -> Prepared:
 
 
 def digest_of_vectors(source: VectorSource) -> str:
-    """Returns a digest of everything on which the vectors of a source depend, except the items' texts.
+    """Returns a digest of what determines the vectors, except the items' texts.
 
     Raises:
         DataError: if a file is missing or broken.

@@ -118,7 +118,9 @@ class ReferencePairwise(PairwiseModel):
 
 
 class ReferenceFeatures(ReferencePairwise):
-    """A minimal matrix factorisation in which a projection of the item's vector is added to the item's factors."""
+    """A minimal matrix factorisation that also reads vectors of items.
+
+    A projection of the item's vector is added to the item's factors."""
 
     feature_table: ClassVar[str] = "item_features"
     surfaces: ClassVar[frozenset[Surface]] = frozenset({"embedding", "parameters", "features"})

@@ -94,7 +94,7 @@ class Synthetic(Dataset):
         return Ratings(user_of_row, np.concatenate(items), order, None, catalogue, ticks=None, vectors=vectors)
 
     def _vectors(self, taste_of_item: IntArray, rng: Rng) -> ItemVectors:
-        """Returns a vector per item: a direction that the items of a taste share, plus noise of the same size."""
+        """Returns a vector per item: a direction of the item's taste, plus noise."""
         generator = rng.numpy()
         directions = generator.normal(size=(self.config.factors, self.config.vector_length))
         noise = generator.normal(size=(len(taste_of_item), self.config.vector_length))

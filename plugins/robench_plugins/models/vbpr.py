@@ -1,4 +1,4 @@
-"""Visual BPR: matrix factorisation with vectors of items, such as those of pictures."""
+"""Visual BPR: matrix factorisation with vectors of items."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Vbpr(PairwiseModel):
         self.visual_bias = nn.Parameter(torch.zeros(width))
 
     def embed(self, batch: Batch) -> Embedded:
-        """Returns the users' vectors (γ_u, θ_u) as the input ``user``, [B, factors + visual_factors].
+        """Returns the users' vectors (γ_u, θ_u) as the input ``user``, float [B, d].
 
         The context holds the items' vectors (γ_i, E f_i), and the biases β_i + β'·f_i.
         """

@@ -24,7 +24,10 @@ class TestAmr(DefenseTests):
 
 
 def triple_step(**settings):
-    """Returns a step in which the margin is ⟨θ, E (f_i − f_j)⟩ with θ = (3, 4), E = I and f_i − f_j = (1, 0)."""
+    """Returns a step in which the margin is ⟨θ, E (f_i − f_j)⟩.
+
+    Here θ = (3, 4), E = I and f_i − f_j = (1, 0).
+    """
     model = first_step(Vbpr, factors=1, visual_factors=2).model
     features = torch.zeros(model.n_items, 2)
     features[0, 0] = 1.0
@@ -40,7 +43,10 @@ def triple_step(**settings):
 
 
 def test_one_triple_by_hand():
-    """Only f_i moves, because f_j is missing: f_i = (1, 0) − .5 · (.6, .8) = (.7, −.4), and the margin is .5."""
+    """Only f_i moves, because f_j is missing.
+
+    f_i = (1, 0) − .5 · (.6, .8) = (.7, −.4), and the margin is .5.
+    """
     step = triple_step()
     assert float(step.losses(step.embed()).value.detach()) == pytest.approx(math.log1p(math.exp(-3)), rel=1e-5)
     left = Amr.make(**{"lambda": 0.25, "scale": "absolute", "epsilon": 0.5}).loss(step)

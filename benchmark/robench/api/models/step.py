@@ -87,7 +87,7 @@ class Step:
         return {name: self.model.get_parameter(name) for name in self.model.tables}
 
     def features(self) -> dict[str, Tensor]:
-        """Returns the vectors of items that the model reads, by the name of their buffer, [n_items, d].
+        """Returns the vectors of items by the name of their buffer, [n_items, d].
 
         Raises:
             PluginError: if the model reads no vectors of items.
@@ -97,7 +97,7 @@ class Step:
         return {self.model.feature_table: self.model.get_buffer(self.model.feature_table)}
 
     def losses_under(self, delta: Delta) -> Losses:
-        """Returns the model's own loss per target, with ``delta`` added to tables or to the vectors of items.
+        """Returns the model's own loss per target, with ``delta`` added to tables.
 
         The method embeds the batch again, with the same dropout.
 

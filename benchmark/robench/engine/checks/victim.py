@@ -55,7 +55,7 @@ def measure_checks(victim: EvaluatedVictim, rms: float) -> dict[str, float]:
 
 
 def measure_table_checks(victim: EvaluatedVictim, rms: float, surface: str = "parameters") -> dict[str, float]:
-    """Returns the results of the checks for attacks on embedding tables or on vectors of items.
+    """Returns the results of the checks for attacks on tables or on vectors of items.
 
     If a chunk holds fewer users than the sample, only the first chunk of the sample is checked.
 

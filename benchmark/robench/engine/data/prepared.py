@@ -78,7 +78,7 @@ class Prepared:
         return HeldOut(self.test)
 
     def sha256(self) -> str:
-        """Returns the SHA-256 digest of the interactions, ids, descriptions, profiles and vectors."""
+        """Returns the SHA-256 digest of the interactions and of all facts beside them."""
         facts: list[Any] = [self.user_ids, self.catalogue.ids, [item.facts() for item in self.catalogue.items]]
         texts = json.dumps(facts + ([self.profiles] if self.profiles else []))
         vectors = self.catalogue.vectors

@@ -48,7 +48,7 @@ def read_vectors(source: VectorSource) -> ItemVectors:
 
 
 def match_vectors(data: Prepared, vectors: ItemVectors, where: str = "") -> Prepared:
-    """Returns a data set with the vectors of its items, and with a note on the share of items that have one.
+    """Returns a data set with the vectors of its items, and a note on their number.
 
     Raises:
         DataError: if a vector is not finite, if an id occurs twice, or if no item of the data set has a vector.

@@ -1,4 +1,6 @@
-"""Tests the surface ``features``: one δ on the vectors of items has a budget per item and affects all users."""
+"""Tests the surface ``features``.
+
+One δ on the vectors of items has a budget per item and affects all users."""
 
 import numpy as np
 import pytest
@@ -135,7 +137,7 @@ def _parts(catalogue):
 
 
 class Scaled(ReferenceFeatures):
-    """Keeps the vectors at a tenth of their size, so that a δ of the host's size would be ten times as strong."""
+    """Keeps the vectors at a tenth of their size, so that δ is ten times as strong."""
 
     def build(self, data, rng):
         super().build(data, rng)
@@ -143,7 +145,7 @@ class Scaled(ReferenceFeatures):
 
 
 class FalseSlope(ReferenceFeatures):
-    """Hides most of the gradient with respect to the vectors, but not their influence."""
+    """Hides most of the gradient with respect to the vectors."""
 
     def embed(self, batch):
         features = self.item_features

@@ -51,12 +51,14 @@ class FeatureVectors:
 
     @cached_property
     def valid(self) -> Tensor:
-        """True for each entry that may be perturbed, which is every entry of an item with a vector: bool [R, d]."""
+        """True for each entry that may be perturbed: bool [R, d].
+
+        These are the entries of items with a vector."""
         rows = self.table[self.items.to(self.table.device)]
         return rows.any(1, keepdim=True).expand(rows.shape)
 
     def plus(self, delta: Tensor) -> dict[str, Tensor]:
-        """Returns the vectors of all items, with ``delta`` added to those of the chosen items.
+        """Returns the vectors of all items, with ``delta`` added to the chosen ones.
 
         Args:
             delta: the perturbation, float [R, d].
