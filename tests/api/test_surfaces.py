@@ -20,7 +20,7 @@ def test_the_rules_are_those_of_the_design():
     alone = {name for name, rules in SURFACES.items() if rules.each_user_alone}
     across = {name for name, rules in SURFACES.items() if rules.ranks_models}
     assert alone == {"embedding", "history"}
-    assert across == {"history", "text", "interactions"}
+    assert across == {"features", "history", "text", "interactions"}
 
 
 def test_an_ensemble_leaves_only_users_who_are_attacked_alone():
