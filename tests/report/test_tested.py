@@ -27,9 +27,18 @@ def cell(model, defence):
 )
 def test_a_board_does_not_claim_that_every_model_had_every_defence(defended, words):
     cells = [cell(model, name) for model, names in defended.items() for name in ("none", *names)]
-    sentence, *_ = write_tested(SimpleNamespace(values=cells))
+    sentence, *_ = write_tested(SimpleNamespace(values=cells, certificates=()))
     assert sentence.startswith("This board compares 2 models (one, two) on data, split: ")
     assert sentence.endswith(f"each was fitted with 1 seed, {words}")
+
+
+def test_a_board_of_certificates_says_what_they_show():
+    rows = [
+        SimpleNamespace(key=SimpleNamespace(model_label=model), metric=metric, plain=plain, certified=(0.2, one, 0.0))
+        for model, metric, plain, one in [("a", "p@10", 0.3, 0.1), ("b", "p@10", 0.4, 0.05), ("a", "r@10", 0.9, 0.8)]
+    ]
+    _, sentence, _ = write_tested(SimpleNamespace(values=[cell("a", "none"), cell("b", "none")], certificates=rows))
+    assert "whatever one fake user does, a keeps at least .1000 of the p@10 of .3000" in sentence
 
 
 def board(suite="w", **origin):

@@ -28,6 +28,7 @@ from robench.report.sections import build_further_sections, write_opening
 from robench.tables.build import Tables
 
 FILES = ("leaderboard.csv", "leaderboard.json", "leaderboard.md", "cells.csv", "timings.csv", "plan.json", "suite.yaml")
+FINDINGS = ("Certified against fake users", "Membership", "Differential privacy")  # sections of boards without ranks
 MANY_ROWS = 40  # a section whose tables have more rows is closed until the reader opens it
 _NUMBER = re.compile(r"(–|[-+]?[\d,]*\.?\d+(e[-+]\d+)?%?( \(\d+–\d+\)| of \d+| \[.*\])?)?")
 
@@ -68,6 +69,7 @@ def to_page(tables: Tables, *, drawn: bool = True) -> str:
         "heat_maps": build_heat_maps(tables, context.points),
         "worst_case": ",".join(WORST_CASE),
         "sections": further,
+        "findings": FINDINGS,
         "terms": [*TERMS, *(TARGET_TERMS if any(table.targets for table in tables.leaderboard) else ())],
         "files": FILES,
         "undrawn": not pictures.drawn,

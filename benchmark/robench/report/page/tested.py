@@ -7,9 +7,10 @@ from collections.abc import Iterable, Sequence
 
 from robench.api.errors import counted
 from robench.api.threat import Threat
-from robench.report.numbers import format_unit
+from robench.report.numbers import format_number, format_unit
 from robench.spec import CellRow
 from robench.tables.build import Tables
+from robench.tables.certificates import CertificateRow
 from robench.tables.origin import Origin
 from robench.tables.results import grouped, is_baseline
 
@@ -38,7 +39,7 @@ def write_tested(tables: Tables) -> list[str]:
     return [
         f"This board compares {_listed(models, 'model')} on {_listed(data, 'data set')}: each was fitted with "
         f"{counted(len(seeds), 'seed')}, {tried}.",
-        _attacks_sentence(cells),
+        _attacks_sentence(cells, tables.certificates),
         "A worst case is the worst outcome of a table's attacks within its ε, and every value is a mean over seeds "
         "and users with a 95% interval.",
     ]
@@ -55,8 +56,14 @@ def _defences_in_words(defences: Sequence[str], models: Sequence[str], cells: Se
     return f"without a defence and with {'some of ' * (min(counts) < len(defences))}{_listed(defences, 'defence')}"
 
 
-def _attacks_sentence(cells: Sequence[CellRow]) -> str:
+def _attacks_sentence(cells: Sequence[CellRow], certificates: Sequence[CertificateRow]) -> str:
     attacked = [cell for cell in cells if cell.threat is not None and cell.status != "skipped"]
+    if not attacked and certificates:
+        best = max(certificates, key=lambda row: row.certified[1] if row.metric == certificates[0].metric else -1.0)
+        return (
+            f"No attack was made: whatever one fake user does, {best.key.model_label} keeps at least "
+            f"{format_number(best.certified[1])} of the {best.metric} of {format_number(best.plain)}, by certificate."
+        )
     if not attacked:
         return "No attack was made, so the board says nothing about robustness."
     parts = []
