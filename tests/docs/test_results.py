@@ -79,6 +79,16 @@ def test_every_committed_folder_has_its_section():
     assert {path.parent.name for path in (ROOT / "results").glob("*/plan.json")} <= set(SECTIONS)
 
 
+@pytest.mark.parametrize("area", ["Shops", "Media", "Social networks", "Education"])
+def test_the_guide_to_areas_shows_committed_numbers(area):
+    text = section(read("docs/guide/domains.md"), area)
+    (told,) = (p for p in text.split("\n\n") if p.startswith("**Numbers.**"))
+    boards = re.findall(r"results\.md#([\w-]+)\)", told)
+    assert boards
+    for claim in claims(told):
+        assert any(claim in numbers(board) for board in boards), claim
+
+
 def test_the_readme_shows_all_victims_of_one_model():
     text = section(read("README.md"), "What comes out")
     (shown,) = tables(text)
