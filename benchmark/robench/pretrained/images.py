@@ -91,7 +91,8 @@ class Preprocessing:
         except Exception as error:  # the library raises many classes of exceptions for a broken picture
             raise DataError(f"not a picture that can be read: {first_line(error)}", where=str(path)) from None
         values = self._cropped(values) * np.float32(self.scale)
-        values = (values - np.float32(self.mean)) / np.float32(self.std)
+        mean, std = (np.array(part, dtype=np.float32) for part in (self.mean, self.std))
+        values = (values - mean) / std
         return np.ascontiguousarray(values.transpose(2, 0, 1), dtype=np.float32)
 
     def _target(self, height: int, width: int) -> Size:
