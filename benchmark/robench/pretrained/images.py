@@ -104,7 +104,10 @@ class Preprocessing:
         return max(1, height * self.size // short), max(1, width * self.size // short)
 
     def _cropped(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Returns the middle of a picture, [height, width, 3], with black borders if the picture is smaller."""
+        """Returns the middle of a picture, [height, width, 3].
+
+        A smaller picture gets black borders.
+        """
         if self.crop is None:
             return values
         for axis, length in enumerate(self.crop):
