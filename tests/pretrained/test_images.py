@@ -1,4 +1,4 @@
-"""Tests that pictures are read, normalised and encoded, on a tiny network with random weights."""
+"""Tests that pictures are read, normalised and encoded by a tiny network."""
 
 import json
 from dataclasses import replace
@@ -30,7 +30,7 @@ def folder(tmp_path_factory):
 
 
 def tiny_vision(folder):
-    """Writes a vision transformer with one layer of 16 dimensions, and returns ``folder``."""
+    """Writes a vision transformer with one layer, and returns ``folder``."""
     from transformers import ViTConfig, ViTModel  # noqa: PLC0415  # it takes seconds to import
 
     config = ViTConfig(
