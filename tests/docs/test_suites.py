@@ -4,6 +4,7 @@ import gzip
 import re
 from pathlib import Path
 
+import pyarrow.parquet
 import pytest
 from tests.docs.pages import ROOT, blocks, read
 from tests.tiny_decoder import tiny_decoder
@@ -123,6 +124,8 @@ def test_data_of_ones_own_are_read_as_the_guide_says(planned, tmp_path, number):
     atomic.parent.mkdir()
     atomic.write_text("user_id:token\titem_id:token\ttimestamp:float\n" + rows("\t{user}\t{item}\t{time}\n"))
     write_named_formats(tmp_path)
+    vectors = {"item": ["heat", "fargo"], "vector": [[0.5, 1.0], [1.0, 0.5]]}
+    pyarrow.parquet.write_table(pyarrow.table(vectors), tmp_path / "vectors.parquet")
     model = "content" if "items.csv" in block else "mf"
     (tmp_path / "mine.yaml").write_text(f"name: mine\nmodels: [popularity, {model}]\n{block}")
     assert not planned(tmp_path / "mine.yaml").refusals
@@ -159,7 +162,7 @@ def test_the_suite_of_the_readme_is_planned(planned, tmp_path):
 @pytest.mark.parametrize("number", range(len(blocks(THREATS, "yaml"))))
 def test_what_one_types_for_a_threat_model_is_planned(registry, tmp_path, number):
     path = tmp_path / "t.yaml"
-    head = "name: t\ndatasets: [{name: synthetic}]\nmodels: [popularity, lstm, text-bert]\n"
+    head = "name: t\ndatasets: [{name: synthetic, vector_length: 8}]\nmodels: [popularity, lstm, text-bert, vbpr]\n"
     path.write_text(head + blocks(THREATS, "yaml")[number])
     suite = load_suite(path, registry)
     plan = make_plan(suite, registry)

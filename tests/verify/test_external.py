@@ -48,7 +48,7 @@ def test_a_folder_without_users_is_read_like_one_without_external_attacks(world)
 @pytest.mark.parametrize("measured", ["of the data", "other data"])
 def test_a_score_on_other_data_is_refused(world, monkeypatch, measured):
     score = SimpleNamespace(content={"provenance": {"data_sha256": measured}})
-    for name in ("load_suite", "make_plan"):
+    for name in ("load_stored_suite", "make_plan"):
         monkeypatch.setattr(external, name, lambda *_: None)
     monkeypatch.setattr(external, "score_artefact", lambda *_: score)
     results = read_results(world.store.folder, METRICS)

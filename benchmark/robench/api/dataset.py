@@ -97,7 +97,11 @@ class DatasetConfig(BaseConfig):
         description="Which events of a repeated user-item pair are kept: the earliest, the latest, or all of them",
         json_schema_extra=LATER,
     )
-    item_vectors: VectorSource = Field(default=VectorSource(), json_schema_extra=LATER)
+    item_vectors: VectorSource = Field(
+        default=VectorSource(),
+        description="The vectors of the items: a file, texts or pictures",
+        json_schema_extra=LATER,
+    )
 
 
 class Dataset(Component):

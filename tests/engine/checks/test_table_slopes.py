@@ -19,7 +19,7 @@ KINDS = [MatrixFactorization, Lstm, SasRec]
 
 
 def flags(measured):
-    numbers = {**measured.checks, **measured.table_checks}
+    numbers = {**measured.checks, **measured.table_checks("parameters")}
     return {check.flag for check in CHECKS if check.fails(numbers)}
 
 
