@@ -12,7 +12,7 @@ from robench.store.detection import compute_auroc
 
 FALSE_ALARMS = 0.01  # the share of non-members that may be called members, for the true positive rate
 NORMAL = 1.959963984540054  # the 97.5% quantile of the standard normal distribution
-RESAMPLES = 1000
+RESAMPLES, RESAMPLES_AT_ONCE = 1000, 20
 BoolArray = NDArray[np.bool_]
 Membership = dict[str, float | None]
 
@@ -72,8 +72,15 @@ def compute_rate(high: FloatArray, low: FloatArray) -> float:
         high: the scores of the members, float64 [m].
         low: the scores of the non-members, float64 [n].
     """
-    allowed = int(FALSE_ALARMS * len(low) + 1e-9)
-    return float((high > np.sort(low)[len(low) - 1 - allowed]).mean())
+    return float(_rates(high[None], low[None])[0])
+
+
+def _rates(high: FloatArray, low: FloatArray) -> FloatArray:
+    """Returns ``compute_rate`` for each row of [samples, m] and [samples, n]."""
+    place = low.shape[1] - 1 - int(FALSE_ALARMS * low.shape[1] + 1e-9)
+    thresholds = np.partition(low, place)[:, place, None]
+    rates: FloatArray = (high > thresholds).mean(1)
+    return rates
 
 
 def _share_below(values: FloatArray, others: FloatArray) -> FloatArray:
@@ -93,11 +100,12 @@ def _between(values: Sequence[float] | FloatArray) -> float:
 
 def _rate_variance(runs: Sequence[FloatArray], member: BoolArray) -> float:
     rng = np.random.Generator(np.random.PCG64(0))
-    members, others = np.flatnonzero(member), np.flatnonzero(~member)
-    rates = []
-    for _ in range(RESAMPLES):
-        one, two = rng.choice(members, len(members)), rng.choice(others, len(others))
-        rates.append(np.mean([compute_rate(scores[one], scores[two]) for scores in runs]))
+    sides = np.flatnonzero(member), np.flatnonzero(~member)
+    rates: list[float] = []
+    for _ in range(0, RESAMPLES, RESAMPLES_AT_ONCE):
+        drawn = [[rng.choice(side, len(side)) for side in sides] for _ in range(RESAMPLES_AT_ONCE)]
+        one, two = (np.stack([part[side] for part in drawn]) for side in (0, 1))
+        rates += np.mean([_rates(scores[one], scores[two]) for scores in runs], axis=0).tolist()
     return float(np.var(rates))
 
 

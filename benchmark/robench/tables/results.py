@@ -23,9 +23,11 @@ from robench.store.folder import Store
 from robench.store.npz import Arrays
 from robench.store.plan_file import PlanFile, read_plan
 from robench.store.record import ENSEMBLE, Record, build_outcome
+from robench.tables.memo import Memo
 
 BASELINE, STANDARD = "popularity", "auto"  # the components with these roles in old plans, which do not state the roles
 RECENT = 256  # the most outcomes in memory, because the measures of a cell are computed one after the other
+KEPT = 256 << 20  # the most bytes of values in memory, because several tables read the same values
 T = TypeVar("T")
 K = TypeVar("K")
 
@@ -51,6 +53,7 @@ class Results:
     damaged: Mapping[str, UserError] = field(default_factory=dict)
     external: Mapping[str, ExternalAttack] = field(default_factory=dict)
     _outcomes: dict[tuple[str, int | None], Outcome] = field(default_factory=dict, init=False)
+    _values: Memo = field(default_factory=lambda: Memo(KEPT), init=False)
 
     @property
     def cells(self) -> tuple[CellRow, ...]:
@@ -189,7 +192,7 @@ class Results:
         return self.store.users_by_place()
 
     def per_user(self, cell: CellRow, measure: Measure, target_set: int | None = None) -> FloatArray | None:
-        """Returns a measure's value for each user, float64 [users], or None.
+        """Returns a measure's value for each user, float64 [users] and read-only, or None.
 
         The result is None if the measure does not apply to the cell.
 
@@ -201,6 +204,10 @@ class Results:
         Raises:
             UserError: if the record used a different version of the metric.
         """
+        key = "user", cell.cell, measure, target_set
+        return self._values.get(key, lambda: self._compute_per_user(cell, measure, target_set))
+
+    def _compute_per_user(self, cell: CellRow, measure: Measure, target_set: int | None) -> FloatArray | None:
         metric = self.metric(measure)
         values = measure.per_user(metric, self.outcome(cell, target_set), cell.threat, cell.kind)
         if values is None:
@@ -217,14 +224,18 @@ class Results:
     def per_target(self, cell: CellRow, measure: Measure, target_set: int | None = None) -> FloatArray | None:
         """Returns a measure's value for each target item alone, or None.
 
-        The result is float64 [targets, users]. Row t holds the values of the t-th item, and their mean over users is
-        the value of that item. The result is None if the cell holds no target items.
+        The result is float64 [targets, users] and read-only. Row t holds the values of the t-th item, and their mean
+        over users is the value of that item. The result is None if the cell holds no target items.
 
         Args:
             cell: the cell.
             measure: the measure, which must be about target items.
             target_set: the only target set to include. See ``outcome``.
         """
+        key = "target", cell.cell, measure, target_set
+        return self._values.get(key, lambda: self._compute_per_target(cell, measure, target_set))
+
+    def _compute_per_target(self, cell: CellRow, measure: Measure, target_set: int | None) -> FloatArray | None:
         whole, metric = self.outcome(cell, target_set), self.metric(measure)
         if whole.target_ranks is None or not len(whole.target_ranks):
             return None
