@@ -113,15 +113,25 @@ def test_a_row_without_all_attacks_within_an_epsilon_does_not_survive_it(tmp_pat
             0.01,
             "up to 1% of the number of real users. The attacker sees the training items of 20% of the real "
             "users. The attacker may fit the victim's model and defence, with other random numbers. The attacker "
-            "wants the target items in the top 10",
+            "wants the target items high in the lists of all users.",
         ),
-        ({"surface": "interactions", "norm": "users", "goal": "demote"}, 0.01, "target items out of the top 10"),
+        (
+            {"surface": "interactions", "norm": "users", "goal": "demote"},
+            0.01,
+            "target items low in the lists of all users.",
+        ),
+        ({"surface": "text", "norm": "words", "goal": "promote"}, 0.5, "the target items in the top 10 of all users."),
     ],
 )
 def test_the_attacker_is_described_in_words(changes, epsilon, words):
     text = describe_attacker(Threat(**{**L2, **changes}), epsilon)
     assert words in text
     assert ("held-out item" in text) == (changes.get("goal") is None)
+
+
+def test_fake_users_without_targets_spoil_the_lists_of_others():
+    threat = Threat(**{**L2, "surface": "interactions", "stage": "train", "norm": "users"})
+    assert describe_attacker(threat, 0.01).endswith(" The attacker wants the lists of real users to get worse.")
 
 
 def test_changed_interactions_have_no_attacker():

@@ -325,6 +325,31 @@ def test_a_phone_shows_everything_and_only_tables_scroll(browser, board):
         assert min(scales) > 0.7, "pictures stay readable"
 
 
+@pytest.mark.parametrize("board", ["whitebox", "text", "poisoning-neural"])
+def test_a_phone_shows_the_number_that_ranks_without_scrolling(browser, board):
+    with Tab(browser, page_of(board), viewport={"width": 390, "height": 800}) as tab:
+        ends = tab.page.evaluate(
+            """[...document.querySelectorAll('th[data-k=worst]')].map(e => e.getBoundingClientRect().right)"""
+        )
+        assert ends
+        assert max(ends) <= 390
+        captions = tab.page.evaluate(
+            """[...document.querySelectorAll('.heat caption')].map(e => e.getBoundingClientRect().right)"""
+        )
+        assert max(captions, default=0) <= 390
+
+
+def test_a_line_says_that_a_table_scrolls_as_long_as_columns_are_hidden(browser):
+    with Tab(browser, page_of("poisoning-neural"), viewport={"width": 390, "height": 800}) as tab:
+        hint = tab.page.locator("#board-1 .hint")
+        hint.wait_for(state="visible")
+        assert hint.text_content() == "Scroll the table sideways for more columns."
+        tab.page.set_viewport_size({"width": 1400, "height": 800})
+        hint.wait_for(state="hidden")
+        tab.page.emulate_media(media="print")
+        assert not hint.is_visible()
+
+
 def test_dark_mode_has_no_white_boxes(browser):
     with Tab(browser, page_of("whitebox"), color_scheme="dark") as tab:
         assert tab.page.evaluate(PAPER) == "rgb(22, 24, 29)"

@@ -15,6 +15,10 @@ def cell(model, defence):
     return SimpleNamespace(cell=SimpleNamespace(key=key, seed=0, threat=None, status="planned", baseline=False))
 
 
+def tables_of(cells, **more):
+    return SimpleNamespace(**{"values": cells, "certificates": (), "membership": (), "leaderboard": (0,)} | more)
+
+
 @pytest.mark.parametrize(
     ("defended", "words"),
     [
@@ -27,7 +31,7 @@ def cell(model, defence):
 )
 def test_a_board_does_not_claim_that_every_model_had_every_defence(defended, words):
     cells = [cell(model, name) for model, names in defended.items() for name in ("none", *names)]
-    sentence, *_ = write_tested(SimpleNamespace(values=cells, certificates=()))
+    sentence, *_ = write_tested(tables_of(cells))
     assert sentence.startswith("This board compares 2 models (one, two) on data, split: ")
     assert sentence.endswith(f"each was fitted with 1 seed, {words}")
 
@@ -37,8 +41,24 @@ def test_a_board_of_certificates_says_what_they_show():
         SimpleNamespace(key=SimpleNamespace(model_label=model), metric=metric, plain=plain, certified=(0.2, one, 0.0))
         for model, metric, plain, one in [("a", "p@10", 0.3, 0.1), ("b", "p@10", 0.4, 0.05), ("a", "r@10", 0.9, 0.8)]
     ]
-    _, sentence, _ = write_tested(SimpleNamespace(values=[cell("a", "none"), cell("b", "none")], certificates=rows))
+    _, sentence, _ = write_tested(tables_of([cell("a", "none"), cell("b", "none")], certificates=rows))
     assert "whatever one fake user does, a keeps at least .1000 of the p@10 of .3000" in sentence
+
+
+def test_a_board_of_membership_names_its_attacks_and_claims_no_other_robustness():
+    rows = [SimpleNamespace(attack_label=name) for name in ("miars", "score", "miars")]
+    told = write_tested(tables_of([cell("a", "none")], membership=rows, leaderboard=()))
+    assert told[1:] == [
+        "Attacks on membership asked which users are in the training data: 2 attacks (miars, score).",
+        "No attack changed a list, so the board says nothing about other robustness.",
+        "Every value is a mean over seeds and users with a 95% interval.",
+    ]
+
+
+def test_a_board_without_any_attack_says_so():
+    told = write_tested(tables_of([cell("a", "none")]))
+    assert told[1] == "No attack was made, so the board says nothing about robustness."
+    assert told[2].startswith("A worst case is the worst outcome of a table's attacks within its ε, and every value is")
 
 
 def board(suite="w", **origin):

@@ -1,6 +1,7 @@
 """Tests the ranking of victims by the shift of targets, and its null control."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ from tests.fakes import FAKES, PROMOTED, USERS, World, row
 from robench.report.leaderboard import build_leaderboard_section
 from robench.report.markdown import to_markdown
 from robench.report.page import to_page
+from robench.report.page.columns import build_columns
+from robench.report.page.headlines import build_headlines
 from robench.tables.poisoning import compute_null_interval
 
 PERCENTILE = {**FAKES, "metric": "t-percentile", "epsilon": 0.05}
@@ -68,6 +71,39 @@ def test_of_several_attacks_and_budgets_the_largest_shift_counts(world):
     rows = {(r.attack_label, r.epsilon): r for r in tables.poisoning if str(r.metric) == "t-percentile"}
     assert len(rows) == 4
     assert all(r.control == pytest.approx(found.control) for r in rows.values())
+
+
+def test_the_verdict_says_which_rows_the_attacks_move(world):
+    fill(world, "mf", attacks=[("b", 0.05, 30)])
+    (headline,) = build_headlines(world.build())
+    assert "**The attacks move every ranked row** in t-percentile: no interval of a shift contains 0." in (
+        headline.sentences
+    )
+    fill(world, "lstm", attacks=[("b", 0.05, 60)])
+    (headline,) = build_headlines(world.build())
+    said = "**The attacks move 1 of 2 ranked rows** in t-percentile. Elsewhere, the interval of the shift contains 0: "
+    assert f"{said}lstm." in headline.sentences
+
+
+def test_the_verdict_says_if_no_row_is_moved(world):
+    fill(world, "lstm", attacks=[("b", 0.05, 60)])
+    (headline,) = build_headlines(world.build())
+    assert any(text.startswith("**No ranked row is shown to be moved**") for text in headline.sentences)
+
+
+def test_a_fall_moves_a_row_if_targets_are_demoted(tmp_path):
+    world = World(tmp_path / "w", [{**PERCENTILE, "goal": "demote"}])
+    fill(world, "mf", attacks=[("b", 0.05, 90)], threat=DEMOTED)
+    (headline,) = build_headlines(world.build())
+    assert any(text.startswith("**The attacks move every ranked row**") for text in headline.sentences)
+
+
+def test_the_column_of_verdicts_is_hidden_if_no_row_has_one(world):
+    fill(world)
+    (table,) = world.build().leaderboard
+    assert [column.key for column in build_columns(table, []) if column.extra] == ["verdict"]
+    judged = replace(table, rows=[replace(table.rows[0], verdict="undecided")])
+    assert not any(column.extra for column in build_columns(judged, []))
 
 
 def test_the_largest_fall_counts_if_targets_are_demoted(tmp_path):

@@ -23,9 +23,10 @@ NO_ATTACK = "no attack was measured in all seeds"
 MOST_NAMES = 3  # the most rows that a line about verdicts names for each word
 DECIDED = ("gains", "loses")  # the first words of verdicts that are decided
 UNRANKED = "unranked: "  # the start of a flag about a missing attack, or about seeds that are not common
+NOT_ABOVE = "not above popularity"  # the flag of a row that does not beat the baseline
 # The flags that may take the rank of a row. ``docs/reference/results.md`` explains them.
 RANKLESS = (
-    "not above popularity",
+    NOT_ABOVE,
     "filter not attacked",
     "budget not spent",
     "low power",

@@ -24,21 +24,33 @@ def build_membership_section(tables: Tables) -> Section | None:
     rows = tables.membership
     if not rows:
         return None
-    head = ["model", "defence", "attack", "sees", "members", "others", "AUROC", "TPR at 1% FPR", "seeds", "verdict"]
-    head.append(f"clean {rows[0].metric}" if rows[0].metric else "clean")
+    clean = f"clean {rows[0].metric}" if rows[0].metric else "clean"
+    head = [
+        "model",
+        "defence",
+        "attack",
+        "sees",
+        "AUROC",
+        "verdict",
+        clean,
+        "TPR at 1% FPR",
+        "members",
+        "others",
+        "seeds",
+    ]
     body = [
         [
             row.key.model_label,
             format_defense(row.key),
             row.attack_label,
             row.sees,
-            str(row.members),
-            str(row.non_members),
             format_interval(row.auroc),
-            format_interval(row.tpr),
-            str(row.seeds),
             row.verdict,
             "–" if row.clean is None else format_interval(row.clean),
+            format_interval(row.tpr),
+            str(row.members),
+            str(row.non_members),
+            str(row.seeds),
         ]
         for row in rows
     ]

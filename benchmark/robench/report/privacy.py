@@ -26,8 +26,8 @@ def build_privacy_section(tables: Tables) -> Section | None:
     rows = tables.privacy
     if not rows:
         return None
-    head = ["model", "defence", "eps_dp", "delta", "unit", "covers", "does not cover"]
-    head.append(f"clean {rows[0].metric}" if rows[0].metric else "clean")
+    clean = f"clean {rows[0].metric}" if rows[0].metric else "clean"
+    head = ["model", "defence", "eps_dp", "delta", "unit", clean, "covers", "does not cover"]
     body = [
         [
             row.key.model_label,
@@ -35,9 +35,9 @@ def build_privacy_section(tables: Tables) -> Section | None:
             "∞" if row.eps_dp == NO_NOISE else f"{row.eps_dp:g}",
             f"{row.delta:g}",
             row.unit,
+            "–" if row.clean is None else format_interval(row.clean),
             row.covers,
             "; ".join(row.not_covered) or "–",
-            "–" if row.clean is None else format_interval(row.clean),
         ]
         for row in rows
     ]

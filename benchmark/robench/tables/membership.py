@@ -15,6 +15,8 @@ from robench.tables.results import Results
 from robench.tables.stats import Interval
 
 GUESSING = 0.5  # the AUROC of an attack that knows nothing
+TOLD_APART = "told apart"
+POPULAR = "-popular"  # the end of what an attack sees if non-members get the most popular items
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,6 @@ def _row(results: Results, key: RowKey, label: str, cells: list[CellRow]) -> Mem
         auroc,
         interval("tpr"),
         len(cells),
-        "told apart" if auroc.low > GUESSING else "not shown",
+        TOLD_APART if auroc.low > GUESSING else "not shown",
         *estimate_clean(results, key),
     )

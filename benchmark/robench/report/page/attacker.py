@@ -72,10 +72,18 @@ def _limits(threat: Threat) -> Iterator[str]:
 
 
 def _goal(threat: Threat) -> Iterator[str]:
-    """Yields a sentence on the goal, or nothing for random changes, which have none."""
+    """Yields a sentence on the goal, or nothing for random changes, which have none.
+
+    Fake users have no cutoff as their goal: the metric of a table chooses one.
+    """
+    poisons = threat.knowledge is not None
     if threat.goal == "promote":
-        yield f"The attacker wants the target items in the top {threat.k} of all users."
+        where = "high in the lists" if poisons else f"in the top {threat.k}"
+        yield f"The attacker wants the target items {where} of all users."
     elif threat.goal == "demote":
-        yield f"The attacker wants the target items out of the top {threat.k} of all users."
+        where = "low in the lists" if poisons else f"out of the top {threat.k}"
+        yield f"The attacker wants the target items {where} of all users."
+    elif poisons:
+        yield "The attacker wants the lists of real users to get worse."
     elif threat.norm != "share":
         yield f"The attacker wants each user's held-out item out of the user's top {threat.k}."

@@ -19,16 +19,17 @@ from robench.report.blocks import Block, Bullets, Grid, Section
 from robench.report.page.board import build_boards
 from robench.report.page.columns import WORST_CASE
 from robench.report.page.details import make_context
-from robench.report.page.guide import TARGET_TERMS, TERMS
+from robench.report.page.guide import choose_terms
 from robench.report.page.headlines import build_headlines
 from robench.report.page.heat import build_heat_maps
+from robench.report.page.membership_verdict import build_membership_grid, write_membership_verdict
 from robench.report.page.pictures import make_pictures
 from robench.report.page.tested import list_commands, list_facts, write_citation, write_origin, write_tested
 from robench.report.sections import build_further_sections, write_opening
 from robench.tables.build import Tables
 
 FILES = ("leaderboard.csv", "leaderboard.json", "leaderboard.md", "cells.csv", "timings.csv", "plan.json", "suite.yaml")
-FINDINGS = ("Certified against fake users", "Membership", "Differential privacy")  # sections of boards without ranks
+FINDINGS = ("Certified against fake users", "Membership", "Differential privacy")  # first on boards without ranks
 MANY_ROWS = 40  # a section whose tables have more rows is closed until the reader opens it
 _NUMBER = re.compile(r"(–|[-+]?[\d,]*\.?\d+(e[-+]\d+)?%?( \(\d+–\d+\)| of \d+| \[.*\])?)?")
 
@@ -43,7 +44,7 @@ def to_page(tables: Tables, *, drawn: bool = True) -> str:
         tables: the tables of a folder.
         drawn: whether to draw pictures.
     """
-    sections = list(build_further_sections(tables))
+    sections = _order(list(build_further_sections(tables)), ranked=bool(tables.leaderboard))
     pictures = make_pictures(tables, sections, drawn=drawn)
     context = make_context(tables)
     further = [
@@ -52,7 +53,7 @@ def to_page(tables: Tables, *, drawn: bool = True) -> str:
             "title": section.title,
             "blocks": _shorten(section, tables),
             "pictures": pictures.sections[number],
-            "open": sum(len(block.body) for block in section.blocks if isinstance(block, Grid)) <= MANY_ROWS,
+            "open": _opens(section, ranked=bool(tables.leaderboard)),
         }
         for number, section in enumerate(sections)
     ]
@@ -70,7 +71,13 @@ def to_page(tables: Tables, *, drawn: bool = True) -> str:
         "worst_case": ",".join(WORST_CASE),
         "sections": further,
         "findings": FINDINGS,
-        "terms": [*TERMS, *(TARGET_TERMS if any(table.targets for table in tables.leaderboard) else ())],
+        "membership": write_membership_verdict(tables),
+        "membership_grids": build_membership_grid(tables),
+        "terms": choose_terms(
+            ranked=bool(tables.leaderboard),
+            targets=any(table.targets for table in tables.leaderboard),
+            private=bool(tables.membership or tables.privacy),
+        ),
         "files": FILES,
         "undrawn": not pictures.drawn,
         "style": Markup(_read("style.css")),
@@ -94,6 +101,17 @@ def load_template() -> Template:
         "numeric": _numeric,
     }
     return environment.from_string(_read("page.html"))
+
+
+def _order(sections: list[Section], *, ranked: bool) -> list[Section]:
+    """Returns the sections with the findings first if no ranking table comes before them."""
+    place = {title: number for number, title in enumerate(FINDINGS)}
+    return sections if ranked else sorted(sections, key=lambda section: place.get(section.title, len(place)))
+
+
+def _opens(section: Section, *, ranked: bool) -> bool:
+    rows = sum(len(block.body) for block in section.blocks if isinstance(block, Grid))
+    return rows <= MANY_ROWS or (section.title in FINDINGS and not ranked)
 
 
 def _shorten(section: Section, tables: Tables) -> Sequence[Block]:

@@ -53,8 +53,9 @@ def build_columns(table: LeaderboardTable, measures: list[Measure]) -> list[Colu
         "flags": min(max(flags * LETTER, 5.5), WIDEST),
         "verdict": BESIDE_CONTROL if table.targets else VERDICT,
     }
+    judged = any(row.verdict for row in table.rows)
     columns = [
-        Column(key, head, meaning, key in numeric, widths.get(key, 0))
+        Column(key, head, meaning, key in numeric, widths.get(key, 0), extra=key == "verdict" and not judged)
         for (key, meaning), head in zip(meanings.items(), heads, strict=True)
     ]
     for measure in measures:

@@ -114,3 +114,32 @@ TARGET_TERMS = (
         f"{DOCS}/reference/results.md#poisoning-against-its-null-control",
     ),
 )  # of tables about target items
+PRIVACY_TERMS = (
+    Term(
+        "term-auroc",
+        "AUROC",
+        "The probability that an attack gives a user of the training data a higher score than another user. Guessing "
+        "has .5. If the interval lies above .5, the attack has told members apart.",
+        f"{DOCS}/guide/privacy.md",
+    ),
+    Term(
+        "term-eps-dp",
+        "eps_dp",
+        "The bound on what a differentially private fit tells about one user. A smaller one promises more, and adds "
+        "more noise. It is not ε, the budget of an attack.",
+        f"{DOCS}/guide/privacy.md",
+    ),
+)  # of boards with attacks on membership or private fits
+WITHOUT_RANKS = ("term-metric", "term-twin", "term-flags")  # the terms of a board without a ranking table
+
+
+def choose_terms(*, ranked: bool, targets: bool, private: bool) -> list[Term]:
+    """Returns the terms that a board uses.
+
+    Args:
+        ranked: whether the board has a ranking table.
+        targets: whether a ranking table is about target items.
+        private: whether the board has attacks on membership or private fits.
+    """
+    terms = [term for term in TERMS if ranked or term.id in WITHOUT_RANKS]
+    return [*terms, *(TARGET_TERMS if targets else ()), *(PRIVACY_TERMS if private else ())]

@@ -60,6 +60,7 @@ def _headline(board: str, table: LeaderboardTable, more: PageValues) -> Headline
         _best(table, ranked),
         *_defended(table),
         *_survival(table, ranked, more),
+        *_moved(table, ranked),
         *_unranked(table),
         *_caution(table),
     ]
@@ -150,6 +151,28 @@ def _survival(table: LeaderboardTable, ranked: Sequence[LeaderboardRow], more: P
         f"**At {budget}, {count} {keep} half** of {their} clean {table.metric}: "
         f"{_name_rows(table, keys)}. {_name(row)} keeps least, {_percent(share)}."
     )
+
+
+def _moved(table: LeaderboardTable, ranked: Sequence[LeaderboardRow]) -> Iterator[str]:
+    """Yields a sentence on the ranked rows that poisoning moves by more than chance explains.
+
+    A row is moved if the interval of its shift lies on the attacker's side of 0.
+    """
+    shifts = [(row, row.shift) for row in ranked if row.shift is not None]
+    if not shifts or table.targets is None:
+        return
+    keys = [row.key for row, shift in shifts if (shift.low > 0 if table.rise else shift.high < 0)]
+    still = [row.key for row, _ in shifts if row.key not in keys]
+    contains = "the interval of {} shift contains 0"
+    if not keys:
+        yield f"**No ranked row is shown to be moved**: {contains.format('every')}, or lies on the defender's side."
+    elif not still:
+        yield f"**The attacks move every ranked row** in {table.metric}: no interval of a shift contains 0."
+    else:
+        yield (
+            f"**The attacks move {len(keys)} of {counted(len(shifts), 'ranked row')}** in {table.metric}. "
+            f"Elsewhere, {contains.format('the')}: {_name_rows(table, still)}."
+        )
 
 
 def _caution(table: LeaderboardTable) -> Iterator[str]:

@@ -187,6 +187,11 @@ restoring = true;
 document.querySelectorAll(".board table[id$='-t']").forEach(table => enhance(table, true));
 document.querySelectorAll("table.sortable").forEach(table => enhance(table, false));
 restoring = false;
+const hint = new ResizeObserver(seen => seen.map(e => e.target.closest(".scroll")).forEach(box => { box.previousElementSibling.hidden = box.scrollWidth <= box.clientWidth + 1; }));
+document.querySelectorAll(".scroll[role=region]").forEach(box => {
+  box.before(make("p", "Scroll the table sideways for more columns.", { className: "hint", hidden: true }));
+  [box, box.firstElementChild].forEach(part => hint.observe(part));
+});
 // On a site, a page of the documentation is a folder, and a browser would list its files if it opened the site without a server.
 if (location.protocol === "file:" && /\/boards\/[^/]+\/index\.html$/.test(location.pathname)) {
   document.querySelectorAll("#reading a").forEach(a => { a.href = a.href.replace(/\.md(?=#|$)/, ".md/index.html"); });

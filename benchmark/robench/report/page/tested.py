@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from robench.api.errors import counted
 from robench.api.threat import Threat
@@ -11,10 +11,12 @@ from robench.report.numbers import format_number, format_unit
 from robench.spec import CellRow
 from robench.tables.build import Tables
 from robench.tables.certificates import CertificateRow
+from robench.tables.membership import MembershipRow
 from robench.tables.origin import Origin
 from robench.tables.results import grouped, is_baseline
 
 MOST_NAMES = 12  # the most names in a sentence
+WORST_CASE = "A worst case is the worst outcome of a table's attacks within its ε, and every"
 SURFACES = {
     "embedding": "shifts of the embedded inputs",
     "parameters": "shifts of the embedding tables",
@@ -39,9 +41,9 @@ def write_tested(tables: Tables) -> list[str]:
     return [
         f"This board compares {_listed(models, 'model')} on {_listed(data, 'data set')}: each was fitted with "
         f"{counted(len(seeds), 'seed')}, {tried}.",
-        _attacks_sentence(cells, tables.certificates),
-        "A worst case is the worst outcome of a table's attacks within its ε, and every value is a mean over seeds "
-        "and users with a 95% interval.",
+        *_membership_sentence(tables.membership),
+        *_attacks_sentence(cells, tables.certificates, asked=bool(tables.membership)),
+        f"{WORST_CASE if tables.leaderboard else 'Every'} value is a mean over seeds and users with a 95% interval.",
     ]
 
 
@@ -56,21 +58,40 @@ def _defences_in_words(defences: Sequence[str], models: Sequence[str], cells: Se
     return f"without a defence and with {'some of ' * (min(counts) < len(defences))}{_listed(defences, 'defence')}"
 
 
-def _attacks_sentence(cells: Sequence[CellRow], certificates: Sequence[CertificateRow]) -> str:
+def _membership_sentence(rows: Sequence[MembershipRow]) -> Iterator[str]:
+    """Says which attacks asked for the members of the training data."""
+    if rows:
+        attacks = _listed(_distinct(row.attack_label for row in rows), "attack")
+        yield f"Attacks on membership asked which users are in the training data: {attacks}."
+
+
+def _attacks_sentence(
+    cells: Sequence[CellRow], certificates: Sequence[CertificateRow], *, asked: bool
+) -> Iterator[str]:
+    """Says which attacks changed what, or why the board says nothing about robustness.
+
+    Args:
+        cells: the cells of the board.
+        certificates: the certified rows.
+        asked: whether attacks on membership were made.
+    """
     attacked = [cell for cell in cells if cell.threat is not None and cell.status != "skipped"]
-    if not attacked and certificates:
+    if attacked:
+        parts = []
+        for threat, some in grouped(attacked, lambda cell: cell.threat).items():
+            if threat is not None:
+                parts.append(f"{_threat_in_words(threat)} by {_budgets(threat, some)}")
+        yield f"The attacks were {'; '.join(parts)}."
+    elif certificates:
         best = max(certificates, key=lambda row: row.certified[1] if row.metric == certificates[0].metric else -1.0)
-        return (
+        yield (
             f"No attack was made: whatever one fake user does, {best.key.model_label} keeps at least "
             f"{format_number(best.certified[1])} of the {best.metric} of {format_number(best.plain)}, by certificate."
         )
-    if not attacked:
-        return "No attack was made, so the board says nothing about robustness."
-    parts = []
-    for threat, some in grouped(attacked, lambda cell: cell.threat).items():
-        if threat is not None:
-            parts.append(f"{_threat_in_words(threat)} by {_budgets(threat, some)}")
-    return f"The attacks were {'; '.join(parts)}."
+    elif asked:
+        yield "No attack changed a list, so the board says nothing about other robustness."
+    else:
+        yield "No attack was made, so the board says nothing about robustness."
 
 
 def _threat_in_words(threat: Threat) -> str:
