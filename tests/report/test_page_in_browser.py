@@ -341,7 +341,7 @@ def test_a_phone_shows_the_number_that_ranks_without_scrolling(browser, board):
 
 def test_a_line_says_that_a_table_scrolls_as_long_as_columns_are_hidden(browser):
     with Tab(browser, page_of("poisoning-neural"), viewport={"width": 390, "height": 800}) as tab:
-        hint = tab.page.locator("#board-1 .hint")
+        hint = tab.page.locator("#board-1 > .hint")
         hint.wait_for(state="visible")
         assert hint.text_content() == "Scroll the table sideways for more columns."
         tab.page.set_viewport_size({"width": 1400, "height": 800})
