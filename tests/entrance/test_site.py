@@ -259,8 +259,8 @@ def test_the_documentation_is_copied_and_linked(tmp_path, registry, finished):
     make([finished], tmp_path / "site", registry, docs)
     pages = content(tmp_path / "site" / "docs")
     assert {name: pages[name] for name in content(docs)} == content(docs)
-    assert b'href="../defences.html"' in pages["reference/defences.md/index.html"]
-    assert b"without the documentation" in pages["reference/statistics.md/index.html"]
+    assert b'href="../reading-a-leaderboard.html"' in pages["guide/reading-a-leaderboard.md/index.html"]
+    assert b"without the documentation" in pages["reference/results.md/index.html"]
     assert 'href="docs/index.html"' in (tmp_path / "site" / "index.html").read_text("utf-8")
     assert find_problems(tmp_path / "site") == []
     with pytest.raises(UserError, match=r"no built documentation: index.html is missing \(run mkdocs build\)"):
