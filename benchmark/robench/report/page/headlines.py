@@ -154,7 +154,7 @@ def _survival(table: LeaderboardTable, ranked: Sequence[LeaderboardRow], more: P
 
 
 def _moved(table: LeaderboardTable, ranked: Sequence[LeaderboardRow]) -> Iterator[str]:
-    """Yields a sentence on the ranked rows that poisoning moves by more than chance explains.
+    """Yields a sentence on the rows that poisoning moves by more than chance.
 
     A row is moved if the interval of its shift lies on the attacker's side of 0.
     """

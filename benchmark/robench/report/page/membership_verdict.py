@@ -16,7 +16,7 @@ CAPTION = "The strongest attack on the members of each model"
 
 
 def write_membership_verdict(tables: Tables) -> list[str]:
-    """Returns a sentence or two on every model, or nothing without attacks on membership.
+    """Returns sentences on every model that attacks on membership have measured.
 
     Attacks are left out if non-members get popular items, because no fit can hide which lists are personal.
     """
