@@ -192,9 +192,9 @@ class Results:
         return self.store.users_by_place()
 
     def per_user(self, cell: CellRow, measure: Measure, target_set: int | None = None) -> FloatArray | None:
-        """Returns a measure's value for each user, float64 [users] and read-only, or None.
+        """Returns a measure's value for each user, float64 [users], or None.
 
-        The result is None if the measure does not apply to the cell.
+        The array is read-only. The result is None if the measure does not apply to the cell.
 
         Args:
             cell: the cell.

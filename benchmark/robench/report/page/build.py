@@ -104,7 +104,7 @@ def load_template() -> Template:
 
 
 def _order(sections: list[Section], *, ranked: bool) -> list[Section]:
-    """Returns the sections with the findings first if no ranking table comes before them."""
+    """Returns the sections, with the findings first on a board without ranks."""
     place = {title: number for number, title in enumerate(FINDINGS)}
     return sections if ranked else sorted(sections, key=lambda section: place.get(section.title, len(place)))
 

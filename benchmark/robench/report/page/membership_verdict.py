@@ -28,7 +28,7 @@ def write_membership_verdict(tables: Tables) -> list[str]:
 
 
 def build_membership_grid(tables: Tables) -> list[tuple[str, Grid]]:
-    """Returns the strongest attack on each model and defence as a table after its caption."""
+    """Returns a table of the strongest attack on each victim, after its caption."""
     rows = _strongest(tables)
     if not rows:
         return []

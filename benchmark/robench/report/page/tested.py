@@ -68,7 +68,7 @@ def _membership_sentence(rows: Sequence[MembershipRow]) -> Iterator[str]:
 def _attacks_sentence(
     cells: Sequence[CellRow], certificates: Sequence[CertificateRow], *, asked: bool
 ) -> Iterator[str]:
-    """Says which attacks changed what, or why the board says nothing about robustness.
+    """Says which attacks changed what, or why the board shows no robustness.
 
     Args:
         cells: the cells of the board.
