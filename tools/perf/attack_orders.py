@@ -1,12 +1,12 @@
-"""Compares attacks with fake users on the same victims, pair by pair.
+"""Compares attacks that promote items on the same victims, pair by pair.
 
     python tools/perf/attack_orders.py FOLDER [--measure t-percentile t-hr@50] [--attacks A B ...]
 
-``FOLDER`` holds the results of a suite. For each undefended model, budget and measure, the script compares each attack
-with the one before it in ``--attacks``. By default, the attacks are sorted by their harm. A line has the means of both
-attacks, and the mean of their paired differences with its 95% interval. A pair has the same seed and the same targets.
-The interval is that of the tables, in which seeds and targets are random. The last word is ``stronger`` if the interval
-lies above 0, ``weaker`` if it lies below 0, and else ``undecided``.
+``FOLDER`` holds the results of a suite. For each undefended model, threat model, budget and measure, the script
+compares each attack with the one before it in ``--attacks``. By default, the attacks are sorted by their harm. A line
+has the means of both attacks, and the mean of their paired differences with its 95% interval. A pair has the same seed
+and the same targets. The interval is that of the tables, in which seeds and targets are random. The last word is
+``stronger`` if the interval lies above 0, ``weaker`` if it lies below 0, and else ``undecided``.
 """
 
 import argparse
@@ -39,10 +39,10 @@ def harm(results, measure, cells):
 def print_orders(results, measure, chosen):
     """Prints the lines of one measure."""
     groups = results.grouped(
-        lambda cell: (cell.key, cell.epsilon),
-        lambda cell: cell.stage == "train" and cell.goal == "promote" and not cell.key.defended,
+        lambda cell: (cell.key, cell.threat, cell.epsilon),
+        lambda cell: cell.goal == "promote" and not cell.key.defended,
     )
-    for (key, epsilon), cells in groups.items():
+    for (key, _, epsilon), cells in groups.items():
         attacks = {}
         for cell in cells:
             attacks.setdefault(cell.attack_label, []).append(cell)
