@@ -79,7 +79,7 @@ def test_every_committed_folder_has_its_section():
     assert {path.parent.name for path in (ROOT / "results").glob("*/plan.json")} <= set(SECTIONS)
 
 
-@pytest.mark.parametrize("area", ["Shops", "Media", "Social networks", "Education"])
+@pytest.mark.parametrize("area", ["Shops", "Media", "Social networks", "Health", "Education"])
 def test_the_guide_to_areas_shows_committed_numbers(area):
     text = section(read("docs/guide/domains.md"), area)
     (told,) = (p for p in text.split("\n\n") if p.startswith("**Numbers.**"))
