@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tests.fakes import EMBEDDING, USERS, World, ranks, row
+from tests.fakes import EMBEDDING, L2, USERS, World, ranks, row
 
 
 def flags(folder, seeds):
@@ -25,6 +25,20 @@ def flags(folder, seeds):
 def test_a_gap_is_judged_from_fifty_hit_users_on(tmp_path, hits, found):
     clean, weak, strong = (ranks(good, 99) for good in (hits, hits, hits - 30))
     assert flags(tmp_path / "w", [(clean, weak, strong, {})] * 2) == found
+
+
+@pytest.mark.parametrize(("measure", "found"), [("ndcg@10", "low power"), ("ndcg@20", "no better than random")])
+def test_users_are_hit_within_the_cutoff_of_the_measure_that_judges(tmp_path, measure, found):
+    """Sixty users have their item at rank 15."""
+    world = World(tmp_path / "w", [{**EMBEDDING, "metric": measure, "k": 20}])
+    world.metrics = [measure]
+    threat, losses = {**L2, "k": 20}, {name: np.ones(USERS) for name in ("loss", "clean_loss")}
+    clean, weak, strong = ([15] * good + [99] * (USERS - good) for good in (60, 60, 20))
+    for seed in (0, 1):
+        world.cell(clean, seed=seed)
+        world.cell(weak, seed=seed, attack="pgd", epsilon=0.05, threat=threat, arrays=losses)
+        world.cell(strong, seed=seed, attack="random-noise", epsilon=0.05, threat=threat, arrays=losses)
+    assert found in row(world.build()).flags
 
 
 def test_hit_users_are_counted_per_fit(tmp_path):

@@ -44,6 +44,7 @@ from robench.tables.stats import Interval, compute_interval
 # A row loses its rank if an ensemble gets one of these flags for its members.
 BLIND = ("no better than random", "black-box beats white-box")
 LEAST_HITS = 50  # the number of hit users below which a gap cannot be judged
+HIT_K = 10  # the cutoff of hits if the reference measure has none
 LEAST_ITEMS = 3  # the number of rewritten titles below which a gap cannot be judged
 LEAST_TARGETS = 20  # the number of target items below which a row has no rank
 LEAST_CHOICES = 2  # with fewer sets of fake users, an attack has not chosen by a filter
@@ -161,11 +162,11 @@ def _gaps(results: Results, row: Row, cells: Sequence[CellRow], reference: Measu
 
     Other flags report attacks that raise the host's loss but hardly change ranks.
 
-    If fewer than 50 users are hit, the only flag says that no gap between attacks is judged, and the row has no rank
-    and no p-value.
+    If fewer than 50 users are hit within the cutoff of ``reference``, the only flag says that no gap between attacks is
+    judged, and the row has no rank and no p-value.
     """
     clean = float(np.mean([np.nanmean(values) for values in _clean_values(results, row, reference).values()]))
-    hits = row.hits(results, 10)
+    hits = row.hits(results, reference.k or HIT_K)
     if hits < LEAST_HITS and cells:
         why = f"fewer than {LEAST_HITS} users are hit at clean, so no gap between attacks is judged"
         row.distrust()
