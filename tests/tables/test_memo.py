@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
+from tests.fakes import METRICS, USERS, World
 
+from robench.api.metric import Measure
 from robench.tables.memo import Memo
+from robench.tables.results import read_results
 
 
 def test_an_array_is_computed_once_and_nobody_can_change_it():
@@ -32,3 +35,15 @@ def test_beyond_the_limit_all_are_dropped():
     assert memo.size == second.nbytes
     assert memo.get("b", lambda: np.zeros(10)) is second
     assert memo.get("a", lambda: np.ones(10)) is not first
+
+
+def test_each_target_set_has_its_own_values(tmp_path):
+    world = World(tmp_path / "w", [])
+    world.targets = {"count": 1, "pick": "all", "sets": 2}
+    world.cell([1] * USERS, arrays={"target_ranks": [[1] * USERS, [99] * USERS]})
+    world.build()
+    results = read_results(world.store.folder, METRICS)
+    (cell,) = results.cells
+    measure = Measure("t-hr", 10)
+    assert [results.per_user(cell, measure, one).mean() for one in (0, 1, None)] == [1, 0, 0.5]
+    assert [results.per_target(cell, measure, one).mean() for one in (0, 1, None)] == [1, 0, 0.5]
