@@ -134,6 +134,7 @@ def robench_defenses() -> dict[str, str]:
         "smoothing": "robench_plugins.defenses.smoothing:Smoothing",
         "denoise": "robench_plugins.defenses.denoise:Denoise",
         "dp-gram": "robench_plugins.defenses.privacy.dp_gram:DpGram",
+        "dp-sgd": "robench_plugins.defenses.privacy.dp_sgd:DpSgd",
         "popularity-randomisation": "robench_plugins.defenses.privacy.popularity_randomisation:PopularityRandomisation",
         "degree-sad": "robench_plugins.defenses.detection.degree_sad:DegreeSad",
         "fap": "robench_plugins.defenses.detection.fap:Fap",

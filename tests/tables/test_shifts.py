@@ -86,7 +86,10 @@ def test_the_verdict_says_which_rows_the_attacks_move(world):
 
 
 def test_the_verdict_says_if_no_row_is_moved(world):
-    """The places rise by 2, 1 and 0 with the three seeds, so the mean is above 0 and the interval contains 0."""
+    """The places rise by 2, 1 and 0 with the seeds.
+
+    So the mean is above 0, and its interval contains 0.
+    """
     fill(world, "lstm", attacks=[("b", 0.05, 58)])
     (headline,) = build_headlines(world.build())
     assert any(text.startswith("**No ranked row is shown to be moved**") for text in headline.sentences)

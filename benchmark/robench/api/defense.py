@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from robench.api.component import Component
-from robench.api.data import FloatArray, Interactions
+from robench.api.data import FloatArray, Interactions, TrainData
 from robench.api.errors import SettingError
 from robench.api.models.base import Model
-from robench.api.privacy import PrivateGram
+from robench.api.privacy import PrivateFit, PrivateGram
 from robench.api.rng import Rng
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from robench.api.models.step import Step
+    from robench.api.models.torch import TorchModel
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,9 +36,9 @@ class Cleaned:
 class Defense(Component):
     """The defence of one victim.
 
-    The base class itself changes nothing. A subclass overrides any of ``sanitise``, ``privatise``, ``clean_text``,
-    ``loss`` and ``wrap``. Of these methods, the host calls only those that are overridden. λ, the weight of the clean
-    loss, is the setting ``lambda_`` (alias ``lambda``). λ = 1 means no defence.
+    The base class itself changes nothing. A subclass overrides any of ``sanitise``, ``privatise``, ``train_privately``,
+    ``clean_text``, ``loss`` and ``wrap``. Of these methods, the host calls only those that are overridden. λ, the
+    weight of the clean loss, is the setting ``lambda_`` (alias ``lambda``). λ = 1 means no defence.
 
     Attributes:
         neural: whether the defence needs a ``TorchModel``. If so, cells of other models are skipped. A defence with a
@@ -82,6 +84,31 @@ class Defense(Component):
         """
         raise TypeError(f"{type(self).__name__} has no privatise()")
 
+    def train_privately(
+        self, model: TorchModel, data: TrainData, rng: Rng, report: Callable[[int, int], None]
+    ) -> PrivateFit:
+        """Trains a neural model in place of the host, with a guarantee for each user.
+
+        The host builds the model without any interaction, and measures it only after this method has returned. So the
+        guarantee covers everything that the model learns.
+
+        Args:
+            model: the model, built and in training mode, on its device. Its weights change in place.
+            data: the training items of all users, after any cleaning. There are no validation items and no profiles.
+            rng: the random stream of the batches and of the noise.
+            report: a function that is called after every epoch with (epochs done, epochs planned).
+        """
+        raise TypeError(f"{type(self).__name__} has no train_privately()")
+
+    def check_installed(self) -> None:
+        """Checks that the packages that the defence needs are installed.
+
+        The host calls this method before any work. The default implementation does nothing.
+
+        Raises:
+            DataError: if a package is missing.
+        """
+
     def clean_text(self, title: str) -> str:
         """Returns the title that the model reads in place of ``title``.
 
@@ -107,9 +134,10 @@ class Defense(Component):
         that begins with the name of the model, such as ``"is not neural"``. A subclass with further checks calls
         ``super().problem(model)`` first.
         """
-        if self.neural and not model.neural:
+        if (self.neural or self.overrides("train_privately")) and not model.neural:
             return "is not neural"
-        if model.trained_elsewhere and any(map(self.overrides, ("loss", "sanitise", "privatise"))):
+        changes = ("loss", "sanitise", "privatise", "train_privately")
+        if model.trained_elsewhere and any(map(self.overrides, changes)):
             return "was trained elsewhere"
         if self.overrides("privatise") and not model.learns_gram:
             return "cannot learn from an item-item matrix alone"

@@ -1,13 +1,16 @@
-"""Guarantees of differentially private fits, and matrices to learn from."""
+"""Guarantees of differentially private fits, and what such fits return."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from robench.api.data import FloatArray
 
 NO_NOISE: Literal["inf"] = "inf"  # the eps_dp of a fit without noise, which guarantees nothing
+NOTHING = "nothing"  # what a fit without noise covers
 EpsDp = float | Literal["inf"]
 GuaranteeFacts = dict[str, float | str | list[str]]  # the fields of a guarantee, as in a record
 
@@ -36,6 +39,25 @@ class Guarantee:
         """Returns the fields by name, for records."""
         return {"eps_dp": self.eps_dp, "delta": self.delta, "unit": self.unit, "covers": self.covers}
 
+    def find_mistake(self) -> str:
+        """Returns why this is no guarantee of differential privacy, or an empty string.
+
+        Without noise, nothing is guaranteed, so ``covers`` must be ``nothing``, and ``delta`` must be 0.
+        """
+        if self.unit != "user":
+            return f"its unit is {self.unit!r}, and not 'user'"
+        if self.eps_dp == NO_NOISE:
+            claims = self.covers != NOTHING or self.delta != 0
+            return f"without noise, it claims {self.covers!r} with delta {self.delta!r}" if claims else ""
+        eps_dp: object = self.eps_dp  # plugins may give anything
+        if not isinstance(eps_dp, float | int) or not 0 < eps_dp < math.inf:
+            return f"its eps_dp is {eps_dp!r}, and not a finite number above 0 or 'inf'"
+        if not 0 <= self.delta < 1:
+            return f"its delta is {self.delta!r}, and not at least 0 and below 1"
+        if not self.covers.strip() or self.covers == NOTHING:
+            return "it does not say in words what it covers"
+        return ""
+
 
 @dataclass(frozen=True, eq=False)
 class PrivateGram:
@@ -49,3 +71,18 @@ class PrivateGram:
 
     gram: FloatArray
     guarantee: Guarantee
+
+
+@dataclass(frozen=True)
+class PrivateFit:
+    """What a private training loop says about its fit.
+
+    Args:
+        guarantee: the guarantee of all weights of the model.
+        epochs: the number of epochs.
+        facts: further numbers for the record, by name, such as the noise. They must not depend on the training data.
+    """
+
+    guarantee: Guarantee
+    epochs: int
+    facts: Mapping[str, float] = field(default_factory=dict)

@@ -7,6 +7,8 @@ from typing import Any, get_args
 
 from robench.api.component import BaseConfig, Component
 
+HOOKS = ("sanitise", "privatise", "train_privately", "clean_text", "loss", "wrap")  # what a defence may override
+
 
 def import_attribute(target: str) -> Any:
     """Imports and returns the object that a string ``module:attribute`` names."""
@@ -62,7 +64,7 @@ def list_facts(kind: str, cls: Any) -> list[tuple[str, str]]:
         surface = f"`{cls.surface}`" if field is None else ", ".join(f"`{one}`" for one in get_args(field.annotation))
         return [("Surface", surface), ("Kind", cls.kind() if cls.stage == "test" else cls.adaptive)]
     if kind == "defense":
-        hooks = [name for name in ("sanitise", "privatise", "clean_text", "loss", "wrap") if cls.overrides(name)]
+        hooks = [name for name in HOOKS if cls.overrides(name)]
         return [("Changes", ", ".join(f"`{name}`" for name in hooks))] if hooks else []
     if kind == "dataset":
         return [("Licence", cls.licence), ("Source", cls.source)]

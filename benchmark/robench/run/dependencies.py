@@ -64,7 +64,17 @@ def check_files(cells: Iterable[Cell], suite: Suite, registry: Registry) -> None
 
 
 def find_file_errors(cells: Iterable[Cell], suite: Suite, registry: Registry) -> Iterator[UserError]:
-    """Yields an error for each model or attack with missing or broken files."""
+    """Yields an error for each model or attack with missing or broken files.
+
+    A defence that needs a missing package is an error, too.
+    """
+    cells = list(cells)
+    defenses = {cell.victim.defense.label: cell.victim.defense for cell in cells}
+    for label, part in defenses.items():
+        try:
+            registry.make("defense", part).check_installed()
+        except DataError as error:
+            yield placed(error, suite, suite.homes["defense"][label], label)
     parts = {(kind, part.label): part for cell in cells for kind, part in readers_of(cell)}
     for (kind, label), part in parts.items():
         try:

@@ -179,7 +179,8 @@ class TextBert(EncodedTexts, SequenceModel):
         texts, ids = self._current_texts(batch), batch.histories
         real = ids < self.n_items
         bias = texts.new_zeros(self.n_items)
-        if self.training:  # An unused item among the negatives would learn to rank last.
+        # An unused item among the negatives would learn to rank last. A private fit hides which items are used.
+        if self.training and bool(self.item_counts.any()):
             bias = bias.masked_fill(self.item_counts == 0, -1e9)
         context: dict[str, Any] = {"table": self.outwards(texts), "bias": bias}
         safe = ids.clamp_max(self.n_items - 1)

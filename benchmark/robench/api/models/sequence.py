@@ -55,10 +55,13 @@ class WindowModel(TorchModel):
     config: Any
 
     def initialise(self, data: TrainData, rng: Rng) -> None:
-        """Builds the model and records the length of the longest history."""
+        """Builds the model and records the length of the longest history.
+
+        If the histories are hidden, ``max_length`` takes its place.
+        """
         super().initialise(data, rng)
         known = data.train.lengths()[: data.n_real_users] + data.validation.lengths()
-        self._longest = int(known.max(initial=1))
+        self._longest = int(known.max(initial=1)) if len(data.train) else int(self.config.max_length)
 
     def batches(self, data: TrainData, rng: Rng) -> Iterator[Batch]:
         """Yields batches of shuffled windows.
@@ -67,7 +70,7 @@ class WindowModel(TorchModel):
         """
         rows = torch.from_numpy(windows(data.train, self.config.max_length + 1))
         order = torch.from_numpy(rng.numpy().permutation(len(rows)))
-        for part in torch.split(rows[order], self.config.batch_size):
+        for part in torch.split(rows[order], self.config.batch_size) if len(rows) else ():
             used = int((part != self.n_items).sum(1).max())
             inputs = part[:, : used - 1].clone()
             inputs[part[:, 1:used] == self.n_items] = self.n_items

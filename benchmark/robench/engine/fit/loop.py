@@ -16,6 +16,7 @@ from robench.api.models.base import Model
 from robench.api.models.torch import TorchModel
 from robench.api.rng import Rng
 from robench.engine.fit.limits import VALIDATION_USERS
+from robench.engine.fit.private_training import train_privately
 from robench.engine.fit.privatising import describe, privatise
 from robench.engine.fit.training import EpochCallback, FitReport, Training, count_decays
 from robench.engine.fit.validation import validation_ndcg, validation_users
@@ -62,6 +63,8 @@ def fit(
     A neural model with alternatives is trained with each of them, and the decays follow only for the best alternative.
     With fewer than 5,000 validation items, the alternatives are not tried.
 
+    A defence that overrides ``train_privately`` trains a neural model itself. Then nothing is chosen by validation.
+
     A model that was trained elsewhere is only loaded.
 
     The epochs of the defence's warm-up are not validated. The weights of these epochs are not kept, and patience does
@@ -91,6 +94,8 @@ def fit(
         model.initialise(data, rng)
         model.to(device).eval()
         result = FitReport(validation_ndcg=validation_ndcg(model, data, most=VALIDATION_USERS))
+    elif type(defense).overrides("train_privately"):
+        result = train_privately(model, data, defense, rng, device, report)
     else:
         config = model.config
         if not defense.settled(config.epochs - 1):

@@ -28,14 +28,36 @@ def privatise(defense: Defense, data: TrainData, rng: Rng) -> tuple[TrainData, G
         rng: the random stream of the fit.
 
     Raises:
-        PluginError: if the matrix is not a finite symmetric float64 matrix of items × items.
+        PluginError: if the matrix is not a finite symmetric float64 matrix of items × items, or if the guarantee is
+            none.
     """
     if not type(defense).overrides("privatise"):
         return data, None
     private = defense.privatise(data.train, rng.child("privatise"))
     if not isinstance(private, PrivateGram):
         raise PluginError(f"privatise() returned {type(private).__name__}, not PrivateGram")
-    return replace(hide_users(data), gram=_checked(private.gram, data.n_items)), private.guarantee
+    hidden = replace(hide_users(data), gram=_checked(private.gram, data.n_items))
+    return hidden, check_guarantee(private.guarantee, "privatise")
+
+
+def learns_privately(defense: Defense) -> bool:
+    """Returns whether a model under this defence is built without the rows of users."""
+    return any(map(type(defense).overrides, ("privatise", "train_privately")))
+
+
+def check_guarantee(guarantee: Guarantee, method: str) -> Guarantee:
+    """Returns the guarantee after checking it.
+
+    Args:
+        guarantee: the guarantee.
+        method: the name of the method that claims it.
+
+    Raises:
+        PluginError: if it is no guarantee of differential privacy.
+    """
+    if mistake := guarantee.find_mistake():
+        raise PluginError(f"{method}() claims a guarantee, and {mistake}")
+    return guarantee
 
 
 def hide_users(data: TrainData) -> TrainData:

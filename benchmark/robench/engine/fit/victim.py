@@ -26,7 +26,7 @@ from robench.engine.data.titles import TitleReader, read_catalogue, title_reader
 from robench.engine.fit.checkpoint import identify_checkpoint, make_checkpoint_key
 from robench.engine.fit.loop import fit
 from robench.engine.fit.poisoning import PoisonedData, add_profiles, poison
-from robench.engine.fit.privatising import hide_users
+from robench.engine.fit.privatising import hide_users, learns_privately
 from robench.engine.fit.profiles import ProfileMaker, VictimPipeline
 from robench.engine.fit.sanitising import Sanitised, sanitise
 from robench.engine.fit.training import EpochCallback
@@ -290,7 +290,7 @@ class VictimFit:
 
     def _load(self, state: Mapping[str, NDArray[Any]]) -> Model:
         model, data = self._new_model(), self._fit_data.train
-        if type(self.defense).overrides("privatise"):
+        if learns_privately(self.defense):
             data = hide_users(data)
         try:
             model.restore(data, state, Rng(self.victim.seed).child("fit"))
@@ -311,5 +311,5 @@ def leaves_fit(defense: Defense) -> bool:
     The result is True if the defence sets ``changes_fit`` to False, and does not override any method that training
     calls. The function assumes that the defence changes no title.
     """
-    methods = ("loss", "sanitise", "privatise", "settled", "check_epochs")
+    methods = ("loss", "sanitise", "privatise", "train_privately", "settled", "check_epochs")
     return not defense.changes_fit and not any(map(type(defense).overrides, methods))

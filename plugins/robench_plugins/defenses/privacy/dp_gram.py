@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from scipy import linalg
 
 from robench.api import BaseConfig, DataError, Defense, FloatArray, Interactions, Rng
-from robench.api.privacy import NO_NOISE, Guarantee, PrivateGram
+from robench.api.privacy import NO_NOISE, NOTHING, Guarantee, PrivateGram
 from robench_plugins.defenses.privacy.gaussian_mechanism import calibrate_noise
 from robench_plugins.models.sparse_matrix import interaction_matrix, without_repeats
 
@@ -86,7 +86,7 @@ class DpGram(Defense):
         if train.n_items > MOST_ITEMS:
             raise DataError(f"dp-gram needs a dense items x items matrix, and {train.n_items} items are too many")
         if eps_dp == NO_NOISE:
-            return PrivateGram(clipped_gram(train, self.config.clip), Guarantee(NO_NOISE, 0.0, "nothing"))
+            return PrivateGram(clipped_gram(train, self.config.clip), Guarantee(NO_NOISE, 0.0, NOTHING))
         users = int((train.lengths() > 0).sum())
         if users and delta >= 1 / users:
             raise DataError(f"delta {delta:g} is not below 1 / users, with {users} users", hint="give a smaller delta")
