@@ -44,12 +44,13 @@ class Guarantee:
 
         Without noise, nothing is guaranteed, so ``covers`` must be ``nothing``, and ``delta`` must be 0.
         """
-        if self.unit != "user":
-            return f"its unit is {self.unit!r}, and not 'user'"
+        unit: object = self.unit  # plugins may give anything
+        eps_dp: object = self.eps_dp
+        if unit != "user":
+            return f"its unit is {unit!r}, and not 'user'"
         if self.eps_dp == NO_NOISE:
             claims = self.covers != NOTHING or self.delta != 0
             return f"without noise, it claims {self.covers!r} with delta {self.delta!r}" if claims else ""
-        eps_dp: object = self.eps_dp  # plugins may give anything
         if not isinstance(eps_dp, float | int) or not 0 < eps_dp < math.inf:
             return f"its eps_dp is {eps_dp!r}, and not a finite number above 0 or 'inf'"
         if not 0 <= self.delta < 1:

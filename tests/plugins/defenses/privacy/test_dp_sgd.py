@@ -9,7 +9,13 @@ import torch
 from scipy.stats import beta
 
 from robench.api import DataError, Rng
+from robench.api.errors import UserErrors
 from robench.engine.fit.privatising import hide_users
+from robench.host.discovery import Host
+from robench.host.registry import Registry
+from robench.plan.plan import make_plan
+from robench.run.dependencies import check_files
+from robench.suite.load import load_suite
 from robench.testing import DefenseTests
 from robench.testing.worlds import ReferencePairwise, ReferenceSequence, crowd, fitted
 from robench_plugins.defenses.privacy import accountant
@@ -220,6 +226,29 @@ def test_without_opacus_one_line_names_the_extra(monkeypatch):
     with pytest.raises(DataError, match=r"needs the package opacus \(pip install 'robench\[privacy\]'\)"):
         DpSgd.make(eps_dp=5).check_installed()
     DpSgd.make(eps_dp="inf").check_installed()
+
+
+SUITE = """
+name: t
+seeds: [0]
+datasets: [{name: synthetic, users: 60, items: 40, interactions_per_user: 10}]
+models: [{name: multi-vae, epochs: 1}, {name: mf, epochs: 1}]
+defenses: [{name: dp-sgd, eps_dp: 5, delta: 1e-3}]
+metrics: [ndcg@10]
+"""
+
+
+def test_a_plan_skips_models_with_rows_of_users_and_names_a_missing_package(tmp_path, monkeypatch):
+    (tmp_path / "t.yaml").write_text(SUITE)
+    registry = Registry.of(Host.discover())
+    suite = load_suite(tmp_path / "t.yaml", registry)
+    cells = make_plan(suite, registry).cells
+    skipped = {cell.victim.model.label: cell.skip for cell in cells if cell.victim.defense.label != "none"}
+    assert not skipped["multi-vae"]
+    assert "rows of its own for each user, which dp-sgd cannot cover" in skipped["mf"]
+    monkeypatch.setattr(accountant, "find_spec", lambda name: None)
+    with pytest.raises(UserErrors, match=r"t.yaml:6: .*dp-sgd needs the package opacus"):
+        check_files(cells, suite, registry)
 
 
 def test_a_fit_repeats_with_its_seed_and_noise_changes_it():
