@@ -8,8 +8,9 @@ import pytest
 import torch
 from scipy.stats import beta
 
-from robench.api import DataError, Rng
+from robench.api import DataError, PluginError, Rng
 from robench.api.errors import UserErrors
+from robench.api.privacy import Guarantee
 from robench.engine.fit.privatising import hide_users
 from robench.host.discovery import Host
 from robench.host.registry import Registry
@@ -226,6 +227,15 @@ def test_without_opacus_one_line_names_the_extra(monkeypatch):
     with pytest.raises(DataError, match=r"needs the package opacus \(pip install 'robench\[privacy\]'\)"):
         DpSgd.make(eps_dp=5).check_installed()
     DpSgd.make(eps_dp="inf").check_installed()
+
+
+def test_the_host_refuses_a_guarantee_that_is_none():
+    class Boastful(DpSgd):
+        def guarantee(self):
+            return Guarantee(1.0, 1.0, "everything")
+
+    with pytest.raises(PluginError, match=r"train_privately\(\) claims a guarantee, and its delta is 1.0"):
+        fitted(ReferenceSequence.make(epochs=1), crowd(ragged=True)[0], Boastful.make(eps_dp="inf", rate=0.5))
 
 
 SUITE = """
