@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pyarrow.parquet
 import pytest
+import yaml
 from tests.docs.pages import ROOT, blocks, read
 from tests.tiny_decoder import tiny_decoder
 
@@ -182,3 +183,11 @@ def test_paths_in_the_suites_are_those_of_the_repository():
     for path in SUITES:
         for name in re.findall(r"\b(?:docs|tools|suites)/[\w/.-]+\.(?:md|py|yaml)", path.read_text("utf-8")):
             assert Path(ROOT / name).exists(), f"{path.name}: {name}"
+
+
+def test_random_words_look_as_often_as_the_attacks_that_they_are_compared_with():
+    suite = yaml.safe_load(read("suites/generative.yaml"))
+    attacks = {attack.get("label", attack["name"]): attack for attack in suite["attacks"]}
+    collide, words = attacks["collide"], attacks["90 random words"]
+    assert collide["rounds"] * collide["looks"] == words["draws"] == 90
+    assert collide["epsilon"] == words["epsilon"]

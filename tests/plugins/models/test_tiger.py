@@ -92,6 +92,20 @@ def test_the_trie_gives_the_scores_of_t5_item_by_item(victim):
     torch.testing.assert_close(scores, expected, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize(("items", "codes", "layers"), [(12, 2, 1), (30, 2, 1), (45, 5, 2)])
+def test_the_trie_gives_the_scores_of_t5_for_other_catalogues(weights, items, codes, layers):
+    data = world(items)
+    made = Tiger.make(**SMALL, weights=weights, epochs=1, layers=layers, codes=codes)
+    model, _ = fitted(made, data)
+    assert int(model.item_codes()[0].codes[:, 3].max()) > 1, "some items collide"
+    batch = model.queries(np.arange(3), joined(data.train, data.validation))
+    with torch.no_grad():
+        scores = model.score_from(batch, model.embed(batch))
+        expected = torch.stack([brute_force(model, batch, item) for item in range(items)], 1)
+    assert bool(torch.isfinite(scores).all())
+    torch.testing.assert_close(scores, expected, rtol=0, atol=1e-5)
+
+
 def test_a_shorter_history_beside_a_longer_one_has_the_scores_of_t5(victim):
     model, data = victim
     history = joined(data.train, data.validation)
