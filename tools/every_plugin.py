@@ -120,6 +120,7 @@ def defenses() -> list[dict[str, Any]]:
         {"name": "delimiters"},
         {"name": "denoise", "ramp": 1},
         {"name": "dp-gram", "delta": 1e-3},
+        {"name": "dp-sgd", "eps_dp": 5, "delta": 0.001, "epochs": 1, "rate": 0.5},
         {"name": "popularity-randomisation"},
         {"name": "denoise", "label": "reweighted", "method": "r-ce"},
         *({"name": name} for name in DETECTORS),
