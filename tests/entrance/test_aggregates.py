@@ -133,3 +133,10 @@ def test_aggregates_need_a_folder_of_their_own(robench, finished, tmp_path):
     assert done.returncode == 2
     assert "--publish aggregate needs --to" in done.stderr
     assert (place / "results/s/users.npz").is_file()
+
+
+def test_a_site_cannot_recompute_aggregates_and_says_so(robench, public):
+    done = robench(public.parent, "leaderboard", "public", "--site", "site")
+    assert done.returncode == 2
+    assert "published as aggregates: the arrays of users are withheld, and every table needs them" in done.stderr
+    assert not (public.parent / "site").exists()
