@@ -5,9 +5,11 @@ The class also detects wrappers that do nothing, and wrappers that hide the grad
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from robench.api import BaseConfig, Defense, Wrapped
+from robench.api.privacy import Guarantee, PrivateFit, PrivateGram
 from robench.testing import DefenseTests
 from robench.testing.worlds import ReferencePairwise, ReferenceSequence
 from robench_plugins.defenses.adversarial_training import AdversarialTraining
@@ -153,3 +155,53 @@ def test_a_wrapper_that_does_nothing_or_hides_the_gradient_fails():
         )
     with pytest.raises(AssertionError, match=r"wrong gradients: .*slope_own 0.99"):
         conformance_of(wrapping(Cut), settings={}).test_a_wrapped_model_passes_the_checks_of_the_host(ReferencePairwise)
+
+
+class Claim(Defense):
+    """A defence whose guarantee, with and without noise, is in ``claims``."""
+
+    class Config(BaseConfig):
+        eps_dp: float | str = 1.0
+
+    claims = (Guarantee(1.0, 1e-3, "the matrix"), Guarantee("inf", 0.0, "nothing"))
+
+    def claimed(self):
+        return self.claims[self.config.eps_dp == "inf"]
+
+
+class MatrixClaim(Claim):
+    def privatise(self, train, rng):
+        return PrivateGram(np.eye(train.n_items), self.claimed())
+
+
+class LoopClaim(Claim):
+    def train_privately(self, model, data, rng, report):
+        return PrivateFit(self.claimed(), 1)
+
+
+HONEST = Claim.claims
+
+
+@pytest.mark.parametrize("kind", [MatrixClaim, LoopClaim])
+@pytest.mark.parametrize(
+    ("claims", "words"),
+    [
+        ((Guarantee(0.0, 1e-3, "the matrix"), HONEST[1]), "not a finite number above 0"),
+        ((Guarantee(float("inf"), 1e-3, "the matrix"), HONEST[1]), "not a finite number above 0"),
+        ((Guarantee(1.0, 1.0, "the matrix"), HONEST[1]), "its delta is 1.0"),
+        ((Guarantee(1.0, 1e-3, " "), HONEST[1]), "not say in words"),
+        ((Guarantee(1.0, 1e-3, "the matrix", unit="item"), HONEST[1]), "its unit is 'item'"),
+        ((HONEST[0], Guarantee("inf", 0.0, "the matrix")), "without noise, it claims 'the matrix'"),
+        ((HONEST[0], HONEST[0]), "without noise, it claims eps_dp 1.0"),
+    ],
+)
+def test_a_claim_that_is_no_guarantee_fails(kind, claims, words):
+    with pytest.raises(AssertionError, match=words):
+        conformance_of(type("Wrong", (kind,), {"claims": claims}), settings={}).test_a_claimed_guarantee_is_one()
+
+
+@pytest.mark.parametrize("kind", [MatrixClaim, LoopClaim])
+def test_an_honest_guarantee_passes_and_a_defence_without_one_is_skipped(kind):
+    conformance_of(kind, settings={}).test_a_claimed_guarantee_is_one()
+    with pytest.raises(pytest.skip.Exception):
+        conformance_of(AdversarialTraining).test_a_claimed_guarantee_is_one()

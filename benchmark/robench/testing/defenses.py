@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from itertools import count
 from typing import ClassVar
@@ -18,7 +19,9 @@ from robench.api.defense import Defense
 from robench.api.models.base import Model
 from robench.api.models.step import Step
 from robench.api.models.torch import Embedded, TorchModel
+from robench.api.privacy import NO_NOISE, Guarantee
 from robench.api.rng import Rng
+from robench.engine.fit.privatising import hide_users, learns_privately
 from robench.engine.fit.sanitising import sanitise
 from robench.engine.fit.victim import leaves_fit
 from robench.engine.measure import MeasuredVictim
@@ -102,6 +105,8 @@ class DefenseTests(Conformance):
     @pytest.fixture(params=[ReferencePairwise, ReferenceSequence])
     def model(self, request: pytest.FixtureRequest) -> type[TorchModel]:
         kind: type[TorchModel] = request.param
+        if self.defense.overrides("train_privately") and (problem := self.defense().problem(kind)):
+            pytest.skip(f"the model {problem}")
         return kind
 
     def skip_unless_adversarial(self) -> None:
@@ -240,6 +245,29 @@ class DefenseTests(Conformance):
         share = report.achieved.get("train_epsilon_share", 0.0)
         assert share > 0, f"no spent budget is reported (Step.spent does so): {report.achieved}"
         assert np.isfinite(list(report.achieved.values())).all(), f"not finite: {report.achieved}"
+
+    def test_a_claimed_guarantee_is_one(self) -> None:
+        if not learns_privately(self.defense()):
+            pytest.skip("not a defence with a guarantee")
+        claims = [self.claim(self.defense.make(**self.settings))]
+        if self.defense.has_setting("eps_dp"):
+            unlimited = self.claim(self.defense.make(**{**self.settings, "eps_dp": NO_NOISE}))
+            assert unlimited.eps_dp == NO_NOISE, f"without noise, it claims eps_dp {unlimited.eps_dp!r}"
+            claims.append(unlimited)
+        for guarantee in claims:
+            mistake = guarantee.find_mistake()
+            assert not mistake, f"the defence claims a guarantee, and {mistake}"
+
+    def claim(self, defense: Defense) -> Guarantee:
+        """Returns the guarantee that the defence claims for a small world."""
+        data, _ = crowd()
+        if type(defense).overrides("privatise"):
+            return defense.privatise(data.train, Rng(0)).guarantee
+        model, hidden = ReferenceSequence.make(epochs=1), hide_users(data)
+        model.initialise(hidden, Rng(0))
+        model.train()
+        seen = replace(hidden, train=data.train)
+        return defense.train_privately(model, seen, Rng(0), lambda done, of: None).guarantee
 
     def test_cleaned_data_are_part_of_the_data_and_the_same_for_the_same_seed(self) -> None:
         if not self.defense.overrides("sanitise"):

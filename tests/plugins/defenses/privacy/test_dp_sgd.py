@@ -34,6 +34,7 @@ CLIP = 0.05
 
 class TestDpSgd(DefenseTests):
     defense = DpSgd
+    settings = {"delta": 1e-3, "rate": 0.5, "epochs": 1}
 
 
 def prepared(cls=MultiVae, clip=CLIP, **settings):
