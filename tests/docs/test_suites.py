@@ -134,7 +134,7 @@ def test_data_of_ones_own_are_read_as_the_guide_says(planned, tmp_path, number):
 
 @pytest.mark.parametrize("page", ["poisoning", "privacy"])
 def test_the_suite_on_a_threat_to_ones_own_data_can_be_planned(planned, tmp_path, page):
-    (text,) = blocks(read(f"docs/guide/{page}.md"), "yaml")
+    text, *_ = blocks(read(f"docs/guide/{page}.md"), "yaml")
     (tmp_path / "mine.yaml").write_text(text)
     pairs = [f"{user},{item}" for item in range(30) for user in range(20 + item)]
     (tmp_path / "ratings.csv").write_text("\n".join(["user,item", *pairs]))
