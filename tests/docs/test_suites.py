@@ -132,12 +132,16 @@ def test_data_of_ones_own_are_read_as_the_guide_says(planned, tmp_path, number):
     assert not planned(tmp_path / "mine.yaml").refusals
 
 
-@pytest.mark.parametrize("page", ["poisoning", "privacy"])
-def test_the_suite_on_a_threat_to_ones_own_data_can_be_planned(planned, tmp_path, page):
-    text, *_ = blocks(read(f"docs/guide/{page}.md"), "yaml")
-    (tmp_path / "mine.yaml").write_text(text)
+@pytest.mark.parametrize(("page", "number"), [("poisoning", 0), ("privacy", 0), ("privacy", 1)])
+def test_the_suite_on_a_threat_to_ones_own_data_can_be_planned(planned, tmp_path, page, number):
+    texts = blocks(read(f"docs/guide/{page}.md"), "yaml")
+    assert len(texts) == (2 if page == "privacy" else 1)
+    (tmp_path / "mine.yaml").write_text(texts[number])
     pairs = [f"{user},{item}" for item in range(30) for user in range(20 + item)]
     (tmp_path / "ratings.csv").write_text("\n".join(["user,item", *pairs]))
+    (tmp_path / "ml-100k").mkdir()
+    atomic = [pair.replace(",", "\t") for pair in pairs]
+    (tmp_path / "ml-100k" / "ml-100k.inter").write_text("\n".join(["user_id:token\titem_id:token", *atomic]))
     assert not planned(tmp_path / "mine.yaml").refusals
 
 
