@@ -33,8 +33,8 @@ def test_the_defence_that_hides_members_and_keeps_most_is_named_with_its_cost():
     ]
     assert write_membership_verdict(tables_of(rows, weak=("middle",))) == [
         "**ease** gives away its members to score: AUROC .9900 [.9400, 1.0400], with clean ndcg@10 .4000. Of the "
-        "defences that no attack sees through, middle keeps most: AUROC .5400 [.4900, .5900], with clean ndcg@10 "
-        ".3000, which is not above popularity."
+        "defences under which these attacks tell nobody apart, middle keeps most: AUROC .5400 [.4900, .5900], with "
+        "clean ndcg@10 .3000, which is not above popularity."
     ]
 
 
@@ -46,7 +46,7 @@ def test_one_attack_that_sees_through_is_enough_to_say_that_no_defence_hides():
         attacked("ease", "less", 0.8),
     ]
     (said,) = write_membership_verdict(tables_of(rows))
-    assert "No defence hides its members. noise comes nearest: AUROC .5800" in said
+    assert "Under every defence, an attack tells members apart. noise comes nearest to guessing: AUROC .5800" in said
     (_, grid), *_ = build_membership_grid(tables_of(rows))
     assert [(line[1], line[2]) for line in grid.body] == [("none", "score"), ("noise", "other"), ("less", "score")]
 
@@ -63,6 +63,8 @@ def test_an_attack_that_is_told_apart_counts_more_than_a_higher_mean():
 def test_attacks_on_popular_lists_do_not_count():
     rows = [attacked("ease", "none", 0.52), attacked("ease", "none", 0.98, sees="lists-popular")]
     (said,) = write_membership_verdict(tables_of(rows))
+    ((caption, _),) = build_membership_grid(tables_of(rows))
+    assert caption.endswith("except those that give non-members popular items"), "the page says what is left out"
     assert said == "**ease** is not shown to give away its members: AUROC .5200 [.4700, .5700] by score."
 
 

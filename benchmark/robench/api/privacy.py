@@ -76,7 +76,7 @@ class PrivateGram:
 
 @dataclass(frozen=True)
 class PrivateFit:
-    """What a private training loop says about its fit.
+    """Describes the fit of a private training loop.
 
     Args:
         guarantee: the guarantee of all weights of the model.

@@ -12,7 +12,7 @@ from robench.tables.build import Tables
 from robench.tables.membership import POPULAR, TOLD_APART, MembershipRow
 from robench.tables.results import grouped
 
-CAPTION = "The strongest attack on the members of each model"
+CAPTION = "The strongest attack on the members of each model, except those that give non-members popular items"
 
 
 def write_membership_verdict(tables: Tables) -> list[str]:
@@ -48,7 +48,10 @@ def build_membership_grid(tables: Tables) -> list[tuple[str, Grid]]:
 
 
 def _strongest(tables: Tables) -> list[MembershipRow]:
-    """Returns the row with the highest AUROC of each model and defence."""
+    """Returns the row of the strongest attack on each model and defence.
+
+    An attack that tells members apart is stronger than one that does not, whatever their AUROC.
+    """
     rows = [row for row in tables.membership if not row.sees.endswith(POPULAR)]
     found = []
     for some in grouped(rows, lambda row: row.key).values():
@@ -77,14 +80,14 @@ def _on_model(rows: Sequence[MembershipRow], place: str, weak: Collection[RowKey
     if hiding:
         best = max(hiding, key=_kept)
         yield (
-            f"{start}Of the defences that no attack sees through, {format_defense(best.key)} keeps most: "
-            f"AUROC {format_interval(best.auroc)}, {_value(best, weak)}."
+            f"{start}Of the defences under which these attacks tell nobody apart, {format_defense(best.key)} keeps "
+            f"most: AUROC {format_interval(best.auroc)}, {_value(best, weak)}."
         )
     else:
         best = min(defended, key=lambda row: row.auroc.mean)
         yield (
-            f"{start}No defence hides its members. {format_defense(best.key)} comes nearest: "
-            f"AUROC {format_interval(best.auroc)}, {_value(best, weak)}."
+            f"{start}Under every defence, an attack tells members apart. {format_defense(best.key)} comes nearest to "
+            f"guessing: AUROC {format_interval(best.auroc)}, {_value(best, weak)}."
         )
 
 
