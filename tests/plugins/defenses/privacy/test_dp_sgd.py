@@ -52,35 +52,6 @@ def flat(parts):
     return torch.cat([part.flatten() for part in parts])
 
 
-@pytest.mark.parametrize(
-    ("cls", "settings"), [(MultiVae, {"hidden": 16, "latent": 4}), (SasRec, {}), (ReferenceSequence, {})]
-)
-def test_the_sum_is_that_of_a_loop_over_users_who_are_alone(cls, settings):
-    gradients, data = prepared(cls, **settings)
-    users = np.flatnonzero(data.train.lengths() > 1)[:6]
-    rng = Rng(3)
-    expected = torch.zeros_like(flat(gradients.weights))
-    lengths = []
-    for user in users.tolist():
-        own = flat(gradients.gradient(user, 0, 0.0, rng.child(user)))
-        lengths.append(float(own.norm()))
-        expected += own * min(1.0, CLIP / lengths[-1])
-    torch.testing.assert_close(flat(gradients.clipped_sum(users, 0, 0.0, rng)), expected, rtol=1e-5, atol=1e-8)
-    assert max(lengths) > CLIP, "some gradients are clipped"
-
-
-@pytest.mark.parametrize("user", [0, 3, 7])
-def test_a_user_changes_the_sum_by_at_most_the_clip(user):
-    gradients, data = prepared(hidden=16, latent=4)
-    users, rng = np.arange(data.n_users), Rng(5)
-    with_all = flat(gradients.clipped_sum(users, 0, 0.0, rng))
-    empty = data.train.without_users(users == user)
-    without = UserGradients(gradients.model, replace(gradients.data, train=empty), CLIP)
-    moved = float((with_all - flat(without.clipped_sum(users, 0, 0.0, rng))).norm())
-    assert moved <= CLIP * (1 + 1e-5)
-    assert moved > 0.9 * CLIP, "this user's gradient is longer than the clip"
-
-
 def test_the_gradient_of_a_user_reads_nobody_else():
     gradients, data = prepared(SasRec)
     user, rng = 2, Rng(1)
